@@ -1,0 +1,208 @@
+"""Checkpoints: one safetensors file that holds all a run needs to go on, and nothing executable.
+
+Tensors are named `G.`, `D.`, `ema.` + state-dict name, and `opt_G.`, `opt_D.` + slot + parameter.
+The header holds one JSON text under `dcgan`: format, step, seconds, config and data fingerprint.
+"""
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from dcgan.config import NETWORK, TrainConfig, check_network
+from dcgan.errors import UsageError, UserError
+from dcgan.files import replacing
+from dcgan.models import Discriminator, Generator
+
+FORMAT = 1
+FOLDER = "checkpoints"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A file that has been found to be a checkpoint; tensors are read when asked for."""
+
+    path: Path
+    header: dict
+
+    @property
+    def step(self) -> int:
+        """Training steps done."""
+        return self.header["step"]
+
+    @property
+    def config(self) -> dict:
+        """The `TrainConfig` of the run as plain JSON values."""
+        return self.header["config"]
+
+    def tensors(self, prefix: str) -> dict[str, Tensor]:
+        """The tensors under `prefix`, on the CPU, without it in their names."""
+        try:
+            with safe_open(self.path, "pt") as file:
+                return {
+                    name.removeprefix(prefix): file.get_tensor(name)
+                    for name in file.keys()  # noqa: SIM118 (it is not a dict)
+                    if name.startswith(prefix)
+                }
+        except (OSError, SafetensorError) as error:
+            raise damaged(self.path, error) from error
+
+    def restore(self, module: nn.Module, prefix: str) -> None:
+        """Copy the tensors under `prefix` into a module. Raises UserError where they differ."""
+        try:
+            module.load_state_dict(self.tensors(prefix))
+        except RuntimeError as error:
+            raise damaged(self.path, str(error).splitlines()[-1].strip()) from error
+
+    def restore_optimizer(self, optimizer: torch.optim.Optimizer, module: nn.Module, prefix: str):
+        """Fill an optimizer over the parameters of `module` with its saved state."""
+        tensors = self.tensors(prefix)
+        for name, parameter in module.named_parameters():
+            slots = {slot: tensors.get(f"{slot}.{name}") for slot in SLOTS}
+            if any(value is None for value in slots.values()):
+                raise damaged(self.path, f"no state of Adam for {name}")
+            optimizer.state[parameter] = {
+                slot: like(value, parameter) for slot, value in slots.items()
+            }
+
+
+SLOTS = ("step", "exp_avg", "exp_avg_sq")
+
+
+def like(value: Tensor, parameter: Tensor) -> Tensor:
+    value = value.to(parameter.device)
+    return value if value.dim() < 4 else value.contiguous(memory_format=torch.channels_last)
+
+
+def damaged(path: Path, reason) -> UserError:
+    return UserError(f"{path} is not a usable checkpoint: {reason}")
+
+
+def path_of(run: Path, step: int) -> Path:
+    return Path(run) / FOLDER / f"step-{step:08d}.safetensors"
+
+
+def save(
+    path: Path,
+    header: dict,
+    modules: dict[str, nn.Module],
+    optimizers: dict[str, tuple[torch.optim.Optimizer, nn.Module]],
+) -> None:
+    """Write a checkpoint atomically. `header` needs "step" and "config" and must suit JSON."""
+    tensors = {
+        f"{prefix}.{name}": value
+        for prefix, module in modules.items()
+        for name, value in module.state_dict().items()
+    } | {
+        f"{prefix}.{slot}.{name}": optimizer.state[parameter][slot]
+        for prefix, (optimizer, module) in optimizers.items()
+        for name, parameter in module.named_parameters()
+        for slot in SLOTS
+    }
+    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    metadata = {"dcgan": json.dumps({"format": FORMAT, **header})}
+    with replacing(path) as partial:
+        save_file(tensors, partial, metadata)
+
+
+def read(path: Path) -> Checkpoint:
+    """Open one file and check its header. Raises UserError for anything but a checkpoint."""
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such checkpoint")
+    try:
+        with safe_open(path, "pt") as file:
+            header = json.loads((file.metadata() or {})["dcgan"])
+        if header["format"] != FORMAT:
+            raise damaged(path, f"format {header['format']} needs a newer dcgan")
+        architecture(header["config"])
+        if not isinstance(header["step"], int):
+            raise TypeError("step is not a number")
+    except KeyError as error:
+        raise damaged(path, f"its header lacks {error}") from error
+    except (OSError, SafetensorError, UsageError, ValueError, TypeError) as error:
+        raise damaged(path, error) from error
+    return Checkpoint(path, header)
+
+
+def newest(run: Path) -> Checkpoint | None:
+    """The newest readable checkpoint of a run folder; None where there is none at all.
+
+    Damaged files are named on stderr and passed over; UserError if nothing else is left.
+    """
+    paths = sorted((Path(run) / FOLDER).glob("step-*.safetensors"), reverse=True)
+    for path in paths:
+        try:
+            return read(path)
+        except UserError as error:
+            print(f"passed over: {error}", file=sys.stderr)
+    if paths:
+        raise UserError(f"{run} holds no checkpoint that can be read")
+    return None
+
+
+def find(path: Path) -> Checkpoint:
+    """The checkpoint that a file or a run folder stands for. Raises UserError for others."""
+    path = Path(path)
+    if not path.exists():
+        raise UserError(f"{path}: no such checkpoint or run folder")
+    if path.is_file():
+        return read(path)
+    found = newest(path) if (path / FOLDER).is_dir() else None
+    if found is None:
+        raise UserError(f"{path} is no run folder: it holds no {FOLDER}/step-*.safetensors")
+    return found
+
+
+def prune(run: Path, keep: int) -> None:
+    """Delete all but the newest `keep` checkpoints of a run; 0 keeps all."""
+    paths = sorted((Path(run) / FOLDER).glob("step-*.safetensors"))
+    for path in paths[:-keep] if keep else []:
+        path.unlink(missing_ok=True)
+
+
+def architecture(config: dict) -> dict:
+    """What the networks are built from. Raises ValueError, TypeError or KeyError for nonsense."""
+    options = {name: config[name] for name in NETWORK}
+    for name, value in options.items():
+        if type(value) is not type(getattr(TrainConfig, name)):
+            raise TypeError(f"{name} cannot be {value!r}")
+    check_network(**options)
+    return options
+
+
+def load_generator(path: Path, ema: bool = True, device: torch.device | str = "cpu") -> Generator:
+    """The generator of a checkpoint file or run folder, in evaluation mode.
+
+    `ema` takes the averaged weights, which give the better images. Raises UserError.
+    """
+    found = find(path)
+    return load(Generator, architecture(found.config), found, "ema." if ema else "G.", device)
+
+
+def load_discriminator(path: Path, device: torch.device | str = "cpu") -> Discriminator:
+    """The discriminator of a checkpoint file or run folder, in evaluation mode. UserError."""
+    found = find(path)
+    options = architecture(found.config)
+    del options["latent_dim"], options["latent"]
+    return load(Discriminator, options, found, "D.", device)
+
+
+def load(kind: type[nn.Module], options: dict, found: Checkpoint, prefix: str, device) -> nn.Module:
+    # On "meta" nothing is allocated until the file has shown that it holds such a network.
+    with torch.device("meta"):
+        network = kind(**options)
+    tensors = found.tensors(prefix)
+    expected = network.state_dict()
+    if {k: (v.shape, v.dtype) for k, v in tensors.items()} != {
+        k: (v.shape, v.dtype) for k, v in expected.items()
+    }:
+        raise damaged(found.path, f"its {kind.__name__} does not match its config")
+    network.load_state_dict(tensors, assign=True)
+    network = network.to(device, memory_format=torch.channels_last)
+    return network.requires_grad_(False).eval()

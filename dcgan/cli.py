@@ -1,0 +1,224 @@
+"""The command line: `dcgan train | sample | prepare | walk`, made from the dataclasses of config.
+
+torch is imported only when a command runs, so that --help and mistakes answer at once.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import io
+import json
+import os
+import re
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+import tyro
+
+from dcgan.config import (
+    PRESETS,
+    DrawOptions,
+    PrepareConfig,
+    SampleConfig,
+    SourceName,
+    TrainConfig,
+    WalkConfig,
+    parse_seeds,
+    to_json,
+)
+from dcgan.errors import UsageError, UserError
+
+
+def train(args: Sequence[str], prog: str) -> None:
+    """Train on the built-in faces, CelebA, LSUN, a folder of images, ..."""
+    preset, args = leading(args, tuple(PRESETS), "preset", "faces")
+    default = dataclasses.replace(PRESETS[preset], out=Path("runs") / preset)
+    about = (
+        f"{prog} [PRESET] [flags] trains a DCGAN. PRESET is one of {', '.join(PRESETS)}. "
+        f"The defaults shown are those of {preset}."
+    )
+    config = parse(default, prog, about, args)
+    if config.data:
+        from dcgan.data.packed import open_packed
+
+        packed = open_packed(config.data)
+        default = dataclasses.replace(default, size=packed.size, channels=packed.channels)
+        config = parse(default, prog, about, args)
+        for name in ("size", "channels"):
+            ours, theirs = getattr(config, name), getattr(packed, name)
+            if ours != theirs:
+                raise UsageError(f"--{name} {ours}: the images of {config.data} have {theirs}")
+    if config.dry_run:
+        print(json.dumps(to_json(config), indent=2))
+        return
+
+    from dcgan import device, distributed, log, trainer
+    from dcgan.data.pack import cached
+
+    device.tune()
+    with distributed.started(device.pick(config.device)) as on:
+        if config.batch_size % distributed.world_size():
+            raise UsageError(
+                f"--batch-size {config.batch_size} must be a multiple of the "
+                f"{distributed.world_size()} processes"
+            )
+        if not config.data:
+            with distributed.main_first():
+                packed = cached(config, config.size, config.channels, config.data_cache)
+        checkpoint = trainer.train(config, packed, config.out, on)
+        if distributed.is_main():
+            print(f"sample grid  {log.newest_samples(config.out)}")
+            print(f"checkpoint   {checkpoint}")
+            print(f"TensorBoard  tensorboard --logdir {shlex.quote(str(config.out.parent))}")
+
+
+def prepare(args: Sequence[str], prog: str) -> None:
+    """Pack raw images once, for many runs."""
+    sources = get_args(SourceName)
+    source, args = leading(args, sources, "source", None)
+    if source is None and not {"-h", "--help"} & set(args):
+        raise UsageError(f"which source? {prog} {'|'.join(sources)} --root RAW --out DIR")
+    default = PrepareConfig(source=source or TrainConfig.source, out=tyro.MISSING)
+    about = f"{prog} SOURCE [flags] packs the images of SOURCE, one of {', '.join(sources)}."
+    config = parse(default, prog, about, args)
+
+    from dcgan.data import pack
+
+    print(pack.prepare(config).folder)
+
+
+def sample(args: Sequence[str], prog: str) -> None:
+    """Draw images from a checkpoint or a run folder."""
+    config = parse(SampleConfig(checkpoint=tyro.MISSING), prog, sample.__doc__, args)
+    seeds = config.seed_list()
+
+    from dcgan import images, sampling
+
+    G = load(config)
+    draw = functools.partial(sampling.sample, G, seeds, config.truncation)
+    if config.each:
+        sampling.save_each(config.each, seeds, draw())
+        print(config.each)
+    if config.npy:
+        sampling.save_npy(config.npy, len(seeds), draw())
+        print(config.npy)
+    if config.out or not (config.each or config.npy):
+        out = config.out or Path("samples.png")
+        grid = sampling.sample_grid(G, seeds, config.columns(), config.truncation)
+        images.save_png(out, grid)
+        print(out)
+
+
+def walk(args: Sequence[str], prog: str) -> None:
+    """Animate a walk between the images of some seeds."""
+    config = parse(WalkConfig(checkpoint=tyro.MISSING), prog, walk.__doc__, args)
+    seeds = parse_seeds(config.seeds)
+
+    from dcgan import images, latent, latents, sampling
+
+    images.animation_format(config.out)
+    G = load(config)
+    stops = latents.of_seeds(seeds, G.latent_dim, G.latent, config.truncation)
+    chunks = sampling.render(G, latent.walk(stops, config.frames))
+    frames = [frame for chunk in chunks for frame in chunk]
+    images.save_animation(config.out, frames, config.seconds / config.frames)
+    print(config.out)
+
+
+COMMANDS = {"train": train, "sample": sample, "prepare": prepare, "walk": walk}
+
+
+def main(args: Sequence[str] | None = None, prog: str = "dcgan") -> int:
+    """Run `dcgan COMMAND ...` and return the exit code."""
+    args = sys.argv[1:] if args is None else args
+    if args and args[0] in COMMANDS:
+        return run(COMMANDS[args[0]], args[1:], f"{prog} {args[0]}")
+    about = "\n".join(f"  {name:<8}  {command.__doc__}" for name, command in COMMANDS.items())
+    if args and args[0] in ("-h", "--help"):
+        print(f"usage: {prog} COMMAND [--help | flags]\n\n{about}")
+        return 0
+    found = f"no command {args[0]!r}" if args else "which command?"
+    print(f"{prog}: {found} One of {', '.join(COMMANDS)}; see {prog} --help", file=sys.stderr)
+    return UsageError.exit_code
+
+
+def run(command, args: Sequence[str], prog: str) -> int:
+    """Run one command: a user's mistake becomes one line on stderr and an exit code."""
+    try:
+        command(args, prog)
+    except UserError as error:
+        message = " ".join(str(error).split())
+        print(f"{prog}: {message}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(f"{prog}: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return 0
+
+
+def leading(
+    args: Sequence[str], choices: tuple[str, ...], what: str, default: str | None
+) -> tuple[str | None, Sequence[str]]:
+    """Split a first word that is one of `choices` from the flags after it."""
+    if not args or args[0].startswith("-"):
+        return default, args
+    if args[0] not in choices:
+        raise UsageError(f"no {what} {args[0]!r}; one of {', '.join(choices)}")
+    return args[0], args[1:]
+
+
+def parse(default, prog: str, about: str, args: Sequence[str]):
+    """Read flags over a default instance of a config; the option classes it is of group the help.
+
+    Raises UsageError with tyro's first sentence where the flags are wrong.
+    """
+    kind = type(default)
+    groups = [kind] if "__annotations__" in vars(kind) else kind.__bases__[::-1]
+    titles = [re.sub("(Options|Config)$", "", group.__name__).lower() for group in groups]
+    parts = [
+        group(**{field.name: getattr(default, field.name) for field in dataclasses.fields(group)})
+        for group in groups
+    ]
+    shell = dataclasses.make_dataclass("Options", zip(titles, groups, strict=True))
+    errors = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(errors):
+            parsed = tyro.cli(
+                shell,
+                args=args,
+                prog=prog,
+                description=about,
+                default=shell(*parts),
+                config=(tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone),
+            )
+    except SystemExit as stop:
+        if stop.code:
+            raise UsageError(f"{first_sentence(errors.getvalue())} See {prog} --help") from None
+        raise
+    values = {}
+    for title in titles:
+        values |= vars(getattr(parsed, title))
+    return kind(**values)
+
+
+def first_sentence(box: str) -> str:
+    """What tyro's framed error says before its first rule, as one line ending in a full stop."""
+    lines = [line.strip("│╭╮╰╯ ") for line in box.splitlines()]
+    rules = [i for i, line in enumerate(lines) if line.count("─") > 10]
+    inside = lines[rules[0] + 1 : rules[1]] if len(rules) > 1 else lines
+    return " ".join(" ".join(inside).split()).rstrip(".") + "."
+
+
+def load(config: DrawOptions):
+    """The generator that the flags of `sample` and `walk` name, on its device."""
+    from dcgan import checkpoint, device
+
+    return checkpoint.load_generator(
+        config.checkpoint, ema=not config.raw, device=device.pick(config.device)
+    )

@@ -1,0 +1,308 @@
+"""Every option of the toolkit, its default and its help; presets are rows over them.
+
+The classes are the groups of `--help`; `TrainConfig` is all of them, flat. Nothing here imports
+torch, so that `--help` answers at once.
+"""
+
+import dataclasses
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tyro.conf import Positional
+
+from dcgan.errors import UsageError
+
+SourceName = Literal[
+    "faces", "celeba", "lsun", "folder", "cifar10", "mnist", "fashion-mnist", "svhn", "stl10"
+]
+
+
+@dataclass(frozen=True)
+class ImageOptions:
+    """What the images are like."""
+
+    size: int = 64
+    """Side of the square images in pixels: 32, 64, 128 or 256. Sets the depth of both networks."""
+    channels: Literal[1, 3] = 3
+    """1 for grey, 3 for colour."""
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """What G and D are built from (Radford et al. 2015)."""
+
+    width: int = 64
+    """Channels at half the image's side; each further halving doubles them, up to 8 x width."""
+    latent_dim: int = 100
+    """Numbers in a latent vector."""
+    latent: Literal["normal", "uniform"] = "normal"
+    """Law of the latents: N(0, 1), or U(-1, 1) as in the 2015 paper."""
+    kernel_size: Literal[4, 5] = 4
+    """Side of the stride-2 kernels: 4 as in PyTorch's example, 5 as in the authors' code."""
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Which images, and how raw files become packed ones."""
+
+    source: SourceName = "faces"
+    """Kind of raw data."""
+    root: Path | None = None
+    """Folder (or zip) of the raw data; the torchvision sets are downloaded there."""
+    split: Literal["train", "valid", "test", "all"] = "train"
+    """Part of the source to take, where it has parts."""
+    classes: tuple[str, ...] = ()
+    """Categories to take, e.g. `bedroom church_outdoor` of LSUN. All of them by default."""
+    class_folders: bool = False
+    """Label the images of `folder` by their first-level folder."""
+    count: int = 10_000
+    """How many images of `faces` to draw."""
+    crop: int | None = None
+    """Side of the centre crop in source pixels. Default: 178 for celeba, else all that fits."""
+    max_bad: float = 0.01
+    """Stop packing when more than this share of the images cannot be read."""
+    workers: int | None = None
+    """Processes that pack. Default: one per processor."""
+
+
+@dataclass(frozen=True)
+class OptimisationOptions:
+    """How the networks learn."""
+
+    steps: int = 50_000
+    """Steps to train: one update of D and one of G each."""
+    batch_size: int = 128
+    """Images in a step, over all processes together."""
+    lr_G: float = 2e-4
+    """Adam's learning rate for G."""
+    lr_D: float = 2e-4
+    """Adam's learning rate for D."""
+    beta1: float = 0.5
+    """Adam's decay of the gradient average."""
+    beta2: float = 0.999
+    """Adam's decay of the squared gradient average."""
+    flip: bool = True
+    """Mirror half of the images at random."""
+    ema_images: int = 10_000
+    """Half-life, in images, of the average of G that is sampled; shorter early in the run."""
+    seed: int = 0
+    """Decides the initial weights, the latents, the order of the images and the flips."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Arithmetic of the convolutions. auto: bf16 where the processor has it, else fp32."""
+    device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
+    """auto: the fastest there is."""
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Where things are, and how often they are written."""
+
+    data: Path | None = None
+    """Packed folder made by `dcgan prepare`; replaces the raw data options."""
+    data_cache: Path = Path("data")
+    """Where raw data are packed when `--data` does not name a packed folder."""
+    out: Path | None = None
+    """Run folder; an existing run there is continued. Default: runs/PRESET."""
+    log_every: int = 50
+    """Steps between two lines of metrics.jsonl and points of TensorBoard."""
+    sample_every: int = 500
+    """Steps between two sample grids."""
+    save_every: int = 1000
+    """Steps between two checkpoints."""
+    keep: int = 3
+    """Checkpoints to keep; 0 keeps all."""
+    dry_run: bool = False
+    """Print the whole configuration as JSON and stop."""
+
+
+@dataclass(frozen=True)
+class TrainConfig(RunOptions, OptimisationOptions, DataOptions, NetworkOptions, ImageOptions):
+    """All that decides a training run. Raises UsageError for values that cannot work."""
+
+    def __post_init__(self):
+        check_data(self)
+        check_network(**{name: getattr(self, name) for name in NETWORK})
+        for name in ("steps", "log_every", "sample_every", "save_every"):
+            check(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        check(self.batch_size >= 2, "batch_size", self.batch_size, "at least 2 (for batch norm)")
+        for name in ("lr_G", "lr_D"):
+            check(0 < getattr(self, name) < 1, name, getattr(self, name), "between 0 and 1")
+        for name in ("beta1", "beta2"):
+            check(0 <= getattr(self, name) < 1, name, getattr(self, name), "at least 0, below 1")
+        for name in ("keep", "seed", "ema_images"):
+            check(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
+
+
+@dataclass(frozen=True)
+class PackedOptions:
+    """Where the packed images go."""
+
+    out: Path = dataclasses.field(kw_only=True)
+    """Packed folder to write."""
+
+
+@dataclass(frozen=True)
+class PrepareConfig(PackedOptions, DataOptions, ImageOptions):
+    """All that decides a packed folder. Raises UsageError for values that cannot work."""
+
+    def __post_init__(self):
+        check_data(self)
+
+
+def check(valid: bool, name: str, value, rule: str) -> None:
+    if not valid:
+        raise UsageError(f"{flag(name)} must be {rule}, not {value}")
+
+
+def check_network(
+    size: int, channels: int, width: int, latent_dim: int, latent: str, kernel_size: int
+) -> None:
+    """Raise UsageError unless such networks can be built."""
+    check_size(size)
+    check(channels in (1, 3), "channels", channels, "1 or 3")
+    check(1 <= width <= 1024, "width", width, "from 1 to 1024")
+    check(1 <= latent_dim <= 4096, "latent_dim", latent_dim, "from 1 to 4096")
+    check(latent in ("normal", "uniform"), "latent", latent, "normal or uniform")
+    check(kernel_size in (4, 5), "kernel_size", kernel_size, "4 or 5")
+
+
+def check_size(size: int) -> None:
+    power_of_two = 8 <= size <= 1024 and size & (size - 1) == 0
+    check(power_of_two, "size", size, "a power of two from 8 to 1024")
+
+
+NETWORK = tuple(inspect.signature(check_network).parameters)  # what the networks are built from
+
+
+def check_data(options: TrainConfig | PrepareConfig) -> None:
+    check_size(options.size)
+    check(options.count >= 1, "count", options.count, "at least 1")
+    check(options.crop is None or options.crop >= 1, "crop", options.crop, "at least 1")
+    check(0 <= options.max_bad <= 1, "max_bad", options.max_bad, "from 0 to 1")
+    check(options.workers is None or options.workers >= 1, "workers", options.workers, "at least 1")
+
+
+def flag(name: str) -> str:
+    """The command-line flag of an option."""
+    return "--" + name.replace("_", "-")
+
+
+def to_json(config: TrainConfig) -> dict:
+    """Plain values that JSON can hold."""
+    return {
+        name: str(value) if isinstance(value, Path) else value
+        for name, value in dataclasses.asdict(config).items()
+    }
+
+
+PRESETS: dict[str, TrainConfig] = {
+    name: TrainConfig(**options)
+    for name, options in {
+        "faces": dict(source="faces", width=32, batch_size=32, steps=1000, flip=True),
+        "celeba": dict(source="celeba", steps=40_000),
+        "lsun": dict(source="lsun", steps=100_000),
+        "folder": dict(source="folder", steps=20_000),
+        "cifar10": dict(source="cifar10", size=32, steps=40_000),
+        "stl10": dict(source="stl10", steps=40_000),
+        "svhn": dict(source="svhn", size=32, steps=20_000, flip=False),
+        "mnist": dict(source="mnist", size=32, channels=1, steps=10_000, flip=False),
+        "fashion-mnist": dict(source="fashion-mnist", size=32, channels=1, steps=10_000),
+        "paper": dict(source="lsun", width=128, kernel_size=5, latent="uniform", steps=100_000),
+    }.items()
+}
+
+
+@dataclass(frozen=True)
+class DrawOptions:
+    """What sampling and walking share."""
+
+    truncation: float | None = None
+    """Keep latents within this many standard deviations: less variety, fewer failures."""
+    raw: bool = False
+    """Use the weights of the last step, not their average."""
+    device: Literal["auto", "cuda", "mps", "cpu"] = TrainConfig.device
+    """auto: the fastest there is."""
+
+
+@dataclass(frozen=True)
+class SampleConfig(DrawOptions):
+    """All that decides a sample."""
+
+    checkpoint: Positional[Path] = dataclasses.field(kw_only=True)
+    """Checkpoint file or run folder."""
+    seeds: str | None = None
+    """Which images: numbers and ranges, e.g. 0-63 or 3,14,15. Default: from 0, as many as fit."""
+    count: int | None = None
+    """How many images, from seed 0 on. Default: as many as --rows and --cols hold, else 64."""
+    rows: int | None = None
+    """Rows of the grid."""
+    cols: int | None = None
+    """Columns of the grid."""
+    out: Path | None = None
+    """Grid to write. Default: samples.png, unless --each or --npy is given."""
+    each: Path | None = None
+    """Folder to write every image to as a file of its own."""
+    npy: Path | None = None
+    """File to write all images to as one uint8 array [N, H, W, C]."""
+
+    def __post_init__(self):
+        for name in ("count", "rows", "cols"):
+            value = getattr(self, name)
+            check(value is None or value >= 1, name, value, "at least 1")
+        if self.seeds is not None and self.count is not None:
+            raise UsageError("give --seeds or --count, not both")
+        if self.rows and self.cols and len(self.seed_list()) > self.rows * self.cols:
+            raise UsageError(
+                f"{len(self.seed_list())} images do not fit --rows {self.rows} --cols {self.cols}"
+            )
+
+    def seed_list(self) -> Sequence[int]:
+        """The seeds that the flags stand for."""
+        if self.seeds is not None:
+            return parse_seeds(self.seeds)
+        cells = self.rows * self.cols if self.rows and self.cols else 64
+        return range(self.count or cells)
+
+    def columns(self) -> int | None:
+        """Columns of the grid; None leaves them to the grid."""
+        return self.cols or (self.rows and -(-len(self.seed_list()) // self.rows))
+
+
+@dataclass(frozen=True)
+class WalkConfig(DrawOptions):
+    """All that decides a walk."""
+
+    checkpoint: Positional[Path] = dataclasses.field(kw_only=True)
+    """Checkpoint file or run folder."""
+    seeds: str = "0-7"
+    """Images to pass through, in this order, and back to the first."""
+    frames: int = 120
+    """Frames of the animation."""
+    seconds: float = 6.0
+    """How long one round lasts."""
+    out: Path = Path("walk.gif")
+    """Animation to write: .gif, .webp or .png."""
+
+    def __post_init__(self):
+        check(self.frames >= 1, "frames", self.frames, "at least 1")
+        check(self.seconds > 0, "seconds", self.seconds, "above 0")
+
+
+def parse_seeds(text: str) -> list[int]:
+    """ "0-3,7" -> [0, 1, 2, 3, 7]. Raises UsageError for anything else."""
+    seeds: list[int] = []
+    limit = 10_000_000
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not (first.isdecimal() and (last.isdecimal() if dash else not last)):
+            raise UsageError(f"--seeds {text}: write numbers and ranges such as 0-63 or 3,14,15")
+        start, stop = int(first), int(last or first)
+        if stop < start:
+            raise UsageError(f"--seeds {text}: {stop} comes before {start}")
+        if stop - start + len(seeds) >= limit:
+            raise UsageError(f"--seeds {text}: at most {limit:,} at once")
+        seeds += range(start, stop + 1)
+    return seeds

@@ -1,0 +1,228 @@
+"""A folder of image files, or a zip of one, read in place."""
+
+import hashlib
+import io
+import os
+import stat
+import zipfile
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+import numpy as np
+
+from dcgan.config import DataOptions
+from dcgan.data.decode import BadImage
+from dcgan.data.raw import EncodedSource, file_hash, printable
+from dcgan.errors import UsageError, UserError
+
+EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+MAX_BYTES = 2**28  # of one file in a zip, inflated
+
+
+class Files(EncodedSource):
+    """Image files by name, relative to a folder or to the root of a zip."""
+
+    def __init__(self, root: Path):
+        super().__init__()
+        self.root = root
+        self.names: list[str] = []
+        self.refused: dict[int, str] = {}
+        """Images that are bad for what is known of them without opening them."""
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def name(self, i: int) -> str:
+        return printable(self.names[i])
+
+    def open(self, i: int) -> AbstractContextManager[BinaryIO]:
+        if i in self.refused:
+            raise BadImage(self.refused[i])
+        return self.open_file(self.names[i])
+
+    def open_file(self, name: str) -> AbstractContextManager[BinaryIO]:
+        raise NotImplementedError
+
+    def keep(self, wanted: Callable[[str], bool]) -> None:
+        """Keep only the images whose name is wanted."""
+        self.names = [name for name in self.names if wanted(name)]
+
+
+class FolderFiles(Files):
+    """The images anywhere below a folder. Links are followed; nothing but regular files is opened."""
+
+    def __init__(self, root: Path):
+        super().__init__(root)
+        digest = hashlib.sha256()
+        for name, status in sorted(self.walk(), key=lambda entry: entry[0]):
+            self.names.append(name)
+            facts = f"{name} {status and (status.st_size, status.st_mtime_ns)}\n"
+            digest.update(facts.encode(errors="surrogatepass"))
+        self.digest = digest.hexdigest()
+
+    def fingerprint(self) -> str:
+        return self.digest
+
+    def walk(self) -> Iterable[tuple[str, os.stat_result | None]]:
+        """Name and status of every image; the status is None where there is none to be had.
+
+        Linked folders come last, and no folder is entered twice: a loop of links ends, and images
+        are named by where they are rather than by a link to there.
+        """
+        folders, linked, entered = deque([""]), deque(), set()
+        while folders or linked:
+            folder = (folders or linked).popleft()
+            place = os.path.realpath(self.root / folder)
+            if place in entered:
+                continue
+            entered.add(place)
+            try:
+                entries = sorted(os.scandir(place), key=lambda entry: entry.name)
+            except OSError:
+                yield folder, None
+                continue
+            for entry in entries:
+                name = folder + entry.name
+                if is_hidden(entry.name):
+                    continue
+                try:
+                    status = entry.stat()
+                except OSError:
+                    status = None
+                if status and stat.S_ISDIR(status.st_mode):
+                    (linked if entry.is_symlink() else folders).append(name + "/")
+                elif is_image(name):
+                    yield name, status
+                else:
+                    self.ignored += 1
+
+    def open_file(self, name: str) -> AbstractContextManager[BinaryIO]:
+        path = self.root / name
+        try:
+            require_regular(os.stat(path), path)
+        except FileNotFoundError:
+            raise BadImage("broken link" if path.is_symlink() else "no longer there") from None
+        # Without O_NONBLOCK, a pipe that takes the place of a file after the check would hang.
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        file = open(os.open(path, flags), "rb")
+        try:
+            require_regular(os.fstat(file.fileno()), path)
+        except BadImage:
+            file.close()
+            raise
+        return file
+
+
+class ZipFiles(Files):
+    """The images anywhere in a zip. Nothing is extracted: names are labels, never paths."""
+
+    def __init__(self, root: Path):
+        super().__init__(root)
+        self.archive: zipfile.ZipFile | None = None
+        try:
+            members = {info.filename for info in self.opened().infolist() if not info.is_dir()}
+        except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, EOFError) as error:
+            raise UserError(f"{root} is not a whole zip archive: {error}") from error
+        members = {name for name in members if not any(map(is_hidden, name.split("/")))}
+        self.names = sorted(filter(is_image, members))
+        self.ignored = len(members) - len(self.names)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**super().__getstate__(), "archive": None}
+
+    def opened(self) -> zipfile.ZipFile:
+        if self.archive is None:
+            self.archive = zipfile.ZipFile(self.root)
+        return self.archive
+
+    def fingerprint(self) -> str:
+        return file_hash([self.root])
+
+    def open_file(self, name: str) -> AbstractContextManager[BinaryIO]:
+        info = self.opened().getinfo(name)
+        if info.flag_bits & 1:
+            raise BadImage("encrypted")
+        if stat.S_ISLNK(info.external_attr >> 16):
+            raise BadImage("a link")
+        if info.file_size > MAX_BYTES:
+            raise BadImage(f"{info.file_size:,} bytes, more than {MAX_BYTES:,}")
+        try:
+            with self.opened().open(info) as member:
+                # zipfile inflates no more than asked for, and no more than the member declares.
+                return io.BytesIO(member.read(MAX_BYTES + 1))
+        # Every method of compression has an exception of its own.
+        except Exception as error:
+            raise BadImage(f"damaged in the zip: {error}") from error
+
+
+def open_folder(options: DataOptions, root: Path) -> Files:
+    """The `folder` source: a folder or a zip. Raises UserError when it holds no images."""
+    if options.split not in ("train", "all"):
+        raise UsageError(f"a folder has no {options.split} split; give --root the folder of it")
+    if options.classes and not options.class_folders:
+        raise UsageError("--classes picks first-level folders: add --class-folders")
+    files = open_files(root)
+    if options.class_folders:
+        label_by_folder(files, options.classes)
+    if not len(files):
+        raise UserError(f"no images in {root} (looked for {' '.join(EXTENSIONS)})")
+    return files
+
+
+def open_files(root: Path) -> Files:
+    """The image files below a folder or in a zip. Raises UserError where neither is at `root`."""
+    if root.is_dir():
+        if not os.access(root, os.R_OK | os.X_OK):
+            raise UserError(f"cannot read {root}: permission denied")
+        return FolderFiles(root)
+    if root.is_file():
+        return ZipFiles(root)
+    raise UserError(f"{root} is neither a folder nor a zip")
+
+
+def label_by_folder(files: Files, classes: tuple[str, ...]) -> None:
+    """Label the images by their first-level folder; with `classes`, keep only those folders.
+
+    A zip often has one folder around everything: then the folders inside it count.
+    """
+    depth = 0
+    if isinstance(files, ZipFiles) and len({PurePosixPath(n).parts[0] for n in files.names}) == 1:
+        depth = int(any(name.count("/") > 1 for name in files.names))
+
+    def folder(name: str) -> str:
+        parts = name.split("/")
+        return parts[depth] if len(parts) > depth + 1 else ""
+
+    found = sorted({folder(name) for name in files.names} - {""})
+    missing = [name for name in classes if name not in found]
+    if missing:
+        raise UserError(
+            f"no images in the class folder {missing[0]} of {files.root}; "
+            f"it has {', '.join(map(printable, found)) or 'none'}"
+        )
+    if classes:
+        files.keep(lambda name: folder(name) in classes)
+        found = sorted(classes)
+    index = {name: label for label, name in enumerate(found)}
+    files.labels = np.array([index.get(folder(name), -1) for name in files.names], np.int64)
+    files.label_names = tuple(map(printable, found))
+    for i in np.flatnonzero(files.labels < 0):
+        files.refused[int(i)] = "not in a class folder"
+
+
+def is_image(name: str) -> bool:
+    return name.lower().endswith(EXTENSIONS)
+
+
+def is_hidden(name: str) -> bool:
+    return (name.startswith(".") and name not in (".", "..")) or name == "__MACOSX"
+
+
+def require_regular(status: os.stat_result, path: Path) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        os.scandir(path).close()  # raises what kept the walk out of it
+    if not stat.S_ISREG(status.st_mode):
+        raise BadImage("not a regular file")

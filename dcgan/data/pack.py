@@ -1,0 +1,181 @@
+"""A source of raw images -> a packed folder: decoded once, cropped, resized, whole or not there.
+
+DIR/images.npy   uint8 [N, S, S, C], memory-mapped by whatever reads it
+DIR/labels.npy   int64 [N] class indices, or uint8 [N, A] attributes, where there are labels
+DIR/meta.json    where they come from, how they were made, what was skipped and why
+"""
+
+import hashlib
+import json
+import shutil
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from dcgan.config import DataOptions, PrepareConfig
+from dcgan.data import rows
+from dcgan.data.packed import FORMAT, IMAGES, LABELS, META, Packed, is_packed, open_packed
+from dcgan.data.parallel import Job, processors, results
+from dcgan.data.raw import Source
+from dcgan.data.sources import open_source
+from dcgan.errors import UsageError, UserError
+from dcgan.files import replacing
+
+__all__ = ["Packed", "cached", "open_packed", "pack", "prepare"]
+
+
+def prepare(config: PrepareConfig) -> Packed:
+    """Pack the source that `config` names into `config.out`."""
+    return pack(
+        open_source(config),
+        config.out.expanduser(),
+        config.size,
+        config.channels,
+        config.crop,
+        config.max_bad,
+        config.workers,
+    )
+
+
+def cached(options: DataOptions, size: int, channels: int, data_cache: Path) -> Packed:
+    """The packed folder of these options in `data_cache`, packed now unless it is there.
+
+    Its name ends in a hash of all that decides its content, the state of the raw data included.
+    """
+    source = open_source(options)
+    settings = [FORMAT, source.origin, size, channels, options.crop, source.fingerprint()]
+    key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:12]
+    folder = data_cache.expanduser() / f"{options.source}-{size}-{key}"
+    if is_packed(folder):
+        print(f"using the packed images in {folder}", file=sys.stderr)
+        return open_packed(folder)
+    try:
+        return pack(source, folder, size, channels, options.crop, options.max_bad, options.workers)
+    except UserError:
+        # Another process may have packed the same images meanwhile. They are as good.
+        if is_packed(folder):
+            return open_packed(folder)
+        raise
+
+
+def pack(
+    source: Source,
+    out: Path,
+    size: int,
+    channels: int,
+    crop: int | None = None,
+    max_bad: float = 0.01,
+    workers: int | None = None,
+    progress: bool = True,
+) -> Packed:
+    """Write all images of `source` to the new folder `out`, as uint8 [N, size, size, channels].
+
+    The content does not depend on the number of workers. Images that cannot be read are left out
+    and listed in meta.json. Raises UserError when they are more than the share `max_bad`, when
+    `out` holds something already, and where the disk or a worker fails; `out` is then as before.
+    """
+    crop = crop or source.default_crop
+    check(source, out, size, channels, crop, max_bad, workers)
+    with replacing(out) as partial:
+        partial.mkdir()
+        images = partial / IMAGES
+        rows.create(images, (len(source), size, size, channels))
+        job = Job(source, images, size, channels, crop)
+        bad = write_all(job, max_bad, workers or processors(), progress)
+        if len(bad) == len(source):
+            raise UserError(f"none of the {len(source)} images can be read: {some(source, bad)}")
+        good = np.setdiff1d(np.arange(len(source)), np.fromiter(bad, np.int64, len(bad)))
+        rows.close_up(images, good, (size, size, channels))
+        if source.labels is not None:
+            np.save(partial / LABELS, source.labels[good], allow_pickle=False)
+        meta = describe(source, good, bad) | {
+            "size": size, "channels": channels, "crop": crop, "filter": "lanczos",
+            "sha256": content_hash(partial),
+        }
+        (partial / META).write_text(json.dumps(meta, indent=1) + "\n", encoding="ascii")
+    report(source, out, size, crop, bad)
+    return open_packed(out)
+
+
+def check(source, out, size, channels, crop, max_bad, workers) -> None:
+    """Refuse, before anything is read, what cannot end well."""
+    if not 0 <= max_bad <= 1:
+        raise UsageError(f"--max-bad is a share between 0 and 1, not {max_bad}")
+    if crop is not None and crop < 1:
+        raise UsageError(f"--crop is a side in pixels, not {crop}")
+    if workers is not None and workers < 1:
+        raise UsageError(f"--workers must be at least 1, not {workers}")
+    if is_packed(out):
+        raise UserError(f"{out} is a packed folder already, and is not overwritten")
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise UserError(f"{out} exists already, and is not overwritten")
+    needed = len(source) * size * size * channels
+    there = next(folder for folder in out.absolute().parents if folder.exists())
+    free = shutil.disk_usage(there).free
+    if needed > free:
+        raise UserError(
+            f"packing {len(source)} images takes {needed / 1e9:.1f} GB, "
+            f"and {there} has {free / 1e9:.1f} GB free"
+        )
+
+
+def write_all(job: Job, max_bad: float, workers: int, progress: bool) -> dict[int, str]:
+    """Write all rows; return why the bad images are bad, in order."""
+    total, bad = len(job.source), {}
+    with tqdm(total=total, desc="packing", unit="img", disable=not progress) as bar:
+        for done, bad_of_chunk in results(job, workers):
+            bad |= bad_of_chunk
+            bar.update(done)
+            if len(bad) > max_bad * total:
+                raise UserError(
+                    f"{len(bad)} of {bar.n} images cannot be read, more than --max-bad {max_bad:g} "
+                    f"of {total} allows: {some(job.source, bad)}"
+                )
+    return dict(sorted(bad.items()))
+
+
+def content_hash(folder: Path) -> str:
+    """SHA-256 of images.npy, followed by labels.npy where there is one."""
+    digest = hashlib.sha256()
+    for path in (folder / IMAGES, folder / LABELS):
+        if path.exists():
+            with open(path, "rb") as file:
+                while block := file.read(rows.BLOCK):
+                    digest.update(block)
+    return digest.hexdigest()
+
+
+def describe(source: Source, good: np.ndarray, bad: dict[int, str]) -> dict[str, object]:
+    try:
+        toolkit = version("dcgan")
+    except PackageNotFoundError:
+        toolkit = "unknown"
+    kind = None
+    if source.labels is not None:
+        kind = "class" if source.labels.ndim == 1 else "attributes"
+    return {
+        "format": FORMAT, "toolkit": toolkit, **source.origin,
+        "found": len(source), "packed": len(good), "ignored": source.ignored,
+        "skipped": [{"name": source.name(i), "reason": reason} for i, reason in bad.items()],
+        "notes": source.notes,
+        "label_kind": kind, "label_names": list(source.label_names),
+    }
+
+
+def report(source: Source, out: Path, size: int, crop: int | None, bad: dict[int, str]) -> None:
+    cropped = f"crop {crop}" if crop else "largest centre square"
+    line = (
+        f"packed {len(source) - len(bad)} of {len(source)} images ({cropped}, {size} px) in {out}"
+    )
+    if bad:
+        line += f"; skipped {len(bad)}: {some(source, bad)}"
+    print("\n".join([line, *source.notes]), file=sys.stderr)
+
+
+def some(source: Source, bad: dict[int, str]) -> str:
+    """The first few bad images and why they are bad."""
+    first = [f"{source.name(i)} ({reason})" for i, reason in sorted(bad.items())[:3]]
+    return ", ".join(first) + (", ..." if len(bad) > 3 else "")

@@ -1,0 +1,108 @@
+"""The packed folder, opened and checked."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dcgan.errors import UserError
+
+FORMAT = 1
+IMAGES, LABELS, META = "images.npy", "labels.npy", "meta.json"
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Images of one size, mapped from disk, and what is known of them."""
+
+    folder: Path
+    images: np.ndarray  # uint8 [N, S, S, C] in 0..255
+    labels: np.ndarray | None  # int64 [N] class indices, or uint8 [N, A] of 0 and 1
+    label_names: tuple[str, ...]  # of the classes, or of the attributes
+    meta: dict[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def size(self) -> int:
+        return self.images.shape[1]
+
+    @property
+    def channels(self) -> int:
+        return self.images.shape[3]
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the images and the labels."""
+        return self.meta["sha256"]
+
+
+def is_packed(folder: Path) -> bool:
+    """Whether a packed folder stands at `folder`, whole: one is renamed there when finished."""
+    return (folder / META).is_file()
+
+
+def open_packed(folder: Path) -> Packed:
+    """Open a packed folder. Raises UserError where it is missing, damaged or of another format."""
+    folder = Path(folder).expanduser()
+    if not is_packed(folder):
+        state = "is not a packed folder" if folder.exists() else "does not exist"
+        raise UserError(f"{folder} {state}; `dcgan prepare` makes one from raw images")
+    try:
+        meta = read_meta(folder / META)
+        images = read_array(folder / IMAGES)
+        labels = read_array(folder / LABELS) if meta["label_kind"] else None
+        compare(meta, images, labels)
+    # RecursionError comes of JSON nested without end.
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{folder} is damaged: {error}; pack the images again") from error
+    return Packed(folder, images, labels, tuple(meta["label_names"]), meta)
+
+
+def read_meta(path: Path) -> dict[str, Any]:
+    meta = json.loads(path.read_text(encoding="utf-8"))
+    expect(isinstance(meta, dict), "meta.json is not an object")
+    expect(meta.get("format") == FORMAT, f"meta.json is not of format {FORMAT}")
+    for key in ("size", "channels", "found", "packed", "ignored"):
+        expect(type(meta.get(key)) is int, f"meta.json has no whole number {key!r}")
+    for key in ("skipped", "notes", "label_names"):
+        expect(isinstance(meta.get(key), list), f"meta.json has no list {key!r}")
+    expect(isinstance(meta.get("sha256"), str), "meta.json has no 'sha256'")
+    expect(all(isinstance(name, str) for name in meta["label_names"]), "a label name is no text")
+    expect(meta.get("label_kind") in (None, "class", "attributes"), "unknown label_kind")
+    return meta
+
+
+def read_array(path: Path) -> np.ndarray:
+    """Map a .npy file. Raises ValueError unless it is whole, and in C order."""
+    expect(path.is_file(), f"{path.name} is missing")
+    array = np.lib.format.open_memmap(path, mode="r")
+    expect(array.flags.c_contiguous, f"{path.name} is not in C order")
+    whole = array.offset + array.nbytes
+    expect(path.stat().st_size == whole, f"{path.name} is not {whole} bytes long")
+    return array
+
+
+def compare(meta: dict[str, Any], images: np.ndarray, labels: np.ndarray | None) -> None:
+    """Raise ValueError unless the arrays are what meta.json says."""
+    shape = (meta["packed"], meta["size"], meta["size"], meta["channels"])
+    expect(images.dtype == np.uint8, f"images.npy holds {images.dtype}, not uint8")
+    expect(images.shape == shape, f"images.npy is {images.shape}, meta.json says {shape}")
+    expect(len(images) > 0, "it holds no images")
+    if labels is None:
+        return
+    names = len(meta["label_names"])
+    shape, dtype, limit = (len(images),), np.int64, names
+    if meta["label_kind"] == "attributes":
+        shape, dtype, limit = (len(images), names), np.uint8, 2
+    expect(labels.dtype == dtype, f"labels.npy holds {labels.dtype}, not {np.dtype(dtype)}")
+    expect(labels.shape == shape, f"labels.npy is {labels.shape}, not {shape}")
+    expect(labels.min() >= 0 and labels.max() < limit, "labels.npy has labels without a name")
+
+
+def expect(condition: bool, otherwise: str) -> None:
+    if not condition:
+        raise ValueError(otherwise)

@@ -1,0 +1,92 @@
+"""Packing in several processes: each decodes chunks of images straight into their rows."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from dcgan.data import rows
+from dcgan.data.raw import Source
+from dcgan.errors import UserError
+
+MAX_CHUNK = 256  # images that a process decodes at a time
+
+
+@dataclass
+class Job:
+    """What every worker needs: where images come from, and the array they go to."""
+
+    source: Source
+    array: Path
+    size: int
+    channels: int
+    crop: int | None
+
+    def chunks(self) -> Iterator[range]:
+        step = min(MAX_CHUNK, max(1, rows.BLOCK // (self.size * self.size * self.channels)))
+        for start in range(0, len(self.source), step):
+            yield range(start, min(start + step, len(self.source)))
+
+    def write(self, chunk: range) -> tuple[int, dict[int, str]]:
+        """Decode a chunk straight into its rows of the array; return its length and bad images."""
+        images, bad = self.source.pixels(chunk, self.size, self.channels, self.crop)
+        rows.write(self.array, chunk.start, images)
+        return len(chunk), bad
+
+
+def results(job: Job, workers: int) -> Iterator[tuple[int, dict[int, str]]]:
+    """Do the job chunk by chunk, in other processes where that is quicker."""
+    chunks = job.chunks()
+    workers = min(workers, -(-len(job.source) // MAX_CHUNK))
+    if workers == 1 or job.source.in_process:
+        yield from map(job.write, chunks)
+        return
+    # Spawned rather than forked: a fork would inherit the threads of torch in whatever state.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, context, initializer=start_worker, initargs=(job,))
+    try:
+        # Few chunks are under way at a time, so memory does not grow with the number of images.
+        running = {pool.submit(write_chunk, chunk) for chunk in islice(chunks, 3 * workers)}
+        while running:
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            running |= {pool.submit(write_chunk, chunk) for chunk in islice(chunks, len(done))}
+            for future in done:
+                yield future.result()
+    except BrokenProcessPool:
+        raise UserError(
+            "a packing process was killed, perhaps for want of memory: try fewer --workers"
+        ) from None
+    finally:
+        # The array is deleted or renamed next: nobody may be writing to it still.
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def start_worker(job: Job) -> None:
+    global worker_job
+    worker_job = job
+    # Ctrl-C reaches all processes of a terminal; the parent alone decides what follows.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=die_with_parent, daemon=True).start()
+
+
+def die_with_parent() -> None:
+    """Without this, the workers of a killed process would wait for work for ever."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+def write_chunk(chunk: range) -> tuple[int, dict[int, str]]:
+    return worker_job.write(chunk)
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,98 @@
+"""What every source of raw images is to the packer: images by index, and their labels."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from dcgan.data.decode import BadImage, decode
+
+
+class Source:
+    """Raw images by index.
+
+    Worker processes get a copy each, so a source pickles small (without its labels) and opens
+    what it reads in the process that reads it.
+    """
+
+    labels: np.ndarray | None = None
+    """Class indices int64 [N], or attributes uint8 [N, A] of 0 and 1."""
+    label_names: tuple[str, ...] = ()
+    """Names of the classes, or of the attributes."""
+    default_crop: int | None = None
+    """Side of the centre crop this data set is used with."""
+    in_process = False
+    """Whether `pixels` is quick, or parallel already, so that worker processes would not help."""
+    ignored = 0
+    """How many files that are not images lie among them."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        """What the user should know of this source, one line each."""
+        self.origin: dict[str, object] = {}
+        """The options that this source was opened with."""
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "labels": None}
+
+    def name(self, i: int) -> str:
+        """What to call image `i`, in printable characters."""
+        raise NotImplementedError
+
+    def fingerprint(self) -> str:
+        """A hash that changes when the raw data do."""
+        raise NotImplementedError
+
+    def pixels(
+        self, indices: Sequence[int], size: int, channels: int, crop: int | None
+    ) -> tuple[np.ndarray, dict[int, str]]:
+        """uint8 [len(indices), size, size, channels], and why the bad ones among them are bad."""
+        raise NotImplementedError
+
+
+class EncodedSource(Source):
+    """A source whose images are encoded files; a subclass says how to open one."""
+
+    def open(self, i: int) -> AbstractContextManager[BinaryIO]:
+        """Open the file of image `i`. Raises BadImage or OSError."""
+        raise NotImplementedError
+
+    def pixels(
+        self, indices: Sequence[int], size: int, channels: int, crop: int | None
+    ) -> tuple[np.ndarray, dict[int, str]]:
+        images = np.zeros((len(indices), size, size, channels), np.uint8)
+        bad = {}
+        for row, i in enumerate(indices):
+            try:
+                with self.open(i) as file:
+                    images[row] = decode(file, size, channels, crop)
+            except BadImage as error:
+                bad[i] = error.reason
+            except OSError as error:
+                bad[i] = error.strerror or str(error)
+        return images, bad
+
+
+def printable(name: str) -> str:
+    """`name` on one line, with everything that a terminal or a JSON file may choke on escaped."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii")
+        for c in name
+    )
+
+
+def file_hash(paths: Iterable[Path]) -> str:
+    """Hash of the names, sizes and modification times of a few files."""
+    digest = hashlib.sha256()
+    for path in paths:
+        status = path.stat()
+        digest.update(
+            f"{path.name} {status.st_size} {status.st_mtime_ns}\n".encode(errors="surrogatepass")
+        )
+    return digest.hexdigest()

@@ -1,0 +1,57 @@
+"""Where images come from: the name of a source -> the source, opened."""
+
+from pathlib import Path
+
+from dcgan.config import DataOptions
+from dcgan.data.folder import open_folder
+from dcgan.data.raw import Source, printable
+from dcgan.errors import UsageError, UserError
+
+__all__ = ["Source", "open_source"]
+
+# Each takes the options and the root, which exists unless the source is downloaded or drawn.
+OPENERS = {
+    "folder": open_folder,
+}
+DOWNLOADED = ("mnist", "fashion-mnist", "cifar10", "svhn", "stl10")
+DOWNLOADS = Path("data/raw")
+
+
+def open_source(options: DataOptions) -> Source:
+    """Open the source that `options` name, ready to be read by index.
+
+    Raises UsageError for options that do not go together, and UserError where the raw data are
+    missing or are not what they should be.
+    """
+    if options.source not in OPENERS:
+        raise UsageError(f"unknown source {options.source!r}; known: {', '.join(OPENERS)}")
+    if options.class_folders and options.source != "folder":
+        raise UsageError(f"--class-folders is for the folder source, not for {options.source}")
+    if options.classes and options.source not in ("folder", "lsun"):
+        raise UsageError(f"--classes is for lsun and folder, not for {options.source}")
+    root = root_of(options)
+    source = OPENERS[options.source](options, root)
+    source.origin = {
+        "source": options.source,
+        "root": root and printable(str(root.resolve())),
+        "split": options.split,
+        "classes": list(options.classes),
+        "class_folders": options.class_folders,
+    }
+    return source
+
+
+def root_of(options: DataOptions) -> Path | None:
+    """Where the raw data are. Raises UsageError or UserError where they cannot be anywhere."""
+    if options.source == "faces":
+        if options.root is not None:
+            raise UsageError("faces are drawn: --root needs a --source to read, e.g. folder")
+        return None
+    if options.root is None:
+        if options.source in DOWNLOADED:
+            return DOWNLOADS / options.source
+        raise UsageError(f"the source {options.source} needs --root, where its raw data are")
+    root = options.root.expanduser()
+    if not root.exists() and options.source not in DOWNLOADED:
+        raise UserError(f"{root} does not exist (--root)")
+    return root

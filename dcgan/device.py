@@ -1,0 +1,40 @@
+"""Which device to compute on, and in which arithmetic."""
+
+import torch
+
+from dcgan.errors import UserError
+
+
+def pick(name: str) -> torch.device:
+    """The device of a name; "auto" is the fastest there is. UserError where it is missing."""
+    available = {
+        "cuda": torch.cuda.is_available,
+        "mps": torch.backends.mps.is_available,
+        "cpu": lambda: True,
+    }
+    if name == "auto":
+        name = next(kind for kind, is_there in available.items() if is_there())
+    if not available[name]():
+        raise UserError(f"--device {name}: this machine has no {name} device that torch can use")
+    return torch.device(name)
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Context of the forward passes: bf16 where `precision` says so, or "auto" finds it pays."""
+    bf16 = precision == "bf16" or (precision == "auto" and has_bf16(device))
+    return torch.autocast(device.type, torch.bfloat16, enabled=bf16)
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether the processor multiplies bf16 matrices itself, rather than by emulation."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return False
+
+
+def tune() -> None:
+    """Settings of torch for fixed shapes and single precision that does not need every digit."""
+    torch.backends.cudnn.benchmark = True
+    torch.set_float32_matmul_precision("high")

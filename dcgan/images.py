@@ -1,0 +1,80 @@
+"""Images: uint8 and [-1, 1], grids, PNG and animation files."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from dcgan.errors import UsageError
+from dcgan.files import replacing
+
+ANIMATIONS = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG"}
+
+
+def to_float(images: Tensor) -> Tensor:
+    """uint8 [N, H, W, C] as stored -> float32 [N, C, H, W] in [-1, 1], channels last in memory."""
+    return images.permute(0, 3, 1, 2).to(torch.float32).div_(127.5).sub_(1.0)
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """[N, C, H, W] in [-1, 1] -> uint8 [N, H, W, C], rounded; the inverse of `to_float`."""
+    images = images.float().permute(0, 2, 3, 1)
+    return images.add(1.0).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
+
+
+def grid(images: np.ndarray, columns: int | None = None, gap: int = 2) -> np.ndarray:
+    """uint8 [N, H, W, C] -> one uint8 [H', W', C], row by row, on white.
+
+    `columns` defaults to the nearest to a square. The last row may be left unfinished.
+    """
+    count, height, width, channels = images.shape
+    columns = columns or math.ceil(math.sqrt(count))
+    rows = math.ceil(count / columns)
+    cells = np.full((rows * columns, height + gap, width + gap, channels), 255, np.uint8)
+    cells[:count, gap:, gap:] = images
+    sheet = cells.reshape(rows, columns, *cells.shape[1:]).swapaxes(1, 2)
+    sheet = sheet.reshape(rows * (height + gap), columns * (width + gap), channels)
+    return np.pad(sheet, ((0, gap), (0, gap), (0, 0)), constant_values=255)
+
+
+def to_pil(image: np.ndarray) -> Image.Image:
+    """uint8 [H, W, 1 or 3] -> a grey or colour picture."""
+    return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+
+
+def save_png(path: Path, image: np.ndarray) -> None:
+    """Write uint8 [H, W, 1 or 3] as PNG. Raises UserError where the disk refuses."""
+    with replacing(path, durable=False) as partial, open(partial, "wb") as file:
+        to_pil(image).save(file, format="PNG")
+
+
+def animation_format(path: Path) -> str:
+    """Pillow's name of the animation format of a file name; UsageError for an unknown one."""
+    try:
+        return ANIMATIONS[Path(path).suffix.lower()]
+    except KeyError:
+        raise UsageError(f"{path}: an animation ends in {', '.join(ANIMATIONS)}") from None
+
+
+def save_animation(path: Path, frames: Sequence[np.ndarray], seconds_per_frame: float) -> None:
+    """Write uint8 [H, W, 1 or 3] frames as an endless .gif, .webp or animated .png.
+
+    GIF has 256 colours a frame and steps of 10 ms; the others lose nothing.
+    """
+    kind = animation_format(path)
+    first, *rest = [to_pil(frame) for frame in frames]
+    options = {"lossless": True} if kind == "WEBP" else {}
+    with replacing(path, durable=False) as partial, open(partial, "wb") as file:
+        first.save(
+            file,
+            format=kind,
+            save_all=True,
+            append_images=rest,
+            duration=round(1000 * seconds_per_frame),
+            loop=0,
+            **options,
+        )

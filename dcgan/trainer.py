@@ -1,0 +1,134 @@
+"""The training loop: D step, G step, and what is written down along the way."""
+
+import copy
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from dcgan import checkpoint, device, distributed, ema, losses
+from dcgan.config import NETWORK, TrainConfig, flag, to_json
+from dcgan.data.batches import Batch, Batches
+from dcgan.data.packed import Packed
+from dcgan.errors import UserError
+from dcgan.models import networks
+from dcgan.recorder import Recorder
+
+
+class Trainer:
+    """Networks, optimizers and the step they are at."""
+
+    def __init__(self, config: TrainConfig, on: torch.device):
+        self.config, self.device = config, on
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            G, D = networks(config)
+        self.G = G.to(on, memory_format=torch.channels_last)
+        self.D = D.to(on, memory_format=torch.channels_last)
+        self.G_ema = copy.deepcopy(self.G).requires_grad_(False)
+        self.opt_G = adam(self.G, config.lr_G, config)
+        self.opt_D = adam(self.D, config.lr_D, config)
+        self.step = 0
+        self.seconds = 0.0
+
+    def update(self, batch: Batch) -> dict[str, Tensor]:
+        """One step of training. Returns 0-dim tensors on the device."""
+        with self.autocast():
+            fake = self.G(batch.z)
+        scalars = self.d_step(batch.real, fake.detach()) | self.g_step(fake)
+        self.step += 1
+        seen, batch_size = self.step * self.config.batch_size, self.config.batch_size
+        ema.update(self.G_ema, self.G, ema.decay(seen, batch_size, self.config.ema_images))
+        return scalars
+
+    def d_step(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        self.D.requires_grad_(True)
+        with self.autocast():
+            real_logits, fake_logits = self.D(real).float(), self.D(fake).float()
+        loss = losses.non_saturating_D(real_logits, fake_logits)
+        norm = descend(loss, self.D, self.opt_D)
+        return {
+            "loss_D": loss.detach(),
+            "D_real": real_logits.detach().sigmoid().mean(),
+            "D_fake": fake_logits.detach().sigmoid().mean(),
+            "accuracy_real": (real_logits > 0).float().mean(),
+            "accuracy_fake": (fake_logits < 0).float().mean(),
+            "grad_norm_D": norm,
+        }
+
+    def g_step(self, fake: Tensor) -> dict[str, Tensor]:
+        self.D.requires_grad_(False)
+        with self.autocast():
+            fake_logits = self.D(fake).float()
+        loss = losses.non_saturating_G(fake_logits)
+        norm = descend(loss, self.G, self.opt_G)
+        return {"loss_G": loss.detach(), "grad_norm_G": norm}
+
+    def autocast(self) -> torch.autocast:
+        return device.autocast(self.device, self.config.precision)
+
+    def save(self, run: Path, fingerprint: str, metrics: dict[str, float]) -> Path:
+        path = checkpoint.path_of(run, self.step)
+        header = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "config": to_json(self.config),
+            "data": fingerprint,
+            "metrics": metrics,
+        }
+        modules = {"G": self.G, "D": self.D, "ema": self.G_ema}
+        optimizers = {"opt_G": (self.opt_G, self.G), "opt_D": (self.opt_D, self.D)}
+        checkpoint.save(path, header, modules, optimizers)
+        checkpoint.prune(run, self.config.keep)
+        return path
+
+    def restore(self, found: checkpoint.Checkpoint, fingerprint: str) -> None:
+        """Go on from a checkpoint. UserError where it is of another network or other data."""
+        for name in (*NETWORK, "seed", "batch_size"):
+            ours, theirs = getattr(self.config, name), found.config[name]
+            if ours != theirs:
+                raise UserError(
+                    f"{found.path} was trained with {flag(name)} {theirs}, not {ours}: "
+                    f"use that, or another --out"
+                )
+        if found.header["data"] != fingerprint:
+            raise UserError(f"{found.path} was trained on other images: use another --out")
+        for prefix, module in (("G.", self.G), ("D.", self.D), ("ema.", self.G_ema)):
+            found.restore(module, prefix)
+        found.restore_optimizer(self.opt_G, self.G, "opt_G.")
+        found.restore_optimizer(self.opt_D, self.D, "opt_D.")
+        self.step, self.seconds = found.step, found.header["seconds"]
+
+
+def adam(network: nn.Module, lr: float, config: TrainConfig) -> torch.optim.Adam:
+    return torch.optim.Adam(
+        network.parameters(), lr, betas=(config.beta1, config.beta2), fused=True
+    )
+
+
+def descend(loss: Tensor, network: nn.Module, optimizer: torch.optim.Optimizer) -> Tensor:
+    """Backward, mean over processes, one step of the optimizer. Returns the gradient's norm."""
+    optimizer.zero_grad()
+    loss.backward()
+    gradients = [parameter.grad for parameter in network.parameters()]
+    statistics = [buffer for buffer in network.buffers() if buffer.is_floating_point()]
+    distributed.average([*gradients, *statistics])
+    optimizer.step()
+    return torch.nn.utils.get_total_norm(gradients)
+
+
+def train(config: TrainConfig, packed: Packed, run: Path, on: torch.device) -> Path:
+    """Train in a run folder, from its newest checkpoint if it has one; returns the last one.
+
+    Under torchrun every process calls this with its own device, and rank 0 writes. Raises
+    UserError for a run of other networks or data, a full disk, and a loss that is not finite.
+    """
+    trainer = Trainer(config, on)
+    if found := checkpoint.newest(run):
+        trainer.restore(found, packed.fingerprint)
+    batches = Batches(packed.images, config, on, distributed.rank(), distributed.world_size())
+    steps_left = range(trainer.step, config.steps)
+    with Recorder(trainer, packed, run) as recorder:
+        for _, batch in zip(steps_left, batches.starting_at(trainer.step)):  # noqa: B905 (endless)
+            recorder.record(trainer.update(batch))
+    return checkpoint.path_of(run, trainer.step)
