@@ -1,5 +1,6 @@
 """Latent vectors as pure functions of integers, the same on every device."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -39,8 +40,12 @@ def truncate(z: Tensor, threshold: float, law: str) -> Tensor:
         raise UsageError(f"--truncation must be above 0, not {threshold:g}")
     if law == "uniform":
         return z * min(threshold, 1.0)
-    threshold = torch.tensor(threshold, dtype=torch.float64)
-    inside = torch.special.ndtr(threshold) - torch.special.ndtr(-threshold)
+    outside = normal_cdf(torch.tensor(-threshold, dtype=torch.float64))
     # The lower half of the quantiles keeps its digits; the upper half is its mirror image.
-    lower = torch.special.ndtr(-threshold) + torch.special.ndtr(-z.double().abs()) * inside
-    return (-torch.special.ndtri(lower)).copysign(z).to(z.dtype)
+    quantile = outside + normal_cdf(-z.double().abs()) * (1 - 2 * outside)
+    return (-torch.special.ndtri(quantile)).copysign(z).to(z.dtype)
+
+
+def normal_cdf(x: Tensor) -> Tensor:
+    """Phi(x) with all its digits far below 0, where `torch.special.ndtr` has none left."""
+    return torch.erfc(-x / math.sqrt(2)) / 2

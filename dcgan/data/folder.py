@@ -31,12 +31,16 @@ class Files(EncodedSource):
         self.names: list[str] = []
         self.refused: dict[int, str] = {}
         """Images that are bad for what is known of them without opening them."""
+        self.digest = ""
 
     def __len__(self) -> int:
         return len(self.names)
 
     def name(self, i: int) -> str:
         return printable(self.names[i])
+
+    def fingerprint(self) -> str:
+        return self.digest
 
     def open(self, i: int) -> AbstractContextManager[BinaryIO]:
         if i in self.refused:
@@ -52,7 +56,7 @@ class Files(EncodedSource):
 
 
 class FolderFiles(Files):
-    """The images anywhere below a folder. Links are followed; nothing but regular files is opened."""
+    """The images anywhere below a folder. Links are followed; only regular files are opened."""
 
     def __init__(self, root: Path):
         super().__init__(root)
@@ -62,9 +66,6 @@ class FolderFiles(Files):
             facts = f"{name} {status and (status.st_size, status.st_mtime_ns)}\n"
             digest.update(facts.encode(errors="surrogatepass"))
         self.digest = digest.hexdigest()
-
-    def fingerprint(self) -> str:
-        return self.digest
 
     def walk(self) -> Iterable[tuple[str, os.stat_result | None]]:
         """Name and status of every image; the status is None where there is none to be had.
@@ -105,15 +106,7 @@ class FolderFiles(Files):
             require_regular(os.stat(path), path)
         except FileNotFoundError:
             raise BadImage("broken link" if path.is_symlink() else "no longer there") from None
-        # Without O_NONBLOCK, a pipe that takes the place of a file after the check would hang.
-        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-        file = open(os.open(path, flags), "rb")
-        try:
-            require_regular(os.fstat(file.fileno()), path)
-        except BadImage:
-            file.close()
-            raise
-        return file
+        return open(path, "rb", opener=open_regular)
 
 
 class ZipFiles(Files):
@@ -129,6 +122,7 @@ class ZipFiles(Files):
         members = {name for name in members if not any(map(is_hidden, name.split("/")))}
         self.names = sorted(filter(is_image, members))
         self.ignored = len(members) - len(self.names)
+        self.digest = file_hash([root])
 
     def __getstate__(self) -> dict[str, object]:
         return {**super().__getstate__(), "archive": None}
@@ -137,9 +131,6 @@ class ZipFiles(Files):
         if self.archive is None:
             self.archive = zipfile.ZipFile(self.root)
         return self.archive
-
-    def fingerprint(self) -> str:
-        return file_hash([self.root])
 
     def open_file(self, name: str) -> AbstractContextManager[BinaryIO]:
         info = self.opened().getinfo(name)
@@ -221,7 +212,18 @@ def is_hidden(name: str) -> bool:
     return (name.startswith(".") and name not in (".", "..")) or name == "__MACOSX"
 
 
-def require_regular(status: os.stat_result, path: Path) -> None:
+def open_regular(path: str, flags: int) -> int:
+    # Without O_NONBLOCK, a pipe that has taken the place of a file since the check would hang.
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    try:
+        require_regular(os.fstat(descriptor), path)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def require_regular(status: os.stat_result, path: str | Path) -> None:
     if stat.S_ISDIR(status.st_mode):
         os.scandir(path).close()  # raises what kept the walk out of it
     if not stat.S_ISREG(status.st_mode):

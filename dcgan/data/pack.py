@@ -9,6 +9,7 @@ import hashlib
 import json
 import shutil
 import sys
+from contextlib import closing
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -46,7 +47,15 @@ def cached(options: DataOptions, size: int, channels: int, data_cache: Path) -> 
     Its name ends in a hash of all that decides its content, the state of the raw data included.
     """
     source = open_source(options)
-    settings = [FORMAT, source.origin, size, channels, options.crop, source.fingerprint()]
+    settings = [
+        FORMAT,
+        source.origin,
+        len(source),
+        size,
+        channels,
+        options.crop,
+        source.fingerprint(),
+    ]
     key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:12]
     folder = data_cache.expanduser() / f"{options.source}-{size}-{key}"
     if is_packed(folder):
@@ -92,7 +101,10 @@ def pack(
         if source.labels is not None:
             np.save(partial / LABELS, source.labels[good], allow_pickle=False)
         meta = describe(source, good, bad) | {
-            "size": size, "channels": channels, "crop": crop, "filter": "lanczos",
+            "size": size,
+            "channels": channels,
+            "crop": crop,
+            "filter": "lanczos",
             "sha256": content_hash(partial),
         }
         (partial / META).write_text(json.dumps(meta, indent=1) + "\n", encoding="ascii")
@@ -125,8 +137,11 @@ def check(source, out, size, channels, crop, max_bad, workers) -> None:
 def write_all(job: Job, max_bad: float, workers: int, progress: bool) -> dict[int, str]:
     """Write all rows; return why the bad images are bad, in order."""
     total, bad = len(job.source), {}
-    with tqdm(total=total, desc="packing", unit="img", disable=not progress) as bar:
-        for done, bad_of_chunk in results(job, workers):
+    with (
+        tqdm(total=total, desc="packing", unit="img", disable=not progress) as bar,
+        closing(results(job, workers)) as chunks,
+    ):
+        for done, bad_of_chunk in chunks:
             bad |= bad_of_chunk
             bar.update(done)
             if len(bad) > max_bad * total:
@@ -157,11 +172,16 @@ def describe(source: Source, good: np.ndarray, bad: dict[int, str]) -> dict[str,
     if source.labels is not None:
         kind = "class" if source.labels.ndim == 1 else "attributes"
     return {
-        "format": FORMAT, "toolkit": toolkit, **source.origin,
-        "found": len(source), "packed": len(good), "ignored": source.ignored,
+        "format": FORMAT,
+        "toolkit": toolkit,
+        **source.origin,
+        "found": len(source),
+        "packed": len(good),
+        "ignored": source.ignored,
         "skipped": [{"name": source.name(i), "reason": reason} for i, reason in bad.items()],
         "notes": source.notes,
-        "label_kind": kind, "label_names": list(source.label_names),
+        "label_kind": kind,
+        "label_names": list(source.label_names),
     }
 
 

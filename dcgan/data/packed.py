@@ -1,7 +1,7 @@
 """The packed folder, opened and checked."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,15 @@ FORMAT = 1
 IMAGES, LABELS, META = "images.npy", "labels.npy", "meta.json"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Packed:
     """Images of one size, mapped from disk, and what is known of them."""
 
     folder: Path
-    images: np.ndarray  # uint8 [N, S, S, C] in 0..255
-    labels: np.ndarray | None  # int64 [N] class indices, or uint8 [N, A] of 0 and 1
+    images: np.ndarray = field(repr=False)  # uint8 [N, S, S, C] in 0..255
+    labels: np.ndarray | None = field(
+        repr=False
+    )  # int64 [N] class indices, or uint8 [N, A] of 0 and 1
     label_names: tuple[str, ...]  # of the classes, or of the attributes
     meta: dict[str, Any]
 

@@ -60,7 +60,7 @@ def results(job: Job, workers: int) -> Iterator[tuple[int, dict[int, str]]]:
                 yield future.result()
     except BrokenProcessPool:
         raise UserError(
-            "a packing process was killed, perhaps for want of memory: try fewer --workers"
+            "a packing process died, perhaps for want of memory: try fewer --workers"
         ) from None
     finally:
         # The array is deleted or renamed next: nobody may be writing to it still.

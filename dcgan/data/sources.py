@@ -3,7 +3,11 @@
 from pathlib import Path
 
 from dcgan.config import DataOptions
+from dcgan.data.arrays import open_cifar10, open_idx, open_stl10, open_svhn
+from dcgan.data.celeba import open_celeba
+from dcgan.data.drawn import open_faces
 from dcgan.data.folder import open_folder
+from dcgan.data.lsun import open_lsun
 from dcgan.data.raw import Source, printable
 from dcgan.errors import UsageError, UserError
 
@@ -11,7 +15,15 @@ __all__ = ["Source", "open_source"]
 
 # Each takes the options and the root, which exists unless the source is downloaded or drawn.
 OPENERS = {
+    "faces": open_faces,
+    "celeba": open_celeba,
+    "lsun": open_lsun,
     "folder": open_folder,
+    "mnist": open_idx,
+    "fashion-mnist": open_idx,
+    "cifar10": open_cifar10,
+    "svhn": open_svhn,
+    "stl10": open_stl10,
 }
 DOWNLOADED = ("mnist", "fashion-mnist", "cifar10", "svhn", "stl10")
 DOWNLOADS = Path("data/raw")
@@ -30,7 +42,10 @@ def open_source(options: DataOptions) -> Source:
     if options.classes and options.source not in ("folder", "lsun"):
         raise UsageError(f"--classes is for lsun and folder, not for {options.source}")
     root = root_of(options)
-    source = OPENERS[options.source](options, root)
+    try:
+        source = OPENERS[options.source](options, root)
+    except PermissionError as error:
+        raise UserError(f"cannot read {error.filename}: {error.strerror}") from error
     source.origin = {
         "source": options.source,
         "root": root and printable(str(root.resolve())),

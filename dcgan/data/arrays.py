@@ -1,0 +1,159 @@
+"""Data sets that come decoded, as arrays of small images: MNIST, CIFAR-10, SVHN, STL-10."""
+
+import gzip
+import math
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from dcgan.config import DataOptions
+from dcgan.data.decode import to_square
+from dcgan.data.raw import Source, file_hash
+from dcgan.errors import UsageError, UserError
+
+DIGITS = tuple("0123456789")
+CLOTHES = (
+    *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+    *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+)
+# The class of torchvision that downloads them, and the names of their labels.
+IDX_SETS = {"mnist": ("MNIST", DIGITS), "fashion-mnist": ("FashionMNIST", CLOTHES)}
+
+
+class Arrays(Source):
+    """Images uint8 [N, H, W] or [N, H, W, 3], in memory."""
+
+    in_process = True
+
+    def __init__(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray | None,
+        label_names: Sequence[str],
+        version: str,
+    ):
+        super().__init__()
+        self.images, self.labels, self.version = images, labels, version
+        self.label_names = () if labels is None else tuple(label_names)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def name(self, i: int) -> str:
+        return f"image {i}"
+
+    def fingerprint(self) -> str:
+        return self.version
+
+    def pixels(
+        self, indices: Sequence[int], size: int, channels: int, crop: int | None
+    ) -> tuple[np.ndarray, dict[int, str]]:
+        images = (Image.fromarray(self.images[i]) for i in indices)
+        return np.stack([to_square(image, size, channels, crop) for image in images]), {}
+
+
+def parts(options: DataOptions) -> list[str]:
+    """The parts of a data set that has train and test that make up the split."""
+    if options.split == "valid":
+        raise UsageError(f"{options.source} has no valid split: --split is train, test or all")
+    return ["train", "test"] if options.split == "all" else [options.split]
+
+
+def open_idx(options: DataOptions, root: Path) -> Arrays:
+    """The `mnist` and `fashion-mnist` sources, from the original files, downloaded if missing.
+
+    Raises UserError where a file is damaged, or missing and not to be downloaded.
+    """
+    torchvision_name, label_names = IDX_SETS[options.source]
+    stems = ["train" if part == "train" else "t10k" for part in parts(options)]
+    wanted = [f"{stem}-{kind}" for stem in stems for kind in ("images-idx3", "labels-idx1")]
+    folders = (root, root / "raw", root / torchvision_name / "raw")
+    paths = [find_idx(folders, f"{name}-ubyte") for name in wanted]
+    if None in paths:
+        download(torchvision_name, root, options.source, download=True)
+        paths = [find_idx(folders, f"{name}-ubyte") for name in wanted]
+    images = np.concatenate([read_idx(path, 3) for path in paths[::2]])
+    labels = np.concatenate([read_idx(path, 1) for path in paths[1::2]])
+    if len(images) != len(labels):
+        raise UserError(f"{paths[0]} has {len(images)} images, but {len(labels)} labels")
+    if labels.max() >= len(label_names):
+        raise UserError(f"{paths[1]} has a label of {labels.max()}; they end at 9")
+    return Arrays(images, labels.astype(np.int64), label_names, file_hash(paths))
+
+
+def find_idx(folders: Sequence[Path], name: str) -> Path | None:
+    """The file, packed or not, under its name or the one that some mirrors give it."""
+    names = (name, name.replace("-idx", ".idx"))
+    paths = (folder / (n + gz) for folder in folders for n in names for gz in ("", ".gz"))
+    return next((path for path in paths if path.is_file()), None)
+
+
+def read_idx(path: Path, dimensions: int) -> np.ndarray:
+    """Read an IDX file of bytes: two zeros, 8 for uint8, the number of dimensions, their sizes."""
+    try:
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+            if file.read(4) != bytes([0, 0, 8, dimensions]):
+                raise UserError(f"{path} is not an IDX file of {dimensions}-dimensional bytes")
+            shape = np.frombuffer(file.read(4 * dimensions), ">u4").tolist()
+            count = math.prod(shape)
+            # One byte more than declared tells a file that is too long. At most 2 GB are read.
+            data = file.read(count + 1) if 0 < count < 2**31 else b""
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise UserError(f"{path} is damaged: {error}") from error
+    if len(shape) != dimensions or not count or len(data) != count:
+        raise UserError(f"{path} is damaged: it should hold {' x '.join(map(str, shape))} bytes")
+    return np.frombuffer(data, np.uint8).reshape(shape)
+
+
+def open_cifar10(options: DataOptions, root: Path) -> Arrays:
+    """The `cifar10` source. torchvision checks the MD5 of the files before it reads them."""
+    sets = [
+        download("CIFAR10", root, options.source, train=part == "train", download=True)
+        for part in parts(options)
+    ]
+    images = np.concatenate([one.data for one in sets])  # [N, 32, 32, 3]
+    labels = np.concatenate([one.targets for one in sets]).astype(np.int64)
+    return Arrays(images, labels, sets[0].classes, "verified")
+
+
+def open_svhn(options: DataOptions, root: Path) -> Arrays:
+    """The `svhn` source: cropped digits."""
+    try:
+        import scipy.io  # noqa: F401
+    except ImportError as error:
+        raise UserError('svhn is read with SciPy: pip install "dcgan[svhn]"') from error
+    sets = [
+        download("SVHN", root, options.source, split=part, download=True) for part in parts(options)
+    ]
+    images = np.concatenate([one.data for one in sets])  # [N, 3, 32, 32]
+    labels = np.concatenate([one.labels for one in sets]).astype(np.int64)
+    return Arrays(images.transpose(0, 2, 3, 1).copy(), labels, DIGITS, "verified")
+
+
+def open_stl10(options: DataOptions, root: Path) -> Arrays:
+    """The `stl10` source. `--split all` is what GANs are trained on: train and unlabeled."""
+    parts(options)
+    part = "train+unlabeled" if options.split == "all" else options.split
+    one = download("STL10", root, options.source, split=part, download=True)
+    labels = None if options.split == "all" else one.labels.astype(np.int64)
+    return Arrays(one.data.transpose(0, 2, 3, 1), labels, one.classes, "verified")
+
+
+def download(class_name: str, root: Path, source: str, **arguments):
+    """A data set of torchvision, from `root` or downloaded to it."""
+    try:
+        from torchvision import datasets
+    except ImportError as error:
+        raise UserError(
+            f"{source} is downloaded by torchvision: pip install torchvision"
+        ) from error
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        return getattr(datasets, class_name)(str(root), **arguments)
+    except (OSError, RuntimeError, EOFError, ValueError) as error:
+        raise UserError(
+            f"{source} is not whole in {root} and cannot be downloaded there: {error}"
+        ) from error

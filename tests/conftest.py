@@ -1,0 +1,74 @@
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dcgan import trainer
+from dcgan.config import TrainConfig
+from dcgan.data.packed import Packed, open_packed
+
+# Networks this small gain nothing from threads, and a busy neighbour makes threads wait.
+torch.set_num_threads(1)
+
+TINY = TrainConfig(
+    size=16,
+    width=4,
+    latent_dim=8,
+    batch_size=8,
+    steps=6,
+    log_every=2,
+    sample_every=3,
+    save_every=2,
+    ema_images=64,
+    device="cpu",
+)
+
+
+def write_packed(folder: Path, images: np.ndarray, labels=None, names=(), kind=None) -> Path:
+    """A packed folder written by hand, as `dcgan.data.packed` documents it."""
+    folder.mkdir(parents=True)
+    np.save(folder / "images.npy", images)
+    if labels is not None:
+        np.save(folder / "labels.npy", labels)
+    meta = {
+        "format": 1,
+        "source": "folder",
+        "size": images.shape[1],
+        "channels": images.shape[3],
+        "found": len(images),
+        "packed": len(images),
+        "ignored": 0,
+        "skipped": [],
+        "notes": [],
+        "label_kind": kind,
+        "label_names": list(names),
+        "sha256": hashlib.sha256(images.tobytes()).hexdigest(),
+    }
+    (folder / "meta.json").write_text(json.dumps(meta))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def packed(tmp_path_factory) -> Packed:
+    """50 noise images of 16x16."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (50, 16, 16, 3), dtype=np.uint8)
+    return open_packed(write_packed(tmp_path_factory.mktemp("packed") / "noise", images))
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory, packed) -> Path:
+    """A finished run of 6 steps. Tests must not change it."""
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    trainer.train(TINY, packed, folder, torch.device("cpu"))
+    return folder
+
+
+@pytest.fixture
+def tiny():
+    """`tiny(steps=9)`: the configuration of `run` with other values."""
+    return lambda **changes: dataclasses.replace(TINY, **changes)

@@ -1,0 +1,100 @@
+import itertools
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dcgan.data.batches import Batches, Order
+from dcgan.images import to_float
+
+CPU = torch.device("cpu")
+
+
+@given(st.integers(1, 40), st.integers(1, 50), st.integers(0, 5))
+def test_every_epoch_shows_every_image_once(count, batch_size, seed):
+    order = Order(count, batch_size, seed)
+    steps = -(-3 * count // batch_size)
+    shown = np.concatenate([order(step) for step in range(steps)])
+    for epoch in range(3):
+        assert sorted(shown[epoch * count : (epoch + 1) * count]) == list(range(count))
+
+
+def test_the_order_changes_with_epoch_and_seed_and_can_be_entered_anywhere():
+    order = Order(1000, 10, seed=1)
+    epochs = [np.concatenate([order(s) for s in range(e * 100, e * 100 + 100)]) for e in (0, 1)]
+    assert (epochs[0] != epochs[1]).mean() > 0.9
+    assert (np.concatenate([Order(1000, 10, 2)(s) for s in range(100)]) != epochs[0]).mean() > 0.9
+    for step in (150, 3, 99):
+        assert (Order(1000, 10, 1)(step) == epochs[step // 100].reshape(100, 10)[step % 100]).all()
+
+
+@pytest.fixture
+def numbered() -> np.ndarray:
+    """Image i is filled with i on its left half and 0 on its right half."""
+    images = np.zeros((40, 16, 16, 3), np.uint8)
+    images[:, :, :8] = np.arange(40, dtype=np.uint8)[:, None, None, None]
+    return images
+
+
+def number_and_side(batch):
+    """Which images a batch holds, and which of them are mirrored."""
+    left = (batch.real[:, 0, 0, 0] + 1) * 127.5
+    right = (batch.real[:, 0, 0, -1] + 1) * 127.5
+    return torch.maximum(left, right).round().int().tolist(), (right > left).tolist()
+
+
+def test_images_are_normalised_and_about_half_are_mirrored(tiny, numbered):
+    batches = Batches(numbered, tiny(batch_size=20), CPU)
+    numbers, sides = [], []
+    for step in range(20):
+        batch = batches.at(step)
+        n, s = number_and_side(batch)
+        numbers += n
+        sides += [m for m, i in zip(s, n, strict=True) if i]
+        straight = to_float(torch.from_numpy(numbered[n]))
+        expected = torch.stack(
+            [x.flip(2) if m else x for x, m in zip(straight, s, strict=True)]
+        )
+        assert torch.equal(batch.real, expected)
+    assert Counter(numbers) == {i: 10 for i in range(40)}
+    assert 0.4 < np.mean(sides) < 0.6
+
+
+def test_no_flip_mirrors_nothing(tiny, numbered):
+    batches = Batches(numbered, tiny(flip=False), CPU)
+    assert not any(any(number_and_side(batches.at(step))[1]) for step in range(10))
+
+
+def test_a_step_is_the_same_read_ahead_or_alone(tiny, numbered):
+    config = tiny()
+    ahead = list(itertools.islice(Batches(numbered, config, CPU).starting_at(5), 4))
+    for i, batch in enumerate(ahead):
+        alone = Batches(numbered, config, CPU).at(5 + i)
+        assert torch.equal(batch.real, alone.real)
+        assert torch.equal(batch.z, alone.z)
+    assert not torch.equal(ahead[0].z, ahead[1].z)
+
+
+@settings(max_examples=10)
+@given(st.sampled_from([1, 2, 4, 8]))
+def test_ranks_share_the_batch_of_one_process(ranks):
+    from tests.conftest import TINY
+
+    images = np.random.default_rng(0).integers(0, 256, (21, 16, 16, 3), dtype=np.uint8)
+    whole = Batches(images, TINY, CPU).at(3)
+    shares = [Batches(images, TINY, CPU, rank, ranks).at(3) for rank in range(ranks)]
+    assert torch.equal(torch.cat([s.real for s in shares]), whole.real)
+    assert torch.equal(torch.cat([s.z for s in shares]), whole.z)
+
+
+def test_an_error_in_the_background_reaches_the_loop(tiny):
+    class Broken(np.ndarray):
+        def __getitem__(self, _):
+            raise OSError("the disk is gone")
+
+    batches = Batches(np.zeros((9, 16, 16, 3), np.uint8).view(Broken), tiny(), CPU)
+    with pytest.raises(OSError, match="gone"):
+        next(batches.starting_at(0))

@@ -1,0 +1,44 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from dcgan import ema
+
+
+def test_average_follows_the_recurrence_buffers_included():
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+    average = copy.deepcopy(model).requires_grad_(False)
+    expected = {k: v.clone().double() for k, v in average.state_dict().items()}
+    for _ in range(5):
+        with torch.no_grad():
+            for p in model.parameters():
+                p.add_(torch.randn_like(p))
+        model(torch.randn(4, 1, 8, 8) * 3 + 1)
+        ema.update(average, model, 0.7)
+        for k, v in model.state_dict().items():
+            expected[k] = v if "num_batches" in k else 0.7 * expected[k] + 0.3 * v
+    for k, v in average.state_dict().items():
+        torch.testing.assert_close(v.double(), expected[k].double(), atol=1e-5, rtol=1e-5)
+    assert average[1].num_batches_tracked.item() == 5
+    assert not torch.equal(average[1].running_mean, model[1].running_mean)
+
+
+def test_half_life_is_in_images_whatever_the_batch():
+    for batch in (1, 8, 128):
+        steps = 1024 // batch
+        assert ema.decay(10**9, batch, half_life=1024) ** steps == pytest.approx(0.5)
+
+
+def test_warm_up_forgets_the_initial_weights():
+    """What remains of the start after n images is far below what a fixed half-life would leave."""
+    remains, batch = 1.0, 10
+    for seen in range(batch, 2001, batch):
+        remains *= ema.decay(seen, batch, half_life=10_000)
+    assert remains < 1e-6
+    assert ema.decay(100, 10, 10_000) < ema.decay(1000, 10, 10_000) < ema.decay(10**6, 10, 10_000)
+
+
+def test_zero_half_life_copies_the_model():
+    assert ema.decay(1000, 10, half_life=0) == 0

@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dcgan import images
+from dcgan.errors import UsageError
+
+
+def test_every_byte_survives_the_round_trip():
+    every = torch.arange(256, dtype=torch.uint8).reshape(1, 16, 16, 1).expand(2, 16, 16, 3).contiguous()
+    x = images.to_float(every)
+    assert x.shape == (2, 3, 16, 16)
+    assert x.min() == -1 and x.max() == 1
+    assert x.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(images.to_uint8(x), every)
+
+
+def test_values_outside_the_range_are_clipped_not_wrapped():
+    x = torch.tensor([-1.5, 1.5, 0.0]).reshape(1, 1, 1, 3)
+    assert images.to_uint8(x).flatten().tolist() == [0, 255, 128]
+
+
+def test_grid_puts_images_in_reading_order_on_white():
+    cells = np.arange(5, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 6, 1), np.uint8)
+    sheet = images.grid(cells, columns=3, gap=2)
+    assert sheet.shape == (2 * 6 + 2, 3 * 8 + 2, 1)
+    for i in range(5):
+        top, left = 2 + 6 * (i // 3), 2 + 8 * (i % 3)
+        assert (sheet[top : top + 4, left : left + 6] == i).all()
+    assert (sheet[8:, 18:] == 255).all()  # the cell that is missing
+    assert (sheet[:2] == 255).all() and (sheet[-2:] == 255).all()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_png_holds_the_pixels(tmp_path, channels):
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 7, channels), dtype=np.uint8)
+    images.save_png(tmp_path / "new" / "a.png", pixels)
+    with Image.open(tmp_path / "new" / "a.png") as file:
+        assert (np.asarray(file).reshape(pixels.shape) == pixels).all()
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["a.png"]
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
+def test_animation_plays_every_frame_in_order(tmp_path, suffix):
+    frames = [np.full((8, 8, 3), v, np.uint8) for v in (0, 90, 180, 255)]
+    path = tmp_path / f"walk{suffix}"
+    images.save_animation(path, frames, seconds_per_frame=0.05)
+    with Image.open(path) as file:
+        assert file.n_frames == 4
+        assert file.info.get("loop", 0) == 0
+        for i, frame in enumerate(frames):
+            file.seek(i)
+            assert np.abs(np.asarray(file.convert("RGB")).astype(int) - frame).max() <= 1
+            assert file.info["duration"] == 50
+
+
+def test_unknown_animation_is_a_usage_error(tmp_path):
+    with pytest.raises(UsageError, match=r"walk\.avi"):
+        images.animation_format(tmp_path / "walk.avi")

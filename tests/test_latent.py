@@ -1,0 +1,53 @@
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dcgan.latent import lerp, slerp, walk
+
+vectors = st.lists(st.floats(-5, 5, width=32), min_size=4, max_size=4).map(torch.tensor)
+
+
+@given(vectors, vectors)
+def test_exact_at_the_ends(a, b):
+    for path in (lerp, slerp):
+        assert torch.equal(path(a, b, 0.0), a)
+        assert torch.equal(path(a, b, 1.0), b)
+
+
+@given(vectors, vectors, st.floats(0, 1))
+def test_finite_and_never_longer_than_its_ends(a, b, t):
+    point = slerp(a, b, t)
+    assert point.isfinite().all()
+    assert point.norm() <= max(a.norm(), b.norm()) * (1 + 1e-4) + 1e-6
+
+
+@given(st.floats(0, 1), st.floats(0.01, math.pi - 0.01))
+def test_constant_speed_along_the_arc(t, angle):
+    a = torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64)
+    b = torch.tensor([math.cos(angle), math.sin(angle), 0.0], dtype=torch.float64)
+    expected = torch.tensor([math.cos(t * angle), math.sin(t * angle), 0.0], dtype=torch.float64)
+    torch.testing.assert_close(slerp(a, b, t), expected)
+    torch.testing.assert_close(slerp(a, 3 * b, t).norm().item(), 1 + 2 * t)
+
+
+@pytest.mark.parametrize("nudge", [0.0, 1e-8, 1e-6, 1e-5, 1e-3])
+def test_parallel_and_opposite_vectors_keep_their_length(nudge):
+    a = torch.nn.functional.normalize(torch.randn(100, generator=torch.manual_seed(0)), dim=0) * 10
+    off = torch.nn.functional.normalize(torch.randn(100), dim=0) * nudge
+    t = torch.linspace(0, 1, 21)[:, None]
+    for b in (a + off, -a + off):
+        path = slerp(a, b, t)
+        torch.testing.assert_close(path.norm(dim=1), torch.full((21,), 10.0), atol=0.01, rtol=0)
+        steps = path.diff(dim=0).norm(dim=1)
+        assert steps.max() - steps.min() < 0.02
+
+
+def test_walk_visits_every_stop_and_closes():
+    stops = torch.randn(3, 50)
+    path = walk(stops, 12)
+    torch.testing.assert_close(path[[0, 4, 8]], stops)
+    steps = torch.cat([path, path[:1]]).diff(dim=0).norm(dim=1)
+    assert steps.max() < 4 * steps.min()

@@ -1,0 +1,125 @@
+"""The networks are those of the paper, and the same ones as PyTorch's own layers would make."""
+
+import pytest
+import torch
+from torch import nn
+
+from dcgan.models import Discriminator, Downsample, Generator, Upsample, widths
+
+
+def parameters(network: nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters() if p.requires_grad)
+
+
+def test_default_networks_have_the_size_of_the_well_known_example():
+    assert parameters(Generator()) == 3_576_704
+    assert parameters(Discriminator()) == 2_765_568
+
+
+def test_paper_widths():
+    assert widths(64, 128) == [1024, 512, 256, 128]
+    assert widths(256, 64) == [512, 512, 512, 256, 128, 64]
+    assert widths(32, 64) == [256, 128, 64]
+
+
+def reference_G(latent_dim=100, w=64, channels=3) -> nn.Sequential:
+    """Figure 1 of the paper in PyTorch's own layers, with 4x4 kernels."""
+    layers, inputs = [nn.ConvTranspose2d(latent_dim, 8 * w, 4, 1, 0, bias=False)], 8 * w
+    for outputs in (4 * w, 2 * w, w, channels):
+        layers += [nn.BatchNorm2d(inputs), nn.ReLU()]
+        layers += [nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=False)]
+        inputs = outputs
+    return nn.Sequential(*layers, nn.Tanh())
+
+
+def reference_D(w=64, channels=3) -> nn.Sequential:
+    layers, inputs = [nn.Conv2d(channels, w, 4, 2, 1, bias=False), nn.LeakyReLU(0.2)], w
+    for outputs in (2 * w, 4 * w, 8 * w):
+        layers += [nn.Conv2d(inputs, outputs, 4, 2, 1, bias=False)]
+        layers += [nn.BatchNorm2d(outputs), nn.LeakyReLU(0.2)]
+        inputs = outputs
+    return nn.Sequential(*layers, nn.Conv2d(inputs, 1, 4, 1, 0, bias=False), nn.Flatten(0))
+
+
+@pytest.mark.parametrize(
+    ("ours", "reference", "shape"),
+    [
+        (Generator(width=8), reference_G(w=8), (5, 100, 1, 1)),
+        (Discriminator(width=8), reference_D(w=8), (5, 3, 64, 64)),
+    ],
+)
+def test_same_function_and_gradients_as_plain_layers(ours, reference, shape):
+    ours, reference = ours.double(), reference.double()
+    state = dict(zip(reference.state_dict(), ours.state_dict().values(), strict=True))
+    reference.load_state_dict(state)
+    x = torch.randn(shape, dtype=torch.float64)
+    out, expected = ours(x), reference(x)
+    torch.testing.assert_close(out, expected)
+    out.square().sum().backward()
+    expected.square().sum().backward()
+    for p, q in zip(ours.parameters(), reference.parameters(), strict=True):
+        torch.testing.assert_close(p.grad, q.grad)
+    ours.eval(), reference.eval()
+    torch.testing.assert_close(ours(x), reference(x))
+
+
+@pytest.mark.parametrize("kernel_size", [4, 5])
+def test_up_is_the_transpose_of_down(kernel_size):
+    """<down(x), y> = <x, up(y)> for the same kernel: what "transposed convolution" means."""
+    down, up = Downsample(3, 7, kernel_size).double(), Upsample(7, 3, kernel_size).double()
+    with torch.no_grad():
+        up.weight.copy_(down.weight.normal_())
+    x, y = torch.randn(2, 3, 16, 16).double(), torch.randn(2, 7, 8, 8).double()
+    torch.testing.assert_close((down(x) * y).sum(), (x * up(y)).sum())
+
+
+@pytest.mark.parametrize("size", [8, 32, 64, 128, 256])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("kernel_size", [4, 5])
+def test_every_size_fits_together(size, channels, kernel_size):
+    G = Generator(size, channels, 2, 10, kernel_size=kernel_size)
+    D = Discriminator(size, channels, 2, kernel_size)
+    x = G(torch.randn(2, 10))
+    assert x.shape == (2, channels, size, size)
+    assert -1 <= x.min() < 0 < x.max() <= 1
+    assert D(x).shape == (2,)
+    sides = [f.shape[-1] for f in D.features(x)]
+    assert sides[0] == size // 2 and sides[-1] == 4
+
+
+def test_no_batch_norm_at_Gs_output_and_Ds_input():
+    G, D = Generator(width=2), Discriminator(width=2)
+    assert [type(m) for m in list(G.layers)[-2:]] == [Upsample, nn.Tanh]
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in D.blocks[0])
+    assert sum(isinstance(m, nn.BatchNorm2d) for m in G.modules()) == 4
+    assert sum(isinstance(m, nn.BatchNorm2d) for m in D.modules()) == 3
+
+
+def test_initial_weights_follow_the_paper():
+    for network in (Generator(), Discriminator()):
+        for module in network.modules():
+            if isinstance(module, Upsample | Downsample | nn.Conv2d | nn.ConvTranspose2d):
+                assert module.weight.std().item() == pytest.approx(0.02, rel=0.05)
+                assert module.weight.mean().item() == pytest.approx(0, abs=1e-3)
+            if isinstance(module, nn.BatchNorm2d):
+                assert module.weight.mean().item() == pytest.approx(1, abs=0.01)
+                assert module.weight.std().item() == pytest.approx(0.02, rel=0.4)
+                assert not module.bias.any()
+
+
+def test_a_grid_of_latents_gives_a_larger_image_that_moves_with_it():
+    """Away from the borders, moving the latents by one moves the picture by size / 4 pixels."""
+    G = Generator(32, width=4, latent_dim=6).eval()
+    z = torch.randn(1, 6, 2, 9) * 30
+    large, moved = G(z), G(z.roll(1, 3))
+    assert large.shape == (1, 3, 8 * (2 + 3), 8 * (9 + 3))
+    torch.testing.assert_close(large[..., 40:48], moved[..., 48:56])
+    assert (large[..., 40:48] - moved[..., 40:48]).abs().max() > 1e-3
+
+
+def test_a_larger_image_gets_the_mean_logit_of_its_windows():
+    D = Discriminator(32, width=4).eval()
+    x = torch.rand(2, 3, 48, 32) * 2 - 1
+    score_map = D.score(D.features(x)[-1])
+    assert score_map.shape == (2, 1, 3, 1)
+    torch.testing.assert_close(D(x), score_map.mean((1, 2, 3)))

@@ -1,0 +1,421 @@
+"""A packed folder is whole, the same however it was made, and says what it holds; or it is not there."""
+
+import hashlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from dcgan.config import DataOptions, PrepareConfig
+from dcgan.data import pack as module
+from dcgan.data import parallel, rows
+from dcgan.data.pack import cached, open_packed, pack, prepare
+from dcgan.data.sources import open_source
+from dcgan.errors import UsageError, UserError
+
+posix = pytest.mark.skipif(os.name == "nt", reason="POSIX signals only")
+DAMAGED = (0, 7, 8, 299, 599)
+
+
+def png(i: int) -> bytes:
+    rng = np.random.default_rng(i)
+    pixels = rng.integers(0, 256, (20 + i % 7, 20 + i % 5, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory) -> Path:
+    """600 images, three chunks, in two class folders; the five DAMAGED ones are not whole."""
+    root = tmp_path_factory.mktemp("raw")
+    for name in ("odd", "even"):
+        (root / name).mkdir()
+    for i in range(600):
+        data = b"" if i in DAMAGED else png(i)
+        (root / ("odd" if i % 2 else "even") / f"{i:04d}.png").write_bytes(data)
+    (root / "readme.txt").write_text("not an image")
+    return root
+
+
+def config(raw: Path, out: Path, **options) -> PrepareConfig:
+    return replace(
+        PrepareConfig(source="folder", root=raw, class_folders=True, size=16, out=out), **options
+    )
+
+
+def expected(raw: Path) -> tuple[np.ndarray, list[int]]:
+    """The rows by Pillow alone: crop, then resize."""
+    images, labels = [], []
+    for path in sorted(raw.rglob("*.png")):
+        if path.stat().st_size:
+            image = Image.open(path)
+            side = min(image.size)
+            left, top = (image.width - side) // 2, (image.height - side) // 2
+            square = image.crop((left, top, left + side, top + side))
+            images.append(np.asarray(square.resize((16, 16), Image.Resampling.LANCZOS)))
+            labels.append(int(path.parent.name == "odd"))
+    return np.stack(images), labels
+
+
+def test_rows_labels_and_meta(raw, tmp_path, capsys):
+    packed = prepare(config(raw, tmp_path / "out", workers=1))
+    images, labels = expected(raw)
+    np.testing.assert_array_equal(packed.images, images)
+    assert packed.labels.tolist() == labels and packed.label_names == ("even", "odd")
+    assert packed.images.shape == (595, 16, 16, 3) and len(packed) == 595
+    assert (packed.size, packed.channels) == (16, 3)
+    np.testing.assert_array_equal(np.load(tmp_path / "out" / "images.npy"), images)
+
+    meta = json.loads((tmp_path / "out" / "meta.json").read_text())
+    assert (meta["found"], meta["packed"], meta["ignored"]) == (600, 595, 1)
+    assert meta["skipped"][0] == {"name": "even/0000.png", "reason": "empty file"}
+    assert [Path(one["name"]).stem for one in meta["skipped"]] == [
+        "0000", "0008", "0007", "0299", "0599"
+    ]  # fmt: skip
+    assert meta["crop"] is None and meta["filter"] == "lanczos" and meta["source"] == "folder"
+    whole = b"".join((packed.folder / name).read_bytes() for name in ("images.npy", "labels.npy"))
+    assert meta["sha256"] == packed.fingerprint == hashlib.sha256(whole).hexdigest()
+    assert {path.name for path in tmp_path.iterdir()} == {"out"}
+    shown = capsys.readouterr()
+    assert "packed 595 of 600 images" in shown.err and "skipped 5: even/0000.png" in shown.err
+    assert "packing: 100%" in shown.err and not shown.out
+
+
+def test_the_result_does_not_depend_on_the_number_of_workers(raw, tmp_path):
+    folders = [prepare(config(raw, tmp_path / str(n), workers=n)).folder for n in (1, 2)]
+    for name in ("images.npy", "labels.npy", "meta.json"):
+        first, second = ((folder / name).read_bytes() for folder in folders)
+        assert first == second
+
+
+def test_packing_does_not_need_torch():
+    code = "import sys, dcgan.data.pack; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_grey_without_labels_and_with_a_crop(raw, tmp_path):
+    options = config(raw / "odd", tmp_path / "out", class_folders=False, channels=1, crop=16)
+    packed = prepare(options)
+    assert packed.images.shape[1:] == (16, 16, 1) and packed.labels is None
+    assert packed.meta["crop"] == 16 and not (tmp_path / "out" / "labels.npy").exists()
+
+
+def test_faces_have_attributes(tmp_path):
+    out = tmp_path / "out"
+    packed = prepare(PrepareConfig(source="faces", count=5, size=32, out=out, workers=2))
+    assert packed.labels.shape == (5, len(packed.label_names)) and packed.labels.max() == 1
+    assert packed.meta["label_kind"] == "attributes" and packed.meta["root"] is None
+
+
+def test_names_that_are_not_unicode_can_be_written_down(tmp_path, capsys):
+    name = os.fsdecode(b"\xff\n.jpg") if sys.platform == "linux" else "\u00e9.jpg"
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "ok.png").write_bytes(png(0))
+    (tmp_path / "raw" / name).write_bytes(b"")
+    options = config(tmp_path / "raw", tmp_path / "out", class_folders=False, max_bad=0.5)
+    skipped = prepare(options).meta["skipped"][0]["name"]
+    assert skipped.isprintable() and skipped.encode() and skipped in capsys.readouterr().err
+
+
+class TestMaxBad:
+    def test_too_many_bad_images_stop_it_and_leave_nothing(self, raw, tmp_path):
+        for workers in (1, 2):
+            with pytest.raises(UserError, match=r"of 600 allows: .*\(empty file\)") as caught:
+                prepare(config(raw, tmp_path / "out", max_bad=0.004, workers=workers))
+            assert "--max-bad 0.004" in str(caught.value)
+        assert not list(tmp_path.iterdir())
+
+    def test_the_limit_itself_is_allowed(self, raw, tmp_path):
+        assert len(prepare(config(raw, tmp_path / "out", max_bad=5 / 600))) == 595
+
+    def test_none_that_can_be_read_is_an_error_at_any_limit(self, tmp_path):
+        (tmp_path / "raw").mkdir()
+        (tmp_path / "raw" / "a.png").write_bytes(b"")
+        with pytest.raises(UserError, match=r"none of the 1 images can be read: a.png"):
+            prepare(config(tmp_path / "raw", tmp_path / "out", class_folders=False, max_bad=1))
+        assert [path.name for path in tmp_path.iterdir()] == ["raw"]
+
+
+class TestWhereItIsWritten:
+    def test_nothing_is_overwritten(self, raw, tmp_path):
+        out = prepare(config(raw, tmp_path / "out")).folder
+        before = (out / "meta.json").read_bytes()
+        with pytest.raises(UserError, match="packed folder already"):
+            prepare(config(raw, out, size=32))
+        assert (out / "meta.json").read_bytes() == before
+        (tmp_path / "mine").mkdir()
+        (tmp_path / "mine" / "diary.txt").write_text("dear")
+        (tmp_path / "file").write_text("")
+        for name in ("mine", "file"):
+            with pytest.raises(UserError, match="exists already"):
+                prepare(config(raw, tmp_path / name))
+        assert (tmp_path / "mine" / "diary.txt").read_text() == "dear"
+
+    def test_an_empty_folder_is_filled_and_missing_ones_are_made(self, raw, tmp_path):
+        (tmp_path / "empty").mkdir()
+        assert len(prepare(config(raw, tmp_path / "empty"))) == 595
+        assert len(prepare(config(raw, tmp_path / "a" / "b" / "c"))) == 595
+
+    def test_a_full_disk_is_noticed_before_anything_is_read(self, raw, tmp_path, monkeypatch):
+        usage = type("Usage", (), {"free": 1000})
+        monkeypatch.setattr(module.shutil, "disk_usage", lambda _: usage)
+        monkeypatch.setattr(parallel.Job, "write", lambda *_: pytest.fail("it was read"))
+        with pytest.raises(UserError, match="0.0 GB free"):
+            prepare(config(raw, tmp_path / "out"))
+
+    def test_a_disk_that_fails_meanwhile_is_one_clear_line(self, raw, tmp_path, monkeypatch):
+        def full(*_):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(rows, "write", full)
+        with pytest.raises(UserError, match=r"cannot write .*No space left"):
+            prepare(config(raw, tmp_path / "out", workers=1))
+        assert not list(tmp_path.iterdir())
+
+    def test_values_that_make_no_sense(self, raw, tmp_path):
+        for options in [
+            {"max_bad": 1.5}, {"max_bad": float("nan")}, {"crop": 0}, {"crop": -5}, {"workers": 0}
+        ]:  # fmt: skip
+            with pytest.raises(UsageError, match="--"):
+                prepare(config(raw, tmp_path / "out", **options))
+
+
+class TestInterrupted:
+    SCRIPT = """
+import sys, time
+from pathlib import Path
+from dcgan.config import PrepareConfig
+from dcgan.data import decode, pack, raw
+
+class Slow:
+    def __init__(self, decode): self.decode = decode
+    def __call__(self, *arguments):
+        time.sleep(0.05)
+        return self.decode(*arguments)
+raw.decode = Slow(raw.decode)
+
+if __name__ == "__main__":
+    root, out, workers = sys.argv[1:]
+    options = dict(source="folder", root=Path(root), out=Path(out), size=16)
+    pack.prepare(PrepareConfig(**options, workers=int(workers)))
+"""
+
+    def started(self, raw, tmp_path, workers) -> subprocess.Popen:
+        """A real packing process, caught while images.npy is being written."""
+        script = tmp_path / "script.py"
+        script.write_text(self.SCRIPT)
+        out = tmp_path / "packed" / "out"
+        process = subprocess.Popen(
+            [sys.executable, str(script), str(raw), str(out), str(workers)],
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + 30
+        while not list(out.parent.glob(".out*/images.npy")):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        time.sleep(1)
+        return process
+
+    @posix
+    @pytest.mark.parametrize("workers", [1, 2])
+    def test_a_kill_leaves_no_finished_folder_and_no_process(self, raw, tmp_path, workers):
+        with self.started(raw, tmp_path, workers) as process:
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+            # The pipe closes when the last worker is gone.
+            assert process.communicate(timeout=15)
+        assert not (tmp_path / "packed" / "out").exists()
+        options = config(raw, tmp_path / "packed" / "out", workers=1)
+        assert len(prepare(options)) == 595
+
+    @posix
+    @pytest.mark.parametrize("workers", [1, 2])
+    def test_ctrl_c_leaves_nothing(self, raw, tmp_path, workers):
+        with self.started(raw, tmp_path, workers) as process:
+            os.killpg(process.pid, signal.SIGINT)
+            _, shown = process.communicate(timeout=40)
+        assert process.returncode != 0
+        assert shown.count(b"Traceback") == 1 and b"KeyboardInterrupt" in shown
+        assert not list((tmp_path / "packed").iterdir())
+
+    def test_a_worker_that_dies_is_one_clear_line(self, raw, tmp_path):
+        source = Deadly(open_source(DataOptions(source="folder", root=raw)))
+        with pytest.raises(UserError, match="a packing process died"):
+            pack(source, tmp_path / "out", 16, 3, workers=2)
+        assert not list(tmp_path.iterdir())
+
+    @pytest.mark.parametrize("workers", [1, 2])
+    def test_a_bug_is_not_taken_for_a_bad_image(self, raw, tmp_path, workers):
+        source = Buggy(open_source(DataOptions(source="folder", root=raw)))
+        with pytest.raises(ZeroDivisionError):
+            pack(source, tmp_path / "out", 16, 3, workers=workers)
+        assert not list(tmp_path.iterdir())
+
+
+class Wrapped(module.Source):
+    def __init__(self, source):
+        super().__init__()
+        self.source = source
+
+    def __len__(self):
+        return len(self.source)
+
+    def name(self, i):
+        return self.source.name(i)
+
+
+class Deadly(Wrapped):
+    def pixels(self, *_):
+        os._exit(9)
+
+
+class Buggy(Wrapped):
+    def pixels(self, *_):
+        return 1 / 0
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=40).filter(any), st.integers(1, 40))
+def test_closing_up_keeps_the_good_rows_in_order(tmp_path_factory, good, block):
+    array = tmp_path_factory.mktemp("rows") / "images.npy"
+    images = np.arange(len(good) * 12, dtype=np.uint8).reshape(-1, 2, 2, 3)
+    rows.create(array, images.shape)
+    rows.write(array, 0, images)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rows, "BLOCK", block)
+        rows.close_up(array, np.flatnonzero(good), (2, 2, 3))
+    np.testing.assert_array_equal(np.load(array), images[good])
+    assert array.stat().st_size == 128 + 12 * sum(good)
+
+
+class TestCached:
+    OPTIONS = DataOptions(source="folder", workers=1)
+
+    def test_the_second_time_it_is_opened(self, raw, tmp_path, capsys, monkeypatch):
+        options = replace(self.OPTIONS, root=raw)
+        first = cached(options, 16, 3, tmp_path)
+        assert first.folder.name.startswith("folder-16-") and first.folder.parent == tmp_path
+        monkeypatch.setattr(module, "pack", lambda *_: pytest.fail("packed again"))
+        second = cached(options, 16, 3, tmp_path)
+        assert second.folder == first.folder and second.fingerprint == first.fingerprint
+        assert f"using the packed images in {first.folder}" in capsys.readouterr().err
+
+    def test_every_setting_that_changes_the_content_changes_the_folder(self, tmp_path):
+        root = tmp_path / "raw" / "a"
+        root.mkdir(parents=True)
+        (root / "0.png").write_bytes(png(0))
+        base = replace(self.OPTIONS, root=root.parent)
+        faces = DataOptions(source="faces", count=2)
+        calls = [
+            (base, 16, 3),
+            (base, 32, 3),
+            (base, 16, 1),
+            (replace(base, crop=8), 16, 3),
+            (replace(base, class_folders=True), 16, 3),
+            (replace(base, class_folders=True, classes=("a",)), 16, 3),
+            (replace(base, root=root), 16, 3),
+            (replace(base, split="all"), 16, 3),
+            (faces, 16, 3),
+            (replace(faces, count=3), 16, 3),
+            (replace(faces, split="valid"), 16, 3),
+        ]
+        folders = {cached(*call, tmp_path / "cache").folder for call in calls}
+        os.utime(root / "0.png", ns=(1, 1))
+        folders.add(cached(*calls[0], tmp_path / "cache").folder)
+        assert len(folders) == len(calls) + 1
+        same = [(replace(base, workers=3), 16, 3), (replace(base, max_bad=0.5), 16, 3)]
+        assert {cached(*call, tmp_path / "cache").folder for call in same} < folders
+
+    def test_the_loser_of_a_race_uses_what_the_winner_packed(self, raw, tmp_path, monkeypatch):
+        options = replace(self.OPTIONS, root=raw)
+
+        def race(*arguments):
+            monkeypatch.undo()
+            monkeypatch.setattr(module, "content_hash", lambda _: winner() or "loser")
+            return pack(*arguments)
+
+        def winner():
+            monkeypatch.undo()
+            cached(options, 16, 3, tmp_path)
+
+        monkeypatch.setattr(module, "pack", race)
+        packed = cached(options, 16, 3, tmp_path)
+        assert packed.fingerprint != "loser" and len(list(tmp_path.iterdir())) == 1
+
+
+class TestDamaged:
+    @pytest.fixture
+    def folder(self, raw, tmp_path) -> Path:
+        return prepare(config(raw, tmp_path / "out", workers=1)).folder
+
+    @pytest.mark.parametrize("name", ["images.npy", "labels.npy"])
+    def test_arrays(self, folder, name):
+        path = folder / name
+        whole = path.read_bytes()
+        array = np.load(path)
+        wrong = [array.astype(np.float32), array[1:], array[:0], np.asfortranarray(array.T)]
+        wrong += [np.array([{}, None], object)]
+        damaged = [b"", whole[:50], whole[:200], whole[:-1], whole + b"x", b"\x93NUMPY" + whole]
+        for array in wrong:
+            file = io.BytesIO()
+            np.save(file, array)
+            damaged.append(file.getvalue())
+        for data in damaged:
+            path.write_bytes(data)
+            with pytest.raises(UserError, match=r"out is damaged: .*pack the images again"):
+                open_packed(folder)
+        path.unlink()
+        with pytest.raises(UserError, match=f"{name} is missing"):
+            open_packed(folder)
+
+    def test_labels_without_a_name(self, folder):
+        labels = np.load(folder / "labels.npy")
+        for value in (2, -1):
+            labels[3] = value
+            np.save(folder / "labels.npy", labels)
+            with pytest.raises(UserError, match="labels without a name"):
+                open_packed(folder)
+
+    def test_meta(self, folder):
+        path = folder / "meta.json"
+        meta = json.loads(path.read_text())
+        hostile = [
+            *[{**meta, key: None} for key in ("size", "packed", "sha256", "skipped", "format")],
+            *[{**meta, "size": value} for value in (32, "16", True, 16.0, [16], -16)],
+            *[{**meta, "label_names": value} for value in ("eo", [1, 2], ["even"], {})],
+            *[{**meta, "label_kind": value} for value in ("attributes", "x", ["class"], 0)],
+            {**meta, "format": 2}, [], 3, "text", None,
+        ]  # fmt: skip
+        texts = [json.dumps(value) for value in hostile]
+        for text in [*texts, "", "{", "[" * 100_000, "\0"]:
+            path.write_text(text)
+            with pytest.raises(UserError, match="is damaged") as caught:
+                open_packed(folder)
+            assert "\n" not in str(caught.value)
+        path.write_bytes(b"\xff\xfe{}")
+        with pytest.raises(UserError, match="is damaged"):
+            open_packed(folder)
+
+    def test_what_is_no_packed_folder(self, tmp_path):
+        with pytest.raises(UserError, match="does not exist"):
+            open_packed(tmp_path / "none")
+        with pytest.raises(UserError, match="is not a packed folder"):
+            open_packed(tmp_path)
+
+    def test_it_opens_read_only(self, folder):
+        packed = open_packed(folder)
+        with pytest.raises(ValueError, match="read-only"):
+            packed.images[0] = 0

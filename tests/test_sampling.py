@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dcgan import images, latents, sampling
+from dcgan.models import Generator
+
+
+@pytest.fixture(scope="module", params=[(64, 16), (32, 8)])
+def G(request):
+    size, width = request.param
+    G = Generator(size, width=width, latent_dim=20)
+    with torch.no_grad():
+        for _ in range(3):
+            G(torch.randn(16, 20))
+    return G.to(memory_format=torch.channels_last).eval()
+
+
+def drawn(G, seeds, **options):
+    return np.concatenate(list(sampling.sample(G, seeds, **options)))
+
+
+def test_an_image_depends_on_its_seed_alone_bit_for_bit(G):
+    many = drawn(G, range(150))
+    assert (drawn(G, [100])[0] == many[100]).all()
+    assert (drawn(G, [149, 3, 70]) == many[[149, 3, 70]]).all()
+    assert len(np.unique(many.reshape(150, -1), axis=0)) == 150
+
+
+def test_images_are_those_of_evaluation_mode(G):
+    z = latents.of_seeds([5, 6], 20, "normal")
+    with torch.no_grad():
+        expected = images.to_uint8(G(z)).numpy().astype(int)
+    assert np.abs(drawn(G, [5, 6]) - expected).max() <= 1
+    before = {k: v.clone() for k, v in G.state_dict().items()}
+    G.train()
+    assert (drawn(G, [5, 6]) == drawn(G.eval(), [5, 6])).all()
+    assert all(torch.equal(v, before[k]) for k, v in G.state_dict().items())
+
+
+def test_sampling_leaves_a_training_network_training(G):
+    G.train()
+    drawn(G, [1])
+    assert G.training
+    G.eval()
+
+
+def test_smaller_truncation_gives_less_varied_images(G):
+    spread = [drawn(G, range(64), truncation=t).std(0).mean() for t in (0.2, 1.0, 10.0)]
+    assert spread[0] < 0.5 * spread[1] < spread[2]
+    assert np.abs(drawn(G, range(8), truncation=10.0).astype(int) - drawn(G, range(8))).max() <= 1
+
+
+def test_files_hold_the_images_of_their_seeds(G, tmp_path):
+    seeds = [9, 80, 3]
+    expected = drawn(G, seeds)
+    sampling.save_each(tmp_path / "each", seeds, sampling.sample(G, seeds))
+    for seed, image in zip(seeds, expected, strict=True):
+        with Image.open(tmp_path / "each" / f"seed-{seed:08d}.png") as file:
+            assert (np.asarray(file) == image).all()
+    sampling.save_npy(tmp_path / "all.npy", 130, sampling.sample(G, range(130)))
+    assert (np.load(tmp_path / "all.npy") == drawn(G, range(130))).all()

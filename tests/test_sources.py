@@ -1,0 +1,598 @@
+"""Every layout a data set comes in is read in place, and every hostile one ends in one clear line."""
+
+import gzip
+import io
+import os
+import pickle
+import socket
+import struct
+import sys
+import zipfile
+from pathlib import Path
+from urllib.error import URLError
+
+import lmdb
+import numpy as np
+import pytest
+from PIL import Image
+
+from dcgan.config import DataOptions
+from dcgan.data import lsun
+from dcgan.data.folder import MAX_BYTES
+from dcgan.data.sources import OPENERS, open_source
+from dcgan.errors import UsageError, UserError
+
+as_user = pytest.mark.skipif(
+    hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may read everything"
+)
+posix = pytest.mark.skipif(os.name == "nt", reason="POSIX file systems only")
+
+
+def jpeg(value=0, format="JPEG") -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (20, 20), (value, 0, 0)).save(file, format, quality=95)
+    return file.getvalue()
+
+
+def write(root: Path, *names: str, data: bytes | None = None) -> Path:
+    """Pictures of these names, each redder than the one before."""
+    for number, name in enumerate(names):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(jpeg(20 * number) if data is None else data)
+    return root
+
+
+def zipped(path: Path, *names: str) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for number, name in enumerate(names):
+            archive.writestr(name, jpeg(20 * number))
+    return path
+
+
+def opened(source: str, root: Path | None, **options):
+    return open_source(DataOptions(source=source, root=root, **options))
+
+
+def names(source) -> list[str]:
+    return [source.name(i) for i in range(len(source))]
+
+
+def bad(source) -> dict[str, str]:
+    """The reasons of the bad images, read as a worker process would."""
+    source = pickle.loads(pickle.dumps(source))
+    _, reasons = source.pixels(range(len(source)), 8, 3, None)
+    return {source.name(i): reason for i, reason in reasons.items()}
+
+
+def reds(source) -> list[int]:
+    images, _ = source.pixels(range(len(source)), 8, 3, None)
+    return [round(int(image[4, 4, 0]) / 20) for image in images]
+
+
+class TestFolder:
+    def test_nested_images_are_listed_in_order_and_others_are_counted(self, tmp_path):
+        write(tmp_path, "b/2.JPG", "a.png", "b/1.jpeg", "c/d/e.webp")
+        write(tmp_path, "notes.txt", "b/list.csv", ".DS_Store", "b/._1.jpeg", ".cache/x.jpg")
+        source = opened("folder", tmp_path)
+        assert names(source) == ["a.png", "b/1.jpeg", "b/2.JPG", "c/d/e.webp"]
+        assert source.ignored == 2 and source.labels is None and reds(source) == [1, 2, 0, 3]
+
+    def test_strange_names(self, tmp_path):
+        write(tmp_path, "caf\u00e9 \u6f22.jpg", "two\nlines.jpg", "-rf.jpg")
+        if sys.platform == "linux":
+            write(tmp_path, os.fsdecode(b"not-utf8-\xff.jpg"))
+        source = opened("folder", tmp_path)
+        assert not bad(source)
+        shown = "\n".join(names(source))
+        assert "two\\nlines.jpg" in shown and "caf\u00e9 \u6f22.jpg" in shown
+        assert shown.encode("utf-8").isascii() is False  # encodable, so printable and writable
+        if sys.platform == "linux":
+            assert "not-utf8-\\udcff.jpg" in shown
+
+    @posix
+    def test_links(self, tmp_path):
+        write(tmp_path / "elsewhere", "far.jpg")
+        root = write(tmp_path / "root", "sub/near.jpg")
+        (root / "linked").symlink_to(tmp_path / "elsewhere")
+        (root / "again").symlink_to(root / "sub")
+        (root / "loop").symlink_to(root)
+        (root / "sub" / "up").symlink_to(root)
+        (root / "self").symlink_to(root / "self")
+        (root / "file.jpg").symlink_to(tmp_path / "elsewhere" / "far.jpg")
+        (root / "broken.jpg").symlink_to(root / "nothing")
+        source = opened("folder", root)
+        assert names(source) == ["broken.jpg", "file.jpg", "linked/far.jpg", "sub/near.jpg"]
+        assert bad(source) == {"broken.jpg": "broken link"}
+
+    @posix
+    def test_what_is_no_regular_file_is_never_opened(self, tmp_path, monkeypatch):
+        write(tmp_path, "folder.jpg/inside.jpg", "good.jpg")
+        os.mkfifo(tmp_path / "pipe.jpg")
+        monkeypatch.chdir(tmp_path)  # the path of a socket may not be long
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind("socket.jpg")
+            source = opened("folder", tmp_path)
+            assert names(source) == ["folder.jpg/inside.jpg", "good.jpg", "pipe.jpg", "socket.jpg"]
+            assert bad(source) == dict.fromkeys(["pipe.jpg", "socket.jpg"], "not a regular file")
+
+    @posix
+    def test_a_pipe_that_takes_the_place_of_an_image(self, tmp_path, monkeypatch):
+        write(tmp_path, "a.jpg")
+        source, status = opened("folder", tmp_path), os.stat(tmp_path / "a.jpg")
+        (tmp_path / "a.jpg").unlink()
+        os.mkfifo(tmp_path / "a.jpg")
+        monkeypatch.setattr("dcgan.data.folder.os.stat", lambda *_: status)
+        assert bad(source) == {"a.jpg": "not a regular file"}
+
+    def test_images_that_vanish_are_skipped(self, tmp_path):
+        source = opened("folder", write(tmp_path, "a.jpg", "b.jpg"))
+        (tmp_path / "a.jpg").unlink()
+        assert bad(source) == {"a.jpg": "no longer there"}
+
+    @as_user
+    def test_what_may_not_be_read_is_named(self, tmp_path):
+        write(tmp_path, "a.jpg", "closed/b.jpg", "c.jpg")
+        (tmp_path / "a.jpg").chmod(0)
+        (tmp_path / "closed").chmod(0)
+        try:
+            reasons = bad(opened("folder", tmp_path))
+        finally:
+            (tmp_path / "closed").chmod(0o700)
+        assert reasons == dict.fromkeys(["a.jpg", "closed/"], "Permission denied")
+
+    def test_errors_say_what_was_looked_for(self, tmp_path):
+        for root, message in [
+            (tmp_path / "none", "does not exist"),
+            (tmp_path, r"no images in .* \(looked for .jpg .jpeg"),
+            (write(tmp_path / "text", "a.txt") / "a.txt", "not a whole zip"),
+        ]:
+            with pytest.raises(UserError, match=message) as caught:
+                opened("folder", root)
+            assert str(root) in str(caught.value)
+        for options, message in [
+            ({"split": "test"}, "no test split"),
+            ({"classes": ("a",)}, "--class-folders"),
+        ]:
+            with pytest.raises(UsageError, match=message):
+                opened("folder", tmp_path, **options)
+        with pytest.raises(UsageError, match="--root"):
+            opened("folder", None)
+
+    def test_the_fingerprint_follows_names_sizes_and_times(self, tmp_path):
+        write(tmp_path, "a.jpg", "b.jpg")
+        seen = {opened("folder", tmp_path).fingerprint()}
+        assert {opened("folder", tmp_path).fingerprint()} == seen
+        os.utime(tmp_path / "a.jpg", ns=(1, 1))
+        seen.add(opened("folder", tmp_path).fingerprint())
+        (tmp_path / "a.jpg").rename(tmp_path / "c.jpg")
+        seen.add(opened("folder", tmp_path).fingerprint())
+        write(tmp_path, "d.jpg")
+        seen.add(opened("folder", tmp_path).fingerprint())
+        assert len(seen) == 4
+
+
+class TestClassFolders:
+    PICTURES = ("dog/1.jpg", "dog/more/2.jpg", "cat/1.jpg", "elk/1.jpg")
+
+    @pytest.mark.parametrize("kind", ["folder", "zip", "wrapped zip"])
+    def test_the_first_level_is_the_label(self, tmp_path, kind):
+        if kind == "folder":
+            root = write(tmp_path, *self.PICTURES)
+        else:
+            around = "pets/" if kind == "wrapped zip" else ""
+            root = zipped(tmp_path / "pets.zip", *(around + name for name in self.PICTURES))
+        source = opened("folder", root, class_folders=True)
+        assert source.label_names == ("cat", "dog", "elk")
+        assert source.labels.tolist() == [0, 1, 1, 2] and source.labels.dtype == np.int64
+        some = opened("folder", root, class_folders=True, classes=("elk", "dog"))
+        assert some.label_names == ("dog", "elk") and some.labels.tolist() == [0, 0, 1]
+
+    def test_images_outside_any_class_are_bad_and_missing_classes_are_named(self, tmp_path):
+        write(tmp_path, *self.PICTURES, "stray.jpg")
+        source = opened("folder", tmp_path, class_folders=True)
+        assert bad(source) == {"stray.jpg": "not in a class folder"}
+        with pytest.raises(UserError, match=r"class folder cow .* it has cat, dog, elk"):
+            opened("folder", tmp_path, class_folders=True, classes=("cow",))
+
+
+class TestZip:
+    def test_it_is_read_in_place(self, tmp_path):
+        path = zipped(tmp_path / "x.zip", "b.jpg", "a/1.png", "__MACOSX/._b.jpg", "a/", "t.txt")
+        source = opened("folder", path)
+        assert names(source) == ["a/1.png", "b.jpg"] and source.ignored == 1
+        assert reds(source) == [1, 0] and not bad(source)
+
+    def test_names_that_climb_are_only_names(self, tmp_path):
+        path = zipped(tmp_path / "x.zip", "../../up.jpg", "/etc/abs.jpg", "C:\\win.jpg")
+        source = opened("folder", path)
+        assert len(source) == 3 and not bad(source)
+        assert [entry.name for entry in tmp_path.iterdir()] == ["x.zip"]
+
+    def test_members_that_cannot_be_read_have_a_reason(self, tmp_path):
+        path = tmp_path / "x.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            link = zipfile.ZipInfo("link.jpg")
+            link.external_attr = 0o120777 << 16
+            archive.writestr(link, "/etc/passwd")
+            archive.writestr("damaged.jpg", b"UNIQUE" + jpeg())
+            archive.writestr("good.jpg", jpeg(), zipfile.ZIP_DEFLATED)
+            archive.writestr("lzma.jpg", jpeg(), zipfile.ZIP_LZMA)
+            archive.writestr("secret.jpg", b"?")
+        data = bytearray(path.read_bytes())
+        data[data.index(b"UNIQUE")] ^= 1
+        flags = data.rindex(b"PK\1\2") + 8
+        data[flags] |= 1  # the last member is said to be encrypted
+        path.write_bytes(data)
+        reasons = bad(opened("folder", path))
+        assert list(reasons) == ["damaged.jpg", "link.jpg", "secret.jpg"]
+        assert reasons["link.jpg"] == "a link" and reasons["secret.jpg"] == "encrypted"
+        assert "CRC" in reasons["damaged.jpg"]
+
+    def test_bombs(self, tmp_path):
+        path = tmp_path / "x.zip"
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            with archive.open("declared.jpg", "w") as member:
+                for _ in range(MAX_BYTES // 2**20 + 1):
+                    member.write(bytes(2**20))
+            archive.writestr("hidden.jpg", bytes(10**6))
+        data = bytearray(path.read_bytes())
+        size = data.rindex(b"PK\1\2") + 24
+        data[size : size + 4] = struct.pack("<I", 100)  # it inflates to more than it declares
+        path.write_bytes(data)
+        reasons = bad(opened("folder", path))
+        assert "bytes, more than" in reasons["declared.jpg"]
+        assert "CRC" in reasons["hidden.jpg"]
+
+    def test_a_truncated_archive_is_one_clear_line(self, tmp_path):
+        path = zipped(tmp_path / "x.zip", *(f"{i}.jpg" for i in range(20)))
+        whole = path.read_bytes()
+        for length in (0, 10, len(whole) // 2, len(whole) - 5):
+            path.write_bytes(whole[:length])
+            with pytest.raises(UserError, match=r"x\.zip is not a whole zip archive"):
+                opened("folder", path)
+
+
+class TestCelebA:
+    NAMES = tuple(f"{i:06d}.jpg" for i in range(1, 7))
+    SPLIT = dict(zip(NAMES, "000121", strict=True))
+
+    def layout(self, root: Path, kind: str) -> Path:
+        images, anno, evaluation = {
+            "torchvision": ("celeba/img_align_celeba", "celeba", "celeba"),
+            "official": ("Img/img_align_celeba.zip", "Anno", "Eval"),
+            "flat zip": ("img_align_celeba.zip", ".", "."),
+            "kaggle": ("img_align_celeba/img_align_celeba", ".", "."),
+        }[kind]
+        for folder in (anno, evaluation, str(Path(images).parent)):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+        if images.endswith(".zip"):
+            zipped(root / images, *(f"img_align_celeba/{name}" for name in self.NAMES))
+        else:
+            write(root / images, *self.NAMES)
+        suffix, comma = ("csv", ",") if kind == "kaggle" else ("txt", " ")
+        # Image i has the first i of the attributes A, B, C, and so on.
+        rows = [
+            [name] + ["1" if j <= i else "-1" for j in range(4)]
+            for i, name in enumerate(self.NAMES)
+        ]
+        head = [["image_id", *"ABCD"]] if kind == "kaggle" else [["6"], [*"ABCD"]]
+        text = "\n".join(comma.join(row) for row in head + rows) + "\n"
+        (root / anno / f"list_attr_celeba.{suffix}").write_text(text)
+        rows = ["image_id,partition"] if kind == "kaggle" else []
+        rows += [name + comma + part for name, part in self.SPLIT.items()]
+        (root / evaluation / f"list_eval_partition.{suffix}").write_text("\n".join(rows))
+        return root
+
+    @pytest.mark.parametrize("kind", ["torchvision", "official", "flat zip", "kaggle"])
+    def test_every_layout_gives_the_same_images_labels_and_splits(self, tmp_path, kind):
+        root = self.layout(tmp_path, kind)
+        for split, wanted in [("train", [0, 1, 2]), ("valid", [3, 5]), ("test", [4])]:
+            source = opened("celeba", root, split=split)
+            assert reds(source) == wanted
+            expected = [[int(j <= i) for j in range(4)] for i in wanted]
+            assert source.labels.tolist() == expected and source.labels.dtype == np.uint8
+            assert source.label_names == ("A", "B", "C", "D") and not source.notes
+            assert source.default_crop == 178
+        assert len(opened("celeba", root, split="all")) == 6
+
+    def test_the_root_may_be_the_image_folder(self, tmp_path):
+        root = self.layout(tmp_path, "torchvision") / "celeba" / "img_align_celeba"
+        assert opened("celeba", root).labels.shape == (3, 4)
+
+    def test_without_annotations_all_images_are_taken_and_that_is_said(self, tmp_path):
+        write(tmp_path / "img_align_celeba", *self.NAMES)
+        source = opened("celeba", tmp_path)
+        assert len(source) == 6 and source.labels is None
+        assert "no list_eval_partition" in source.notes[0]
+        assert "no labels" in source.notes[1]
+
+    def test_malformed_rows_make_bad_images_of_those_images_only(self, tmp_path):
+        root = self.layout(tmp_path, "flat zip")
+        (root / "list_attr_celeba.txt").write_text(
+            "6\nA B\n000001.jpg 1 -1\n000002.jpg 1\n000003.jpg 1 0\n\n"
+            "000004.jpg 1 1 1\n000006.jpg -1  1\n999999.jpg 1 1\n"
+        )
+        source = opened("celeba", root, split="all")
+        assert bad(source) == {
+            f"img_align_celeba/00000{i}.jpg": "no whole row in list_attr_celeba.txt"
+            for i in (2, 3, 4, 5)
+        }
+        assert source.labels[[0, 5]].tolist() == [[1, 0], [0, 1]]
+
+    def test_images_without_a_split_are_left_out_and_counted(self, tmp_path):
+        root = self.layout(tmp_path, "flat zip")
+        (root / "list_eval_partition.txt").write_text("000001.jpg 0\n000002.jpg\n000003.jpg 9\n")
+        source = opened("celeba", root)
+        assert len(source) == 1 and "left out 5 images" in source.notes[0]
+        with pytest.raises(UserError, match="valid split"):
+            opened("celeba", root, split="valid")
+
+    def test_missing_and_empty(self, tmp_path):
+        with pytest.raises(UserError, match="no img_align_celeba folder"):
+            opened("celeba", tmp_path)
+        (tmp_path / "img_align_celeba").mkdir()
+        with pytest.raises(UserError, match="no images in"):
+            opened("celeba", tmp_path)
+        self.layout(tmp_path, "flat zip")
+        (tmp_path / "img_align_celeba").rmdir()
+        (tmp_path / "list_attr_celeba.txt").write_bytes(b"")
+        with pytest.raises(UserError, match="no line of attribute names"):
+            opened("celeba", tmp_path)
+
+    def test_the_fingerprint_covers_the_annotations(self, tmp_path):
+        root = self.layout(tmp_path, "flat zip")
+        before = opened("celeba", root).fingerprint()
+        (root / "list_attr_celeba.txt").write_text("0\nA\n")
+        assert opened("celeba", root).fingerprint() != before
+
+
+def make_lmdb(path: Path, values: dict[bytes, bytes]) -> Path:
+    with lmdb.open(str(path), map_size=2**24) as database, database.begin(write=True) as change:
+        for key, value in values.items():
+            change.put(key, value)
+    return path
+
+
+class TestLsun:
+    def lsun(self, root: Path) -> Path:
+        for number, name in enumerate(["bedroom_train", "church_outdoor_train", "bedroom_val"]):
+            values = {b"%02d" % i: jpeg(20 * (3 * number + i), "WEBP") for i in range(3)}
+            make_lmdb(root / f"{name}_lmdb", values)
+        return root
+
+    def test_categories_and_splits(self, tmp_path):
+        root = self.lsun(tmp_path)
+        both = opened("lsun", root)
+        assert both.label_names == ("bedroom", "church_outdoor")
+        assert both.labels.tolist() == [0, 0, 0, 1, 1, 1] and reds(both) == [0, 1, 2, 3, 4, 5]
+        assert both.name(4) == "church_outdoor_train_lmdb/01"
+        one = opened("lsun", root, classes=("church_outdoor",))
+        assert one.labels is None and reds(one) == [3, 4, 5]
+        assert reds(opened("lsun", root, split="valid")) == [6, 7, 8]
+        assert reds(opened("lsun", root, split="all", classes=("bedroom",))) == [0, 1, 2, 6, 7, 8]
+        assert reds(opened("lsun", root / "bedroom_val_lmdb")) == [6, 7, 8]
+
+    def test_any_order_of_indices_gives_the_same_images(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(lsun, "STRIDE", 4)
+        keys = [os.urandom(20).hex().encode() for _ in range(50)]
+        make_lmdb(tmp_path / "a_train_lmdb", {key: jpeg(i * 5) for i, key in enumerate(keys)})
+        make_lmdb(tmp_path / "b_train_lmdb", {b"k%d" % i: jpeg(i * 5) for i in range(9)})
+        source = opened("lsun", tmp_path)
+        expected = [f"a_train_lmdb/{key.decode()}" for key in sorted(keys)]
+        expected += [f"b_train_lmdb/k{i}" for i in range(9)]
+        assert names(source) == expected
+        images, _ = source.pixels(range(59), 8, 3, None)
+        order = np.random.default_rng(0).permutation(np.repeat(np.arange(59), 2))
+        shuffled, _ = source.pixels(order, 8, 3, None)
+        np.testing.assert_array_equal(shuffled, images[order])
+        np.testing.assert_array_equal(source.pixels([7, 7, 8], 8, 3, None)[0], images[[7, 7, 8]])
+
+    def test_foreign_values_have_a_reason(self, tmp_path):
+        values = {b"a": jpeg(), b"b": b"", b"c": b"pickle?", b"\xff\xfe": jpeg()[:99], b"d": jpeg()}
+        make_lmdb(tmp_path / "bedroom_train_lmdb", values)
+        reasons = bad(opened("lsun", tmp_path))
+        assert list(reasons.values())[:2] == ["empty file", reasons["bedroom_train_lmdb/c"]]
+        assert "not an image" in reasons["bedroom_train_lmdb/c"]
+        assert "bedroom_train_lmdb/\\xff\\xfe" in reasons and len(reasons) == 3
+
+    def test_no_lock_file_and_no_right_to_write_are_needed(self, tmp_path):
+        folder = make_lmdb(tmp_path / "bedroom_train_lmdb", {b"a": jpeg()})
+        (folder / "lock.mdb").unlink()
+        (folder / "data.mdb").chmod(0o400)
+        folder.chmod(0o500)
+        assert len(opened("lsun", tmp_path)) == 1
+        assert sorted(p.name for p in folder.iterdir()) == ["data.mdb"]
+        folder.chmod(0o700)
+
+    def test_what_is_no_lmdb_is_one_clear_line(self, tmp_path):
+        for name, data, message in [
+            ("text", b"no database" * 1000, "is not an LMDB"),
+            ("empty", b"", "is not an LMDB"),
+        ]:
+            write(tmp_path / name, "bedroom_train_lmdb/data.mdb", data=data)
+            with pytest.raises(UserError, match=message):
+                opened("lsun", tmp_path / name)
+        (tmp_path / "none" / "bedroom_train_lmdb").mkdir(parents=True)
+        with pytest.raises(UserError, match="no _train_lmdb folder"):
+            opened("lsun", tmp_path / "none")
+        make_lmdb(tmp_path / "hollow_train_lmdb", {})
+        with pytest.raises(UserError, match="without entries"):
+            opened("lsun", tmp_path)
+
+    def test_a_cut_lmdb_does_not_kill_the_process(self, tmp_path):
+        folder = make_lmdb(tmp_path / "bedroom_train_lmdb", {b"%d" % i: jpeg() for i in range(50)})
+        whole = (folder / "data.mdb").read_bytes()
+        (folder / "data.mdb").write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(UserError, match="cut short"):
+            opened("lsun", tmp_path)
+
+    def test_options_that_do_not_go_together(self, tmp_path):
+        root = self.lsun(tmp_path)
+        with pytest.raises(UserError, match=r"tower_train_lmdb does not exist"):
+            opened("lsun", root, classes=("tower",))
+        with pytest.raises(UserError, match=r"test_lmdb does not exist"):
+            opened("lsun", root, split="test")
+        with pytest.raises(UsageError, match="no categories"):
+            opened("lsun", root, split="test", classes=("bedroom",))
+        with pytest.raises(UsageError, match="single LMDB"):
+            opened("lsun", root / "bedroom_train_lmdb", classes=("bedroom",))
+
+
+class TestFaces:
+    def test_splits_share_no_face_and_counts_extend_each_other(self):
+        from dcgan.data import faces
+
+        few, more = opened("faces", None, count=3), opened("faces", None, count=5)
+        images, _ = few.pixels(range(3), 32, 3, None)
+        np.testing.assert_array_equal(images, more.pixels([0, 1, 2], 32, 3, None)[0])
+        np.testing.assert_array_equal(few.labels, faces.attributes([0, 1, 2]).numpy())
+        assert few.label_names == faces.ATTRIBUTES and few.labels.dtype == np.uint8
+        valid = opened("faces", None, count=3, split="valid").pixels(range(3), 32, 3, None)[0]
+        assert not any((a == b).all() for a in images for b in valid)
+
+    def test_grey_is_the_luma_of_pillow(self):
+        source = opened("faces", None, count=2)
+        colour, grey = (source.pixels([1], 32, channels, None)[0][0] for channels in (3, 1))
+        expected = np.asarray(Image.fromarray(colour).convert("L"))
+        np.testing.assert_array_equal(grey[..., 0], expected)
+
+    def test_options(self, tmp_path):
+        for options in [{"split": "all"}, {"count": 0}, {"crop": 9}, {"root": tmp_path}]:
+            with pytest.raises(UsageError):
+                opened("faces", options.pop("root", None), **options)
+
+
+def idx(array: np.ndarray) -> bytes:
+    header = bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
+    return header + array.astype(np.uint8).tobytes()
+
+
+class TestIdx:
+    IMAGES = np.random.default_rng(0).integers(0, 256, (7, 28, 28), dtype=np.uint8)
+    LABELS = np.array([3, 1, 4, 1, 5, 9, 2])
+
+    def mnist(self, folder: Path, separator="-", gz=False) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        for stem, part in (("train", slice(0, 5)), ("t10k", slice(5, 7))):
+            for kind, array in (("images-idx3", self.IMAGES), ("labels-idx1", self.LABELS)):
+                name = f"{stem}-{kind}-ubyte".replace("-idx", separator + "idx")
+                data = idx(array[part])
+                name, data = (name + ".gz", gzip.compress(data)) if gz else (name, data)
+                (folder / name).write_bytes(data)
+        return folder
+
+    @pytest.mark.parametrize("gz", [False, True])
+    @pytest.mark.parametrize("separator", ["-", "."])
+    @pytest.mark.parametrize("place", [".", "raw", "MNIST/raw"])
+    def test_every_place_and_name(self, tmp_path, place, separator, gz):
+        self.mnist(tmp_path / place, separator, gz)
+        train, test = (opened("mnist", tmp_path, split=split) for split in ("train", "test"))
+        assert train.labels.tolist() == [3, 1, 4, 1, 5] and test.labels.tolist() == [9, 2]
+        everything = opened("mnist", tmp_path, split="all")
+        images, reasons = everything.pixels(range(7), 28, 1, None)
+        np.testing.assert_array_equal(images[..., 0], self.IMAGES)
+        assert not reasons and everything.pixels([0], 32, 3, None)[0].shape == (1, 32, 32, 3)
+        assert everything.label_names[3] == "3" and everything.labels.dtype == np.int64
+
+    def test_fashion_mnist_has_names(self, tmp_path):
+        self.mnist(tmp_path / "FashionMNIST" / "raw")
+        assert opened("fashion-mnist", tmp_path).label_names[1] == "Trouser"
+
+    def test_damage_is_one_clear_line(self, tmp_path):
+        images, labels = idx(self.IMAGES), idx(self.LABELS)
+        for name, data, message in [
+            ("train-images-idx3-ubyte", images[:-1], "should hold 7 x 28 x 28 bytes"),
+            ("train-images-idx3-ubyte", images + b"x", "should hold"),
+            ("train-images-idx3-ubyte", b"", "not an IDX file"),
+            ("train-images-idx3-ubyte", images[:10], "damaged"),
+            ("train-images-idx3-ubyte", labels, "not an IDX file of 3-dim"),
+            ("train-images-idx3-ubyte", idx(self.IMAGES[:0]), "damaged"),
+            ("train-images-idx3-ubyte", b"\0\0\x08\x03" + b"\xff" * 12, "damaged"),
+            ("train-labels-idx1-ubyte", idx(self.LABELS[:3]), "5 images, but 3 labels"),
+            ("train-labels-idx1-ubyte", idx(self.LABELS[:5] + 10), "label of 15"),
+        ]:
+            self.mnist(tmp_path)
+            (tmp_path / name).write_bytes(data)
+            with pytest.raises(UserError, match=message) as caught:
+                opened("mnist", tmp_path)
+            assert str(tmp_path) in str(caught.value)
+        packed = gzip.compress(idx(self.IMAGES[:5]))
+        for data in (packed[:-20], b"\x1f\x8b" + packed[:20], b"text"):
+            self.mnist(tmp_path, gz=True)
+            (tmp_path / "train-images-idx3-ubyte").unlink(missing_ok=True)
+            (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(data)
+            with pytest.raises(UserError, match="damaged"):
+                opened("mnist", tmp_path)
+
+    def test_there_is_no_valid_split(self, tmp_path):
+        for source in ("mnist", "cifar10", "svhn", "stl10"):
+            with pytest.raises(UsageError, match="no valid split"):
+                opened(source, tmp_path, split="valid")
+
+
+@pytest.fixture
+def torchvision_sets(monkeypatch):
+    return pytest.importorskip("torchvision.datasets")
+
+
+class TestTorchvision:
+    @pytest.mark.parametrize("source", ["mnist", "fashion-mnist", "cifar10", "svhn", "stl10"])
+    @pytest.mark.parametrize("error", [URLError("no network"), RuntimeError("Dataset not found")])
+    def test_without_data_and_network_one_line_names_the_folder(
+        self, tmp_path, source, error, torchvision_sets, monkeypatch
+    ):
+        def fail(*_, **__):
+            raise error
+
+        for name in ("MNIST", "FashionMNIST", "CIFAR10", "SVHN", "STL10"):
+            monkeypatch.setattr(torchvision_sets, name, fail)
+        with pytest.raises(UserError, match=f"{source} is not whole in .*") as caught:
+            opened(source, tmp_path / "new")
+        assert str(tmp_path / "new") in str(caught.value)
+
+    def test_arrays_become_images_with_labels(self, tmp_path, torchvision_sets, monkeypatch):
+        rng = np.random.default_rng(0)
+        pixels = rng.integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)  # [N, H, W, C]
+
+        class Fake:
+            classes = tuple("abcdefghij")
+
+            def __init__(self, root, download, train=True, split="train"):
+                planes = pixels if train and split != "test" else 255 - pixels
+                self.data = planes if self.last else planes.transpose(0, 3, 1, 2)
+                self.targets = [0, 1, 2, 9]
+                self.labels = np.array(self.targets)
+
+        for source, name in [("cifar10", "CIFAR10"), ("svhn", "SVHN"), ("stl10", "STL10")]:
+            fake = type(name, (Fake,), {"last": source == "cifar10"})
+            monkeypatch.setattr(torchvision_sets, name, fake)
+            train, test = (opened(source, tmp_path, split=split) for split in ("train", "test"))
+            np.testing.assert_array_equal(train.pixels(range(4), 32, 3, None)[0], pixels)
+            np.testing.assert_array_equal(test.pixels(range(4), 32, 3, None)[0], 255 - pixels)
+            assert train.labels.tolist() == [0, 1, 2, 9] and len(train.label_names) == 10
+            everything = opened(source, tmp_path, split="all")
+            assert (everything.labels is None) == (source == "stl10")
+            assert len(everything) == (4 if source == "stl10" else 8)
+
+    def test_svhn_names_the_extra_that_it_needs(self, tmp_path, monkeypatch):
+        monkeypatch.setitem(sys.modules, "scipy.io", None)
+        with pytest.raises(UserError, match=r"dcgan\[svhn\]"):
+            opened("svhn", tmp_path)
+
+
+def test_options_that_go_with_another_source(tmp_path):
+    for source, options in [
+        ("lsun", {"class_folders": True}),
+        ("mnist", {"classes": ("1",)}),
+        ("picasa", {}),
+    ]:
+        with pytest.raises(UsageError):
+            opened(source, tmp_path, **options)
+
+
+def test_every_source_of_the_command_line_can_be_opened():
+    from typing import get_args
+
+    from dcgan.config import SourceName
+
+    assert set(OPENERS) == set(get_args(SourceName))

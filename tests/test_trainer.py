@@ -1,0 +1,172 @@
+import copy
+import itertools
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from dcgan import checkpoint, trainer
+from dcgan.data.batches import Batches
+from dcgan.errors import UserError
+
+CPU = torch.device("cpu")
+
+
+def logged(run):
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def state(run):
+    return load_file(checkpoint.find(run).path)
+
+
+def test_one_step_is_that_of_the_plain_algorithm(tiny, packed):
+    """Against an independent step in float64 with BCE and torch's unfused Adam."""
+    ours = trainer.Trainer(tiny(), CPU)
+    for network in (ours.G, ours.D):
+        network.double()
+    ours.opt_G = trainer.adam(ours.G, 1e-2, ours.config)
+    ours.opt_D = trainer.adam(ours.D, 3e-3, ours.config)
+    G, D = copy.deepcopy(ours.G), copy.deepcopy(ours.D)
+    opt_G = torch.optim.Adam(G.parameters(), 1e-2, (0.5, 0.999), foreach=False)
+    opt_D = torch.optim.Adam(D.parameters(), 3e-3, (0.5, 0.999), foreach=False)
+    bce = F.binary_cross_entropy
+    for real, z in itertools.islice(Batches(packed.images, ours.config, CPU).starting_at(0), 3):
+        real, z = real.double(), z.double()
+        fake = ours.G(z)
+        scalars = ours.d_step(real, fake.detach()) | ours.g_step(fake)
+
+        one, zero = torch.ones(8).double(), torch.zeros(8).double()
+        G.zero_grad()
+        D.zero_grad()
+        fake = G(z)
+        p_real, p_fake = D(real).sigmoid(), D(fake.detach()).sigmoid()
+        loss_D = bce(p_real, one) + bce(p_fake, zero)
+        loss_D.backward()
+        norm_D = torch.cat([p.grad.flatten() for p in D.parameters()]).norm()
+        opt_D.step()
+        loss_G = bce(D(fake).sigmoid(), one)
+        loss_G.backward()
+        norm_G = torch.cat([p.grad.flatten() for p in G.parameters()]).norm()
+        opt_G.step()
+
+        expected = {
+            "loss_D": loss_D,
+            "loss_G": loss_G,
+            "D_real": p_real.mean(),
+            "D_fake": p_fake.mean(),
+            "accuracy_real": (p_real > 0.5).double().mean(),
+            "accuracy_fake": (p_fake < 0.5).double().mean(),
+            "grad_norm_D": norm_D,
+            "grad_norm_G": norm_G,
+        }
+        assert set(scalars) == set(expected)
+        for name, value in expected.items():
+            torch.testing.assert_close(scalars[name].double(), value.detach(), msg=name)
+    for mine, theirs in ((ours.G, G), (ours.D, D)):
+        for name, value in theirs.state_dict().items():
+            torch.testing.assert_close(mine.state_dict()[name], value, msg=name)
+
+
+def test_g_step_leaves_no_gradient_in_D(tiny, packed):
+    ours = trainer.Trainer(tiny(), CPU)
+    batch = Batches(packed.images, ours.config, CPU).at(0)
+    fake = ours.G(batch.z)
+    ours.d_step(batch.real, fake.detach())
+    before = [p.grad.clone() for p in ours.D.parameters()]
+    ours.g_step(fake)
+    assert all(torch.equal(p.grad, b) for p, b in zip(ours.D.parameters(), before, strict=True))
+
+
+def test_resumed_run_equals_an_uninterrupted_one_bit_for_bit(tiny, packed, run, tmp_path):
+    trainer.train(tiny(steps=4), packed, tmp_path / "halves", CPU)
+    trainer.train(tiny(steps=6), packed, tmp_path / "halves", CPU)
+    whole, halves = state(run), state(tmp_path / "halves")
+    assert set(whole) == set(halves)
+    assert all(torch.equal(whole[name], halves[name]) for name in whole)
+    for png in (run / "samples").iterdir():
+        if png.name != "step-00000004.png":
+            assert png.read_bytes() == (tmp_path / "halves" / "samples" / png.name).read_bytes()
+    assert [line["step"] for line in logged(tmp_path / "halves")] == [2, 4, 6]
+
+
+def test_the_initial_weights_follow_the_seed_alone(tiny):
+    torch.manual_seed(99)
+    a = trainer.Trainer(tiny(), CPU)
+    before = torch.rand(1)
+    torch.manual_seed(99)
+    assert torch.rand(1) == before, "a trainer must not touch the caller's random state"
+    b, c = trainer.Trainer(tiny(), CPU), trainer.Trainer(tiny(seed=1), CPU)
+    weight = a.G.layers[0].weight
+    assert torch.equal(weight, b.G.layers[0].weight)
+    assert not torch.equal(weight, c.G.layers[0].weight)
+
+
+def test_logs_are_read_back_by_tensorboard(run):
+    events = EventAccumulator(str(run), size_guidance={"images": 0, "scalars": 0}).Reload()
+    lines = logged(run)
+    assert [line["step"] for line in lines] == [2, 4, 6]
+    assert [line["images"] for line in lines] == [16, 32, 48]
+    names = set(lines[0]) - {"step"}
+    assert {"loss_D", "loss_G", "D_real", "D_fake", "lr_G", "images_per_second"} <= names
+    for name in names:
+        points = [(e.step, e.value) for e in events.Scalars(name)]
+        assert [s for s, _ in points] == [2, 4, 6]
+        np.testing.assert_allclose([v for _, v in points], [line[name] for line in lines], rtol=1e-5)
+    assert [e.step for e in events.Images("real")] == [0]
+    for kind in ("samples/ema", "samples/raw"):
+        pictures = events.Images(kind)
+        assert [e.step for e in pictures] == [3, 6]
+        assert pictures[0].width == 8 * 18 + 2
+    assert sorted(p.name for p in (run / "samples").iterdir()) == [
+        "step-00000003.png",
+        "step-00000006.png",
+    ]
+
+
+def test_logged_losses_are_means_over_the_steps_since_the_last(tiny, packed, tmp_path):
+    every = trainer.train(tiny(log_every=1), packed, tmp_path / "every", CPU)
+    trainer.train(tiny(log_every=3), packed, tmp_path / "third", CPU)
+    assert every.exists()
+    fine, coarse = (
+        [line["loss_D"] for line in logged(tmp_path / name)]
+        for name in ("every", "third")
+    )
+    np.testing.assert_allclose(np.reshape(fine, (2, 3)).mean(1), coarse, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [({"width": 8}, "--width 4, not 8"), ({"seed": 3}, "--seed"), ({"batch_size": 4}, "--batch")],
+)
+def test_a_run_refuses_contradicting_flags(tiny, packed, run, tmp_path, changes, complaint):
+    shutil.copytree(run, tmp_path / "copy")
+    with pytest.raises(UserError, match=complaint):
+        trainer.train(tiny(steps=9, **changes), packed, tmp_path / "copy", CPU)
+
+
+def test_it_learns_the_two_modes_of_a_toy_set(tiny, tmp_path):
+    """Images that are all light or all dark: G must end with both, and little in between."""
+    from dcgan.data.packed import open_packed
+    from tests.conftest import write_packed
+
+    images = np.full((64, 8, 8, 1), 230, np.uint8)
+    images[::2] = 25
+    toy = open_packed(write_packed(tmp_path / "toy", images))
+    config = tiny(
+        size=8, channels=1, width=32, batch_size=32, steps=250, lr_G=1e-3, lr_D=1e-3, save_every=250
+    )
+    trainer.train(config, toy, tmp_path / "run", CPU)
+    from dcgan import sampling
+
+    G = checkpoint.load_generator(tmp_path / "run")
+    means = np.concatenate(list(sampling.sample(G, range(256)))).mean((1, 2, 3))
+    light, dark = (means > 180).mean(), (means < 75).mean()
+    assert light > 0.1
+    assert dark > 0.1
+    assert light + dark > 0.6
