@@ -36,6 +36,7 @@ class Trainer:
         with self.autocast():
             fake = self.G(batch.z)
         scalars = self.d_step(batch.real, fake.detach()) | self.g_step(fake)
+        distributed.average(statistics(self.G) + statistics(self.D))
         self.step += 1
         seen, batch_size = self.step * self.config.batch_size, self.config.batch_size
         ema.update(self.G_ema, self.G, ema.decay(seen, batch_size, self.config.ema_images))
@@ -111,10 +112,14 @@ def descend(loss: Tensor, network: nn.Module, optimizer: torch.optim.Optimizer) 
     optimizer.zero_grad()
     loss.backward()
     gradients = [parameter.grad for parameter in network.parameters()]
-    statistics = [buffer for buffer in network.buffers() if buffer.is_floating_point()]
-    distributed.average([*gradients, *statistics])
+    distributed.average(gradients)
     optimizer.step()
     return torch.nn.utils.get_total_norm(gradients)
+
+
+def statistics(network: nn.Module) -> list[Tensor]:
+    """The running means and variances of batch norm, which every process sees part of."""
+    return [buffer for buffer in network.buffers() if buffer.is_floating_point()]
 
 
 def train(config: TrainConfig, packed: Packed, run: Path, on: torch.device) -> Path:

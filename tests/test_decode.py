@@ -1,5 +1,6 @@
 """Every kind of file that training sets hold comes out as the picture it shows, or as a reason."""
 
+import contextlib
 import io
 import struct
 import zlib
@@ -45,7 +46,8 @@ def test_it_is_the_antialiased_lanczos_resize_of_the_centre(size):
     middle = np.asarray(source, float)[:, 16:80]
     expected = lanczos(lanczos(middle, size).swapaxes(0, 1), size).swapaxes(0, 1)
     out = decode(encode(source), size, 3, None)
-    assert out.shape == (size, size, 3) and out.dtype == np.uint8
+    assert out.shape == (size, size, 3)
+    assert out.dtype == np.uint8
     # Pillow rounds between its two passes and computes with 8-bit precision weights.
     assert abs(out - expected.clip(0, 255)).max() <= 2
 
@@ -83,9 +85,7 @@ def test_formats_are_told_by_their_content(format):
 class TestDraft:
     @pytest.mark.parametrize("crop", [None, 700])
     @pytest.mark.parametrize("channels", [1, 3])
-    def test_decoding_at_a_reduced_size_changes_next_to_nothing(
-        self, crop, channels, monkeypatch
-    ):
+    def test_decoding_at_a_reduced_size_changes_next_to_nothing(self, crop, channels, monkeypatch):
         rng = np.random.default_rng(0)
         texture = rng.normal(0, 12, (1003, 1501, 3))
         source = np.clip(np.asarray(picture(1501, 1003)) + texture, 0, 255).astype(np.uint8)
@@ -154,28 +154,31 @@ class TestColourModes:
         assert (decode(encode(small, "TIFF"), 8, 1, None) == 200).all()
         for value in (70_000, -1):
             with pytest.raises(BadImage, match="no defined range"):
-                decode(encode(Image.fromarray(np.full((8, 8), value, np.int32)), "TIFF"), 8, 1, None)
+                decode(
+                    encode(Image.fromarray(np.full((8, 8), value, np.int32)), "TIFF"), 8, 1, None
+                )
         with pytest.raises(BadImage, match="no defined range"):
             decode(encode(Image.fromarray(np.zeros((8, 8), np.float32)), "TIFF"), 8, 1, None)
 
 
-class TestOrientation:
-    TURNS = {  # how the upright picture was stored, for each EXIF orientation
-        2: lambda a: a[:, ::-1],
-        3: lambda a: a[::-1, ::-1],
-        4: lambda a: a[::-1],
-        5: lambda a: a.swapaxes(0, 1),
-        6: lambda a: np.rot90(a, 1),
-        7: lambda a: np.rot90(a.swapaxes(0, 1), 2),
-        8: lambda a: np.rot90(a, -1),
-    }
+STORED = {  # how the upright picture is stored, for each EXIF orientation
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: np.rot90(a, 1),
+    7: lambda a: np.rot90(a.swapaxes(0, 1), 2),
+    8: lambda a: np.rot90(a, -1),
+}
 
-    @pytest.mark.parametrize("tag", TURNS)
+
+class TestOrientation:
+    @pytest.mark.parametrize("tag", STORED)
     @pytest.mark.parametrize("format", ["PNG", "TIFF"])
     @pytest.mark.parametrize("crop", [None, 32])
     def test_it_equals_the_picture_turned_upright_before(self, tag, format, crop):
         upright = picture(97, 65)  # margins that do not halve
-        stored = Image.fromarray(np.ascontiguousarray(self.TURNS[tag](np.asarray(upright))))
+        stored = Image.fromarray(np.ascontiguousarray(STORED[tag](np.asarray(upright))))
         exif = Image.Exif()
         exif[0x0112] = tag
         out = decode(encode(stored, format, exif=exif), 32, 3, crop)
@@ -214,7 +217,8 @@ class TestBadImages:
         ]:
             with pytest.raises(BadImage, match=reason) as caught:
                 decode(data, 32, 3, None)
-            assert len(caught.value.reason) <= 120 and "\n" not in caught.value.reason
+            assert len(caught.value.reason) <= 120
+            assert "\n" not in caught.value.reason
 
     @pytest.mark.parametrize("side", [12_000, 60_000, 2**31 - 1])
     def test_a_bomb_is_refused_before_it_is_decoded(self, side):
@@ -240,10 +244,8 @@ class TestBadImages:
             damaged = np.frombuffer(data, np.uint8).copy()
             where = rng.integers(0, len(damaged), 8)
             damaged[where] = rng.integers(0, 256, 8)
-            try:
+            with contextlib.suppress(BadImage):
                 assert decode(damaged.tobytes(), 16, 3, None).shape == (16, 16, 3)
-            except BadImage as error:
-                assert error.reason
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:

@@ -49,12 +49,13 @@ def brightness(drawn: faces.Faces, part: str) -> torch.Tensor:
 
 
 def test_shapes_and_types(drawn):
-    assert drawn.images.shape == (COUNT, 64, 64, 3) and drawn.images.dtype == torch.uint8
+    assert drawn.images.shape == (COUNT, 64, 64, 3)
+    assert drawn.images.dtype == torch.uint8
     assert drawn.images.is_contiguous()
-    assert (
-        drawn.attributes.shape == (COUNT, len(ATTRIBUTES)) and drawn.attributes.dtype == torch.bool
-    )
-    assert drawn.parts.shape == (COUNT, 64, 64) and drawn.parts.dtype == torch.uint8
+    assert drawn.attributes.shape == (COUNT, len(ATTRIBUTES))
+    assert drawn.attributes.dtype == torch.bool
+    assert drawn.parts.shape == (COUNT, 64, 64)
+    assert drawn.parts.dtype == torch.uint8
     assert torch.equal(drawn.attributes, attributes(range(COUNT)))
     assert draw([], 64).images.shape == (0, 64, 64, 3)
 
@@ -66,6 +67,16 @@ def test_a_face_does_not_depend_on_its_batch(drawn, monkeypatch, chunk):
     expected = faces.Faces(*(field[order] for field in drawn))
     assert_same(draw(order, 64), expected)
     assert_same(draw(order.tolist(), 64), expected)
+
+
+def test_threads_change_nothing_and_are_given_back(drawn):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        assert_same(draw(range(COUNT), 64), drawn)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_seed_and_index_count_in_all_their_bits():
@@ -91,7 +102,8 @@ def test_scramble_agrees_with_unbounded_integers():
 def test_uniform_numbers_are_uniform_and_unrelated():
     names = ["a", "b", "c"]
     u = torch.cat([faces.uniform(range(20_000), seed, names) for seed in (0, 1)], 1)
-    assert u.min() >= 0 and u.max() < 1
+    assert u.min() >= 0
+    assert u.max() < 1
     share = torch.stack([torch.histc(column, 10, 0, 1) for column in u.T]) / len(u)
     assert (share - 0.1).abs().max() < 5 * math.sqrt(0.09 / len(u))
     neighbours = torch.cat([u[:-1], u[1:]], 1)

@@ -1,4 +1,4 @@
-"""A packed folder is whole, the same however it was made, and says what it holds; or it is not there."""
+"""A packed folder is whole, says what it holds, and is the same however it was made; or absent."""
 
 import hashlib
 import io
@@ -38,7 +38,7 @@ def png(i: int) -> bytes:
 
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory) -> Path:
-    """600 images, three chunks, in two class folders; the five DAMAGED ones are not whole."""
+    """600 images, many chunks, in two class folders; the five DAMAGED ones are not whole."""
     root = tmp_path_factory.mktemp("raw")
     for name in ("odd", "even"):
         (root / name).mkdir()
@@ -73,8 +73,10 @@ def test_rows_labels_and_meta(raw, tmp_path, capsys):
     packed = prepare(config(raw, tmp_path / "out", workers=1))
     images, labels = expected(raw)
     np.testing.assert_array_equal(packed.images, images)
-    assert packed.labels.tolist() == labels and packed.label_names == ("even", "odd")
-    assert packed.images.shape == (595, 16, 16, 3) and len(packed) == 595
+    assert packed.labels.tolist() == labels
+    assert packed.label_names == ("even", "odd")
+    assert packed.images.shape == (595, 16, 16, 3)
+    assert len(packed) == 595
     assert (packed.size, packed.channels) == (16, 3)
     np.testing.assert_array_equal(np.load(tmp_path / "out" / "images.npy"), images)
 
@@ -84,13 +86,17 @@ def test_rows_labels_and_meta(raw, tmp_path, capsys):
     assert [Path(one["name"]).stem for one in meta["skipped"]] == [
         "0000", "0008", "0007", "0299", "0599"
     ]  # fmt: skip
-    assert meta["crop"] is None and meta["filter"] == "lanczos" and meta["source"] == "folder"
+    assert meta["crop"] is None
+    assert meta["filter"] == "lanczos"
+    assert meta["source"] == "folder"
     whole = b"".join((packed.folder / name).read_bytes() for name in ("images.npy", "labels.npy"))
     assert meta["sha256"] == packed.fingerprint == hashlib.sha256(whole).hexdigest()
     assert {path.name for path in tmp_path.iterdir()} == {"out"}
     shown = capsys.readouterr()
-    assert "packed 595 of 600 images" in shown.err and "skipped 5: even/0000.png" in shown.err
-    assert "packing: 100%" in shown.err and not shown.out
+    assert "packed 595 of 600 images" in shown.err
+    assert "skipped 5: even/0000.png" in shown.err
+    assert "packing: 100%" in shown.err
+    assert not shown.out
 
 
 def test_the_result_does_not_depend_on_the_number_of_workers(raw, tmp_path):
@@ -108,15 +114,19 @@ def test_packing_does_not_need_torch():
 def test_grey_without_labels_and_with_a_crop(raw, tmp_path):
     options = config(raw / "odd", tmp_path / "out", class_folders=False, channels=1, crop=16)
     packed = prepare(options)
-    assert packed.images.shape[1:] == (16, 16, 1) and packed.labels is None
-    assert packed.meta["crop"] == 16 and not (tmp_path / "out" / "labels.npy").exists()
+    assert packed.images.shape[1:] == (16, 16, 1)
+    assert packed.labels is None
+    assert packed.meta["crop"] == 16
+    assert not (tmp_path / "out" / "labels.npy").exists()
 
 
 def test_faces_have_attributes(tmp_path):
     out = tmp_path / "out"
     packed = prepare(PrepareConfig(source="faces", count=5, size=32, out=out, workers=2))
-    assert packed.labels.shape == (5, len(packed.label_names)) and packed.labels.max() == 1
-    assert packed.meta["label_kind"] == "attributes" and packed.meta["root"] is None
+    assert packed.labels.shape == (5, len(packed.label_names))
+    assert packed.labels.max() == 1
+    assert packed.meta["label_kind"] == "attributes"
+    assert packed.meta["root"] is None
 
 
 def test_names_that_are_not_unicode_can_be_written_down(tmp_path, capsys):
@@ -126,7 +136,9 @@ def test_names_that_are_not_unicode_can_be_written_down(tmp_path, capsys):
     (tmp_path / "raw" / name).write_bytes(b"")
     options = config(tmp_path / "raw", tmp_path / "out", class_folders=False, max_bad=0.5)
     skipped = prepare(options).meta["skipped"][0]["name"]
-    assert skipped.isprintable() and skipped.encode() and skipped in capsys.readouterr().err
+    assert skipped.isprintable()
+    assert skipped.encode()
+    assert skipped in capsys.readouterr().err
 
 
 class TestMaxBad:
@@ -172,7 +184,7 @@ class TestWhereItIsWritten:
         usage = type("Usage", (), {"free": 1000})
         monkeypatch.setattr(module.shutil, "disk_usage", lambda _: usage)
         monkeypatch.setattr(parallel.Job, "write", lambda *_: pytest.fail("it was read"))
-        with pytest.raises(UserError, match="0.0 GB free"):
+        with pytest.raises(UserError, match=r"0\.0 GB free"):
             prepare(config(raw, tmp_path / "out"))
 
     def test_a_disk_that_fails_meanwhile_is_one_clear_line(self, raw, tmp_path, monkeypatch):
@@ -212,7 +224,7 @@ if __name__ == "__main__":
     pack.prepare(PrepareConfig(**options, workers=int(workers)))
 """
 
-    def started(self, raw, tmp_path, workers) -> subprocess.Popen:
+    def started(self, raw, tmp_path, workers, wait=1.0) -> subprocess.Popen:
         """A real packing process, caught while images.npy is being written."""
         script = tmp_path / "script.py"
         script.write_text(self.SCRIPT)
@@ -225,9 +237,10 @@ if __name__ == "__main__":
         )
         deadline = time.monotonic() + 30
         while not list(out.parent.glob(".out*/images.npy")):
-            assert process.poll() is None and time.monotonic() < deadline
+            assert process.poll() is None
+            assert time.monotonic() < deadline
             time.sleep(0.05)
-        time.sleep(1)
+        time.sleep(wait)
         return process
 
     @posix
@@ -243,13 +256,15 @@ if __name__ == "__main__":
         assert len(prepare(options)) == 595
 
     @posix
-    @pytest.mark.parametrize("workers", [1, 2])
-    def test_ctrl_c_leaves_nothing(self, raw, tmp_path, workers):
-        with self.started(raw, tmp_path, workers) as process:
+    @pytest.mark.parametrize(("workers", "wait"), [(1, 0.5), (2, 0.1), (2, 1.5)])
+    def test_ctrl_c_leaves_nothing(self, raw, tmp_path, workers, wait):
+        """Whether it is hit while the workers start or while they work."""
+        with self.started(raw, tmp_path, workers, wait) as process:
             os.killpg(process.pid, signal.SIGINT)
             _, shown = process.communicate(timeout=40)
         assert process.returncode != 0
-        assert shown.count(b"Traceback") == 1 and b"KeyboardInterrupt" in shown
+        assert shown.count(b"Traceback") == 1
+        assert b"KeyboardInterrupt" in shown
         assert not list((tmp_path / "packed").iterdir())
 
     def test_a_worker_that_dies_is_one_clear_line(self, raw, tmp_path):
@@ -307,10 +322,12 @@ class TestCached:
     def test_the_second_time_it_is_opened(self, raw, tmp_path, capsys, monkeypatch):
         options = replace(self.OPTIONS, root=raw)
         first = cached(options, 16, 3, tmp_path)
-        assert first.folder.name.startswith("folder-16-") and first.folder.parent == tmp_path
+        assert first.folder.name.startswith("folder-16-")
+        assert first.folder.parent == tmp_path
         monkeypatch.setattr(module, "pack", lambda *_: pytest.fail("packed again"))
         second = cached(options, 16, 3, tmp_path)
-        assert second.folder == first.folder and second.fingerprint == first.fingerprint
+        assert second.folder == first.folder
+        assert second.fingerprint == first.fingerprint
         assert f"using the packed images in {first.folder}" in capsys.readouterr().err
 
     def test_every_setting_that_changes_the_content_changes_the_folder(self, tmp_path):
@@ -349,11 +366,13 @@ class TestCached:
 
         def winner():
             monkeypatch.undo()
-            cached(options, 16, 3, tmp_path)
+            folder = cached(options, 16, 3, tmp_path / "winner").folder
+            folder.rename(tmp_path / "cache" / folder.name)
 
         monkeypatch.setattr(module, "pack", race)
-        packed = cached(options, 16, 3, tmp_path)
-        assert packed.fingerprint != "loser" and len(list(tmp_path.iterdir())) == 1
+        packed = cached(options, 16, 3, tmp_path / "cache")
+        assert packed.fingerprint != "loser"
+        assert list((tmp_path / "cache").iterdir()) == [packed.folder]
 
 
 class TestDamaged:
@@ -366,8 +385,8 @@ class TestDamaged:
         path = folder / name
         whole = path.read_bytes()
         array = np.load(path)
-        wrong = [array.astype(np.float32), array[1:], array[:0], np.asfortranarray(array.T)]
-        wrong += [np.array([{}, None], object)]
+        wrong = [array.astype(np.float32), array[1:], array[:0], np.array([{}, None], object)]
+        wrong += [np.asfortranarray(array)] if array.ndim > 1 else [array[:, None]]
         damaged = [b"", whole[:50], whole[:200], whole[:-1], whole + b"x", b"\x93NUMPY" + whole]
         for array in wrong:
             file = io.BytesIO()

@@ -130,7 +130,7 @@ def open_svhn(options: DataOptions, root: Path) -> Arrays:
     ]
     images = np.concatenate([one.data for one in sets])  # [N, 3, 32, 32]
     labels = np.concatenate([one.labels for one in sets]).astype(np.int64)
-    return Arrays(images.transpose(0, 2, 3, 1).copy(), labels, DIGITS, "verified")
+    return Arrays(images.transpose(0, 2, 3, 1), labels, DIGITS, "verified")
 
 
 def open_stl10(options: DataOptions, root: Path) -> Arrays:

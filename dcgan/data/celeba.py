@@ -1,5 +1,6 @@
 """CelebA: aligned face photographs, 40 attributes each, and the official split."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,8 @@ def find(root: Path, *names: str) -> Path | None:
     for top in ("", "celeba", "CelebA"):
         for sub in ("", "Img", "Anno", "Eval"):
             for name in names:
-                if (path := root / top / sub / name).exists():
+                path = root / top / sub / name
+                if path.is_file() or path.is_dir():
                     return path
     return None
 
@@ -86,7 +88,7 @@ def is_whole(row: list[str], header: list[str]) -> bool:
     return len(row) == len(header) and set(row) <= {"1", "-1"}
 
 
-def rows_of(path: Path):
+def rows_of(path: Path) -> Iterator[list[str]]:
     """The fields of every line that has any."""
     comma = "," if path.suffix == ".csv" else None
     try:

@@ -82,7 +82,11 @@ def to_square(image: Image.Image, size: int, channels: int, crop: int | None) ->
     transpose, reverses_x, reverses_y = UPRIGHT.get(orientation(image), (None, False, False))
     left, top = (width - side + reverses_x) // 2, (height - side + reverses_y) // 2
     box = (left / scale, top / scale, (left + side) / scale, (top + side) / scale)
-    square = to_mode(image, mode).resize((size, size), Image.Resampling.LANCZOS, box=box)
+    # `resize(box=)` alone would let what lies beside the box shine in at its edges.
+    x, y = int(box[0]), int(box[1])
+    square = to_mode(image.crop((x, y, math.ceil(box[2]), math.ceil(box[3]))), mode)
+    box = (box[0] - x, box[1] - y, box[2] - x, box[3] - y)
+    square = square.resize((size, size), Image.Resampling.LANCZOS, box=box)
     if transpose is not None:
         square = square.transpose(transpose)
     return np.asarray(square).reshape(size, size, channels)

@@ -150,7 +150,8 @@ def draw(
 
     A face is a pure function of (seed, index): the others drawn with it do not matter, and `size`
     changes its resolution only. Forced attributes (see `attributes`) change what shows them and
-    nothing else, so that two calls give pairs that differ in one attribute.
+    nothing else, so that two calls give pairs that differ in one attribute. Uses as many threads
+    as torch may; other work that torch does in this process meanwhile runs on one.
     """
     indices = torch.as_tensor(indices, dtype=torch.int64).cpu()
     has = attributes(indices, seed, **forced)
@@ -174,8 +175,8 @@ def draw(
 def one_thread_per_operation() -> Iterator[int]:
     """Yield the number of threads that torch may use, and leave sharing the work to the caller.
 
-    Painting is thousands of short operations. Threads that meet at the end of each would wait for
-    one another most of the time on a busy machine; threads with a chunk each never wait.
+    Painting is hundreds of short operations. Threads that share each of them wait for one another
+    at its end, for most of the time on a busy machine; threads with a chunk each never wait.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -79,7 +79,7 @@ def environment(path: Path) -> lmdb.Environment:
     """The LMDB at `path`. A process may open each only once, so it stays open."""
     try:
         database = lmdb.open(
-            *[str(path)],
+            str(path),
             subdir=path.is_dir(),
             readonly=True,
             create=False,
@@ -152,6 +152,6 @@ def data_file(path: Path) -> Path:
 
 
 def existing(path: Path) -> Path:
-    if not path.exists():
-        raise UserError(f"{path} does not exist; unpack LSUN's {path.name}.zip there")
+    if not data_file(path).is_file():
+        raise UserError(f"no LMDB at {path}; unpack LSUN's {path.name}.zip there")
     return path

@@ -86,8 +86,9 @@ def pack(
     and listed in meta.json. Raises UserError when they are more than the share `max_bad`, when
     `out` holds something already, and where the disk or a worker fails; `out` is then as before.
     """
+    check(max_bad, crop, workers)
+    check_room(out, len(source) * size * size * channels)
     crop = crop or source.default_crop
-    check(source, out, size, channels, crop, max_bad, workers)
     with replacing(out) as partial:
         partial.mkdir()
         images = partial / IMAGES
@@ -112,25 +113,29 @@ def pack(
     return open_packed(out)
 
 
-def check(source, out, size, channels, crop, max_bad, workers) -> None:
-    """Refuse, before anything is read, what cannot end well."""
+def check(max_bad: float, crop: int | None, workers: int | None) -> None:
     if not 0 <= max_bad <= 1:
         raise UsageError(f"--max-bad is a share between 0 and 1, not {max_bad}")
     if crop is not None and crop < 1:
         raise UsageError(f"--crop is a side in pixels, not {crop}")
     if workers is not None and workers < 1:
-        raise UsageError(f"--workers must be at least 1, not {workers}")
-    if is_packed(out):
-        raise UserError(f"{out} is a packed folder already, and is not overwritten")
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise UserError(f"{out} exists already, and is not overwritten")
-    needed = len(source) * size * size * channels
-    there = next(folder for folder in out.absolute().parents if folder.exists())
-    free = shutil.disk_usage(there).free
+        raise UsageError(f"--workers is at least 1, not {workers}")
+
+
+def check_room(out: Path, needed: int) -> None:
+    """Raise UserError unless `out` is free to be written, and the disk has room for it."""
+    try:
+        if is_packed(out):
+            raise UserError(f"{out} is a packed folder already, and is not overwritten")
+        if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+            raise UserError(f"{out} exists already, and is not overwritten")
+        there = next(folder for folder in out.absolute().parents if folder.exists())
+        free = shutil.disk_usage(there).free
+    except OSError as error:
+        raise UserError(f"cannot write {out}: {error.strerror}") from error
     if needed > free:
         raise UserError(
-            f"packing {len(source)} images takes {needed / 1e9:.1f} GB, "
-            f"and {there} has {free / 1e9:.1f} GB free"
+            f"{out} takes {needed / 1e9:.1f} GB, and there are {free / 1e9:.1f} GB free"
         )
 
 
@@ -186,10 +191,8 @@ def describe(source: Source, good: np.ndarray, bad: dict[int, str]) -> dict[str,
 
 
 def report(source: Source, out: Path, size: int, crop: int | None, bad: dict[int, str]) -> None:
-    cropped = f"crop {crop}" if crop else "largest centre square"
-    line = (
-        f"packed {len(source) - len(bad)} of {len(source)} images ({cropped}, {size} px) in {out}"
-    )
+    shape = f"{size} px, of a centre crop of {crop} px" if crop else f"{size} px"
+    line = f"packed {len(source) - len(bad)} of {len(source)} images ({shape}) in {out}"
     if bad:
         line += f"; skipped {len(bad)}: {some(source, bad)}"
     print("\n".join([line, *source.notes]), file=sys.stderr)

@@ -50,10 +50,10 @@ def is_packed(folder: Path) -> bool:
 def open_packed(folder: Path) -> Packed:
     """Open a packed folder. Raises UserError where it is missing, damaged or of another format."""
     folder = Path(folder).expanduser()
-    if not is_packed(folder):
-        state = "is not a packed folder" if folder.exists() else "does not exist"
-        raise UserError(f"{folder} {state}; `dcgan prepare` makes one from raw images")
     try:
+        if not is_packed(folder):
+            state = "is not a packed folder" if folder.exists() else "does not exist"
+            raise UserError(f"{folder} {state}; `dcgan prepare` makes one from raw images")
         meta = read_meta(folder / META)
         images = read_array(folder / IMAGES)
         labels = read_array(folder / LABELS) if meta["label_kind"] else None

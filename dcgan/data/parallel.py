@@ -4,8 +4,8 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import islice
@@ -15,7 +15,8 @@ from dcgan.data import rows
 from dcgan.data.raw import Source
 from dcgan.errors import UserError
 
-MAX_CHUNK = 256  # images that a process decodes at a time
+# Images that a process decodes at a time. Ctrl-C waits for a chunk; a large photograph takes 0.1 s.
+CHUNK = 32
 
 
 @dataclass
@@ -29,9 +30,8 @@ class Job:
     crop: int | None
 
     def chunks(self) -> Iterator[range]:
-        step = min(MAX_CHUNK, max(1, rows.BLOCK // (self.size * self.size * self.channels)))
-        for start in range(0, len(self.source), step):
-            yield range(start, min(start + step, len(self.source)))
+        for start in range(0, len(self.source), CHUNK):
+            yield range(start, min(start + CHUNK, len(self.source)))
 
     def write(self, chunk: range) -> tuple[int, dict[int, str]]:
         """Decode a chunk straight into its rows of the array; return its length and bad images."""
@@ -43,7 +43,7 @@ class Job:
 def results(job: Job, workers: int) -> Iterator[tuple[int, dict[int, str]]]:
     """Do the job chunk by chunk, in other processes where that is quicker."""
     chunks = job.chunks()
-    workers = min(workers, -(-len(job.source) // MAX_CHUNK))
+    workers = min(workers, -(-len(job.source) // CHUNK))
     if workers == 1 or job.source.in_process:
         yield from map(job.write, chunks)
         return
@@ -52,10 +52,10 @@ def results(job: Job, workers: int) -> Iterator[tuple[int, dict[int, str]]]:
     pool = ProcessPoolExecutor(workers, context, initializer=start_worker, initargs=(job,))
     try:
         # Few chunks are under way at a time, so memory does not grow with the number of images.
-        running = {pool.submit(write_chunk, chunk) for chunk in islice(chunks, 3 * workers)}
+        running = submit(pool, islice(chunks, 3 * workers))
         while running:
             done, running = wait(running, return_when=FIRST_COMPLETED)
-            running |= {pool.submit(write_chunk, chunk) for chunk in islice(chunks, len(done))}
+            running |= submit(pool, islice(chunks, len(done)))
             for future in done:
                 yield future.result()
     except BrokenProcessPool:
@@ -67,10 +67,24 @@ def results(job: Job, workers: int) -> Iterator[tuple[int, dict[int, str]]]:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+def submit(pool: ProcessPoolExecutor, chunks: Iterable[range]) -> set[Future]:
+    """Hand chunks to the pool, which starts its processes meanwhile.
+
+    Ctrl-C reaches all processes of a terminal, but the parent alone is to decide what follows.
+    New processes inherit that it is blocked, and have not yet come to ignore it.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        return {pool.submit(write_chunk, chunk) for chunk in chunks}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return {pool.submit(write_chunk, chunk) for chunk in chunks}
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def start_worker(job: Job) -> None:
     global worker_job
     worker_job = job
-    # Ctrl-C reaches all processes of a terminal; the parent alone decides what follows.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=die_with_parent, daemon=True).start()
 

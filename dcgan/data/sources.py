@@ -41,11 +41,13 @@ def open_source(options: DataOptions) -> Source:
         raise UsageError(f"--class-folders is for the folder source, not for {options.source}")
     if options.classes and options.source not in ("folder", "lsun"):
         raise UsageError(f"--classes is for lsun and folder, not for {options.source}")
-    root = root_of(options)
     try:
+        root = root_of(options)
         source = OPENERS[options.source](options, root)
-    except PermissionError as error:
-        raise UserError(f"cannot read {error.filename}: {error.strerror}") from error
+    except OSError as error:
+        raise UserError(
+            f"cannot read {error.filename or options.root}: {error.strerror}"
+        ) from error
     source.origin = {
         "source": options.source,
         "root": root and printable(str(root.resolve())),

@@ -1,0 +1,174 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dcgan import cli
+from dcgan.config import PRESETS, parse_seeds
+from dcgan.errors import UsageError
+
+ROOT = Path(__file__).parents[1]
+
+
+def script(*args, **options):
+    """Run one of the scripts at the top as a user would."""
+    command = [sys.executable, *map(str, args)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, **options)
+
+
+def fails(capsys, command, *args) -> tuple[int, str]:
+    """Exit code and the one line of a command that must fail."""
+    code = cli.run(command, [str(a) for a in args], "dcgan")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("dcgan: ") and err.count("\n") == 1, err
+    return code, err
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--sise", "64"], "--sise"),
+        (["--size", "abc"], "'abc'"),
+        (["--size", "48"], "--size must be a power of two"),
+        (["--size", "0"], "--size"),
+        (["--width", "0"], "--width"),
+        (["--steps", "-5"], "--steps"),
+        (["--batch-size", "1"], "--batch-size"),
+        (["--lr-G", "nan"], "--lr-G"),
+        (["--device", "tpu"], "tpu"),
+        (["--max-bad", "2"], "--max-bad"),
+        (["celebrities"], "no preset 'celebrities'; one of faces, celeba"),
+        (["faces", "extra"], "extra"),
+        (["--size"], "--size"),
+    ],
+)
+def test_wrong_flags_are_usage_errors_of_one_line(capsys, args, words):
+    code, err = fails(capsys, cli.train, *args)
+    assert code == 2
+    assert words in err
+
+
+@pytest.mark.parametrize(
+    ("command", "args", "code", "words"),
+    [
+        (cli.train, ["folder", "--root", "/no/such/folder"], 1, "/no/such/folder"),
+        (cli.train, ["--data", "/no/such/packed"], 1, "/no/such/packed"),
+        (cli.sample, ["/no/such/run"], 1, "/no/such/run"),
+        (cli.sample, [], 2, "PATH"),
+        (cli.sample, [ROOT / "setup.cfg"], 1, "setup.cfg is not a usable checkpoint"),
+        (cli.sample, ["x", "--seeds", "5-3"], 2, "--seeds 5-3"),
+        (cli.sample, ["x", "--seeds", "1", "--count", "2"], 2, "not both"),
+        (cli.sample, ["x", "--rows", "2", "--cols", "2", "--count", "9"], 2, "do not fit"),
+        (cli.walk, ["x", "--out", "walk.mp4"], 2, "walk.mp4"),
+        (cli.walk, ["x", "--frames", "0"], 2, "--frames"),
+        (cli.prepare, [], 2, "which source?"),
+        (cli.prepare, ["folder", "--root", "."], 2, "--out"),
+    ],
+)
+def test_what_is_missing_is_named(capsys, command, args, code, words):
+    found, err = fails(capsys, command, *args)
+    assert (found, words in err) == (code, True), err
+
+
+def test_an_empty_folder_is_named(capsys, tmp_path):
+    code, err = fails(capsys, cli.train, "folder", "--root", tmp_path, "--data-cache", tmp_path)
+    assert code == 1
+    assert str(tmp_path) in err
+
+
+def test_dry_run_shows_presets_and_lets_flags_win(capsys):
+    assert cli.main(["train", "mnist", "--dry-run", "--width", "7", "--no-flip"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["source"], shown["channels"], shown["size"]) == ("mnist", 1, 32)
+    assert (shown["width"], shown["flip"], shown["out"]) == (7, False, "runs/mnist")
+    assert shown["steps"] == PRESETS["mnist"].steps
+
+
+def test_data_decides_size_unless_a_flag_contradicts(capsys, packed):
+    assert cli.main(["train", "--data", str(packed.folder), "--dry-run"]) == 0
+    assert json.loads(capsys.readouterr().out)["size"] == 16
+    code, err = fails(capsys, cli.train, "--data", packed.folder, "--size", "32", "--dry-run")
+    assert (code, "--size 32" in err) == (2, True)
+
+
+def test_help_answers_without_torch():
+    """Heavy packages are what makes --help slow; a count of imports is steadier than a clock."""
+    probe = (
+        "import sys; from dcgan import cli\n"
+        "try: cli.main(['train', '--help'])\n"
+        "except SystemExit as stop: assert not stop.code\n"
+        "heavy = {'torch', 'numpy', 'matplotlib', 'tensorboard', 'PIL', 'torchvision'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
+    )
+    done = script("-c", probe)
+    assert done.returncode == 0, done.stderr
+    for words in ("image options", "network options", "data options", "run options", "--root"):
+        assert words in done.stdout
+    assert f"(default: {PRESETS['faces'].steps})" in done.stdout
+
+
+def test_parse_seeds():
+    assert parse_seeds("0-3,7, 9") == [0, 1, 2, 3, 7, 9]
+    for text in ("", "a", "-3", "3-", "1.5", "0-99999999999", "²"):
+        with pytest.raises(UsageError, match="--seeds"):
+            parse_seeds(text)
+
+
+def test_sample_writes_what_was_asked(capsys, run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["sample", str(run)]) == 0
+    assert capsys.readouterr().out == "samples.png\n"
+    with Image.open("samples.png") as grid:
+        assert grid.size == (8 * 18 + 2, 8 * 18 + 2)
+    with Image.open("samples.png") as drawn, Image.open(run / "samples/step-00000006.png") as seen:
+        assert (np.asarray(drawn) == np.asarray(seen)).all(), "the grid of training, by seed"
+    assert cli.main(["sample", str(run), "--rows", "2", "--cols", "3", "--out", "g.png"]) == 0
+    with Image.open("g.png") as grid:
+        assert grid.size == (3 * 18 + 2, 2 * 18 + 2)
+    flags = ["--seeds", "5,2", "--each", "each", "--npy", "a.npy"]
+    assert cli.main(["sample", str(run), *flags]) == 0
+    assert sorted(os.listdir("each")) == ["seed-00000002.png", "seed-00000005.png"]
+    with Image.open("each/seed-00000002.png") as image:
+        assert (np.asarray(image) == np.load("a.npy")[1]).all()
+    assert cli.main(["sample", str(run), "--raw", "--count", "4", "--npy", "raw.npy"]) == 0
+    assert np.load("raw.npy").shape == (4, 16, 16, 3)
+    assert (np.load("raw.npy")[2] != np.load("a.npy")[1]).any()
+
+
+def test_walk_passes_through_its_seeds(run, tmp_path):
+    out = tmp_path / "walk.webp"
+    args = ["walk", str(run), "--seeds", "3,14", "--frames", "6", "--out", str(out)]
+    assert cli.main(args) == 0
+    cli.main(["sample", str(run), "--seeds", "3,14", "--npy", str(tmp_path / "a.npy")])
+    stops = np.load(tmp_path / "a.npy").astype(int)
+    with Image.open(out) as walk:
+        assert walk.n_frames == 6
+        for frame, stop in ((0, 0), (3, 1)):
+            walk.seek(frame)
+            assert np.abs(np.asarray(walk.convert("RGB")) - stops[stop]).max() <= 1
+
+
+@pytest.mark.slow
+def test_scripts_train_sample_and_go_on(tmp_path):
+    """The whole way on the built-in faces, in a folder with a space, by the scripts."""
+    flags = ["--size", "32", "--width", "4", "--batch-size", "8", "--count", "80"]
+    flags += ["--data-cache", tmp_path / "cache", "--out", tmp_path / "my run"]
+    first = script("train.py", "faces", *flags, "--steps", "3")
+    assert first.returncode == 0, first.stderr
+    for words in ("samples/step-00000003.png", "step-00000003.safetensors", "tensorboard --logdir"):
+        assert words in first.stdout
+    again = script("train.py", "faces", *flags, "--steps", "5")
+    assert again.returncode == 0, again.stderr
+    assert "step-00000005.safetensors" in again.stdout
+    done = script("train.py", "faces", *flags, "--steps", "5")
+    assert done.returncode == 0, done.stderr
+    sampled = script("sample.py", tmp_path / "my run", "--out", tmp_path / "grid.png")
+    assert sampled.returncode == 0, sampled.stderr
+    with Image.open(tmp_path / "grid.png") as grid:
+        assert grid.size == (8 * 34 + 2, 8 * 34 + 2)
