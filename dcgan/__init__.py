@@ -13,6 +13,8 @@ HOME = {
     "lerp": "latent",
     "TrainConfig": "config",
     "PRESETS": "config",
+    "train": "trainer",
+    "UserError": "errors",
 }
 
 __all__ = list(HOME)

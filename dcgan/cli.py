@@ -35,7 +35,7 @@ from dcgan.errors import UsageError, UserError
 def train(args: Sequence[str], prog: str) -> None:
     """Train on the built-in faces, CelebA, LSUN, a folder of images, ..."""
     preset, args = leading(args, tuple(PRESETS), "preset", "faces")
-    default = dataclasses.replace(PRESETS[preset], out=Path("runs") / preset)
+    default = PRESETS[preset]
     about = (
         f"{prog} [PRESET] [flags] trains a DCGAN. PRESET is one of {', '.join(PRESETS)}. "
         f"The defaults shown are those of {preset}."
@@ -55,24 +55,13 @@ def train(args: Sequence[str], prog: str) -> None:
         print(json.dumps(to_json(config), indent=2))
         return
 
-    from dcgan import device, distributed, log, trainer
-    from dcgan.data.pack import cached
+    from dcgan import log, trainer
 
-    device.tune()
-    with distributed.started(device.pick(config.device)) as on:
-        if config.batch_size % distributed.world_size():
-            raise UsageError(
-                f"--batch-size {config.batch_size} must be a multiple of the "
-                f"{distributed.world_size()} processes"
-            )
-        if not config.data:
-            with distributed.main_first():
-                packed = cached(config, config.size, config.channels, config.data_cache)
-        checkpoint = trainer.train(config, packed, config.out, on)
-        if distributed.is_main():
-            print(f"sample grid  {log.newest_samples(config.out)}")
-            print(f"checkpoint   {checkpoint}")
-            print(f"TensorBoard  tensorboard --logdir {shlex.quote(str(config.out.parent))}")
+    checkpoint = trainer.train(config)
+    if int(os.environ.get("RANK", 0)) == 0:
+        print(f"sample grid  {log.newest_samples(config.out)}")
+        print(f"checkpoint   {checkpoint}")
+        print(f"TensorBoard  tensorboard --logdir {shlex.quote(str(config.out.parent))}")
 
 
 def prepare(args: Sequence[str], prog: str) -> None:

@@ -104,8 +104,8 @@ class RunOptions:
     """Packed folder made by `dcgan prepare`; replaces the raw data options."""
     data_cache: Path = Path("data")
     """Where raw data are packed when `--data` does not name a packed folder."""
-    out: Path | None = None
-    """Run folder; an existing run there is continued. Default: runs/PRESET."""
+    out: Path = Path("runs/faces")
+    """Run folder; an existing run there is continued."""
     log_every: int = 50
     """Steps between two lines of metrics.jsonl and points of TensorBoard."""
     sample_every: int = 500
@@ -199,7 +199,7 @@ def to_json(config: TrainConfig) -> dict:
 
 
 PRESETS: dict[str, TrainConfig] = {
-    name: TrainConfig(**options)
+    name: TrainConfig(**options, out=Path("runs") / name)
     for name, options in {
         "faces": dict(source="faces", width=32, batch_size=32, steps=1000, flip=True),
         "celeba": dict(source="celeba", steps=40_000),

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from dcgan import checkpoint, device, distributed, ema, losses
-from dcgan.config import NETWORK, TrainConfig, flag, to_json
+from dcgan.config import NETWORK, TrainConfig, check, flag, to_json
 from dcgan.data.batches import Batch, Batches
-from dcgan.data.packed import Packed
+from dcgan.data.pack import cached
+from dcgan.data.packed import Packed, open_packed
 from dcgan.errors import UserError
 from dcgan.models import networks
 from dcgan.recorder import Recorder
@@ -122,12 +123,8 @@ def statistics(network: nn.Module) -> list[Tensor]:
     return [buffer for buffer in network.buffers() if buffer.is_floating_point()]
 
 
-def train(config: TrainConfig, packed: Packed, run: Path, on: torch.device) -> Path:
-    """Train in a run folder, from its newest checkpoint if it has one; returns the last one.
-
-    Under torchrun every process calls this with its own device, and rank 0 writes. Raises
-    UserError for a run of other networks or data, a full disk, and a loss that is not finite.
-    """
+def fit(config: TrainConfig, packed: Packed, run: Path, on: torch.device) -> Path:
+    """Train in a run folder, from its newest checkpoint if it has one; return the last one."""
     trainer = Trainer(config, on)
     if found := checkpoint.newest(run):
         trainer.restore(found, packed.fingerprint)
@@ -137,3 +134,27 @@ def train(config: TrainConfig, packed: Packed, run: Path, on: torch.device) -> P
         for _, batch in zip(steps_left, batches.starting_at(trainer.step)):  # noqa: B905 (endless)
             recorder.record(trainer.update(batch))
     return checkpoint.path_of(run, trainer.step)
+
+
+def train(config: TrainConfig) -> Path:
+    """Pack the images that `config` names, unless they are packed, and train on them.
+
+    Returns the last checkpoint, in config.out/checkpoints. Under torchrun every process calls
+    this, and rank 0 writes. Raises UserError for missing or unreadable data, a run folder of
+    other networks or data, a full disk, and a loss that is not finite.
+    """
+    device.tune()
+    with distributed.started(device.pick(config.device)) as on:
+        processes = distributed.world_size()
+        check(
+            config.batch_size % processes == 0,
+            "batch_size",
+            config.batch_size,
+            f"a multiple of the {processes} processes",
+        )
+        if config.data:
+            packed = open_packed(config.data)
+        else:
+            with distributed.main_first():
+                packed = cached(config, config.size, config.channels, config.data_cache)
+        return fit(config, packed, config.out, on)

@@ -64,7 +64,7 @@ def packed(tmp_path_factory) -> Packed:
 def run(tmp_path_factory, packed) -> Path:
     """A finished run of 6 steps. Tests must not change it."""
     folder = tmp_path_factory.mktemp("runs") / "tiny"
-    trainer.train(TINY, packed, folder, torch.device("cpu"))
+    trainer.fit(TINY, packed, folder, torch.device("cpu"))
     return folder
 
 

@@ -55,9 +55,7 @@ def test_images_are_normalised_and_about_half_are_mirrored(tiny, numbered):
         numbers += n
         sides += [m for m, i in zip(s, n, strict=True) if i]
         straight = to_float(torch.from_numpy(numbered[n]))
-        expected = torch.stack(
-            [x.flip(2) if m else x for x, m in zip(straight, s, strict=True)]
-        )
+        expected = torch.stack([x.flip(2) if m else x for x, m in zip(straight, s, strict=True)])
         assert torch.equal(batch.real, expected)
     assert Counter(numbers) == {i: 10 for i in range(40)}
     assert 0.4 < np.mean(sides) < 0.6

@@ -30,7 +30,7 @@ def rank_main(rank, port, folder, out, environment):
         theirs = flat.clone()
         torch.distributed.broadcast(theirs, 0)
         assert torch.equal(flat, theirs), "ranks drifted apart"
-        trainer.train(TINY, packed, out, on)
+        trainer.fit(TINY, packed, out, on)
 
 
 @pytest.mark.slow

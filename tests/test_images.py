@@ -8,7 +8,9 @@ from dcgan.errors import UsageError
 
 
 def test_every_byte_survives_the_round_trip():
-    every = torch.arange(256, dtype=torch.uint8).reshape(1, 16, 16, 1).expand(2, 16, 16, 3).contiguous()
+    every = (
+        torch.arange(256, dtype=torch.uint8).reshape(1, 16, 16, 1).expand(2, 16, 16, 3).contiguous()
+    )
     x = images.to_float(every)
     assert x.shape == (2, 3, 16, 16)
     assert x.min() == -1 and x.max() == 1

@@ -84,8 +84,8 @@ def test_g_step_leaves_no_gradient_in_D(tiny, packed):
 
 
 def test_resumed_run_equals_an_uninterrupted_one_bit_for_bit(tiny, packed, run, tmp_path):
-    trainer.train(tiny(steps=4), packed, tmp_path / "halves", CPU)
-    trainer.train(tiny(steps=6), packed, tmp_path / "halves", CPU)
+    trainer.fit(tiny(steps=4), packed, tmp_path / "halves", CPU)
+    trainer.fit(tiny(steps=6), packed, tmp_path / "halves", CPU)
     whole, halves = state(run), state(tmp_path / "halves")
     assert set(whole) == set(halves)
     assert all(torch.equal(whole[name], halves[name]) for name in whole)
@@ -117,7 +117,9 @@ def test_logs_are_read_back_by_tensorboard(run):
     for name in names:
         points = [(e.step, e.value) for e in events.Scalars(name)]
         assert [s for s, _ in points] == [2, 4, 6]
-        np.testing.assert_allclose([v for _, v in points], [line[name] for line in lines], rtol=1e-5)
+        np.testing.assert_allclose(
+            [v for _, v in points], [line[name] for line in lines], rtol=1e-5
+        )
     assert [e.step for e in events.Images("real")] == [0]
     for kind in ("samples/ema", "samples/raw"):
         pictures = events.Images(kind)
@@ -130,12 +132,11 @@ def test_logs_are_read_back_by_tensorboard(run):
 
 
 def test_logged_losses_are_means_over_the_steps_since_the_last(tiny, packed, tmp_path):
-    every = trainer.train(tiny(log_every=1), packed, tmp_path / "every", CPU)
-    trainer.train(tiny(log_every=3), packed, tmp_path / "third", CPU)
+    every = trainer.fit(tiny(log_every=1), packed, tmp_path / "every", CPU)
+    trainer.fit(tiny(log_every=3), packed, tmp_path / "third", CPU)
     assert every.exists()
     fine, coarse = (
-        [line["loss_D"] for line in logged(tmp_path / name)]
-        for name in ("every", "third")
+        [line["loss_D"] for line in logged(tmp_path / name)] for name in ("every", "third")
     )
     np.testing.assert_allclose(np.reshape(fine, (2, 3)).mean(1), coarse, rtol=1e-5)
 
@@ -147,7 +148,7 @@ def test_logged_losses_are_means_over_the_steps_since_the_last(tiny, packed, tmp
 def test_a_run_refuses_contradicting_flags(tiny, packed, run, tmp_path, changes, complaint):
     shutil.copytree(run, tmp_path / "copy")
     with pytest.raises(UserError, match=complaint):
-        trainer.train(tiny(steps=9, **changes), packed, tmp_path / "copy", CPU)
+        trainer.fit(tiny(steps=9, **changes), packed, tmp_path / "copy", CPU)
 
 
 def test_it_learns_the_two_modes_of_a_toy_set(tiny, tmp_path):
@@ -161,7 +162,7 @@ def test_it_learns_the_two_modes_of_a_toy_set(tiny, tmp_path):
     config = tiny(
         size=8, channels=1, width=32, batch_size=32, steps=250, lr_G=1e-3, lr_D=1e-3, save_every=250
     )
-    trainer.train(config, toy, tmp_path / "run", CPU)
+    trainer.fit(config, toy, tmp_path / "run", CPU)
     from dcgan import sampling
 
     G = checkpoint.load_generator(tmp_path / "run")
