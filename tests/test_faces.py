@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch.nn.functional import max_pool2d
 
-from dcgan.data import faces
-from dcgan.data.faces import ATTRIBUTES, EXCLUDES, FREQUENCIES, PARTS, Canvas, attributes, draw
+from dcgan.data import faces, portrait, traits
+from dcgan.data.faces import ATTRIBUTES, PARTS, attributes, draw
+from dcgan.data.portrait import Canvas
+from dcgan.data.traits import EXCLUDES, FREQUENCIES
 from dcgan.errors import UsageError
 
 COUNT = 400
@@ -96,12 +98,12 @@ def test_scramble_agrees_with_unbounded_integers():
         return (word >> 16) ^ word
 
     words = [0, 1, 2**16, 2**31, 2**32 - 1, 123456789, 0xDEADBEEF]
-    assert faces.scramble(torch.tensor(words)).tolist() == [reference(word) for word in words]
+    assert traits.scramble(torch.tensor(words)).tolist() == [reference(word) for word in words]
 
 
 def test_uniform_numbers_are_uniform_and_unrelated():
     names = ["a", "b", "c"]
-    u = torch.cat([faces.uniform(range(20_000), seed, names) for seed in (0, 1)], 1)
+    u = torch.cat([traits.uniform(range(20_000), seed, names) for seed in (0, 1)], 1)
     assert u.min() >= 0
     assert u.max() < 1
     share = torch.stack([torch.histc(column, 10, 0, 1) for column in u.T]) / len(u)
@@ -255,7 +257,7 @@ def test_paint_covers_the_area_of_the_shape_with_soft_edges():
     canvas = Canvas(
         torch.zeros(1, 3, size, size), torch.zeros(1, size, size, dtype=torch.uint8), x, y, 2 / size
     )
-    canvas.paint(faces.circle(x, y, radius), torch.ones(1, 3, 1, 1), "hat")
+    canvas.paint(portrait.circle(x, y, radius), torch.ones(1, 3, 1, 1), "hat")
     area, pixels_around = math.pi * radius**2, 2 * math.pi * radius * size / 2
     assert canvas.rgb.mean() * 4 == pytest.approx(area, rel=2e-3)
     assert mask(faces.Faces(canvas.rgb, canvas.rgb, canvas.parts), "hat").float().mean() * 4 == (
@@ -269,11 +271,11 @@ def test_distances_at_known_points():
     x, y = torch.tensor([[0.0, 1.0, 0.0, 4.0, 1.0]]), torch.tensor([[0.0, 0.0, 0.5, 4.5, 0.5]])
     root = math.sqrt(0.5)
     torch.testing.assert_close(
-        faces.circle(x, y, 0.5),
+        portrait.circle(x, y, 0.5),
         torch.tensor([[-0.5, 0.5, 0.0, math.hypot(4, 4.5) - 0.5, math.hypot(1, 0.5) - 0.5]]),
     )
-    torch.testing.assert_close(faces.ellipse(x, y, 1, 0.5)[0, :3], torch.tensor([-0.5, 0, 0]))
-    torch.testing.assert_close(faces.box(x, y, 1, 0.5, 0), torch.tensor([[-0.5, 0, 0, 5, 0]]))
-    rounded = faces.box(x, y, 1, 0.5, 0.2)[0]
+    torch.testing.assert_close(portrait.ellipse(x, y, 1, 0.5)[0, :3], torch.tensor([-0.5, 0, 0]))
+    torch.testing.assert_close(portrait.box(x, y, 1, 0.5, 0), torch.tensor([[-0.5, 0, 0, 5, 0]]))
+    rounded = portrait.box(x, y, 1, 0.5, 0.2)[0]
     torch.testing.assert_close(rounded[:3], torch.tensor([-0.5, 0, 0]))
     assert rounded[4] == pytest.approx(0.4 * root - 0.2, abs=1e-6)

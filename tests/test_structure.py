@@ -15,7 +15,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = [
     ["errors", "files", "config", "images", "models", "losses", "ema", "latents"],
     ["distributed", "device"],
-    ["data.decode", "data.faces", "data.packed", "data.raw"],
+    ["data.traits", "data.portrait", "data.faces"],
+    ["data.decode", "data.packed", "data.rows", "data.raw"],
     ["data.folder", "data.celeba", "data.lsun", "data.arrays", "data.drawn"],
     ["data.sources", "data.parallel"],
     ["data.pack", "data.batches"],

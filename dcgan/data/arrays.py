@@ -73,7 +73,8 @@ def open_idx(options: DataOptions, root: Path) -> Arrays:
     folders = (root, root / "raw", root / torchvision_name / "raw")
     paths = [find_idx(folders, f"{name}-ubyte") for name in wanted]
     if None in paths:
-        download(torchvision_name, root, options.source, download=True)
+        missing = ", ".join(f"{name}-ubyte" for name in wanted)
+        download(torchvision_name, root, f"{options.source} ({missing})", download=True)
         paths = [find_idx(folders, f"{name}-ubyte") for name in wanted]
     images = np.concatenate([read_idx(path, 3) for path in paths[::2]])
     labels = np.concatenate([read_idx(path, 1) for path in paths[1::2]])
@@ -154,6 +155,8 @@ def download(class_name: str, root: Path, source: str, **arguments):
         root.mkdir(parents=True, exist_ok=True)
         return getattr(datasets, class_name)(str(root), **arguments)
     except (OSError, RuntimeError, EOFError, ValueError) as error:
+        reason = " ".join(str(error).split())
         raise UserError(
-            f"{source} is not whole in {root} and cannot be downloaded there: {error}"
+            f"{source} is not whole in {root} and cannot be downloaded there ({reason}). "
+            f"Put there the files that torchvision.datasets.{class_name} downloads"
         ) from error

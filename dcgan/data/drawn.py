@@ -17,7 +17,8 @@ FIRST = {"train": 0, "valid": 2**30, "test": 2 * 2**30}
 class DrawnFaces(Source):
     """`count` faces from index `first` on, drawn with seed 0."""
 
-    in_process = True  # torch draws on every core already
+    in_process = True
+    chunk = 512  # enough for every thread of torch to have its share
 
     def __init__(self, first: int, count: int):
         from dcgan.data import faces
@@ -35,9 +36,10 @@ class DrawnFaces(Source):
         return f"face {self.first + i}"
 
     def fingerprint(self) -> str:
-        from dcgan.data import faces
+        from dcgan.data import faces, portrait, traits
 
-        return hashlib.sha256(Path(faces.__file__).read_bytes()).hexdigest()
+        code = b"".join(Path(file.__file__).read_bytes() for file in (traits, portrait, faces))
+        return hashlib.sha256(code).hexdigest()
 
     def pixels(
         self, indices: Sequence[int], size: int, channels: int, crop: int | None

@@ -15,9 +15,6 @@ from dcgan.data import rows
 from dcgan.data.raw import Source
 from dcgan.errors import UserError
 
-# Images that a process decodes at a time. Ctrl-C waits for a chunk; a large photograph takes 0.1 s.
-CHUNK = 32
-
 
 @dataclass
 class Job:
@@ -30,8 +27,9 @@ class Job:
     crop: int | None
 
     def chunks(self) -> Iterator[range]:
-        for start in range(0, len(self.source), CHUNK):
-            yield range(start, min(start + CHUNK, len(self.source)))
+        total, step = len(self.source), self.source.chunk
+        for start in range(0, total, step):
+            yield range(start, min(start + step, total))
 
     def write(self, chunk: range) -> tuple[int, dict[int, str]]:
         """Decode a chunk straight into its rows of the array; return its length and bad images."""
@@ -43,7 +41,7 @@ class Job:
 def results(job: Job, workers: int) -> Iterator[tuple[int, dict[int, str]]]:
     """Do the job chunk by chunk, in other processes where that is quicker."""
     chunks = job.chunks()
-    workers = min(workers, -(-len(job.source) // CHUNK))
+    workers = min(workers, -(-len(job.source) // job.source.chunk))
     if workers == 1 or job.source.in_process:
         yield from map(job.write, chunks)
         return

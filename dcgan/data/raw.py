@@ -26,6 +26,8 @@ class Source:
     """Side of the centre crop this data set is used with."""
     in_process = False
     """Whether `pixels` is quick, or parallel already, so that worker processes would not help."""
+    chunk = 32
+    """How many images to ask for at a time. Ctrl-C waits for them; a photograph takes 0.1 s."""
     ignored = 0
     """How many files that are not images lie among them."""
 
