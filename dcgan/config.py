@@ -201,12 +201,12 @@ def to_json(config: TrainConfig) -> dict:
 PRESETS: dict[str, TrainConfig] = {
     name: TrainConfig(**options, out=Path("runs") / name)
     for name, options in {
-        "faces": dict(source="faces", width=32, batch_size=32, steps=1000, flip=True),
+        "faces": dict(width=32, batch_size=16, steps=1600, lr_G=1e-3, ema_images=2000),
         "celeba": dict(source="celeba", steps=40_000),
         "lsun": dict(source="lsun", steps=100_000),
         "folder": dict(source="folder", steps=20_000),
         "cifar10": dict(source="cifar10", size=32, steps=40_000),
-        "stl10": dict(source="stl10", steps=40_000),
+        "stl10": dict(source="stl10", split="all", steps=40_000),
         "svhn": dict(source="svhn", size=32, steps=20_000, flip=False),
         "mnist": dict(source="mnist", size=32, channels=1, steps=10_000, flip=False),
         "fashion-mnist": dict(source="fashion-mnist", size=32, channels=1, steps=10_000),

@@ -22,7 +22,7 @@ from dcgan.data.packed import FORMAT, IMAGES, LABELS, META, Packed, is_packed, o
 from dcgan.data.parallel import Job, processors, results
 from dcgan.data.raw import Source
 from dcgan.data.sources import open_source
-from dcgan.errors import UsageError, UserError
+from dcgan.errors import UserError
 from dcgan.files import replacing
 
 __all__ = ["Packed", "cached", "open_packed", "pack", "prepare"]
@@ -76,7 +76,7 @@ def pack(
     size: int,
     channels: int,
     crop: int | None = None,
-    max_bad: float = 0.01,
+    max_bad: float = DataOptions.max_bad,
     workers: int | None = None,
     progress: bool = True,
 ) -> Packed:
@@ -86,7 +86,6 @@ def pack(
     and listed in meta.json. Raises UserError when they are more than the share `max_bad`, when
     `out` holds something already, and where the disk or a worker fails; `out` is then as before.
     """
-    check(max_bad, crop, workers)
     check_room(out, len(source) * size * size * channels)
     crop = crop or source.default_crop
     with replacing(out) as partial:
@@ -111,15 +110,6 @@ def pack(
         (partial / META).write_text(json.dumps(meta, indent=1) + "\n", encoding="ascii")
     report(source, out, size, crop, bad)
     return open_packed(out)
-
-
-def check(max_bad: float, crop: int | None, workers: int | None) -> None:
-    if not 0 <= max_bad <= 1:
-        raise UsageError(f"--max-bad is a share between 0 and 1, not {max_bad}")
-    if crop is not None and crop < 1:
-        raise UsageError(f"--crop is a side in pixels, not {crop}")
-    if workers is not None and workers < 1:
-        raise UsageError(f"--workers is at least 1, not {workers}")
 
 
 def check_room(out: Path, needed: int) -> None:
