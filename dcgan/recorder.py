@@ -62,6 +62,11 @@ class Recorder:
         if self.due(self.config.sample_every):
             self.write_samples()
         if self.due(self.config.save_every):
+            self.save()
+
+    def save(self) -> None:
+        """Write a checkpoint, and the logs up to it."""
+        if distributed.is_main():
             self.log.flush()
             self.trainer.save(self.run, self.packed.fingerprint, self.metrics)
 

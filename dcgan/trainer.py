@@ -14,6 +14,7 @@ from dcgan.data.packed import Packed, open_packed
 from dcgan.errors import UserError
 from dcgan.models import networks
 from dcgan.recorder import Recorder
+from dcgan.signals import Stopped, requests_to_stop
 
 
 class Trainer:
@@ -130,9 +131,13 @@ def fit(config: TrainConfig, packed: Packed, run: Path, on: torch.device) -> Pat
         trainer.restore(found, packed.fingerprint)
     batches = Batches(packed.images, config, on, distributed.rank(), distributed.world_size())
     steps_left = range(trainer.step, config.steps)
-    with Recorder(trainer, packed, run) as recorder:
+    with Recorder(trainer, packed, run) as recorder, requests_to_stop() as stop:
         for _, batch in zip(steps_left, batches.starting_at(trainer.step)):  # noqa: B905 (endless)
             recorder.record(trainer.update(batch))
+            if stop:
+                recorder.save()
+                step = f"stopped after step {trainer.step} of {config.steps}"
+                raise Stopped(stop[0], f"{step}; the same command goes on from there")
     return checkpoint.path_of(run, trainer.step)
 
 

@@ -14,7 +14,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = [
     ["errors", "files", "config", "images", "models", "losses", "ema", "latents"],
-    ["distributed", "device"],
+    ["distributed", "device", "signals"],
     ["data.traits", "data.portrait", "data.faces"],
     ["data.decode", "data.packed", "data.rows", "data.raw"],
     ["data.folder", "data.celeba", "data.lsun", "data.arrays", "data.drawn"],

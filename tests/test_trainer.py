@@ -2,6 +2,11 @@ import copy
 import itertools
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +20,7 @@ from dcgan.data.batches import Batches
 from dcgan.errors import UserError
 
 CPU = torch.device("cpu")
+ROOT = Path(__file__).parents[1]
 
 
 def logged(run):
@@ -149,6 +155,29 @@ def test_a_run_refuses_contradicting_flags(tiny, packed, run, tmp_path, changes,
     shutil.copytree(run, tmp_path / "copy")
     with pytest.raises(UserError, match=complaint):
         trainer.fit(tiny(steps=9, **changes), packed, tmp_path / "copy", CPU)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_the_same_command_goes_on(packed, tmp_path, signum):
+    flags = ["--width", "4", "--batch-size", "8", "--device", "cpu", "--save-every", "1000000"]
+    command = [sys.executable, "train.py", "--data", packed.folder, "--out", tmp_path / "run"]
+    options = {"cwd": ROOT, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    long = subprocess.Popen([*command, *flags, "--steps", "1000000", "--log-every", "1"], **options)
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    while not (metrics.exists() and metrics.read_text().count("\n") > 3):
+        assert long.poll() is None, long.communicate()
+        time.sleep(0.05)
+    long.send_signal(signum)
+    _, err = long.communicate(timeout=60)
+    assert long.returncode == 128 + signum
+    assert "the same command goes on from there" in err.splitlines()[-1]
+    assert "Traceback" not in err
+    stopped = checkpoint.find(tmp_path / "run").step
+    assert stopped == logged(tmp_path / "run")[-1]["step"]
+    again = [*command, *flags, "--steps", str(stopped + 2), "--log-every", "1"]
+    subprocess.run(again, check=True, cwd=ROOT, capture_output=True)
+    assert [line["step"] for line in logged(tmp_path / "run")] == [*range(1, stopped + 3)]
 
 
 def test_it_learns_the_two_modes_of_a_toy_set(tiny, tmp_path):
