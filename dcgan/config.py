@@ -201,7 +201,15 @@ def to_json(config: TrainConfig) -> dict:
 PRESETS: dict[str, TrainConfig] = {
     name: TrainConfig(**options, out=Path("runs") / name)
     for name, options in {
-        "faces": dict(width=32, batch_size=16, steps=1600, lr_G=1e-3, ema_images=2000),
+        "faces": dict(
+            width=24,
+            batch_size=16,
+            steps=3500,
+            lr_G=2e-3,
+            lr_D=3e-4,
+            beta1=0.0,
+            ema_images=3000,
+        ),
         "celeba": dict(source="celeba", steps=40_000),
         "lsun": dict(source="lsun", steps=100_000),
         "folder": dict(source="folder", steps=20_000),
@@ -252,6 +260,8 @@ class SampleConfig(DrawOptions):
         for name in ("count", "rows", "cols"):
             value = getattr(self, name)
             check(value is None or value >= 1, name, value, "at least 1")
+        if self.out is not None and self.out.suffix.lower() != ".png":
+            raise UsageError(f"--out {self.out}: the grid is a PNG, so its name ends in .png")
         if self.seeds is not None and self.count is not None:
             raise UsageError("give --seeds or --count, not both")
         if self.rows and self.cols and len(self.seed_list()) > self.rows * self.cols:

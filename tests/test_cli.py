@@ -65,6 +65,7 @@ def test_wrong_flags_are_usage_errors_of_one_line(capsys, args, words):
         (cli.sample, ["x", "--seeds", "5-3"], 2, "--seeds 5-3"),
         (cli.sample, ["x", "--seeds", "1", "--count", "2"], 2, "not both"),
         (cli.sample, ["x", "--rows", "2", "--cols", "2", "--count", "9"], 2, "do not fit"),
+        (cli.sample, ["x", "--out", "grid.jpg"], 2, "grid.jpg"),
         (cli.walk, ["x", "--out", "walk.mp4"], 2, "walk.mp4"),
         (cli.walk, ["x", "--frames", "0"], 2, "--frames"),
         (cli.prepare, [], 2, "which source?"),
