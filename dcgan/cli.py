@@ -168,7 +168,7 @@ def parse(default, prog: str, about: str, args: Sequence[str]):
     Raises UsageError with tyro's first sentence where the flags are wrong.
     """
     kind = type(default)
-    groups = [kind] if "__annotations__" in vars(kind) else kind.__bases__[::-1]
+    groups = kind.__bases__[::-1] if len(kind.__bases__) > 1 else (kind,)
     titles = [re.sub("(Options|Config)$", "", group.__name__).lower() for group in groups]
     parts = [
         group(**{field.name: getattr(default, field.name) for field in dataclasses.fields(group)})

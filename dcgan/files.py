@@ -1,6 +1,7 @@
 """Files appear under their final name whole, or not at all."""
 
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,7 +21,7 @@ def replacing(target: Path, durable: bool = True) -> Iterator[Path]:
     a power cut leaves the old target or the new one. Raises UserError where the disk refuses.
     """
     target = Path(target)
-    partial = target.with_name(f".{target.name}.{os.getpid()}{PARTIAL}")
+    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}{PARTIAL}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         yield partial

@@ -1,6 +1,7 @@
 """The training loop: D step, G step, and what is written down along the way."""
 
 import copy
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import torch
@@ -67,7 +68,7 @@ class Trainer:
         norm = descend(loss, self.G, self.opt_G)
         return {"loss_G": loss.detach(), "grad_norm_G": norm}
 
-    def autocast(self) -> torch.autocast:
+    def autocast(self) -> AbstractContextManager:
         return device.autocast(self.device, self.config.precision)
 
     def save(self, run: Path, fingerprint: str, metrics: dict[str, float]) -> Path:

@@ -14,10 +14,13 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from dcgan import checkpoint, trainer
-from dcgan.data.batches import Batches
+from dcgan.data.batches import Batch, Batches
 from dcgan.errors import UserError
+from dcgan.log import Meter
+from dcgan.recorder import Recorder
 
 CPU = torch.device("cpu")
 ROOT = Path(__file__).parents[1]
@@ -87,6 +90,65 @@ def test_g_step_leaves_no_gradient_in_D(tiny, packed):
     before = [p.grad.clone() for p in ours.D.parameters()]
     ours.g_step(fake)
     assert all(torch.equal(p.grad, b) for p, b in zip(ours.D.parameters(), before, strict=True))
+
+
+def test_the_step_stays_on_its_device(tiny, monkeypatch):
+    """On "meta" there are no values: reading one, or mixing in a tensor of the CPU, raises."""
+
+    def plain_adam(network, lr, config):  # the fused one has no kernel there
+        return torch.optim.Adam(network.parameters(), lr, betas=(config.beta1, config.beta2))
+
+    monkeypatch.setattr(trainer, "adam", plain_adam)
+    meta = torch.device("meta")
+    ours = trainer.Trainer(tiny(), meta)
+    real, z = torch.empty(8, 3, 16, 16, device=meta), torch.empty(8, 8, device=meta)
+    scalars = ours.update(Batch(real, z))
+    Meter().add(scalars)
+    assert {value.device for value in scalars.values()} == {meta}
+    with pytest.raises(RuntimeError):
+        ours.update(Batch(torch.zeros(8, 3, 16, 16), z))
+
+
+class Waits(TorchDispatchMode):
+    """Counts the operations that make the host wait for the device."""
+
+    NAMES = ("_local_scalar_dense", "item", "nonzero", "equal", "is_nonzero", "masked_select")
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += function.overloadpacket.__name__ in self.NAMES
+        return function(*args, **(kwargs or {}))
+
+
+def test_no_step_waits_for_the_device_until_it_is_logged(tiny, packed, tmp_path):
+    config = tiny(steps=20, log_every=10, sample_every=20, save_every=20)
+    ours = trainer.Trainer(config, CPU)
+    batches = Batches(packed.images, config, CPU)
+    waits = []
+    with Recorder(ours, packed, tmp_path / "run") as recorder:
+        for step in range(19):
+            with Waits() as mode:
+                recorder.record(ours.update(batches.at(step)))
+            waits.append(mode.count)
+    assert [step for step, count in enumerate(waits, start=1) if count] == []
+    with Waits() as mode:
+        torch.zeros(1).item()
+    assert mode.count == 1, "the counter must see a wait"
+
+
+def test_bf16_gives_nearly_the_same_losses(tiny, packed):
+    batch = Batches(packed.images, tiny(), CPU).at(0)
+    single, half = (
+        trainer.Trainer(tiny(precision=precision, width=16), CPU).update(batch)
+        for precision in ("fp32", "bf16")
+    )
+    for name in ("loss_D", "loss_G"):
+        assert half[name].dtype == torch.float32
+        torch.testing.assert_close(half[name], single[name], rtol=0.02, atol=0)
+        assert not torch.equal(half[name], single[name])
 
 
 def test_resumed_run_equals_an_uninterrupted_one_bit_for_bit(tiny, packed, run, tmp_path):
