@@ -1,10 +1,13 @@
 """Checkpoints: one safetensors file that holds all a run needs to go on, and nothing executable.
 
 Tensors are named `G.`, `D.`, `ema.` + state-dict name, and `opt_G.`, `opt_D.` + slot + parameter.
-The header holds one JSON text under `dcgan`: format, step, seconds, config and data fingerprint.
+The header holds one JSON text under `dcgan`: format, step, seconds, config, fingerprint of the
+data, metrics, and the sums that the next line of the log goes on from.
 """
 
 import json
+import math
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,8 +67,11 @@ class Checkpoint:
         tensors = self.tensors(prefix)
         for name, parameter in module.named_parameters():
             slots = {slot: tensors.get(f"{slot}.{name}") for slot in SLOTS}
-            if any(value is None for value in slots.values()):
-                raise damaged(self.path, f"no state of Adam for {name}")
+            # Adam's kernels trust these sizes: a wrong one would read beyond the tensor.
+            for slot, value in slots.items():
+                shape = torch.Size() if slot == "step" else parameter.shape
+                if value is None or (value.shape, value.dtype) != (shape, torch.float32):
+                    raise damaged(self.path, f"its state of Adam does not fit {name}")
             optimizer.state[parameter] = {
                 slot: like(value, parameter) for slot, value in slots.items()
             }
@@ -107,7 +113,10 @@ def save(
     tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     metadata = {"dcgan": json.dumps({"format": FORMAT, **header})}
     with replacing(path) as partial:
-        save_file(tensors, partial, metadata)
+        try:
+            save_file(tensors, partial, metadata)
+        except SafetensorError as error:
+            raise OSError(str(error)) from error
 
 
 def read(path: Path) -> Checkpoint:
@@ -120,14 +129,35 @@ def read(path: Path) -> Checkpoint:
             header = json.loads((file.metadata() or {})["dcgan"])
         if header["format"] != FORMAT:
             raise damaged(path, f"format {header['format']} needs a newer dcgan")
-        architecture(header["config"])
-        if not isinstance(header["step"], int):
-            raise TypeError("step is not a number")
+        check_header(header)
     except KeyError as error:
         raise damaged(path, f"its header lacks {error}") from error
-    except (OSError, SafetensorError, UsageError, ValueError, TypeError) as error:
+    # RecursionError comes of JSON nested without end.
+    except (
+        *(OSError, SafetensorError, UsageError, ValueError, TypeError, RecursionError),
+    ) as error:
         raise damaged(path, error) from error
     return Checkpoint(path, header)
+
+
+def check_header(header: dict) -> None:
+    """Raise KeyError, TypeError or ValueError unless a run can go on from this header."""
+    architecture(header["config"])
+    whole = {"step": header["step"]}
+    whole |= {name: header["config"][name] for name in ("seed", "batch_size")}
+    for name, value in whole.items():
+        if type(value) is not int or value < 0:
+            raise ValueError(f"{name} cannot be {value!r}")
+    seconds = header["seconds"]
+    if type(seconds) not in (int, float) or not 0 <= seconds < math.inf:
+        raise ValueError(f"seconds cannot be {seconds!r}")
+    if not isinstance(header["data"], str):
+        raise TypeError(f"data cannot be {header['data']!r}")
+    totals = header["meter"]["totals"]
+    if type(header["meter"]["added"]) is not int or not all(
+        isinstance(value, int | float) for value in totals.values()
+    ):
+        raise TypeError("meter does not hold sums")
 
 
 def newest(run: Path) -> Checkpoint | None:
@@ -135,8 +165,8 @@ def newest(run: Path) -> Checkpoint | None:
 
     Damaged files are named on stderr and passed over; UserError if nothing else is left.
     """
-    paths = sorted((Path(run) / FOLDER).glob("step-*.safetensors"), reverse=True)
-    for path in paths:
+    paths = saved(run)
+    for path in reversed(paths):
         try:
             return read(path)
         except UserError as error:
@@ -149,20 +179,32 @@ def newest(run: Path) -> Checkpoint | None:
 def find(path: Path) -> Checkpoint:
     """The checkpoint that a file or a run folder stands for. Raises UserError for others."""
     path = Path(path)
-    if not path.exists():
-        raise UserError(f"{path}: no such checkpoint or run folder")
-    if path.is_file():
-        return read(path)
-    found = newest(path) if (path / FOLDER).is_dir() else None
+    try:
+        if not path.exists():
+            raise UserError(f"{path}: no such checkpoint or run folder")
+        if path.is_file():
+            return read(path)
+        found = newest(path) if (path / FOLDER).is_dir() else None
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
     if found is None:
         raise UserError(f"{path} is no run folder: it holds no {FOLDER}/step-*.safetensors")
     return found
 
 
-def prune(run: Path, keep: int) -> None:
-    """Delete all but the newest `keep` checkpoints of a run; 0 keeps all."""
-    paths = sorted((Path(run) / FOLDER).glob("step-*.safetensors"))
-    for path in paths[:-keep] if keep else []:
+def saved(run: Path) -> list[Path]:
+    """The checkpoint files of a run that carry a step in their name, oldest first."""
+    steps = {}
+    for path in (Path(run) / FOLDER).glob("step-*.safetensors"):
+        if (match := re.fullmatch(r"step-(\d{1,18})", path.stem)) and path.is_file():
+            steps[path] = int(match[1])
+    return sorted(steps, key=steps.get)
+
+
+def prune(newest: Path, keep: int) -> None:
+    """Delete what is older than the last `keep` checkpoints up to `newest`; 0 keeps all."""
+    paths = saved(newest.parent.parent)
+    for path in paths[: paths.index(newest) + 1][:-keep] if keep else []:
         path.unlink(missing_ok=True)
 
 

@@ -18,17 +18,8 @@ from typing import get_args
 
 import tyro
 
-from dcgan.config import (
-    PRESETS,
-    DrawOptions,
-    PrepareConfig,
-    SampleConfig,
-    SourceName,
-    TrainConfig,
-    WalkConfig,
-    parse_seeds,
-    to_json,
-)
+from dcgan.config import PRESETS, PrepareConfig, SourceName, TrainConfig, to_json
+from dcgan.drawing import DrawOptions, SampleConfig, WalkConfig, parse_seeds
 from dcgan.errors import UsageError, UserError
 
 
@@ -129,13 +120,15 @@ def main(args: Sequence[str] | None = None, prog: str = "dcgan") -> int:
     if args and args[0] in ("-h", "--help"):
         print(f"usage: {prog} COMMAND [--help | flags]\n\n{about}")
         return 0
-    found = f"no command {args[0]!r}" if args else "which command?"
+    found = f"no command {args[0]!r}." if args else "which command?"
     print(f"{prog}: {found} One of {', '.join(COMMANDS)}; see {prog} --help", file=sys.stderr)
     return UsageError.exit_code
 
 
 def run(command, args: Sequence[str], prog: str) -> int:
     """Run one command: a user's mistake becomes one line on stderr and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # of file names in a narrow encoding
     try:
         command(args, prog)
     except UserError as error:
@@ -193,13 +186,13 @@ def parse(default, prog: str, about: str, args: Sequence[str]):
     values = {}
     for title in titles:
         values |= vars(getattr(parsed, title))
-    return kind(**values)
+    return kind(**{k: v.expanduser() if isinstance(v, Path) else v for k, v in values.items()})
 
 
 def first_sentence(box: str) -> str:
     """What tyro's framed error says before its first rule, as one line ending in a full stop."""
-    lines = [line.strip("│╭╮╰╯ ") for line in box.splitlines()]
-    rules = [i for i, line in enumerate(lines) if line.count("─") > 10]
+    lines = [line.strip("│╭╮╰╯|+ ") for line in box.replace("─", "-").splitlines()]
+    rules = [i for i, line in enumerate(lines) if "-" * 10 in line]
     inside = lines[rules[0] + 1 : rules[1]] if len(rules) > 1 else lines
     return " ".join(" ".join(inside).split()).rstrip(".") + "."
 

@@ -6,12 +6,9 @@ torch, so that `--help` answers at once.
 
 import dataclasses
 import inspect
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-
-from tyro.conf import Positional
 
 from dcgan.errors import UsageError
 
@@ -221,98 +218,3 @@ PRESETS: dict[str, TrainConfig] = {
         "paper": dict(source="lsun", width=128, kernel_size=5, latent="uniform", steps=100_000),
     }.items()
 }
-
-
-@dataclass(frozen=True)
-class DrawOptions:
-    """What sampling and walking share."""
-
-    truncation: float | None = None
-    """Keep latents within this many standard deviations: less variety, fewer failures."""
-    raw: bool = False
-    """Use the weights of the last step, not their average."""
-    device: Literal["auto", "cuda", "mps", "cpu"] = TrainConfig.device
-    """auto: the fastest there is."""
-
-
-@dataclass(frozen=True)
-class SampleConfig(DrawOptions):
-    """All that decides a sample."""
-
-    checkpoint: Positional[Path] = dataclasses.field(kw_only=True)
-    """Checkpoint file or run folder."""
-    seeds: str | None = None
-    """Which images: numbers and ranges, e.g. 0-63 or 3,14,15. Default: from 0, as many as fit."""
-    count: int | None = None
-    """How many images, from seed 0 on. Default: as many as --rows and --cols hold, else 64."""
-    rows: int | None = None
-    """Rows of the grid."""
-    cols: int | None = None
-    """Columns of the grid."""
-    out: Path | None = None
-    """Grid to write. Default: samples.png, unless --each or --npy is given."""
-    each: Path | None = None
-    """Folder to write every image to as a file of its own."""
-    npy: Path | None = None
-    """File to write all images to as one uint8 array [N, H, W, C]."""
-
-    def __post_init__(self):
-        for name in ("count", "rows", "cols"):
-            value = getattr(self, name)
-            check(value is None or value >= 1, name, value, "at least 1")
-        if self.out is not None and self.out.suffix.lower() != ".png":
-            raise UsageError(f"--out {self.out}: the grid is a PNG, so its name ends in .png")
-        if self.seeds is not None and self.count is not None:
-            raise UsageError("give --seeds or --count, not both")
-        if self.rows and self.cols and len(self.seed_list()) > self.rows * self.cols:
-            raise UsageError(
-                f"{len(self.seed_list())} images do not fit --rows {self.rows} --cols {self.cols}"
-            )
-
-    def seed_list(self) -> Sequence[int]:
-        """The seeds that the flags stand for."""
-        if self.seeds is not None:
-            return parse_seeds(self.seeds)
-        cells = self.rows * self.cols if self.rows and self.cols else 64
-        return range(self.count or cells)
-
-    def columns(self) -> int | None:
-        """Columns of the grid; None leaves them to the grid."""
-        return self.cols or (self.rows and -(-len(self.seed_list()) // self.rows))
-
-
-@dataclass(frozen=True)
-class WalkConfig(DrawOptions):
-    """All that decides a walk."""
-
-    checkpoint: Positional[Path] = dataclasses.field(kw_only=True)
-    """Checkpoint file or run folder."""
-    seeds: str = "0-7"
-    """Images to pass through, in this order, and back to the first."""
-    frames: int = 120
-    """Frames of the animation."""
-    seconds: float = 6.0
-    """How long one round lasts."""
-    out: Path = Path("walk.gif")
-    """Animation to write: .gif, .webp or .png."""
-
-    def __post_init__(self):
-        check(self.frames >= 1, "frames", self.frames, "at least 1")
-        check(self.seconds > 0, "seconds", self.seconds, "above 0")
-
-
-def parse_seeds(text: str) -> list[int]:
-    """ "0-3,7" -> [0, 1, 2, 3, 7]. Raises UsageError for anything else."""
-    seeds: list[int] = []
-    limit = 10_000_000
-    for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if not (first.isdecimal() and (last.isdecimal() if dash else not last)):
-            raise UsageError(f"--seeds {text}: write numbers and ranges such as 0-63 or 3,14,15")
-        start, stop = int(first), int(last or first)
-        if stop < start:
-            raise UsageError(f"--seeds {text}: {stop} comes before {start}")
-        if stop - start + len(seeds) >= limit:
-            raise UsageError(f"--seeds {text}: at most {limit:,} at once")
-        seeds += range(start, stop + 1)
-    return seeds

@@ -1,7 +1,5 @@
 """Which device to compute on, and in which arithmetic."""
 
-from contextlib import AbstractContextManager, nullcontext
-
 import torch
 
 from dcgan.errors import UserError
@@ -21,10 +19,9 @@ def pick(name: str) -> torch.device:
     return torch.device(name)
 
 
-def autocast(device: torch.device, precision: str) -> AbstractContextManager:
-    """Context of the forward passes: bf16 where `precision` says so, or "auto" finds it pays."""
-    bf16 = precision == "bf16" or (precision == "auto" and has_bf16(device))
-    return torch.autocast(device.type, torch.bfloat16) if bf16 else nullcontext()
+def computes_in_bf16(device: torch.device, precision: str) -> bool:
+    """Whether the forward passes run in bf16: `precision` says so, or "auto" finds it pays."""
+    return precision == "bf16" or (precision == "auto" and has_bf16(device))
 
 
 def has_bf16(device: torch.device) -> bool:

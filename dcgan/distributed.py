@@ -9,6 +9,8 @@ import torch.distributed as dist
 from torch import Tensor
 from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 
+from dcgan.errors import UsageError
+
 
 def rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
@@ -25,23 +27,40 @@ def is_main() -> bool:
 
 @contextmanager
 def started(device: torch.device) -> Iterator[torch.device]:
-    """Join the process group that torchrun set up, if any, and yield this process's device."""
-    if "WORLD_SIZE" not in os.environ:
+    """Join the process group that torchrun set up, if any, and yield this process's device.
+
+    Raises UsageError where there are more processes than GPUs, or no collectives for the device.
+    """
+    if not {"RANK", "WORLD_SIZE", "MASTER_ADDR"} <= set(os.environ):
         yield device
         return
     if device.type == "cuda":
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        device = own_gpu(int(os.environ.get("LOCAL_RANK", 0)))
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    try:
-        yield device
-    finally:
-        dist.destroy_process_group()
+        dist.init_process_group("nccl", device_id=device)
+    elif device.type == "cpu":
+        dist.init_process_group("gloo")
+    else:
+        raise UsageError(f"--device {device.type} cannot be shared by processes: --device cpu can")
+    yield device
+    # Not after an error: the others wait in a message then, and taking leave would wait for them.
+    dist.destroy_process_group()
+
+
+def own_gpu(local_rank: int) -> torch.device:
+    """The GPU of this process: its number on the machine, or the only one it is shown."""
+    count = torch.cuda.device_count()
+    if 1 < count <= local_rank:
+        raise UsageError(f"process {local_rank} has no GPU: this machine has {count}")
+    return torch.device("cuda", local_rank if local_rank < count else 0)
 
 
 @contextmanager
 def main_first() -> Iterator[None]:
-    """Rank 0 runs the block first; the others wait, then find what it made."""
+    """Rank 0 runs the block first; the others wait, then find what it made.
+
+    Where rank 0 fails, torchrun ends the others.
+    """
     if not is_main():
         dist.barrier()
     yield
@@ -59,3 +78,12 @@ def average(tensors: Iterable[Tensor]) -> None:
     dist.all_reduce(flat)
     flat /= world_size()
     torch._foreach_copy_(tensors, list(_unflatten_dense_tensors(flat, tensors)))
+
+
+def largest(number: int, device: torch.device) -> int:
+    """The largest of the numbers that the processes call this with. Waits for all of them."""
+    if world_size() == 1:
+        return number
+    tensor = torch.tensor(number, device=device)
+    dist.all_reduce(tensor, dist.ReduceOp.MAX)
+    return int(tensor)

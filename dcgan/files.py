@@ -13,6 +13,15 @@ PARTIAL = ".partial"
 
 
 @contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """Turn what the disk refuses in the block into a UserError that names `target`."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"cannot write {target}: {error.strerror or error}") from error
+
+
+@contextmanager
 def replacing(target: Path, durable: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `target`; rename it to `target` when the block ends well.
 
@@ -22,21 +31,19 @@ def replacing(target: Path, durable: bool = True) -> Iterator[Path]:
     """
     target = Path(target)
     partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}{PARTIAL}")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        yield partial
-        if durable:
-            for path in [partial, *partial.rglob("*")] if partial.is_dir() else [partial]:
-                flush(path)
-        partial.replace(target)
-        if durable:
-            flush(target.parent)
-    except OSError as error:
-        remove(partial)
-        raise UserError(f"cannot write {target}: {error.strerror or error}") from error
-    except BaseException:
-        remove(partial)
-        raise
+    with writing(target):
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            yield partial
+            if durable:
+                for path in [partial, *partial.rglob("*")] if partial.is_dir() else [partial]:
+                    flush(path)
+            partial.replace(target)
+            if durable:
+                flush(target.parent)
+        except BaseException:
+            remove(partial)
+            raise
 
 
 def flush(path: Path) -> None:

@@ -20,13 +20,14 @@ def slerp(a: Tensor, b: Tensor, t: Tensor | float) -> Tensor:
     follows the arc at constant speed and the length goes linearly from |a| to |b|, so vectors of
     different lengths work too. Parallel vectors give the straight line. Opposite vectors have no
     single great circle: the one through a fixed perpendicular direction is taken. A zero vector
-    has no direction: the straight line is taken.
+    has no direction, and in one dimension there is no circle: the straight line is taken.
 
-    a, b: [..., D], D >= 2; t: a number or [..., 1] -> [..., D].
+    a, b: [..., D]; t: a number or [..., 1] -> [..., D].
     """
+    if a.shape[-1] == 1:
+        return lerp(a, b, t)
     t = torch.as_tensor(t, dtype=a.dtype, device=a.device)
-    length_a, length_b = (v.norm(dim=-1, keepdim=True) for v in (a, b))
-    unit_a, unit_b = a / length_a, b / length_b
+    (unit_a, length_a), (unit_b, length_b) = direction(a), direction(b)
     # Twice the arctangent of half-chords keeps its digits at 0 and at pi, where arccos loses them.
     angle = 2 * torch.atan2(
         (unit_b - unit_a).norm(dim=-1, keepdim=True), (unit_b + unit_a).norm(dim=-1, keepdim=True)
@@ -43,6 +44,14 @@ def slerp(a: Tensor, b: Tensor, t: Tensor | float) -> Tensor:
 
 
 NEARLY = 1e-4  # sine of the angle below which two directions count as parallel or opposite
+
+
+def direction(v: Tensor) -> tuple[Tensor, Tensor]:
+    """Unit vector and length, [..., D] and [..., 1]; the squares of tiny numbers do not vanish."""
+    largest = v.abs().amax(dim=-1, keepdim=True)
+    scaled = v / torch.where(largest > 0, largest, 1.0)
+    length = scaled.norm(dim=-1, keepdim=True)
+    return scaled / length, length * largest
 
 
 def perpendicular(unit: Tensor) -> Tensor:

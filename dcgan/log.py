@@ -1,14 +1,13 @@
 """What a run tells its user: TensorBoard, metrics.jsonl, and the sample grids as PNG."""
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from dcgan.files import replacing
+from dcgan.files import replacing, writing
 from dcgan.images import save_png
 
 SAMPLES = "samples"
@@ -17,22 +16,28 @@ SAMPLES = "samples"
 class Meter:
     """Means of scalars over steps, summed on the device and read all at once."""
 
-    def __init__(self):
-        self.totals: dict[str, Tensor] = {}
-        self.count = 0
+    def __init__(self, totals: dict[str, float] | None = None, added: int = 0):
+        self.totals: dict[str, Tensor | float] = totals or {}
+        self.added = added
 
     def add(self, values: dict[str, Tensor]) -> None:
         """Add the 0-dim tensors of one step, without waiting for them."""
         for name, value in values.items():
-            self.totals[name] = self.totals[name] + value if self.count else value
-        self.count += 1
+            self.totals[name] = self.totals.get(name, 0) + value
+        self.added += 1
+
+    def sums(self) -> dict:
+        """What a new meter needs to go on from here. Waits for the device."""
+        totals = [torch.as_tensor(total) for total in self.totals.values()]
+        values = torch.stack(totals).tolist() if totals else []
+        return {"totals": dict(zip(self.totals, values, strict=True)), "added": self.added}
 
     def read(self) -> dict[str, float]:
-        """Means since the last read; the one place that waits for the device."""
-        means = (torch.stack(list(self.totals.values())) / self.count).tolist()
-        read = dict(zip(self.totals, means, strict=True))
+        """Means since the last read. Waits for the device."""
+        sums = self.sums()["totals"]
+        means = {name: total / self.added for name, total in sums.items()}
         self.__init__()
-        return read
+        return means
 
 
 class RunLog:
@@ -44,28 +49,32 @@ class RunLog:
         self.run = Path(run)
         self.metrics = self.run / "metrics.jsonl"
         keep_until(self.metrics, step)
-        self.writer = SummaryWriter(str(run), purge_step=step + 1)
+        self.writer = SummaryWriter(str(run), purge_step=step + 1 if step else 0)
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """One line of metrics.jsonl and one point of every curve."""
-        with open(self.metrics, "a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, **values}) + "\n")
-        for name, value in values.items():
-            self.writer.add_scalar(name, value, step)
+        with writing(self.run):
+            with open(self.metrics, "a", encoding="utf-8") as file:
+                file.write(json.dumps({"step": step, **values}) + "\n")
+            for name, value in values.items():
+                self.writer.add_scalar(name, value, step)
 
     def picture(self, step: int, name: str, image: np.ndarray) -> None:
         """uint8 [H, W, C] to TensorBoard."""
-        self.writer.add_image(name, image, step, dataformats="HWC")
+        with writing(self.run):
+            self.writer.add_image(name, image, step, dataformats="HWC")
 
     def samples(self, step: int, image: np.ndarray) -> None:
         """uint8 [H, W, C] to samples/step-00001000.png."""
         save_png(samples_path(self.run, step), image)
 
     def flush(self) -> None:
-        self.writer.flush()
+        with writing(self.run):
+            self.writer.flush()
 
     def close(self) -> None:
-        self.writer.close()
+        with writing(self.run):
+            self.writer.close()
 
 
 def newest_samples(run: Path) -> Path | None:
@@ -85,7 +94,7 @@ def keep_until(metrics: Path, step: int) -> None:
     for line in metrics.read_text(encoding="utf-8").splitlines():
         try:
             if json.loads(line)["step"] <= step:
-                kept.append(line + os.linesep)
+                kept.append(line + "\n")
         except (ValueError, KeyError, TypeError):
             continue
     with replacing(metrics) as partial:

@@ -10,6 +10,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from dcgan import distributed, images, sampling
+from dcgan.checkpoint import Checkpoint
 from dcgan.config import to_json
 from dcgan.data.packed import Packed
 from dcgan.errors import UserError
@@ -22,14 +23,16 @@ GRID_SEEDS = range(64)  # the same latents in every grid, so that grids compare 
 class Recorder:
     """Watches a trainer and writes its run folder, on rank 0; the other ranks write nothing."""
 
-    def __init__(self, trainer, packed: Packed, run: Path):
+    def __init__(self, trainer, packed: Packed, run: Path, found: Checkpoint | None = None):
         self.trainer, self.config = trainer, trainer.config
         self.packed, self.run = packed, Path(run)
-        self.meter = Meter()
+        self.meter = Meter(**found.header["meter"]) if found else Meter()
         self.metrics: dict[str, float] = {}
+        self.seconds_before = found.header["seconds"] if found else 0.0
 
     def __enter__(self) -> "Recorder":
-        self.started = self.logged = time.perf_counter() - self.trainer.seconds
+        self.started = self.logged = time.perf_counter()
+        self.step_logged = self.trainer.step
         if distributed.is_main():
             with replacing(self.run / "config.json") as partial:
                 partial.write_text(json.dumps(to_json(self.config), indent=2) + "\n")
@@ -68,24 +71,37 @@ class Recorder:
         """Write a checkpoint, and the logs up to it."""
         if distributed.is_main():
             self.log.flush()
-            self.trainer.save(self.run, self.packed.fingerprint, self.metrics)
+            self.trainer.save(
+                self.run,
+                {
+                    "seconds": self.seconds(),
+                    "data": self.packed.fingerprint,
+                    "metrics": self.metrics,
+                    "meter": self.meter.sums(),
+                },
+            )
+
+    def seconds(self) -> float:
+        """How long this run has trained, over all its restarts."""
+        return self.seconds_before + time.perf_counter() - self.started
 
     def due(self, every: int) -> bool:
         return self.trainer.step % every == 0 or self.trainer.step == self.config.steps
 
     def write_scalars(self) -> None:
-        step, steps, now = self.trainer.step, self.meter.count, time.perf_counter()
-        means = self.meter.read()
+        step, steps = self.trainer.step, self.trainer.step - self.step_logged
+        means = self.meter.read()  # waits for the device, so the clock is read after it
+        now = time.perf_counter()
         for name in ("loss_D", "loss_G"):
             if not math.isfinite(means[name]):
                 raise UserError(
                     f"{name} is {means[name]} near step {step}: try a lower --lr-G, --lr-D"
                 )
         rate = steps * self.config.batch_size / (now - self.logged)
-        self.logged, self.trainer.seconds = now, now - self.started
+        self.logged, self.step_logged = now, step
         self.metrics = {
             "images": step * self.config.batch_size,
-            "seconds": self.trainer.seconds,
+            "seconds": self.seconds(),
             "images_per_second": rate,
             "lr_G": self.config.lr_G,
             "lr_D": self.config.lr_D,

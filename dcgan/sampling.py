@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from dcgan import images, latents
+from dcgan.data import rows
 from dcgan.files import replacing
 from dcgan.models import Generator
 
@@ -64,12 +65,8 @@ def save_each(folder: Path, seeds: Sequence[int], chunks: Iterator[np.ndarray]) 
 
 def save_npy(path: Path, count: int, chunks: Iterator[np.ndarray]) -> None:
     """Write `count` images as one uint8 array [count, S, S, C], a chunk at a time."""
-    array, row = None, 0
-    with replacing(path, durable=False) as partial:
+    with replacing(path, durable=False) as partial, open(partial, "wb") as file:
         for chunk in chunks:
-            if array is None:
-                shape = (count, *chunk.shape[1:])
-                array = np.lib.format.open_memmap(partial, "w+", np.uint8, shape)
-            array[row : row + len(chunk)] = chunk
-            row += len(chunk)
-        array.flush()
+            if file.tell() == 0:
+                rows.write_header(file, (count, *chunk.shape[1:]))
+            file.write(chunk)

@@ -1,7 +1,7 @@
 """The training loop: D step, G step, and what is written down along the way."""
 
 import copy
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
@@ -23,6 +23,7 @@ class Trainer:
 
     def __init__(self, config: TrainConfig, on: torch.device):
         self.config, self.device = config, on
+        self.bf16 = device.computes_in_bf16(on, config.precision)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             G, D = networks(config)
@@ -32,7 +33,6 @@ class Trainer:
         self.opt_G = adam(self.G, config.lr_G, config)
         self.opt_D = adam(self.D, config.lr_D, config)
         self.step = 0
-        self.seconds = 0.0
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """One step of training. Returns 0-dim tensors on the device."""
@@ -69,21 +69,22 @@ class Trainer:
         return {"loss_G": loss.detach(), "grad_norm_G": norm}
 
     def autocast(self) -> AbstractContextManager:
-        return device.autocast(self.device, self.config.precision)
+        return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext()
 
-    def save(self, run: Path, fingerprint: str, metrics: dict[str, float]) -> Path:
+    def save(self, run: Path, log: dict) -> Path:
+        """Write a checkpoint, with what the log needs to go on, unless a weight is not finite."""
+        for name, network in (("G", self.G), ("D", self.D)):
+            if not torch.nn.utils.get_total_norm(network.parameters()).isfinite():
+                raise UserError(
+                    f"{name} is not finite at step {self.step}: nothing is saved over the good "
+                    f"checkpoints; try lower --lr-G and --lr-D"
+                )
         path = checkpoint.path_of(run, self.step)
-        header = {
-            "step": self.step,
-            "seconds": self.seconds,
-            "config": to_json(self.config),
-            "data": fingerprint,
-            "metrics": metrics,
-        }
+        header = {"step": self.step, "config": to_json(self.config), **log}
         modules = {"G": self.G, "D": self.D, "ema": self.G_ema}
         optimizers = {"opt_G": (self.opt_G, self.G), "opt_D": (self.opt_D, self.D)}
         checkpoint.save(path, header, modules, optimizers)
-        checkpoint.prune(run, self.config.keep)
+        checkpoint.prune(path, self.config.keep)
         return path
 
     def restore(self, found: checkpoint.Checkpoint, fingerprint: str) -> None:
@@ -101,7 +102,7 @@ class Trainer:
             found.restore(module, prefix)
         found.restore_optimizer(self.opt_G, self.G, "opt_G.")
         found.restore_optimizer(self.opt_D, self.D, "opt_D.")
-        self.step, self.seconds = found.step, found.header["seconds"]
+        self.step = found.step
 
 
 def adam(network: nn.Module, lr: float, config: TrainConfig) -> torch.optim.Adam:
@@ -132,13 +133,15 @@ def fit(config: TrainConfig, packed: Packed, run: Path, on: torch.device) -> Pat
         trainer.restore(found, packed.fingerprint)
     batches = Batches(packed.images, config, on, distributed.rank(), distributed.world_size())
     steps_left = range(trainer.step, config.steps)
-    with Recorder(trainer, packed, run) as recorder, requests_to_stop() as stop:
+    with Recorder(trainer, packed, run, found) as recorder, requests_to_stop() as stop:
         for _, batch in zip(steps_left, batches.starting_at(trainer.step)):  # noqa: B905 (endless)
             recorder.record(trainer.update(batch))
-            if stop:
+            # All processes must leave at the same step; they agree where they wait anyway.
+            agree = distributed.world_size() == 1 or recorder.due(config.log_every)
+            if agree and (signum := distributed.largest(max(stop, default=0), on)):
                 recorder.save()
                 step = f"stopped after step {trainer.step} of {config.steps}"
-                raise Stopped(stop[0], f"{step}; the same command goes on from there")
+                raise Stopped(signum, f"{step}; the same command goes on from there")
     return checkpoint.path_of(run, trainer.step)
 
 

@@ -1,12 +1,17 @@
 import json
+import re
+import resource
 import shutil
+import signal
+import subprocess
+import sys
 
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
-from dcgan import checkpoint
+from dcgan import checkpoint, trainer
 from dcgan.errors import UserError
 
 
@@ -59,10 +64,32 @@ def test_no_valid_checkpoint_left_is_an_error_not_a_fresh_start(copy):
         checkpoint.newest(copy)
 
 
+CONFIG = {
+    "size": 16,
+    "channels": 3,
+    "width": 4,
+    "latent_dim": 8,
+    "latent": "normal",
+    "kernel_size": 4,
+    "seed": 0,
+    "batch_size": 8,
+}
+HEADER = {
+    "format": 1,
+    "step": 1,
+    "seconds": 0.5,
+    "config": CONFIG,
+    "data": "hash",
+    "meter": {"totals": {}, "added": 0},
+}
+
+
 def header(**changes):
-    config = {"size": 16, "channels": 3, "width": 4, "latent_dim": 8}
-    config |= {"latent": "normal", "kernel_size": 4}
-    return {"dcgan": json.dumps({"format": 1, "step": 1, "config": config} | changes)}
+    return {"dcgan": json.dumps(HEADER | changes)}
+
+
+def without(name):
+    return {"dcgan": json.dumps({k: v for k, v in HEADER.items() if k != name})}
 
 
 @pytest.mark.parametrize(
@@ -74,11 +101,20 @@ def header(**changes):
         (None, "lacks 'dcgan'"),
         ({"dcgan": "not JSON"}, "not a usable checkpoint"),
         ({"dcgan": "[1, 2]"}, "not a usable checkpoint"),
+        ({"dcgan": "[" * 200_000}, "recursion"),
         (header(format=99), "newer dcgan"),
-        (header(step="six"), "step"),
+        (header(step="six"), "step cannot be 'six'"),
+        (header(step=-5), "step cannot be -5"),
+        (header(step=True), "step cannot be True"),
+        (header(seconds="x"), "seconds cannot be 'x'"),
+        (header(seconds=float("inf")), "seconds cannot be inf"),
+        (header(data=7), "data cannot be 7"),
+        (header(meter={"totals": {"a": "b"}, "added": 0}), "meter"),
+        *((without(name), f"lacks '{name}'") for name in HEADER),
         (header(config={}), "lacks 'size'"),
-        (header(config=json.loads(header()["dcgan"])["config"] | {"width": 10**9}), "width"),
-        (header(config=json.loads(header()["dcgan"])["config"] | {"size": "64"}), "size"),
+        (header(config=CONFIG | {"width": 10**9}), "width"),
+        (header(config=CONFIG | {"size": "64"}), "size"),
+        (header(config=CONFIG | {"seed": "x"}), "seed"),
         (header(), "does not match"),
     ],
 )
@@ -94,6 +130,81 @@ def test_what_is_no_checkpoint_gives_one_clear_line(tmp_path, content, complaint
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda v: v.flatten()[:1],
+        lambda v: torch.cat([v.flatten(), v.flatten()[:3]]),
+        lambda v: v.half(),
+        lambda v: v.int(),
+    ],
+)
+@pytest.mark.parametrize("slot", ["exp_avg", "exp_avg_sq"])
+def test_a_state_of_adam_that_does_not_fit_is_refused(copy, tiny, packed, change, slot):
+    """The fused kernel would read beyond the end of a smaller tensor."""
+    path = last(copy)
+    name = f"opt_G.{slot}.layers.0.weight"
+    tensors = load_file(path)
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    save_file(tensors | {name: change(tensors[name])}, path, metadata)
+    with pytest.raises(UserError, match=r"state of Adam does not fit layers\.0\.weight"):
+        trainer.fit(tiny(steps=8), packed, copy, torch.device("cpu"))
+
+
+def test_only_names_with_a_step_are_checkpoints_of_the_run(copy, tiny, packed):
+    """A copy that the user keeps is neither resumed from, nor counted, nor deleted."""
+    folder = last(copy).parent
+    shutil.copy(checkpoint.path_of(copy, 2), folder / "step-best.safetensors")
+    (folder / "step-00000001.safetensors").mkdir()
+    assert checkpoint.newest(copy).step == 6
+    assert checkpoint.saved(copy) == [checkpoint.path_of(copy, step) for step in (2, 4, 6)]
+    trainer.fit(tiny(steps=8, keep=1), packed, copy, torch.device("cpu"))
+    assert checkpoint.saved(copy) == [checkpoint.path_of(copy, 8)]
+    assert (folder / "step-best.safetensors").is_file()
+
+
+def test_steps_are_ordered_as_numbers(copy):
+    large = last(copy).with_name("step-100000000.safetensors")
+    shutil.copy(last(copy), large)
+    assert checkpoint.saved(copy)[-1] == large
+
+
+def test_a_full_disk_is_one_clear_line_and_keeps_the_old_checkpoint(copy, tiny, packed, tmp_path):
+    """Disk full, as a limit on the size of files."""
+    limit = (
+        "import resource, signal, sys; from dcgan import cli\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+        "sys.exit(cli.main(sys.argv[1:]))"
+    )
+    train = ["train", "--data", packed.folder, "--out", copy, "--steps", "8", "--width", "4"]
+    train += ["--latent-dim", "8", "--batch-size", "8", "--device", "cpu"]
+    sample = ["sample", copy, "--count", "500", "--npy", tmp_path / "a.npy"]
+    for command, name in ((train, "copy"), (sample, "a.npy")):
+        done = subprocess.run(
+            [sys.executable, "-c", limit, *map(str, command)], capture_output=True, text=True
+        )
+        assert done.returncode == 1, done.stderr
+        assert re.search(rf"cannot write .*{name}.*: .*File too large", done.stderr)
+        assert "Traceback" not in done.stderr
+    assert checkpoint.newest(copy).step == 6
+    state = trainer.Trainer(tiny(), torch.device("cpu"))
+    trainer.fit(tiny(), packed, tmp_path / "other", torch.device("cpu"))
+    state.restore(checkpoint.find(tmp_path / "other"), packed.fingerprint)
+    state.step = 8
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        with pytest.raises(UserError, match=r"cannot write .*step-00000008.*File too large"):
+            state.save(copy, {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert checkpoint.newest(copy).step == 6
+    assert not list(tmp_path.rglob("*.partial"))
+
+
 @pytest.mark.parametrize("name", ["missing", "empty"])
 def test_a_folder_without_checkpoints_is_named(tmp_path, name):
     (tmp_path / "empty").mkdir()
@@ -102,7 +213,7 @@ def test_a_folder_without_checkpoints_is_named(tmp_path, name):
 
 
 def test_prune_keeps_the_newest(copy):
-    checkpoint.prune(copy, 0)
-    assert len(list((copy / "checkpoints").iterdir())) == 3
-    checkpoint.prune(copy, 1)
-    assert [p.name for p in (copy / "checkpoints").iterdir()] == [last(copy).name]
+    checkpoint.prune(last(copy), 0)
+    assert len(checkpoint.saved(copy)) == 3
+    checkpoint.prune(last(copy), 1)
+    assert checkpoint.saved(copy) == [last(copy)]

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from dcgan import cli
-from dcgan.config import PRESETS, parse_seeds
+from dcgan.config import PRESETS
+from dcgan.drawing import parse_seeds
 from dcgan.errors import UsageError
 
 ROOT = Path(__file__).parents[1]
@@ -68,6 +69,10 @@ def test_wrong_flags_are_usage_errors_of_one_line(capsys, args, words):
         (cli.sample, ["x", "--out", "grid.jpg"], 2, "grid.jpg"),
         (cli.walk, ["x", "--out", "walk.mp4"], 2, "walk.mp4"),
         (cli.walk, ["x", "--frames", "0"], 2, "--frames"),
+        (cli.walk, ["x", "--seconds", "inf"], 2, "--seconds"),
+        (cli.walk, ["x", "--seconds", "1e6"], 2, "--seconds"),
+        (cli.sample, ["x", "--seeds", "9" * 5000], 2, "--seeds"),
+        (cli.sample, ["x" * 5000], 1, "name too long"),
         (cli.prepare, [], 2, "which source?"),
         (cli.prepare, ["folder", "--root", "."], 2, "--out"),
     ],
@@ -75,6 +80,15 @@ def test_wrong_flags_are_usage_errors_of_one_line(capsys, args, words):
 def test_what_is_missing_is_named(capsys, command, args, code, words):
     found, err = fails(capsys, command, *args)
     assert (found, words in err) == (code, True), err
+
+
+@pytest.mark.parametrize("columns", ["20", "40", "200"])
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_the_line_does_not_depend_on_the_terminal(columns, encoding):
+    environment = {**os.environ, "COLUMNS": columns, "PYTHONIOENCODING": encoding, "LC_ALL": "C"}
+    done = script("train.py", "--sise", "4", env=environment)
+    assert done.returncode == 2
+    assert done.stderr == "train.py: Unrecognized options: --sise, 4. See train.py --help\n"
 
 
 def test_an_empty_folder_is_named(capsys, tmp_path):

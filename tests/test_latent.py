@@ -45,6 +45,13 @@ def test_parallel_and_opposite_vectors_keep_their_length(nudge):
         assert steps.max() - steps.min() < 0.02
 
 
+def test_tiny_and_one_dimensional_vectors():
+    """The squares of 1e-21 vanish in float32; a line has no circle."""
+    tiny, b = torch.tensor([1e-21, 0, 0, 0]), torch.tensor([-5.0, 0, 0, 0])
+    assert slerp(tiny, b, 0.865).norm() <= 5
+    torch.testing.assert_close(slerp(torch.tensor([1.0]), torch.tensor([-2.0]), 0.5).item(), -0.5)
+
+
 def test_walk_visits_every_stop_and_closes():
     stops = torch.randn(3, 50)
     path = walk(stops, 12)

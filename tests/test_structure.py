@@ -13,7 +13,7 @@ ROOT = PACKAGE.parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = [
-    ["errors", "files", "config", "images", "models", "losses", "ema", "latents"],
+    ["errors", "files", "config", "drawing", "images", "models", "losses", "ema", "latents"],
     ["distributed", "device", "signals"],
     ["data.traits", "data.portrait", "data.faces"],
     ["data.decode", "data.packed", "data.rows", "data.raw"],
@@ -83,7 +83,7 @@ def test_readme_names_every_file():
 
 
 def test_every_default_of_an_option_has_one_home():
-    """No other file repeats `name: type = value` or `name=value` for an option with a number."""
+    """No function elsewhere has a number of its own as the default of an argument so named."""
     from dcgan.config import TrainConfig
 
     numbers = {

@@ -11,13 +11,22 @@ from torch import Tensor
 from dcgan import images, latents
 from dcgan.config import TrainConfig
 
-RESIDENT_SHARE = 0.25  # of an accelerator's free memory that the images may take
+RESIDENT_SHARE = 0.25  # of a CUDA device's free memory that the images may take
+COPIED_AT_A_TIME = 4096  # images
 
 
 class Batch(NamedTuple):
     """What one step consumes: real [n, C, S, S] in [-1, 1] and z [n, latent_dim], on the device."""
 
     real: Tensor
+    z: Tensor
+
+
+class Drawn(NamedTuple):
+    """The same on the host; instead of resident images, their indices."""
+
+    images: Tensor  # uint8 [n, S, S, C], or int64 [n]
+    mirrored: Tensor  # bool [n, 1, 1, 1]
     z: Tensor
 
 
@@ -57,9 +66,9 @@ class Purpose:
 class Batches:
     """Batches of a packed array, drawn one ahead in the background.
 
-    `array` is uint8 [N, S, S, C]. The images move to an accelerator at once where they fit there.
-    Of every global batch this process draws the slice of its `rank`; the batch itself does not
-    depend on how many processes share it.
+    `array` is uint8 [N, S, S, C]. It moves to a CUDA device at once where it fits there. Of every
+    global batch this process draws the slice of its `rank`; the batch itself does not depend on
+    how many processes share it.
     """
 
     def __init__(
@@ -70,52 +79,70 @@ class Batches:
         rank: int = 0,
         world_size: int = 1,
     ):
-        self.config, self.device = config, device
+        self.array, self.config, self.device = array, config, device
         share = config.batch_size // world_size
         self.slice = slice(rank * share, (rank + 1) * share)
         self.order = Order(len(array), config.batch_size, config.seed)
-        self.images = torch.tensor(array).to(device) if fits(array, device) else array
+        self.resident = copied(array, device) if fits(array, device) else None
 
     def starting_at(self, step: int) -> Iterator[Batch]:
         """Batches of `step`, `step` + 1, ..., without end."""
         with ThreadPoolExecutor(1, "batches") as background:
-            ahead = background.submit(self.at, step)
+            ahead = background.submit(self.draw, step)
             while True:
-                batch = ahead.result()
+                drawn = ahead.result()
                 step += 1
-                ahead = background.submit(self.at, step)
-                yield batch
+                ahead = background.submit(self.draw, step)
+                yield self.moved(drawn)
 
     def at(self, step: int) -> Batch:
         """The batch of one step."""
+        return self.moved(self.draw(step))
+
+    def draw(self, step: int) -> Drawn:
+        """The part of a batch that needs no device, so that any thread may do it."""
         config = self.config
         indices = self.order(step)[self.slice]
-        z = latents.draw(
-            np.random.default_rng([config.seed, Purpose.LATENTS, step]),
-            (config.batch_size, config.latent_dim),
-            config.latent,
-        )[self.slice]
-        if isinstance(self.images, Tensor):
-            real = self.images[self.send(indices)]
-        else:
-            real = self.send(self.images[indices])
-        real = images.to_float(real)
-        if config.flip:
-            rng = np.random.default_rng([config.seed, Purpose.FLIPS, step])
-            mirrored = rng.random(config.batch_size)[self.slice] < 0.5
-            real = torch.where(self.send(mirrored)[:, None, None, None], real.flip(3), real)
-        return Batch(real, self.send(z))
+        mirrored = self.rng(Purpose.FLIPS, step).random((config.batch_size, 1, 1, 1)) < 0.5
+        shape = (config.batch_size, config.latent_dim)
+        z = latents.draw(self.rng(Purpose.LATENTS, step), shape, config.latent)
+        host = (
+            self.array[indices] if self.resident is None else indices,
+            mirrored[self.slice] & config.flip,
+            z[self.slice],
+        )
+        return Drawn(*map(self.pinned, host))
 
-    def send(self, array: np.ndarray) -> Tensor:
+    def moved(self, drawn: Drawn) -> Batch:
+        """A batch on the device, normalised and mirrored there, without waiting for it."""
+        # Only pinned memory may be left behind while it is still being copied.
+        images_or_indices, mirrored, z = (
+            tensor.to(self.device, non_blocking=tensor.is_pinned()) for tensor in drawn
+        )
+        chosen = images_or_indices if self.resident is None else self.resident[images_or_indices]
+        real = images.to_float(chosen)
+        return Batch(torch.where(mirrored, real.flip(3), real), z)
+
+    def rng(self, purpose: int, step: int) -> np.random.Generator:
+        return np.random.default_rng([self.config.seed, purpose, step])
+
+    def pinned(self, array: np.ndarray) -> Tensor:
         tensor = torch.from_numpy(array)
-        if self.device.type == "cuda":
-            tensor = tensor.pin_memory()
-        return tensor.to(self.device, non_blocking=True)
+        return tensor.pin_memory() if self.device.type == "cuda" else tensor
 
 
 def fits(array: np.ndarray, device: torch.device) -> bool:
-    """Whether the whole array may live on the device. The CPU reads it where it is mapped."""
+    """Whether the array may live on the device. Only CUDA has memory apart from the host's."""
     if device.type != "cuda":
         return False
     free, _ = torch.cuda.mem_get_info(device)
     return array.nbytes < RESIDENT_SHARE * free
+
+
+def copied(array: np.ndarray, device: torch.device) -> Tensor:
+    """The array on the device, copied a block at a time, since it may exceed the host's memory."""
+    resident = torch.empty(array.shape, dtype=torch.uint8, device=device)
+    for start in range(0, len(array), COPIED_AT_A_TIME):
+        block = np.array(array[start : start + COPIED_AT_A_TIME])
+        resident[start : start + len(block)] = torch.from_numpy(block)
+    return resident

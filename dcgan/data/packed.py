@@ -58,8 +58,8 @@ def open_packed(folder: Path) -> Packed:
         images = read_array(folder / IMAGES)
         labels = read_array(folder / LABELS) if meta["label_kind"] else None
         compare(meta, images, labels)
-    # RecursionError comes of JSON nested without end.
-    except (OSError, ValueError, RecursionError) as error:
+    # RecursionError comes of JSON nested without end, OverflowError of arrays without end.
+    except (OSError, ValueError, RecursionError, OverflowError) as error:
         raise UserError(f"{folder} is damaged: {error}; pack the images again") from error
     return Packed(folder, images, labels, tuple(meta["label_names"]), meta)
 
@@ -74,7 +74,8 @@ def read_meta(path: Path) -> dict[str, Any]:
         expect(isinstance(meta.get(key), list), f"meta.json has no list {key!r}")
     expect(isinstance(meta.get("sha256"), str), "meta.json has no 'sha256'")
     expect(all(isinstance(name, str) for name in meta["label_names"]), "a label name is no text")
-    expect(meta.get("label_kind") in (None, "class", "attributes"), "unknown label_kind")
+    expect("label_kind" in meta, "meta.json has no 'label_kind'")
+    expect(meta["label_kind"] in (None, "class", "attributes"), "unknown label_kind")
     return meta
 
 
