@@ -21,6 +21,7 @@ import tyro
 from dcgan.config import PRESETS, PrepareConfig, SourceName, TrainConfig, to_json
 from dcgan.drawing import DrawOptions, SampleConfig, WalkConfig, parse_seeds
 from dcgan.errors import UsageError, UserError
+from dcgan.signals import sigterm_raises
 
 
 def train(args: Sequence[str], prog: str) -> None:
@@ -130,7 +131,8 @@ def run(command, args: Sequence[str], prog: str) -> int:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # of file names in a narrow encoding
     try:
-        command(args, prog)
+        with sigterm_raises():
+            command(args, prog)
     except UserError as error:
         message = " ".join(str(error).split())
         print(f"{prog}: {message}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a run between two steps, not within one."""
+"""Ctrl-C and SIGTERM leave nothing half done: a run ends between two steps, not within one."""
 
 import signal
 from collections.abc import Iterator
@@ -13,6 +13,20 @@ class Stopped(UserError):
     def __init__(self, signum: int, message: str):
         super().__init__(message)
         self.exit_code = 128 + signum
+
+
+@contextmanager
+def sigterm_raises() -> Iterator[None]:
+    """SIGTERM raises Stopped, so that what is half done is cleaned up on the way out."""
+
+    def stop(signum, _frame) -> None:
+        raise Stopped(signum, "terminated")
+
+    usual = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, usual)
 
 
 @contextmanager

@@ -224,13 +224,19 @@ if __name__ == "__main__":
     pack.prepare(PrepareConfig(**options, workers=int(workers)))
 """
 
-    def started(self, raw, tmp_path, workers, wait=1.0) -> subprocess.Popen:
+    BY_COMMAND = SCRIPT.replace(
+        "    pack.prepare(PrepareConfig(**options, workers=int(workers)))",
+        "    from dcgan import cli\n"
+        "    flags = ['--root', root, '--out', out, '--size', '16', '--workers', workers]\n"
+        "    sys.exit(cli.main(['prepare', 'folder', *flags]))",
+    )
+
+    def started(self, raw, tmp_path, workers, wait=1.0, script=SCRIPT) -> subprocess.Popen:
         """A real packing process, caught while images.npy is being written."""
-        script = tmp_path / "script.py"
-        script.write_text(self.SCRIPT)
+        (tmp_path / "script.py").write_text(script)
         out = tmp_path / "packed" / "out"
         process = subprocess.Popen(
-            [sys.executable, str(script), str(raw), str(out), str(workers)],
+            [sys.executable, str(tmp_path / "script.py"), str(raw), str(out), str(workers)],
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
             stderr=subprocess.PIPE,
             start_new_session=True,
@@ -265,6 +271,17 @@ if __name__ == "__main__":
         assert process.returncode != 0
         assert shown.count(b"Traceback") == 1
         assert b"KeyboardInterrupt" in shown
+        assert not list((tmp_path / "packed").iterdir())
+
+    @posix
+    @pytest.mark.parametrize("workers", [1, 2])
+    @pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+    def test_a_signal_to_the_command_leaves_nothing(self, raw, tmp_path, workers, signum, code):
+        with self.started(raw, tmp_path, workers, 0.5, self.BY_COMMAND) as process:
+            process.send_signal(signum)
+            _, shown = process.communicate(timeout=40)
+        assert process.returncode == code
+        assert b"Traceback" not in shown
         assert not list((tmp_path / "packed").iterdir())
 
     def test_a_worker_that_dies_is_one_clear_line(self, raw, tmp_path):
@@ -387,7 +404,11 @@ class TestDamaged:
         array = np.load(path)
         wrong = [array.astype(np.float32), array[1:], array[:0], np.array([{}, None], object)]
         wrong += [np.asfortranarray(array)] if array.ndim > 1 else [array[:, None]]
-        damaged = [b"", whole[:50], whole[:200], whole[:-1], whole + b"x", b"\x93NUMPY" + whole]
+        endless = io.BytesIO()
+        header = {"descr": "|u1", "fortran_order": False, "shape": (10**30, 16, 16, 3)}
+        np.lib.format.write_array_header_1_0(endless, header)
+        damaged = [endless.getvalue()]
+        damaged += [b"", whole[:50], whole[:200], whole[:-1], whole + b"x", b"\x93NUMPY" + whole]
         for array in wrong:
             file = io.BytesIO()
             np.save(file, array)
@@ -416,6 +437,7 @@ class TestDamaged:
             *[{**meta, "size": value} for value in (32, "16", True, 16.0, [16], -16)],
             *[{**meta, "label_names": value} for value in ("eo", [1, 2], ["even"], {})],
             *[{**meta, "label_kind": value} for value in ("attributes", "x", ["class"], 0)],
+            *[{k: v for k, v in meta.items() if k != key} for key in ("label_kind", "notes")],
             {**meta, "format": 2}, [], 3, "text", None,
         ]  # fmt: skip
         texts = [json.dumps(value) for value in hostile]
