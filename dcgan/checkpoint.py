@@ -153,10 +153,10 @@ def check_header(header: dict) -> None:
         raise ValueError(f"seconds cannot be {seconds!r}")
     if not isinstance(header["data"], str):
         raise TypeError(f"data cannot be {header['data']!r}")
-    totals = header["meter"]["totals"]
-    if type(header["meter"]["added"]) is not int or not all(
-        isinstance(value, int | float) for value in totals.values()
-    ):
+    totals, added = header["meter"]["totals"], header["meter"]["added"]
+    if type(added) is not int or not isinstance(totals, dict) or len(header["meter"]) > 2:
+        raise TypeError("meter does not hold sums")
+    if not all(type(value) in (int, float) for value in totals.values()):
         raise TypeError("meter does not hold sums")
 
 

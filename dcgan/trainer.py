@@ -150,7 +150,8 @@ def train(config: TrainConfig) -> Path:
 
     Returns the last checkpoint, in config.out/checkpoints. Under torchrun every process calls
     this, and rank 0 writes. Raises UserError for missing or unreadable data, a run folder of
-    other networks or data, a full disk, and a loss that is not finite.
+    other networks or data, a full disk, and a loss that is not finite; Stopped, with all saved,
+    after Ctrl-C or SIGTERM.
     """
     device.tune()
     with distributed.started(device.pick(config.device)) as on:
