@@ -7,6 +7,7 @@ data, metrics, and the sums that the next line of the log goes on from.
 
 import json
 import math
+import os
 import re
 import sys
 from dataclasses import dataclass
@@ -124,12 +125,15 @@ def read(path: Path) -> Checkpoint:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint")
+    if not os.access(path, os.R_OK):
+        raise UserError(f"cannot read {path}: permission denied")
     try:
         with safe_open(path, "pt") as file:
             header = json.loads((file.metadata() or {})["dcgan"])
         if header["format"] != FORMAT:
             raise damaged(path, f"format {header['format']} needs a newer dcgan")
-        check_header(header)
+        architecture(header["config"])
+        check_whole("step", header["step"])
     except KeyError as error:
         raise damaged(path, f"its header lacks {error}") from error
     # RecursionError comes of JSON nested without end.
@@ -140,24 +144,31 @@ def read(path: Path) -> Checkpoint:
     return Checkpoint(path, header)
 
 
-def check_header(header: dict) -> None:
-    """Raise KeyError, TypeError or ValueError unless a run can go on from this header."""
-    architecture(header["config"])
-    whole = {"step": header["step"]}
-    whole |= {name: header["config"][name] for name in ("seed", "batch_size")}
-    for name, value in whole.items():
-        if type(value) is not int or value < 0:
-            raise ValueError(f"{name} cannot be {value!r}")
-    seconds = header["seconds"]
-    if type(seconds) not in (int, float) or not 0 <= seconds < math.inf:
-        raise ValueError(f"seconds cannot be {seconds!r}")
-    if not isinstance(header["data"], str):
-        raise TypeError(f"data cannot be {header['data']!r}")
-    totals, added = header["meter"]["totals"], header["meter"]["added"]
-    if type(added) is not int or not isinstance(totals, dict) or len(header["meter"]) > 2:
-        raise TypeError("meter does not hold sums")
-    if not all(type(value) in (int, float) for value in totals.values()):
-        raise TypeError("meter does not hold sums")
+def check_whole(name: str, value) -> None:
+    if type(value) is not int or value < 0:
+        raise ValueError(f"{name} cannot be {value!r}")
+
+
+def check_resumable(found: Checkpoint) -> None:
+    """Raise UserError unless training can go on from this checkpoint; sampling needs less."""
+    header = found.header
+    try:
+        for name in ("seed", "batch_size"):
+            check_whole(name, header["config"][name])
+        seconds, data, meter = (header[name] for name in ("seconds", "data", "meter"))
+        if type(seconds) not in (int, float) or not 0 <= seconds < math.inf:
+            raise ValueError(f"seconds cannot be {seconds!r}")
+        if not isinstance(data, str):
+            raise TypeError(f"data cannot be {data!r}")
+        if not isinstance(meter, dict) or set(meter) != {"totals", "added"}:
+            raise TypeError("meter does not hold sums")
+        check_whole("added", meter["added"])
+        if any(type(value) not in (int, float) for value in dict(meter["totals"]).values()):
+            raise TypeError("meter does not hold sums")
+    except KeyError as error:
+        raise damaged(found.path, f"its header lacks {error}") from error
+    except (ValueError, TypeError) as error:
+        raise damaged(found.path, error) from error
 
 
 def newest(run: Path) -> Checkpoint | None:

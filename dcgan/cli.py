@@ -112,38 +112,52 @@ def walk(args: Sequence[str], prog: str) -> None:
 COMMANDS = {"train": train, "sample": sample, "prepare": prepare, "walk": walk}
 
 
-def main(args: Sequence[str] | None = None, prog: str = "dcgan") -> int:
-    """Run `dcgan COMMAND ...` and return the exit code."""
-    args = sys.argv[1:] if args is None else args
+def commands(args: Sequence[str], prog: str) -> None:
+    """Run the command that the first word names."""
     if args and args[0] in COMMANDS:
-        return run(COMMANDS[args[0]], args[1:], f"{prog} {args[0]}")
-    about = "\n".join(f"  {name:<8}  {command.__doc__}" for name, command in COMMANDS.items())
-    if args and args[0] in ("-h", "--help"):
-        print(f"usage: {prog} COMMAND [--help | flags]\n\n{about}")
-        return 0
-    found = f"no command {args[0]!r}." if args else "which command?"
-    print(f"{prog}: {found} One of {', '.join(COMMANDS)}; see {prog} --help", file=sys.stderr)
-    return UsageError.exit_code
+        COMMANDS[args[0]](args[1:], f"{prog} {args[0]}")
+    elif args and args[0] in ("-h", "--help"):
+        about = (f"  {name:<8}  {command.__doc__}" for name, command in COMMANDS.items())
+        print(f"usage: {prog} COMMAND [--help | flags]\n", *about, sep="\n")
+    else:
+        found = f"no command {args[0]!r}." if args else "which command?"
+        raise UsageError(f"{found} One of {', '.join(COMMANDS)}; see {prog} --help")
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run `dcgan COMMAND ...` and return the exit code."""
+    return run(commands, sys.argv[1:] if args is None else args, "dcgan")
 
 
 def run(command, args: Sequence[str], prog: str) -> int:
     """Run one command: a user's mistake becomes one line on stderr and an exit code."""
+    # Python leaves them None where the caller closed them, as cron may.
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # of file names in a narrow encoding
+    code, message = 0, None
     try:
         with sigterm_raises():
-            command(args, prog)
+            try:
+                command(args, prog)
+            except SystemExit as stop:  # tyro's, after --help
+                code = stop.code or 0
+            sys.stdout.flush()
     except UserError as error:
-        message = " ".join(str(error).split())
-        print(f"{prog}: {message}", file=sys.stderr)
-        return error.exit_code
+        code, message = error.exit_code, " ".join(str(error).split())
     except KeyboardInterrupt:
-        print(f"{prog}: interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    return 0
+        code, message = 130, "interrupted"
+    except OSError as error:
+        code, message = 1, str(error)
+        if error.filename is None:
+            # It was the output that failed; what it still holds must not fail again at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            if isinstance(error, BrokenPipeError):
+                return 141
+    if message:
+        print(f"{prog}: {message}", file=sys.stderr)
+    return code
 
 
 def leading(

@@ -124,6 +124,8 @@ class TrainConfig(RunOptions, OptimisationOptions, DataOptions, NetworkOptions, 
         check_network(**{name: getattr(self, name) for name in NETWORK})
         for name in ("steps", "log_every", "sample_every", "save_every"):
             check(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        printable = str(self.out).isprintable()  # TensorBoard cannot log to other names
+        check(printable, "out", ascii(str(self.out)), "a printable name")
         check(self.batch_size >= 2, "batch_size", self.batch_size, "at least 2 (for batch norm)")
         for name in ("lr_G", "lr_D"):
             check(0 < getattr(self, name) < 1, name, getattr(self, name), "between 0 and 1")

@@ -87,7 +87,7 @@ class WalkConfig(DrawOptions):
 
     def __post_init__(self):
         check(self.frames >= 1, "frames", self.frames, "at least 1")
-        shortest, longest = 0.01 * self.frames, 60 * self.frames  # what animations can hold
+        shortest, longest = 0.02 * self.frames, 60 * self.frames  # what viewers play as it is
         valid = shortest <= self.seconds <= longest
         rule = f"from {shortest:g} to {longest:g} for {self.frames} frames"
         check(valid, "seconds", self.seconds, rule)

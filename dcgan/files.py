@@ -1,5 +1,6 @@
 """Files appear under their final name whole, or not at all."""
 
+import errno
 import os
 import secrets
 import shutil
@@ -29,11 +30,11 @@ def replacing(target: Path, durable: bool = True) -> Iterator[Path]:
     temporary. `durable` flushes the content before the rename, and the rename itself, so that even
     a power cut leaves the old target or the new one. Raises UserError where the disk refuses.
     """
-    target = Path(target)
+    target = Path(os.path.abspath(target))  # "." has no name to put a temporary beside
     partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}{PARTIAL}")
     with writing(target):
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(target.parent)
             yield partial
             if durable:
                 for path in [partial, *partial.rglob("*")] if partial.is_dir() else [partial]:
@@ -44,6 +45,14 @@ def replacing(target: Path, durable: bool = True) -> Iterator[Path]:
         except BaseException:
             remove(partial)
             raise
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, unless they are there."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(errno.ENOTDIR, f"{error.filename} is not a folder") from error
 
 
 def flush(path: Path) -> None:

@@ -52,6 +52,12 @@ def save_png(path: Path, image: np.ndarray) -> None:
         to_pil(image).save(file, format="PNG")
 
 
+def durations(frames: int, seconds_per_frame: float, step: int) -> list[int]:
+    """Milliseconds of every frame, in whole steps that add up to the whole time."""
+    ends = np.rint(np.arange(frames + 1) * seconds_per_frame * 1000 / step)
+    return (np.diff(ends) * step).astype(int).tolist()
+
+
 def animation_format(path: Path) -> str:
     """Pillow's name of the animation format of a file name; UsageError for an unknown one."""
     try:
@@ -74,7 +80,7 @@ def save_animation(path: Path, frames: Sequence[np.ndarray], seconds_per_frame: 
             format=kind,
             save_all=True,
             append_images=rest,
-            duration=round(1000 * seconds_per_frame),
+            duration=durations(len(frames), seconds_per_frame, 10 if kind == "GIF" else 1),
             loop=0,
             **options,
         )

@@ -1,12 +1,15 @@
 """What a run tells its user: TensorBoard, metrics.jsonl, and the sample grids as PNG."""
 
+import itertools
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from dcgan.errors import UserError
 from dcgan.files import replacing, writing
 from dcgan.images import save_png
 
@@ -87,11 +90,21 @@ def samples_path(run: Path, step: int) -> Path:
 
 
 def keep_until(metrics: Path, step: int) -> None:
-    """Drop the lines after `step`, and a last line that a crash left unfinished."""
-    if not metrics.exists():
+    """Drop the lines after `step`, and what a crash has left that is no line.
+
+    At step 0 all of it is of a run that has no checkpoint any more, so it is put aside.
+    """
+    if not os.path.lexists(metrics):
+        return
+    if not metrics.is_file():
+        raise UserError(f"{metrics} is not a file: move it away")
+    if step == 0:
+        numbers = itertools.count(1)
+        aside = (metrics.with_name(f"metrics-{number}.jsonl") for number in numbers)
+        metrics.rename(next(path for path in aside if not path.exists()))
         return
     kept = []
-    for line in metrics.read_text(encoding="utf-8").splitlines():
+    for line in metrics.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             if json.loads(line)["step"] <= step:
                 kept.append(line + "\n")

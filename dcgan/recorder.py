@@ -17,6 +17,7 @@ from dcgan.errors import UserError
 from dcgan.files import replacing
 from dcgan.log import Meter, RunLog
 
+CONFIG = "config.json"
 GRID_SEEDS = range(64)  # the same latents in every grid, so that grids compare along a run
 
 
@@ -34,7 +35,7 @@ class Recorder:
         self.started = self.logged = time.perf_counter()
         self.step_logged = self.trainer.step
         if distributed.is_main():
-            with replacing(self.run / "config.json") as partial:
+            with replacing(self.run / CONFIG) as partial:
                 partial.write_text(json.dumps(to_json(self.config), indent=2) + "\n")
             self.log = RunLog(self.run, self.trainer.step)
             if self.trainer.step == 0:

@@ -1,7 +1,7 @@
 """Ctrl-C and SIGTERM leave nothing half done: a run ends between two steps, not within one."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from dcgan.errors import UserError
@@ -17,33 +17,43 @@ class Stopped(UserError):
 
 @contextmanager
 def sigterm_raises() -> Iterator[None]:
-    """SIGTERM raises Stopped, so that what is half done is cleaned up on the way out."""
+    """SIGTERM and SIGHUP raise Stopped, so that what is half done is cleaned up on the way out."""
 
     def stop(signum, _frame) -> None:
         raise Stopped(signum, "terminated")
 
-    usual = signal.signal(signal.SIGTERM, stop)
-    try:
+    with handling(stop, "SIGTERM", "SIGHUP"):
         yield
-    finally:
-        signal.signal(signal.SIGTERM, usual)
 
 
 @contextmanager
 def requests_to_stop() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM in the list it yields. A second one has its usual effect."""
+    """Collect SIGINT, SIGTERM and SIGHUP in the list it yields. A second one acts as usual."""
     received: list[int] = []
 
     def note(signum, _frame) -> None:
         received.append(signum)
         restore()
 
-    def restore() -> None:
-        for signum, handler in usual.items():
-            signal.signal(signum, handler)
-
-    usual = {signum: signal.signal(signum, note) for signum in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with handling(note, "SIGINT", "SIGTERM", "SIGHUP") as restore:
         yield received
+
+
+@contextmanager
+def handling(handler: Callable, *names: str) -> Iterator[Callable[[], None]]:
+    """Handle signals in the block; yield what restores the usual handlers before its end.
+
+    A signal that is ignored stays so: `nohup` and shells say by that what shall not end a job.
+    """
+    there = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    heeded = [signum for signum in there if signal.getsignal(signum) != signal.SIG_IGN]
+    usual = {signum: signal.signal(signum, handler) for signum in heeded}
+
+    def restore() -> None:
+        for signum, former in usual.items():
+            signal.signal(signum, former)
+
+    try:
+        yield restore
     finally:
         restore()

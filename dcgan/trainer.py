@@ -1,6 +1,7 @@
 """The training loop: D step, G step, and what is written down along the way."""
 
 import copy
+import json
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from dcgan.data.pack import cached
 from dcgan.data.packed import Packed, open_packed
 from dcgan.errors import UserError
 from dcgan.models import networks
-from dcgan.recorder import Recorder
+from dcgan.recorder import CONFIG, Recorder
 from dcgan.signals import Stopped, requests_to_stop
 
 
@@ -88,14 +89,7 @@ class Trainer:
         return path
 
     def restore(self, found: checkpoint.Checkpoint, fingerprint: str) -> None:
-        """Go on from a checkpoint. UserError where it is of another network or other data."""
-        for name in (*NETWORK, "seed", "batch_size"):
-            ours, theirs = getattr(self.config, name), found.config[name]
-            if ours != theirs:
-                raise UserError(
-                    f"{found.path} was trained with {flag(name)} {theirs}, not {ours}: "
-                    f"use that, or another --out"
-                )
+        """Go on from a checkpoint. UserError where it is of other networks or other data."""
         if found.header["data"] != fingerprint:
             raise UserError(f"{found.path} was trained on other images: use another --out")
         for prefix, module in (("G.", self.G), ("D.", self.D), ("ema.", self.G_ema)):
@@ -126,10 +120,49 @@ def statistics(network: nn.Module) -> list[Tensor]:
     return [buffer for buffer in network.buffers() if buffer.is_floating_point()]
 
 
-def fit(config: TrainConfig, packed: Packed, run: Path, on: torch.device) -> Path:
-    """Train in a run folder, from its newest checkpoint if it has one; return the last one."""
+def to_continue(config: TrainConfig, run: Path) -> checkpoint.Checkpoint | None:
+    """The checkpoint that a run folder goes on from; None for a new run.
+
+    Raises UserError where the folder is of another run, or of something else: nothing that a user
+    made is written over.
+    """
+    found = checkpoint.newest(run)
+    if found is None:
+        if run.exists() and not (run.is_dir() and is_empty_or_run(run)):
+            raise UserError(f"{run} holds other files: use another --out, new or empty")
+        return None
+    checkpoint.check_resumable(found)
+    for name in (*NETWORK, "seed", "batch_size"):
+        ours, theirs = getattr(config, name), found.config[name]
+        if ours != theirs:
+            raise UserError(
+                f"{found.path} was trained with {flag(name)} {theirs}, not {ours}: "
+                f"use that, or another --out"
+            )
+    return found
+
+
+def is_empty_or_run(folder: Path) -> bool:
+    """Whether a folder is empty, or was begun by a run that stopped before its first checkpoint."""
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        return set(to_json(TrainConfig())) <= set(config)
+    except FileNotFoundError:
+        return not any(folder.iterdir())
+    except (OSError, ValueError, TypeError, RecursionError):
+        return False
+
+
+def fit(
+    config: TrainConfig,
+    packed: Packed,
+    run: Path,
+    on: torch.device,
+    found: checkpoint.Checkpoint | None,
+) -> Path:
+    """Train in a run folder, on from a checkpoint if there is one; return the last checkpoint."""
     trainer = Trainer(config, on)
-    if found := checkpoint.newest(run):
+    if found:
         trainer.restore(found, packed.fingerprint)
     batches = Batches(packed.images, config, on, distributed.rank(), distributed.world_size())
     steps_left = range(trainer.step, config.steps)
@@ -162,9 +195,10 @@ def train(config: TrainConfig) -> Path:
             config.batch_size,
             f"a multiple of the {processes} processes",
         )
+        found = to_continue(config, config.out)
         if config.data:
             packed = open_packed(config.data)
         else:
             with distributed.main_first():
                 packed = cached(config, config.size, config.channels, config.data_cache)
-        return fit(config, packed, config.out, on)
+        return fit(config, packed, config.out, on, found)

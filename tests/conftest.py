@@ -28,6 +28,11 @@ TINY = TrainConfig(
 )
 
 
+def fit(config: TrainConfig, packed: Packed, run: Path, on: torch.device) -> Path:
+    """Train as `trainer.train` does, on images that are open already."""
+    return trainer.fit(config, packed, run, on, trainer.to_continue(config, run))
+
+
 def write_packed(folder: Path, images: np.ndarray, labels=None, names=(), kind=None) -> Path:
     """A packed folder written by hand, as `dcgan.data.packed` documents it."""
     folder.mkdir(parents=True)
@@ -64,7 +69,7 @@ def packed(tmp_path_factory) -> Packed:
 def run(tmp_path_factory, packed) -> Path:
     """A finished run of 6 steps. Tests must not change it."""
     folder = tmp_path_factory.mktemp("runs") / "tiny"
-    trainer.fit(TINY, packed, folder, torch.device("cpu"))
+    fit(TINY, packed, folder, torch.device("cpu"))
     return folder
 
 

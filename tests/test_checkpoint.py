@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from dcgan import checkpoint, trainer
 from dcgan.errors import UserError
+from tests.conftest import fit
 
 
 @pytest.fixture
@@ -106,18 +107,10 @@ def without(name):
         (header(step="six"), "step cannot be 'six'"),
         (header(step=-5), "step cannot be -5"),
         (header(step=True), "step cannot be True"),
-        (header(seconds="x"), "seconds cannot be 'x'"),
-        (header(seconds=float("inf")), "seconds cannot be inf"),
-        (header(data=7), "data cannot be 7"),
-        (header(meter={"totals": {"a": "b"}, "added": 0}), "meter"),
-        (header(meter={"totals": [1], "added": 0}), "meter"),
-        (header(meter={"totals": {}, "added": 0, "x": 0}), "meter"),
-        (header(meter=None), "not a usable checkpoint"),
-        *((without(name), f"lacks '{name}'") for name in HEADER),
+        *((without(name), f"lacks '{name}'") for name in ("format", "step", "config")),
         (header(config={}), "lacks 'size'"),
         (header(config=CONFIG | {"width": 10**9}), "width"),
         (header(config=CONFIG | {"size": "64"}), "size"),
-        (header(config=CONFIG | {"seed": "x"}), "seed"),
         (header(), "does not match"),
     ],
 )
@@ -131,6 +124,31 @@ def test_what_is_no_checkpoint_gives_one_clear_line(tmp_path, content, complaint
         checkpoint.load_generator(path)
     assert path.name in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"seconds": "x"}, "seconds cannot be 'x'"),
+        ({"seconds": float("inf")}, "seconds cannot be inf"),
+        ({"data": 7}, "data cannot be 7"),
+        ({"meter": {"totals": {"a": "b"}, "added": 0}}, "meter"),
+        ({"meter": {"totals": [1], "added": 0}}, "not a usable checkpoint"),
+        ({"meter": {"totals": {}, "added": 0, "x": 0}}, "meter"),
+        ({"meter": {"totals": {}, "added": -1}}, "added cannot be -1"),
+        ({"meter": None}, "meter"),
+        ({"config": CONFIG | {"seed": "x"}}, "seed cannot be 'x'"),
+        *(({name: "absent"}, f"lacks '{name}'") for name in ("seconds", "data", "meter")),
+    ],
+)
+def test_what_training_needs_is_checked_before_it_goes_on(copy, tiny, changes, complaint):
+    """Sampling needs less, and still works."""
+    tensors = load_file(last(copy))
+    changed = {k: v for k, v in (HEADER | {"step": 6} | changes).items() if v != "absent"}
+    save_file(tensors, last(copy), {"dcgan": json.dumps(changed)})
+    with pytest.raises(UserError, match=complaint):
+        trainer.to_continue(tiny(), copy)
+    assert checkpoint.load_generator(copy).size == 16
 
 
 @pytest.mark.parametrize(
@@ -152,7 +170,7 @@ def test_a_state_of_adam_that_does_not_fit_is_refused(copy, tiny, packed, change
         metadata = file.metadata()
     save_file(tensors | {name: change(tensors[name])}, path, metadata)
     with pytest.raises(UserError, match=r"state of Adam does not fit layers\.0\.weight"):
-        trainer.fit(tiny(steps=8), packed, copy, torch.device("cpu"))
+        fit(tiny(steps=8), packed, copy, torch.device("cpu"))
 
 
 def test_only_names_with_a_step_are_checkpoints_of_the_run(copy, tiny, packed):
@@ -162,7 +180,7 @@ def test_only_names_with_a_step_are_checkpoints_of_the_run(copy, tiny, packed):
     (folder / "step-00000001.safetensors").mkdir()
     assert checkpoint.newest(copy).step == 6
     assert checkpoint.saved(copy) == [checkpoint.path_of(copy, step) for step in (2, 4, 6)]
-    trainer.fit(tiny(steps=8, keep=1), packed, copy, torch.device("cpu"))
+    fit(tiny(steps=8, keep=1), packed, copy, torch.device("cpu"))
     assert checkpoint.saved(copy) == [checkpoint.path_of(copy, 8)]
     assert (folder / "step-best.safetensors").is_file()
 
@@ -192,7 +210,7 @@ def test_a_full_disk_is_one_clear_line_and_keeps_the_old_checkpoint(copy, tiny, 
         assert re.search(rf"cannot write .*{name}.*: .*File too large", done.stderr)
     assert checkpoint.newest(copy).step == 6
     state = trainer.Trainer(tiny(), torch.device("cpu"))
-    trainer.fit(tiny(), packed, tmp_path / "other", torch.device("cpu"))
+    fit(tiny(), packed, tmp_path / "other", torch.device("cpu"))
     state.restore(checkpoint.find(tmp_path / "other"), packed.fingerprint)
     state.step = 8
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -70,6 +70,7 @@ def test_wrong_flags_are_usage_errors_of_one_line(capsys, args, words):
         (cli.walk, ["x", "--out", "walk.mp4"], 2, "walk.mp4"),
         (cli.walk, ["x", "--frames", "0"], 2, "--frames"),
         (cli.walk, ["x", "--seconds", "inf"], 2, "--seconds"),
+        (cli.train, ["--out", "runs/\udcff"], 2, "--out"),
         (cli.walk, ["x", "--seconds", "1e6"], 2, "--seconds"),
         (cli.sample, ["x", "--seeds", "9" * 5000], 2, "--seeds"),
         (cli.sample, ["x" * 5000], 1, "name too long"),
@@ -89,6 +90,47 @@ def test_the_line_does_not_depend_on_the_terminal(columns, encoding):
     done = script("train.py", "--sise", "4", env=environment)
     assert done.returncode == 2
     assert done.stderr == "train.py: Unrecognized options: --sise, 4. See train.py --help\n"
+
+
+@pytest.mark.slow
+def test_closed_and_full_outputs(run, tmp_path):
+    """Under cron there is no stdout; a reader may leave early; a disk may be full."""
+    run_in_shell = "import subprocess, sys; sys.exit(subprocess.call(sys.argv[1], shell=True))"
+    dcgan = f"{sys.executable} -m dcgan"
+    for command, code, words in [
+        (f"{dcgan} --help >&-", 0, ""),
+        (f"{dcgan} train --help >&-", 0, ""),
+        (f"{dcgan} sample '{run}' --out '{tmp_path}/a.png' >&-", 0, ""),
+        (f"{dcgan} --help >/dev/full", 1, "No space left"),
+        (f"{dcgan} train --dry-run >/dev/full", 1, "No space left"),
+    ]:
+        done = script("-c", run_in_shell, command)
+        assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
+        assert words in done.stderr
+    assert (tmp_path / "a.png").exists()
+
+
+def test_contradictions_are_found_before_packing(capsys, run, tmp_path):
+    """Packing a large data set only to refuse it would cost hours."""
+    Image.new("RGB", (20, 20)).save(tmp_path / "a.png")
+    flags = ["--root", tmp_path, "--data-cache", tmp_path / "cache", "--out", run]
+    code, err = fails(capsys, cli.train, "folder", *flags, "--width", "5")
+    assert code == 1
+    assert "trained with --size 16, not 64" in err
+    assert not (tmp_path / "cache").exists()
+
+
+def test_packing_into_the_current_folder_is_refused(tmp_path, monkeypatch, capsys):
+    """It is put in place by a rename, which would leave the shell in a folder that is gone."""
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "out").mkdir()
+    Image.new("RGB", (20, 20)).save(tmp_path / "raw" / "a.png")
+    monkeypatch.chdir(tmp_path / "out")
+    for out in (".", ""):
+        code, err = fails(capsys, cli.prepare, "folder", "--root", "../raw", "--out", out)
+        assert code == 1
+        assert "current folder" in err
+    assert not any((tmp_path / "out").iterdir())
 
 
 def test_an_empty_folder_is_named(capsys, tmp_path):

@@ -57,9 +57,12 @@ def test_a_crop_of_the_final_size_is_not_resampled():
     np.testing.assert_array_equal(out, np.asarray(picture(96, 64))[16:48, 32:64])
 
 
-def test_a_crop_larger_than_the_picture_is_the_picture():
+def test_a_picture_smaller_than_the_crop_is_refused():
+    """The crop is recorded, and results differ by it: it must be that of every picture."""
     data = encode(picture(96, 64))
-    np.testing.assert_array_equal(decode(data, 32, 3, 10_000), decode(data, 32, 3, None))
+    np.testing.assert_array_equal(decode(data, 32, 3, 64), decode(data, 32, 3, None))
+    with pytest.raises(BadImage, match="96 x 64 pixels: less than the crop of 65"):
+        decode(data, 32, 3, 65)
 
 
 def test_a_constant_stays_constant_at_any_scale():

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from dcgan import checkpoint, distributed, trainer
 from dcgan.data.batches import Batches
 from dcgan.data.packed import open_packed
-from tests.conftest import TINY
+from tests.conftest import TINY, fit
 
 ROOT = Path(__file__).parents[1]
 
@@ -49,7 +49,7 @@ def rank_main(rank, port, folder, out, environment):
         theirs = flat.clone()
         torch.distributed.broadcast(theirs, 0)
         assert torch.equal(flat, theirs), "ranks drifted apart"
-        trainer.fit(TINY, packed, out, on)
+        fit(TINY, packed, out, on)
 
 
 @pytest.mark.slow

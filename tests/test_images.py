@@ -57,6 +57,21 @@ def test_animation_plays_every_frame_in_order(tmp_path, suffix):
             assert file.info["duration"] == 50
 
 
+@pytest.mark.parametrize(("suffix", "step"), [(".gif", 10), (".webp", 1)])
+def test_an_animation_lasts_as_long_as_asked(tmp_path, suffix, step):
+    """60 frames in one second are 16.7 ms each, which neither format can say of one frame."""
+    frames = [np.full((4, 4, 3), 4 * i, np.uint8) for i in range(60)]
+    images.save_animation(tmp_path / f"a{suffix}", frames, seconds_per_frame=1 / 60)
+    durations = []
+    with Image.open(tmp_path / f"a{suffix}") as file:
+        for i in range(file.n_frames):
+            file.seek(i)
+            file.load()
+            durations.append(file.info["duration"])
+    assert sum(durations) == 1000
+    assert max(durations) - min(durations) == step
+
+
 def test_unknown_animation_is_a_usage_error(tmp_path):
     with pytest.raises(UsageError, match=r"walk\.avi"):
         images.animation_format(tmp_path / "walk.avi")

@@ -21,6 +21,7 @@ from dcgan.data.batches import Batch, Batches
 from dcgan.errors import UserError
 from dcgan.log import Meter
 from dcgan.recorder import Recorder
+from tests.conftest import fit
 
 CPU = torch.device("cpu")
 ROOT = Path(__file__).parents[1]
@@ -152,8 +153,8 @@ def test_bf16_gives_nearly_the_same_losses(tiny, packed):
 
 
 def test_resumed_run_equals_an_uninterrupted_one_bit_for_bit(tiny, packed, run, tmp_path):
-    trainer.fit(tiny(steps=4), packed, tmp_path / "halves", CPU)
-    trainer.fit(tiny(steps=6), packed, tmp_path / "halves", CPU)
+    fit(tiny(steps=4), packed, tmp_path / "halves", CPU)
+    fit(tiny(steps=6), packed, tmp_path / "halves", CPU)
     whole, halves = state(run), state(tmp_path / "halves")
     assert set(whole) == set(halves)
     assert all(torch.equal(whole[name], halves[name]) for name in whole)
@@ -167,13 +168,13 @@ def test_resumed_run_equals_an_uninterrupted_one_bit_for_bit(tiny, packed, run, 
 def test_a_crashed_run_goes_on_to_log_what_an_uninterrupted_one_logs(tiny, packed, tmp_path, done):
     """Checkpoints fall between two lines of the log here, so its sums must be kept in them."""
     config = tiny(log_every=3, save_every=2)
-    trainer.fit(config, packed, tmp_path / "whole", CPU)
+    fit(config, packed, tmp_path / "whole", CPU)
     crashed = trainer.Trainer(config, CPU)
     batches = Batches(packed.images, config, CPU)
     with Recorder(crashed, packed, tmp_path / "parts") as recorder:
         for step in range(done):
             recorder.record(crashed.update(batches.at(step)))
-    trainer.fit(config, packed, tmp_path / "parts", CPU)
+    fit(config, packed, tmp_path / "parts", CPU)
     whole, parts = logged(tmp_path / "whole"), logged(tmp_path / "parts")
     for line in (*whole, *parts):
         assert line.pop("seconds") > 0
@@ -199,6 +200,45 @@ def test_what_is_not_finite_is_never_saved(tiny, packed, tmp_path):
     found = checkpoint.find(tmp_path / "run")
     assert found.step == 2
     assert all(value.isfinite().all() for value in load_file(found.path).values())
+
+
+@pytest.mark.parametrize("content", ['{"mine": 1}', "not JSON", None])
+def test_a_folder_of_other_files_is_left_alone(tiny, packed, tmp_path, content):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "metrics.jsonl").write_text('{"step": 9, "accuracy": 0.5}\n')
+    if content:
+        (folder / "config.json").write_text(content)
+    before = {path.name: path.read_text() for path in folder.iterdir()}
+    with pytest.raises(UserError, match="mine holds other files"):
+        fit(tiny(), packed, folder, CPU)
+    assert {path.name: path.read_text() for path in folder.iterdir()} == before
+
+
+def test_a_run_without_checkpoints_starts_anew_and_puts_its_lines_aside(
+    packed, tiny, run, tmp_path
+):
+    """Killed before the first checkpoint, or its checkpoints were moved away."""
+    shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoints"))
+    old = (tmp_path / "run" / "metrics.jsonl").read_text()
+    for count in (1, 2):
+        fit(tiny(steps=2), packed, tmp_path / "run", CPU)
+        assert (tmp_path / "run" / "metrics-1.jsonl").read_text() == old
+        assert len(list((tmp_path / "run").glob("metrics-*"))) == count
+        shutil.rmtree(tmp_path / "run" / "checkpoints")
+
+
+def test_a_damaged_log_does_not_stop_a_run(tiny, packed, run, tmp_path):
+    shutil.copytree(run, tmp_path / "copy")
+    metrics = tmp_path / "copy" / "metrics.jsonl"
+    with metrics.open("ab") as file:
+        file.write(b'\xff\xfe\n[]\n{"step": 6')
+    fit(tiny(steps=8), packed, tmp_path / "copy", CPU)
+    assert [line["step"] for line in logged(tmp_path / "copy")] == [2, 4, 6, 8]
+    metrics.unlink()
+    metrics.mkdir()
+    with pytest.raises(UserError, match=r"metrics\.jsonl is not a file"):
+        fit(tiny(steps=10), packed, tmp_path / "copy", CPU)
 
 
 def test_the_initial_weights_follow_the_seed_alone(tiny):
@@ -238,8 +278,8 @@ def test_logs_are_read_back_by_tensorboard(run):
 
 
 def test_logged_losses_are_means_over_the_steps_since_the_last(tiny, packed, tmp_path):
-    every = trainer.fit(tiny(log_every=1), packed, tmp_path / "every", CPU)
-    trainer.fit(tiny(log_every=3), packed, tmp_path / "third", CPU)
+    every = fit(tiny(log_every=1), packed, tmp_path / "every", CPU)
+    fit(tiny(log_every=3), packed, tmp_path / "third", CPU)
     assert every.exists()
     fine, coarse = (
         [line["loss_D"] for line in logged(tmp_path / name)] for name in ("every", "third")
@@ -254,7 +294,7 @@ def test_logged_losses_are_means_over_the_steps_since_the_last(tiny, packed, tmp
 def test_a_run_refuses_contradicting_flags(tiny, packed, run, tmp_path, changes, complaint):
     shutil.copytree(run, tmp_path / "copy")
     with pytest.raises(UserError, match=complaint):
-        trainer.fit(tiny(steps=9, **changes), packed, tmp_path / "copy", CPU)
+        fit(tiny(steps=9, **changes), packed, tmp_path / "copy", CPU)
 
 
 @pytest.mark.slow
@@ -299,7 +339,7 @@ def test_it_learns_the_two_modes_of_a_toy_set(tiny, tmp_path):
         beta1=0.0,
         save_every=400,
     )  # both modes with each of five seeds; with lr_D = lr_G one of the two with none
-    trainer.fit(config, toy, tmp_path / "run", CPU)
+    fit(config, toy, tmp_path / "run", CPU)
     from dcgan import sampling
 
     G = checkpoint.load_generator(tmp_path / "run")

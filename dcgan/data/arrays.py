@@ -48,11 +48,8 @@ class Arrays(Source):
     def fingerprint(self) -> str:
         return self.version
 
-    def pixels(
-        self, indices: Sequence[int], size: int, channels: int, crop: int | None
-    ) -> tuple[np.ndarray, dict[int, str]]:
-        images = (Image.fromarray(self.images[i]) for i in indices)
-        return np.stack([to_square(image, size, channels, crop) for image in images]), {}
+    def square(self, i: int, size: int, channels: int, crop: int | None) -> np.ndarray:
+        return to_square(Image.fromarray(self.images[i]), size, channels, crop)
 
 
 def parts(options: DataOptions) -> list[str]:

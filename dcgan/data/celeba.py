@@ -1,5 +1,6 @@
 """CelebA: aligned face photographs, 40 attributes each, and the official split."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +22,9 @@ def open_celeba(options: DataOptions, root: Path) -> Files:
     are missing there are no labels, and all images are taken. Raises UserError without images, and
     for files that are not what they should be.
     """
+    root = Path(os.path.abspath(root))
     root = root.parent if root.stem == IMAGES else root
+    root = root.parent if root.name == "Img" else root
     images = find(root, IMAGES, f"{IMAGES}.zip")
     if images is None:
         raise UserError(f"no {IMAGES} folder and no {IMAGES}.zip in {root}")
@@ -34,6 +37,8 @@ def open_celeba(options: DataOptions, root: Path) -> Files:
     files.digest += file_hash(path for path in (partition, attributes) if path)
 
     if options.split != "all":
+        if partition is None and options.split != "train":
+            raise UserError(f"no list_eval_partition.txt in {root}, so no {options.split} split")
         if partition is None:
             files.notes.append("no list_eval_partition.txt: all images are taken")
         else:

@@ -41,10 +41,10 @@ class BadImage(Exception):
 def decode(file: BinaryIO | bytes, size: int, channels: int, crop: int | None) -> np.ndarray:
     """Decode, crop the centre, resize, turn upright: uint8 [size, size, channels] in 0..255.
 
-    The crop is a square of min(crop, width, height) source pixels, by default the whole shorter
-    side; the resize is antialiased Lanczos. One channel is ITU-R 601 luma. Transparency is
-    composited on white, 16-bit samples keep their high byte, and of an animation the first frame
-    is taken. Raises BadImage for whatever is not a whole image.
+    The crop is a square of `crop` source pixels, by default the whole shorter side; the resize is
+    antialiased Lanczos. One channel is ITU-R 601 luma. Transparency is composited on white, 16-bit
+    samples keep their high byte, and of an animation the first frame is taken. Raises BadImage for
+    whatever is not a whole image, and for one that is smaller than the crop.
     """
     file = io.BytesIO(file) if isinstance(file, bytes) else file
     try:
@@ -69,7 +69,9 @@ def to_square(image: Image.Image, size: int, channels: int, crop: int | None) ->
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise BadImage(f"{width} x {height} pixels: more than {MAX_PIXELS:,}")
-    side = min(width, height, crop or width)
+    if crop and crop > min(width, height):
+        raise BadImage(f"{width} x {height} pixels: less than the crop of {crop}")
+    side = crop or min(width, height)
 
     # A JPEG decodes at 1/2, 1/4 or 1/8 of its size for less than the full decode costs. Twice the
     # final resolution is kept, so that Lanczos still sees what it has to filter out.

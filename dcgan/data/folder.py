@@ -196,7 +196,7 @@ def label_by_folder(files: Files, classes: tuple[str, ...]) -> None:
         )
     if classes:
         files.keep(lambda name: folder(name) in classes)
-        found = sorted(classes)
+        found = sorted(set(classes))
     index = {name: label for label, name in enumerate(found)}
     files.labels = np.array([index.get(folder(name), -1) for name in files.names], np.int64)
     files.label_names = tuple(map(printable, found))

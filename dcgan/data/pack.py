@@ -115,6 +115,8 @@ def pack(
 def check_room(out: Path, needed: int) -> None:
     """Raise UserError unless `out` is free to be written, and the disk has room for it."""
     try:
+        if out.absolute() == Path.cwd():
+            raise UserError(f"{out} is the current folder, which cannot be replaced: name another")
         if is_packed(out):
             raise UserError(f"{out} is a packed folder already, and is not overwritten")
         if out.exists() and not (out.is_dir() and not any(out.iterdir())):

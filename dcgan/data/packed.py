@@ -58,6 +58,8 @@ def open_packed(folder: Path) -> Packed:
         images = read_array(folder / IMAGES)
         labels = read_array(folder / LABELS) if meta["label_kind"] else None
         compare(meta, images, labels)
+    except PermissionError as error:
+        raise UserError(f"cannot read {folder}: permission denied") from error
     # RecursionError comes of JSON nested without end, OverflowError of arrays without end.
     except (OSError, ValueError, RecursionError, OverflowError) as error:
         raise UserError(f"{folder} is damaged: {error}; pack the images again") from error

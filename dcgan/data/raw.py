@@ -55,6 +55,19 @@ class Source:
         self, indices: Sequence[int], size: int, channels: int, crop: int | None
     ) -> tuple[np.ndarray, dict[int, str]]:
         """uint8 [len(indices), size, size, channels], and why the bad ones among them are bad."""
+        images = np.zeros((len(indices), size, size, channels), np.uint8)
+        bad = {}
+        for row, i in enumerate(indices):
+            try:
+                images[row] = self.square(i, size, channels, crop)
+            except BadImage as error:
+                bad[i] = error.reason
+            except OSError as error:
+                bad[i] = error.strerror or str(error)
+        return images, bad
+
+    def square(self, i: int, size: int, channels: int, crop: int | None) -> np.ndarray:
+        """Image `i` as uint8 [size, size, channels]. Raises BadImage or OSError."""
         raise NotImplementedError
 
 
@@ -65,20 +78,9 @@ class EncodedSource(Source):
         """Open the file of image `i`. Raises BadImage or OSError."""
         raise NotImplementedError
 
-    def pixels(
-        self, indices: Sequence[int], size: int, channels: int, crop: int | None
-    ) -> tuple[np.ndarray, dict[int, str]]:
-        images = np.zeros((len(indices), size, size, channels), np.uint8)
-        bad = {}
-        for row, i in enumerate(indices):
-            try:
-                with self.open(i) as file:
-                    images[row] = decode(file, size, channels, crop)
-            except BadImage as error:
-                bad[i] = error.reason
-            except OSError as error:
-                bad[i] = error.strerror or str(error)
-        return images, bad
+    def square(self, i: int, size: int, channels: int, crop: int | None) -> np.ndarray:
+        with self.open(i) as file:
+            return decode(file, size, channels, crop)
 
 
 def printable(name: str) -> str:
