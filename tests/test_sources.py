@@ -194,7 +194,7 @@ class TestClassFolders:
         assert source.label_names == ("cat", "dog", "elk")
         assert source.labels.tolist() == [0, 1, 1, 2]
         assert source.labels.dtype == np.int64
-        some = opened("folder", root, class_folders=True, classes=("elk", "dog"))
+        some = opened("folder", root, class_folders=True, classes=("elk", "dog", "elk"))
         assert some.label_names == ("dog", "elk")
         assert some.labels.tolist() == [0, 0, 1]
 
@@ -315,6 +315,17 @@ class TestCelebA:
     def test_the_root_may_be_the_image_folder(self, tmp_path):
         root = self.layout(tmp_path, "torchvision") / "celeba" / "img_align_celeba"
         assert opened("celeba", root).labels.shape == (3, 4)
+
+    def test_the_root_may_be_the_zip_of_the_official_layout(self, tmp_path):
+        root = self.layout(tmp_path, "official") / "Img" / "img_align_celeba.zip"
+        source = opened("celeba", root, split="valid")
+        assert source.labels.shape == (2, 4)
+        assert not source.notes
+
+    def test_a_split_that_nothing_tells_of_is_refused(self, tmp_path):
+        write(tmp_path / "img_align_celeba", *self.NAMES)
+        with pytest.raises(UserError, match="so no valid split"):
+            opened("celeba", tmp_path, split="valid")
 
     def test_without_annotations_all_images_are_taken_and_that_is_said(self, tmp_path):
         write(tmp_path / "img_align_celeba", *self.NAMES)
