@@ -24,6 +24,8 @@ from dcgan.files import replacing
 from dcgan.models import Discriminator, Generator
 
 FORMAT = 1
+# What reading a file that is no checkpoint raises; RecursionError comes of JSON without end.
+UNREADABLE = (OSError, SafetensorError, UsageError, ValueError, TypeError, RecursionError)
 FOLDER = "checkpoints"
 
 
@@ -136,10 +138,7 @@ def read(path: Path) -> Checkpoint:
         check_whole("step", header["step"])
     except KeyError as error:
         raise damaged(path, f"its header lacks {error}") from error
-    # RecursionError comes of JSON nested without end.
-    except (
-        *(OSError, SafetensorError, UsageError, ValueError, TypeError, RecursionError),
-    ) as error:
+    except UNREADABLE as error:
         raise damaged(path, error) from error
     return Checkpoint(path, header)
 
@@ -163,8 +162,9 @@ def check_resumable(found: Checkpoint) -> None:
         if not isinstance(meter, dict) or set(meter) != {"totals", "added"}:
             raise TypeError("meter does not hold sums")
         check_whole("added", meter["added"])
-        if any(type(value) not in (int, float) for value in dict(meter["totals"]).values()):
-            raise TypeError("meter does not hold sums")
+        for name, total in dict(meter["totals"]).items():
+            if type(total) not in (int, float):
+                raise TypeError(f"the meter's sum of {name} cannot be {total!r}")
     except KeyError as error:
         raise damaged(found.path, f"its header lacks {error}") from error
     except (ValueError, TypeError) as error:

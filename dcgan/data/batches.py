@@ -30,6 +30,12 @@ class Drawn(NamedTuple):
     z: Tensor
 
 
+class Purpose:
+    """Separates the random streams that share a seed."""
+
+    ORDER, FLIPS, LATENTS = range(3)
+
+
 class Order:
     """Positions in the data set of every step: each epoch is a permutation of its own.
 
@@ -55,12 +61,6 @@ class Order:
             rng = np.random.default_rng([self.seed, Purpose.ORDER, epoch])
             self.epoch, self.permutation = epoch, rng.permutation(self.count)
         return self.permutation
-
-
-class Purpose:
-    """Separates the random streams that share a seed."""
-
-    ORDER, FLIPS, LATENTS = range(3)
 
 
 class Batches:
