@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
+from dcgan import png
 from dcgan.errors import UsageError
 from dcgan.files import replacing
 
@@ -41,15 +41,17 @@ def grid(images: np.ndarray, columns: int | None = None, gap: int = 2) -> np.nda
     return np.pad(sheet, ((0, gap), (0, gap), (0, 0)), constant_values=255)
 
 
-def to_pil(image: np.ndarray) -> Image.Image:
-    """uint8 [H, W, 1 or 3] -> a grey or colour picture."""
+def to_pil(image: np.ndarray):
+    """uint8 [H, W, 1 or 3] -> a grey or colour `PIL.Image.Image`."""
+    from PIL import Image
+
     return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
 
 
 def save_png(path: Path, image: np.ndarray) -> None:
     """Write uint8 [H, W, 1 or 3] as PNG. Raises UserError where the disk refuses."""
-    with replacing(path, durable=False) as partial, open(partial, "wb") as file:
-        to_pil(image).save(file, format="PNG")
+    with replacing(path, durable=False) as partial:
+        partial.write_bytes(png.encode(image))
 
 
 def durations(frames: int, seconds_per_frame: float, step: int) -> list[int]:

@@ -138,6 +138,8 @@ class Discriminator(nn.Module):
 
 def initialise(network: nn.Module) -> None:
     """Kernels from N(0, 0.02); batch norm starts as N(1, 0.02) and 0, as in the authors' code."""
+    if next(network.parameters()).is_meta:
+        return  # nothing is there to fill, and torch would import its compiler, for seconds
     for module in network.modules():
         if isinstance(module, Downsample | Upsample | nn.Conv2d | nn.ConvTranspose2d):
             nn.init.normal_(module.weight, 0.0, INITIAL_STD)

@@ -13,7 +13,8 @@ ROOT = PACKAGE.parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = [
-    ["errors", "files", "config", "drawing", "images", "models", "losses", "ema", "latents"],
+    ["errors", "files", "threads", "config", "drawing", "png", "images"],
+    ["models", "folding", "losses", "ema", "latents"],
     ["distributed", "device", "signals"],
     ["data.traits", "data.portrait", "data.faces"],
     ["data.decode", "data.packed", "data.rows", "data.raw"],
