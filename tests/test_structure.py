@@ -13,7 +13,18 @@ ROOT = PACKAGE.parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = [
-    ["errors", "files", "config", "drawing", "images", "models", "losses", "ema", "latents"],
+    [
+        "errors",
+        "files",
+        "config",
+        "drawing",
+        "convolution",
+        "images",
+        "models",
+        "losses",
+        "ema",
+        "latents",
+    ],
     ["distributed", "device", "signals"],
     ["data.traits", "data.portrait", "data.faces"],
     ["data.decode", "data.packed", "data.rows", "data.raw"],
