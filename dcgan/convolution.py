@@ -56,11 +56,11 @@ def saves_products(x: Tensor, weight: Tensor, sides: list[int]) -> bool:
     """Whether Winograd's products are the faster way; `sides` are those of the larger maps."""
     height, width = sides
     return (
-        x.device.type == "cpu"
+        not torch.compiler.is_compiling()
+        and x.device.type == "cpu"
         and torch.backends.cpu.get_cpu_capability() == CAPABILITY
         and x.dtype == weight.dtype == torch.float32
         and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
         and weight.shape[-1] == 4
         and height % 4 == width % 4 == 0
         and weight.shape[0] >= WIDE

@@ -36,8 +36,13 @@ def has_bf16(device: torch.device) -> bool:
     return False
 
 
-def tune() -> None:
-    """Settings of torch for fixed shapes and single precision that does not need every digit."""
+def tune(threads: int | None = None) -> None:
+    """Settings of torch for fixed shapes and single precision that does not need every digit.
+
+    `threads` compute on the CPU; None leaves torch its choice, one per core.
+    """
+    if threads:
+        torch.set_num_threads(threads)
     torch.backends.cudnn.benchmark = True
     torch.set_float32_matmul_precision("high")
     keep_freed_memory()

@@ -25,7 +25,7 @@ LAYERS = [
         "ema",
         "latents",
     ],
-    ["distributed", "device", "signals"],
+    ["distributed", "device", "cuda_graph", "signals"],
     ["data.traits", "data.portrait", "data.faces"],
     ["data.decode", "data.packed", "data.rows", "data.raw"],
     ["data.folder", "data.celeba", "data.lsun", "data.arrays", "data.drawn"],
