@@ -1,7 +1,7 @@
 """Seeds to images, the same image whatever else is sampled with it."""
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,14 +21,29 @@ CHUNK = 64
 TOGETHER = 8  # images a thread writes at a time: handing over costs as much as half an image
 
 
+def painter(G: Generator, precision: str = "auto") -> Callable[[Tensor], Tensor]:
+    """A function of latents [CHUNK, latent_dim] to uint8 [CHUNK, S, S, C], on the device of G.
+
+    It draws with G as it is now, in evaluation mode, and leaves G as it is. `precision`: "auto",
+    "fp32" or "bf16", see `device.computes_in_bf16`.
+    """
+    on = next(G.parameters()).device
+    dtype = torch.bfloat16 if device.computes_in_bf16(on, precision) else torch.float32
+    network = folded(G).to(dtype)
+
+    @torch.inference_mode()
+    def paint(z: Tensor) -> Tensor:
+        return images.to_uint8(network(z.to(on, dtype)))
+
+    return paint
+
+
 def render(G: Generator, z: Tensor, precision: str = "auto") -> Iterator[np.ndarray]:
     """Latents [N, latent_dim] -> uint8 [n, S, S, C] in chunks of at most CHUNK, in order.
 
-    The images are those of evaluation mode; G stays as it is. `precision`: "auto", "fp32" or
-    "bf16", see `device.computes_in_bf16`.
+    `precision`: see `painter`.
     """
-    paint = painter(G, precision)
-    yield from map(paint, z.split(CHUNK))
+    yield from in_chunks(painter(G, precision), z.split(CHUNK))
 
 
 def sample(
@@ -39,28 +54,19 @@ def sample(
 ) -> Iterator[np.ndarray]:
     """Images of seeds, uint8 [n, S, S, C] in chunks. Image i depends on G and seeds[i] alone.
 
-    `truncation`: see `latents.truncate`; `precision`: see `render`.
+    `truncation`: see `latents.truncate`; `precision`: see `painter`.
     """
-    paint = painter(G, precision)
-    for start in range(0, len(seeds), CHUNK):
-        chosen = seeds[start : start + CHUNK]
-        yield paint(latents.of_seeds(chosen, G.latent_dim, G.latent, truncation))
+    groups = (seeds[start : start + CHUNK] for start in range(0, len(seeds), CHUNK))
+    z = (latents.of_seeds(group, G.latent_dim, G.latent, truncation) for group in groups)
+    yield from in_chunks(painter(G, precision), z)
 
 
-def painter(G: Generator, precision: str) -> Callable[[Tensor], np.ndarray]:
-    """A function of at most CHUNK latents to their images, of G as it is now."""
-    on = next(G.parameters()).device
-    dtype = torch.bfloat16 if device.computes_in_bf16(on, precision) else torch.float32
-    network = folded(G).to(dtype)
-
-    @torch.inference_mode()
-    def paint(z: Tensor) -> np.ndarray:
+def in_chunks(paint: Callable[[Tensor], Tensor], chunks: Iterable[Tensor]) -> Iterator[np.ndarray]:
+    """Paint at most CHUNK latents at a time, each time as if they were CHUNK."""
+    for z in chunks:
         padded = torch.zeros(CHUNK, *z.shape[1:])
         padded[: len(z)] = z
-        pixels = images.to_uint8(network(padded.to(on, dtype)))
-        return pixels[: len(z)].cpu().numpy()
-
-    return paint
+        yield paint(padded)[: len(z)].cpu().numpy()
 
 
 def sample_grid(

@@ -1,10 +1,11 @@
 """Small jobs in threads, for work that is done outside Python's lock: zlib's and the disk's."""
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
+
+from dcgan.data.parallel import processors
 
 Item = TypeVar("Item")
 MOST = 8  # more threads would wait for each other: a fourth of the work is Python's
@@ -17,7 +18,7 @@ def for_each(work: Callable[[Item], object], items: Iterable[Item], ahead: int) 
     first error, of the work or of the items, and Ctrl-C are raised after the items that are being
     worked on are done; those that wait are dropped.
     """
-    pool = ThreadPoolExecutor(min(MOST, os.cpu_count() or 1))
+    pool = ThreadPoolExecutor(min(MOST, processors()))
     running: deque[Future] = deque()
     try:
         for item in items:

@@ -13,15 +13,15 @@ ROOT = PACKAGE.parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = [
-    ["errors", "files", "threads", "config", "drawing", "png", "images"],
+    ["errors", "files", "config", "drawing", "convolution", "png", "images"],
     ["models", "folding", "losses", "ema", "latents"],
-    ["distributed", "device", "signals"],
+    ["distributed", "device", "cuda_graph", "signals"],
     ["data.traits", "data.portrait", "data.faces"],
     ["data.decode", "data.packed", "data.rows", "data.raw"],
     ["data.folder", "data.celeba", "data.lsun", "data.arrays", "data.drawn"],
     ["data.sources", "data.parallel"],
     ["data.pack", "data.batches"],
-    ["checkpoint", "log", "sampling", "latent"],
+    ["checkpoint", "log", "threads", "sampling", "latent"],
     ["recorder"],
     ["trainer"],
     ["cli"],
