@@ -1,7 +1,11 @@
 """The same networks and the same step without any care for speed, in the order of PyTorch's DCGAN
 example: the default memory format, a sigmoid before the cross entropy, two backward passes for D,
-gradients of D that the step of G throws away, and four numbers read in every step.
+gradients of D that the step of G throws away, and numbers read in every step. As a script it trains
+on a folder of images, and decodes them again in every epoch.
 """
+
+import argparse
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -57,3 +61,39 @@ class Plain:
         self.opt_G.step()
         loss_D = loss_real + loss_fake
         return loss_D.item(), loss_G.item(), D_real.mean().item(), D_fake.mean().item()
+
+
+def main() -> None:
+    """Takes the flags and prints the lines of PyTorch's example, as far as they matter here."""
+    from torch.utils.data import DataLoader
+    from torchvision import datasets, transforms, utils
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dataset", choices=["folder"], required=True)
+    parser.add_argument("--dataroot", required=True)
+    parser.add_argument("--batchSize", type=int, default=64)
+    parser.add_argument("--niter", type=int, default=25)
+    parser.add_argument("--outf", type=Path, default=Path("."))
+    args = parser.parse_args()
+    args.outf.mkdir(parents=True, exist_ok=True)
+
+    to_tensor = [transforms.ToTensor(), transforms.Normalize((0.5,) * 3, (0.5,) * 3)]
+    recipe = transforms.Compose([transforms.Resize(64), transforms.CenterCrop(64), *to_tensor])
+    loader = DataLoader(
+        datasets.ImageFolder(args.dataroot, recipe), args.batchSize, shuffle=True, num_workers=2
+    )
+    trainer, fixed = Plain(width=64), torch.randn(args.batchSize, 100, 1, 1)
+    for epoch in range(args.niter):
+        for i, (real, _) in enumerate(loader):
+            losses = trainer.update(real)
+            print(f"[{epoch}/{args.niter}][{i}/{len(loader)}]", *losses, flush=True)
+            if i % 100 == 0:
+                utils.save_image(real, args.outf / "real.png", normalize=True)
+                fake = trainer.G(fixed).detach()
+                utils.save_image(fake, args.outf / f"fake-{epoch:03d}.png", normalize=True)
+        torch.save(trainer.G.state_dict(), args.outf / f"G-{epoch}.pth")
+        torch.save(trainer.D.state_dict(), args.outf / f"D-{epoch}.pth")
+
+
+if __name__ == "__main__":
+    main()

@@ -48,5 +48,6 @@ class CudaGraph:
         """Record the function without running it."""
         self.batch = type(batch)(*(tensor.clone() for tensor in batch))
         self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
+        # Other threads pin the next batch and copy what is to be written meanwhile.
+        with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
             self.result = self.function(self.batch)
