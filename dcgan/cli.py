@@ -5,14 +5,13 @@ torch is imported only when a command runs, so that --help and mistakes answer a
 
 import contextlib
 import dataclasses
-import functools
 import io
 import json
 import os
 import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -79,7 +78,11 @@ def sample(args: Sequence[str], prog: str) -> None:
     from dcgan import images, sampling
 
     G = load(config)
-    draw = functools.partial(sampling.sample, G, seeds, config.truncation)
+
+    def draw() -> Iterator:
+        chunks = sampling.sample(G, seeds, config.truncation, config.precision)
+        return progress(chunks, len(seeds))
+
     if config.each:
         sampling.save_each(config.each, seeds, draw())
         print(config.each)
@@ -88,8 +91,7 @@ def sample(args: Sequence[str], prog: str) -> None:
         print(config.npy)
     if config.out or not (config.each or config.npy):
         out = config.out or Path("samples.png")
-        grid = sampling.sample_grid(G, seeds, config.columns(), config.truncation)
-        images.save_png(out, grid)
+        images.save_png(out, sampling.grid(draw(), config.columns()))
         print(out)
 
 
@@ -103,7 +105,7 @@ def walk(args: Sequence[str], prog: str) -> None:
     images.animation_format(config.out)
     G = load(config)
     stops = latents.of_seeds(seeds, G.latent_dim, G.latent, config.truncation)
-    chunks = sampling.render(G, latent.walk(stops, config.frames))
+    chunks = sampling.render(G, latent.walk(stops, config.frames), config.precision)
     frames = [frame for chunk in chunks for frame in chunk]
     images.save_animation(config.out, frames, config.seconds / config.frames)
     print(config.out)
@@ -220,6 +222,17 @@ def load(config: DrawOptions):
     """The generator that the flags of `sample` and `walk` name, on its device."""
     from dcgan import checkpoint, device
 
+    device.keep_freed_memory()
     return checkpoint.load_generator(
         config.checkpoint, ema=not config.raw, device=device.pick(config.device)
     )
+
+
+def progress(chunks: Iterator, total: int) -> Iterator:
+    """Pass chunks of images on, and show how many of `total` there are if it takes long."""
+    from tqdm import tqdm
+
+    with tqdm(total=total, desc="sampling", unit="img", delay=2, disable=None) as bar:
+        for chunk in chunks:
+            yield chunk
+            bar.update(len(chunk))

@@ -20,6 +20,8 @@ class DrawOptions:
     """Keep latents within this many standard deviations: less variety, fewer failures."""
     raw: bool = False
     """Use the weights of the last step, not their average."""
+    precision: Literal["auto", "fp32", "bf16"] = TrainConfig.precision
+    """auto: bf16 where the processor has it, which moves a value of 0-255 by 0.3 on average."""
     device: Literal["auto", "cuda", "mps", "cpu"] = TrainConfig.device
     """auto: the fastest there is."""
 

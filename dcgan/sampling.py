@@ -18,7 +18,7 @@ from dcgan.threads import for_each
 # Every forward pass has this many latents, so that a picture does not depend on how many others
 # are wanted: kernels are chosen, and sums are ordered, by the shape of the batch.
 CHUNK = 64
-TOGETHER = 8  # images a thread writes at a time: handing over costs as much as half an image
+TOGETHER = 8  # images that a thread writes at a time: one by one takes 15 % longer
 
 
 def painter(G: Generator, precision: str = "auto") -> Callable[[Tensor], Tensor]:
@@ -73,7 +73,12 @@ def sample_grid(
     G: Generator, seeds: Sequence[int], columns: int | None = None, truncation: float | None = None
 ) -> np.ndarray:
     """All seeds as one picture, uint8 [H, W, C]."""
-    return images.grid(np.concatenate(list(sample(G, seeds, truncation))), columns)
+    return grid(sample(G, seeds, truncation), columns)
+
+
+def grid(chunks: Iterable[np.ndarray], columns: int | None = None) -> np.ndarray:
+    """Chunks of images as one picture, see `images.grid`."""
+    return images.grid(np.concatenate(list(chunks)), columns)
 
 
 def save_each(folder: Path, seeds: Sequence[int], chunks: Iterator[np.ndarray]) -> None:

@@ -22,7 +22,7 @@ def for_each(work: Callable[[Item], object], items: Iterable[Item], ahead: int) 
     running: deque[Future] = deque()
     try:
         for item in items:
-            if len(running) == ahead:
+            while running and (len(running) == ahead or running[0].done()):
                 running.popleft().result()
             running.append(pool.submit(work, item))
         for future in running:

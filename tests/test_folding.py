@@ -1,0 +1,62 @@
+"""The folded generator against the one that it is a copy of."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from dcgan.folding import folded
+from dcgan.models import Generator
+
+
+def trained(size: int = 32, kernel_size: int = 4, channels: int = 3) -> Generator:
+    """A small generator in training mode whose batch norm has forgotten how it began."""
+    torch.manual_seed(size + kernel_size + channels)
+    G = Generator(size, channels, width=4, latent_dim=6, kernel_size=kernel_size).double()
+    with torch.no_grad():
+        for name, tensor in (*G.named_parameters(), *G.named_buffers()):
+            if name.endswith(("running_var", "layers.1.weight")):
+                tensor.uniform_(0.2, 3.0)
+            elif tensor.is_floating_point():
+                tensor.normal_(0, 0.3)
+    return G
+
+
+@pytest.mark.parametrize("grid", [(), (1, 1), (3, 2)])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("kernel_size", [4, 5])
+@pytest.mark.parametrize("size", [32, 64, 128, 256])
+def test_it_draws_what_evaluation_mode_draws(size, kernel_size, channels, grid):
+    G = trained(size, kernel_size, channels)
+    z = torch.randn(2, 6, *grid, dtype=torch.float64)
+    with torch.no_grad():
+        torch.testing.assert_close(folded(G)(z), G.eval()(z), rtol=0, atol=1e-12)
+
+
+def test_it_is_the_convolution_and_the_formula_of_batch_norm():
+    """y = gamma (x - mean) / sqrt(variance + epsilon) + beta, written out over the layers."""
+    G = trained()
+    z = torch.randn(3, 6, 1, 1, dtype=torch.float64)
+    state, x = G.state_dict(), z
+    for i in (0, 3, 6, 9):
+        stride = {} if i == 0 else {"stride": 2, "padding": 1}
+        x = F.conv_transpose2d(x, state[f"layers.{i}.weight"], **stride)
+        if i < 9:
+            scale, shift, mean, variance = (
+                state[f"layers.{i + 1}.{name}"][None, :, None, None]
+                for name in ("weight", "bias", "running_mean", "running_var")
+            )
+            x = (scale * (x - mean) / (variance + 1e-5).sqrt() + shift).clamp(min=0)
+    torch.testing.assert_close(folded(G)(z), x.tanh(), rtol=0, atol=1e-12)
+    assert not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in folded(G).layers)
+
+
+def test_the_network_it_is_made_of_stays_as_it_is():
+    G = trained().train()
+    before = {name: tensor.clone() for name, tensor in G.state_dict().items()}
+    copy = folded(G)
+    copy(torch.randn(2, 6, dtype=torch.float64))
+    for parameter in copy.parameters():
+        assert not parameter.requires_grad
+        parameter.zero_()
+    assert G.training and all(p.requires_grad for p in G.parameters())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in G.state_dict().items())

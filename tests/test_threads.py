@@ -1,0 +1,79 @@
+import threading
+import time
+
+import pytest
+
+from dcgan.threads import for_each
+
+
+def test_every_item_is_worked_on_once():
+    done = []
+    for_each(done.append, range(500), ahead=7)
+    assert sorted(done) == list(range(500))
+
+
+def test_items_are_made_while_others_are_worked_on_and_no_faster():
+    """However slow the work, few items wait: memory does not grow with their number."""
+    made, done, most = 0, 0, 0
+
+    def items():
+        nonlocal made, most
+        for _ in range(60):
+            made += 1
+            most = max(most, made - done)
+            yield made
+
+    lock = threading.Lock()
+
+    def work(_):
+        nonlocal done
+        time.sleep(0.002)
+        with lock:
+            done += 1
+
+    for_each(work, items(), ahead=5)
+    assert done == 60
+    assert 1 < most <= 5 + 1  # those under way, and the one just made
+
+
+def test_the_first_error_ends_it_soon_and_nothing_runs_on():
+    begun = []
+
+    def work(item):
+        begun.append(item)
+        if item == 20:
+            raise OSError("disk full")
+
+    made = []
+
+    def items():
+        for i in range(10_000):
+            made.append(i)
+            time.sleep(0.0005)
+            yield i
+
+    with pytest.raises(OSError, match="disk full"):
+        for_each(work, items(), ahead=10)
+    assert len(made) < 200
+    after = len(begun)
+    time.sleep(0.05)
+    assert len(begun) == after
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_an_error_of_the_items_lets_work_in_hand_finish(error):
+    begun, ended = [], []
+
+    def work(item):
+        begun.append(item)
+        time.sleep(0.01)
+        ended.append(item)
+
+    def items():
+        yield from range(4)
+        time.sleep(0.005)
+        raise error
+
+    with pytest.raises(error):
+        for_each(work, items(), ahead=10)
+    assert sorted(begun) == sorted(ended)
