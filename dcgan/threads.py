@@ -1,11 +1,10 @@
 """Small jobs in threads, for work that is done outside Python's lock: zlib's and the disk's."""
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
-
-from dcgan.data.parallel import processors
 
 Item = TypeVar("Item")
 MOST = 8  # more threads would wait for each other: a fourth of the work is Python's
@@ -29,3 +28,10 @@ def for_each(work: Callable[[Item], object], items: Iterable[Item], ahead: int) 
             future.result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,7 +1,10 @@
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -206,6 +209,70 @@ def test_sample_writes_what_was_asked(capsys, run, tmp_path, monkeypatch):
     assert cli.main(["sample", str(run), "--raw", "--count", "4", "--npy", "raw.npy"]) == 0
     assert np.load("raw.npy").shape == (4, 16, 16, 3)
     assert (np.load("raw.npy")[2] != np.load("a.npy")[1]).any()
+
+
+def test_sampling_starts_without_what_it_does_not_use(run, tmp_path):
+    """Starting is importing torch; torch's compiler alone would take as long again."""
+    probe = (
+        "import sys; from dcgan import cli\n"
+        f"assert cli.main(['sample', {str(run)!r}, '--each', {str(tmp_path)!r}]) == 0\n"
+        "heavy = {'torch._dynamo', 'torch._inductor', 'torch.onnx', 'sympy', 'torchvision',\n"
+        "         'matplotlib', 'tensorboard', 'torch.utils.tensorboard', 'scipy', 'lmdb', 'PIL',\n"
+        "         'dcgan.trainer'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
+    )
+    done = script("-c", probe)
+    assert done.returncode == 0, done.stderr
+    assert len(os.listdir(tmp_path)) == 64
+
+
+def test_a_file_that_cannot_be_written_ends_sampling_soon(capsys, run, tmp_path):
+    (tmp_path / "seed-00000070.png").mkdir()
+    code = cli.main(["sample", str(run), "--count", "100000", "--each", str(tmp_path)])
+    err = capsys.readouterr().err
+    assert (code, err.count("\n")) == (1, 1)
+    assert "cannot write" in err and "seed-00000070.png" in err
+    names = os.listdir(tmp_path)
+    assert 1 < len(names) < 1000
+    assert not [name for name in names if not name.startswith("seed-")]
+
+
+def test_a_folder_that_cannot_be_made_is_named(capsys, run, tmp_path):
+    (tmp_path / "file").write_text("")
+    assert cli.main(["sample", str(run), "--each", str(tmp_path / "file" / "each")]) == 1
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert str(tmp_path / "file" / "each") in err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_sampling_stops_when_told_and_leaves_whole_files(run, tmp_path, signum, code):
+    command = [sys.executable, "sample.py", run, "--count", "1000000", "--each", tmp_path]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        while not any(tmp_path.glob("seed-*.png")):
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(signum)
+        _, err = process.communicate(timeout=10)
+    assert process.returncode == code
+    assert err.startswith("sample.py: ") and err.count("\n") == 1, err
+    paths = list(tmp_path.iterdir())
+    assert paths
+    for path in paths:
+        assert re.fullmatch(r"seed-\d{8}\.png", path.name)
+        with Image.open(path) as image:
+            image.load()
+
+
+def test_long_jobs_show_how_far_they_are(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    times = iter(range(0, 1000, 3))
+    monkeypatch.setattr("tqdm.std.time", lambda: next(times))
+    chunks = [np.zeros((n, 1, 1, 3), np.uint8) for n in (64, 36)]
+    assert [len(chunk) for chunk in cli.progress(iter(chunks), 100)] == [64, 36]
+    err = capsys.readouterr().err
+    assert "64/100" in err and "100/100" in err
 
 
 def test_walk_passes_through_its_seeds(run, tmp_path):

@@ -13,7 +13,7 @@ ROOT = PACKAGE.parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = [
-    ["errors", "files", "config", "drawing", "convolution", "png", "images"],
+    ["errors", "files", "threads", "config", "drawing", "convolution", "png", "images"],
     ["models", "folding", "losses", "ema", "latents"],
     ["distributed", "device", "cuda_graph", "signals"],
     ["data.traits", "data.portrait", "data.faces"],
@@ -21,7 +21,7 @@ LAYERS = [
     ["data.folder", "data.celeba", "data.lsun", "data.arrays", "data.drawn"],
     ["data.sources", "data.parallel"],
     ["data.pack", "data.batches"],
-    ["checkpoint", "log", "threads", "sampling", "latent"],
+    ["checkpoint", "log", "sampling", "latent"],
     ["recorder"],
     ["trainer"],
     ["cli"],

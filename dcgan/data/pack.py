@@ -19,11 +19,12 @@ from tqdm import tqdm
 from dcgan.config import DataOptions, PrepareConfig
 from dcgan.data import rows
 from dcgan.data.packed import FORMAT, IMAGES, LABELS, META, Packed, is_packed, open_packed
-from dcgan.data.parallel import Job, processors, results
+from dcgan.data.parallel import Job, results
 from dcgan.data.raw import Source
 from dcgan.data.sources import open_source
 from dcgan.errors import UserError
 from dcgan.files import replacing
+from dcgan.threads import processors
 
 __all__ = ["Packed", "cached", "open_packed", "pack", "prepare"]
 

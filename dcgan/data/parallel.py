@@ -95,10 +95,3 @@ def die_with_parent() -> None:
 
 def write_chunk(chunk: range) -> tuple[int, dict[int, str]]:
     return worker_job.write(chunk)
-
-
-def processors() -> int:
-    """How many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
