@@ -1,0 +1,124 @@
+"""Drawing images, writing them as PNG, and starting to: as in PyTorch's example, and `dcgan`."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from benchmarks.harness import Variant, alternate, race
+
+ROOT = Path(__file__).parent.parent
+PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE"}  # as the command line has it
+COUNT = 256  # images in a turn
+
+
+def generator(width: int):
+    """G with random weights and the batch norm statistics that go with them."""
+    from dcgan.models import Generator
+
+    torch.manual_seed(0)
+    G = Generator(width=width)
+    with torch.no_grad():
+        for _ in range(20):
+            G(torch.randn(64, G.latent_dim))
+    return G
+
+
+def plain(width: int) -> Callable[[], int]:
+    """Batches of 64 in evaluation mode."""
+    from benchmarks import plain
+
+    ours, G = generator(width), plain.generator(width)
+    G.load_state_dict({k.removeprefix("layers."): v for k, v in ours.state_dict().items()})
+    G.eval()
+
+    @torch.inference_mode()
+    def draw() -> int:
+        for _ in range(COUNT // 64):
+            G(torch.randn(64, 100, 1, 1)).add(1).mul(127.5).byte()
+        return COUNT
+
+    return draw
+
+
+def ours(width: int, precision: str) -> Callable[[], int]:
+    """Seeds to images in memory."""
+    from dcgan import device, sampling
+
+    device.keep_freed_memory()
+    G = generator(width)
+
+    def draw() -> int:
+        return sum(len(chunk) for chunk in sampling.sample(G, range(COUNT), precision=precision))
+
+    return draw
+
+
+def write(work: str, width: int, folder: Path) -> Callable[[], int]:
+    """Images in memory to files of their own."""
+    from PIL import Image
+
+    from dcgan import sampling
+
+    chunks = list(sampling.sample(generator(width), range(COUNT)))
+
+    def pillow() -> int:
+        for i, image in enumerate(image for chunk in chunks for image in chunk):
+            Image.fromarray(image).save(folder / f"{i}.png")
+        return COUNT
+
+    def dcgan() -> int:
+        sampling.save_each(folder, range(COUNT), iter(chunks))
+        return COUNT
+
+    return {"pillow": pillow, "dcgan": dcgan}[work]
+
+
+def seconds_of(*command: str | Path) -> float:
+    begun = time.perf_counter()
+    subprocess.run([sys.executable, *map(str, command)], check=True, capture_output=True)
+    return time.perf_counter() - begun
+
+
+def save(path: Path, width: int) -> None:
+    """A checkpoint that holds what sampling reads."""
+    from safetensors.torch import save_file
+
+    from dcgan import checkpoint
+    from dcgan.config import TrainConfig, to_json
+
+    header = {"format": checkpoint.FORMAT, "step": 0, "config": to_json(TrainConfig(width=width))}
+    tensors = {f"ema.{name}": tensor for name, tensor in generator(width).state_dict().items()}
+    save_file(tensors, path, {"dcgan": json.dumps(header)})
+
+
+def run(rounds: int, width: int = 64) -> list[dict]:
+    from dcgan.device import has_bf16
+
+    drawing = [
+        Variant("eager fp32 G, as in PyTorch's example", plain, (width,)),
+        Variant("dcgan fp32", ours, (width, "fp32"), PASSIVE),
+    ]
+    if has_bf16(torch.device("cpu")):
+        drawing.append(Variant("dcgan bf16", ours, (width, "bf16"), PASSIVE))
+    rows = [timing.row(f"drawing 64x64, width {width}") for timing in race(drawing, rounds)]
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        writing = [
+            Variant("Pillow, one after another", write, ("pillow", width, folder)),
+            Variant("dcgan", write, ("dcgan", width, folder)),
+        ]
+        rows += [timing.row("PNG files, 64x64") for timing in race(writing, rounds)]
+        save(folder / "G.safetensors", width)
+        sample = (ROOT / "sample.py", folder / "G.safetensors", "--out", folder / "grid.png")
+        starts = {
+            "import torch": lambda: seconds_of("-c", "import torch"),
+            "sample.py, 64 images": lambda: seconds_of(*sample),
+        }
+        rows += [timing.row("starting") for timing in alternate(starts, rounds)]
+    return rows
