@@ -1,7 +1,8 @@
 """The two convolutions that the networks are built of: stride 2 down, and its transpose up.
 
 `downsample` and `upsample` are PyTorch's operators, except where the processor's direct
-convolution is bound by its multiplications: there wide layers do with 9 of 16 of them.
+convolution is bound by its multiplications: there wide layers do with 9 of 16 of them, and the
+layer that makes the image has another shape.
 
 In one dimension y[j] = sum over k = 0..3 of x[2j - 1 + k] w[k]. That is the odd samples of x
 convolved with the two taps w[0], w[2], plus the even ones convolved with w[1], w[3]. Two
@@ -26,6 +27,7 @@ from torch import Tensor
 # not at hand to measure.
 CAPABILITY = "AVX2"
 WIDE = 256  # channels at the small side
+NARROW = 4  # channels at the large side
 MANY = 512  # positions at the small side, over the batch
 
 
@@ -46,6 +48,8 @@ def upsample(x: Tensor, weight: Tensor) -> Tensor:
     """
     if saves_products(x, weight, [2 * side for side in x.shape[2:]]):
         return winograd_up(x, weight)
+    if is_narrow(x, weight):
+        return narrow_up(x, weight)
     kernel = weight.shape[-1]
     return F.conv_transpose2d(
         x, weight, stride=2, padding=(kernel - 1) // 2, output_padding=kernel % 2
@@ -56,16 +60,42 @@ def saves_products(x: Tensor, weight: Tensor, sides: list[int]) -> bool:
     """Whether Winograd's products are the faster way; `sides` are those of the larger maps."""
     height, width = sides
     return (
+        is_known(x, weight)
+        and height % 4 == width % 4 == 0
+        and weight.shape[0] >= WIDE
+        and len(x) * height * width >= 4 * MANY
+    )
+
+
+def is_narrow(x: Tensor, weight: Tensor) -> bool:
+    """Whether the large side has so few channels that `narrow_up` is the faster way."""
+    return is_known(x, weight) and weight.shape[1] <= NARROW
+
+
+def is_known(x: Tensor, weight: Tensor) -> bool:
+    """Whether the processor, the arithmetic and the kernel are those that were measured."""
+    return (
         not torch.compiler.is_compiling()
         and x.device.type == "cpu"
         and torch.backends.cpu.get_cpu_capability() == CAPABILITY
         and x.dtype == weight.dtype == torch.float32
         and not torch.is_autocast_enabled("cpu")
         and weight.shape[-1] == 4
-        and height % 4 == width % 4 == 0
-        and weight.shape[0] >= WIDE
-        and len(x) * height * width >= 4 * MANY
     )
+
+
+def narrow_up(x: Tensor, weight: Tensor) -> Tensor:
+    """`upsample` of 4 x 4 kernels as a convolution of stride 1 (Shi et al. 2016, arXiv:1609.07009).
+
+    In one dimension y[2i - 1 + k] gets x[i] w[k]: the outputs of either parity are x convolved with
+    two taps. All parities together are a convolution with four times the channels, and vectors
+    that C channels alone would leave half empty are filled.
+    """
+    taps = weight.unflatten(3, (2, 2)).unflatten(2, (2, 2)).flip(2, 4)
+    kernels = taps.permute(3, 5, 1, 0, 2, 4).flatten(0, 2)  # [4 C, C', 2, 2]
+    maps = F.conv2d(x, kernels.contiguous(memory_format=torch.channels_last), padding=1)
+    pixels = nhwc(maps).unflatten(3, (2, 2, -1)).transpose(2, 3)  # [N, H + 1, 2, W + 1, 2, C]
+    return nchw(pixels.flatten(3, 4).flatten(1, 2)[:, 1:-1, 1:-1])
 
 
 def winograd_down(x: Tensor, weight: Tensor) -> Tensor:

@@ -35,6 +35,18 @@ class Upsample(nn.Module):
         return upsample(x, self.weight)
 
 
+class Project(nn.ConvTranspose2d):
+    """Latents to the smallest maps. Of one latent an image that is a matrix product, which is
+    several times as fast as torch's convolution.
+    """
+
+    def forward(self, z: Tensor) -> Tensor:
+        if z.shape[2:] != (1, 1):
+            return super().forward(z)
+        maps = z.flatten(1) @ self.weight.permute(0, 2, 3, 1).flatten(1)
+        return maps.unflatten(1, (*self.kernel_size, -1)).permute(0, 3, 1, 2)
+
+
 def widths(size: int, width: int) -> list[int]:
     """Channels of the feature maps of side 4, 8, ..., size/2, for example 512, 256, 128, 64."""
     depth = size.bit_length() - BASE.bit_length()
@@ -63,7 +75,7 @@ class Generator(nn.Module):
         self.size, self.channels = size, channels
         self.latent_dim, self.latent = latent_dim, latent
         first, *rest = widths(size, width)
-        layers = [nn.ConvTranspose2d(latent_dim, first, BASE, bias=False)]
+        layers = [Project(latent_dim, first, BASE, bias=False)]
         inputs = first
         for outputs in rest:
             layers += [nn.BatchNorm2d(inputs), nn.ReLU(inplace=True)]

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcgan import convolution
-from dcgan.convolution import downsample, upsample, winograd_down, winograd_up
+from dcgan.convolution import downsample, narrow_up, upsample, winograd_down, winograd_up
 from dcgan.models import Discriminator, Generator
 
 sides = st.integers(1, 4).map(lambda tiles: 4 * tiles)
@@ -38,8 +38,22 @@ def test_winograd_is_the_convolution_and_its_transpose(n, large, small, h, w, of
     torch.testing.assert_close(winograd_up(y, weight), expected)
 
 
-@pytest.mark.parametrize(("operator", "side"), [(winograd_down, 8), (winograd_up, 4)])
-def test_first_and_second_derivatives_of_winograd_are_those_of_finite_differences(operator, side):
+@settings(deadline=None, max_examples=50)
+@given(few, few, few, st.integers(1, 6), st.integers(1, 6), formats, formats)
+def test_parities_together_are_the_transposed_convolution(n, large, small, h, w, of_x, of_weight):
+    torch.manual_seed(0)
+    weight = torch.randn(small, large, 4, 4, dtype=torch.float64).contiguous(
+        memory_format=of_weight
+    )
+    x = torch.randn(n, small, h, w, dtype=torch.float64).contiguous(memory_format=of_x)
+    expected = F.conv_transpose2d(x, weight, stride=2, padding=1)
+    torch.testing.assert_close(narrow_up(x, weight), expected)
+
+
+@pytest.mark.parametrize(
+    ("operator", "side"), [(winograd_down, 8), (winograd_up, 4), (narrow_up, 3)]
+)
+def test_first_and_second_derivatives_are_those_of_finite_differences(operator, side):
     torch.manual_seed(0)
     x = torch.randn(2, 2, side, side, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(2, 2, 4, 4, dtype=torch.float64, requires_grad=True)
@@ -80,9 +94,9 @@ def test_gradients_of_a_step_are_as_near_to_float64_as_the_direct_ones(everywher
 
 
 def calls(monkeypatch) -> list[str]:
-    """Names of the Winograd operators as they are called from now on."""
+    """Names of our own operators as they are called from now on."""
     seen = []
-    for name in ("winograd_down", "winograd_up"):
+    for name in ("winograd_down", "winograd_up", "narrow_up"):
         operator = getattr(convolution, name)
 
         def recorded(*args, name=name, operator=operator):
@@ -95,6 +109,7 @@ def calls(monkeypatch) -> list[str]:
 
 def test_what_winograd_does_not_suit_goes_to_torch(everywhere, monkeypatch):
     seen = calls(monkeypatch)
+    monkeypatch.setattr(convolution, "NARROW", 0)
     kernel4, kernel5 = torch.randn(4, 4, 4, 4), torch.randn(4, 4, 5, 5)
     downsample(torch.randn(2, 4, 8, 8), kernel4)
     upsample(torch.randn(2, 4, 4, 4), kernel4)
@@ -111,6 +126,20 @@ def test_what_winograd_does_not_suit_goes_to_torch(everywhere, monkeypatch):
     monkeypatch.setattr(convolution, "CAPABILITY", "another")
     downsample(torch.randn(2, 4, 8, 8), kernel4)
     assert seen == []
+
+
+def test_only_layers_of_few_channels_are_made_of_parities(monkeypatch):
+    seen = calls(monkeypatch)
+    monkeypatch.setattr(convolution, "CAPABILITY", torch.backends.cpu.get_cpu_capability())
+    x = torch.randn(1, 2, 3, 5)
+    upsample(x, torch.randn(2, convolution.NARROW, 4, 4))
+    assert seen == ["narrow_up"]
+    upsample(x, torch.randn(2, convolution.NARROW + 1, 4, 4))
+    upsample(x, torch.randn(2, 3, 5, 5))
+    upsample(x.double(), torch.randn(2, 3, 4, 4).double())
+    monkeypatch.setattr(convolution, "CAPABILITY", "another")
+    upsample(x, torch.randn(2, 3, 4, 4))
+    assert seen == ["narrow_up"]
 
 
 def test_narrow_layers_and_few_positions_are_left_alone(monkeypatch):

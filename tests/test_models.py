@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
-from dcgan.models import Discriminator, Downsample, Generator, Upsample, widths
+from dcgan.models import Discriminator, Downsample, Generator, Project, Upsample, widths
 
 
 def parameters(network: nn.Module) -> int:
@@ -123,3 +124,21 @@ def test_a_larger_image_gets_the_mean_logit_of_its_windows():
     score_map = D.score(D.features(x)[-1])
     assert score_map.shape == (2, 1, 3, 1)
     torch.testing.assert_close(D(x), score_map.mean((1, 2, 3)))
+
+
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("grid", [(1, 1), (2, 3)])
+def test_the_first_layer_is_a_transposed_convolution(grid, order):
+    torch.manual_seed(0)
+    layer = Project(5, 6, 4, bias=False).double().to(memory_format=order)
+    z = torch.randn(3, 5, *grid, dtype=torch.float64, requires_grad=True)
+    expected = F.conv_transpose2d(z, layer.weight)
+    torch.testing.assert_close(layer(z), expected)
+    assert layer(z).is_contiguous(memory_format=torch.channels_last) or grid != (1, 1)
+    upstream = torch.randn_like(expected)
+    for ours, theirs in zip(
+        torch.autograd.grad(layer(z), (z, layer.weight), upstream),
+        torch.autograd.grad(expected, (z, layer.weight), upstream),
+        strict=True,
+    ):
+        torch.testing.assert_close(ours, theirs)
