@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dcgan import images, latents, sampling
+from dcgan import device, images, latents, sampling
 from dcgan.models import Generator
 
 
@@ -37,6 +37,24 @@ def test_images_are_those_of_evaluation_mode(G):
     G.train()
     assert (drawn(G, [5, 6]) == drawn(G.eval(), [5, 6])).all()
     assert all(torch.equal(v, before[k]) for k, v in G.state_dict().items())
+
+
+def test_bf16_draws_the_same_picture_and_auto_is_what_the_processor_has(G, monkeypatch):
+    exact, rough = (drawn(G, range(70), precision=p).astype(int) for p in ("fp32", "bf16"))
+    difference = np.abs(exact - rough)
+    assert 0 < difference.mean() < 0.5 and difference.max() <= 8
+    for there, expected in ((True, rough), (False, exact)):
+        monkeypatch.setattr(device, "has_bf16", lambda _, there=there: there)
+        assert (drawn(G, range(70)) == expected).all()
+
+
+def test_a_grid_of_latents_gives_larger_images(G):
+    z = torch.randn(3, 20, 2, 1)
+    with torch.no_grad():
+        expected = images.to_uint8(G(z)).numpy().astype(int)
+    (pixels,) = sampling.render(G, z)
+    assert pixels.shape[1] > pixels.shape[2] == G.size
+    assert np.abs(pixels - expected).max() <= 1
 
 
 def test_sampling_leaves_a_training_network_training(G):
