@@ -1,5 +1,6 @@
 """Images: uint8 and [-1, 1], grids, PNG and animation files."""
 
+import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,6 +45,13 @@ def grid(images: np.ndarray, columns: int | None = None, gap: int = 2) -> np.nda
 def to_pil(image: np.ndarray) -> Image.Image:
     """uint8 [H, W, 1 or 3] -> a grey or colour picture."""
     return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+
+
+def to_png(image: np.ndarray) -> bytes:
+    """uint8 [H, W, 1 or 3] as the content of a PNG file."""
+    content = io.BytesIO()
+    to_pil(image).save(content, format="PNG")
+    return content.getvalue()
 
 
 def save_png(path: Path, image: np.ndarray) -> None:

@@ -18,22 +18,29 @@ CHUNK = 64
 
 
 @torch.inference_mode()
-def render(G: Generator, z: Tensor) -> Iterator[np.ndarray]:
-    """Latents [N, latent_dim] -> uint8 [n, S, S, C] in chunks of at most CHUNK, in order.
+def pixels(G: Generator, z: Tensor) -> Tensor:
+    """Latents [CHUNK, latent_dim] -> uint8 [CHUNK, S, S, C], both on the device of G.
 
     G is left in the mode it was in; the images are those of evaluation mode.
     """
     training = G.training
     G.eval()
-    device = next(G.parameters()).device
     try:
-        for chunk in z.split(CHUNK):
-            padded = torch.zeros(CHUNK, *chunk.shape[1:])
-            padded[: len(chunk)] = chunk
-            pixels = images.to_uint8(G(padded.to(device)))
-            yield pixels[: len(chunk)].cpu().numpy()
+        return images.to_uint8(G(z))
     finally:
         G.train(training)
+
+
+def render(G: Generator, z: Tensor) -> Iterator[np.ndarray]:
+    """Latents [N, latent_dim] -> uint8 [n, S, S, C] in chunks of at most CHUNK, in order.
+
+    G is left in the mode it was in; the images are those of evaluation mode.
+    """
+    device = next(G.parameters()).device
+    for chunk in z.split(CHUNK):
+        padded = torch.zeros(CHUNK, *chunk.shape[1:])
+        padded[: len(chunk)] = chunk
+        yield pixels(G, padded.to(device))[: len(chunk)].cpu().numpy()
 
 
 def sample(

@@ -14,7 +14,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = [
     ["errors", "files", "config", "drawing", "images", "models", "losses", "ema", "latents"],
-    ["distributed", "device", "signals"],
+    ["distributed", "device", "signals", "events", "snapshot", "writer"],
     ["data.traits", "data.portrait", "data.faces"],
     ["data.decode", "data.packed", "data.rows", "data.raw"],
     ["data.folder", "data.celeba", "data.lsun", "data.arrays", "data.drawn"],

@@ -190,13 +190,15 @@ def test_what_is_not_finite_is_never_saved(tiny, packed, tmp_path):
     config = tiny(steps=40, log_every=40, save_every=2, keep=1)
     ours = trainer.Trainer(config, CPU)
     batches = Batches(packed.images, config, CPU)
-    with Recorder(ours, packed, tmp_path / "run") as recorder:
+    with (
+        pytest.raises(UserError, match="not finite at step 4"),
+        Recorder(ours, packed, tmp_path / "run") as recorder,
+    ):
         for step in range(3):
             recorder.record(ours.update(batches.at(step)))
         with torch.no_grad():
             ours.G.layers[0].weight[0, 0] = float("nan")
-        with pytest.raises(UserError, match="not finite at step 4"):
-            recorder.record(ours.update(batches.at(3)))
+        recorder.record(ours.update(batches.at(3)))
     found = checkpoint.find(tmp_path / "run")
     assert found.step == 2
     assert all(value.isfinite().all() for value in load_file(found.path).values())
