@@ -61,6 +61,7 @@ class Recorder:
                 unit="step",
                 desc="training",
                 dynamic_ncols=True,
+                mininterval=0.5,  # seconds; drawing it takes longer than reading a number
             )
             self.bar = self.stack.enter_context(bar)
         return self

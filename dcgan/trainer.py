@@ -31,6 +31,7 @@ class Trainer:
         self.G = G.to(on, memory_format=torch.channels_last)
         self.D = D.to(on, memory_format=torch.channels_last)
         self.G_ema = copy.deepcopy(self.G).requires_grad_(False)
+        self.average = ema.Average(self.G_ema, self.G)
         self.opt_G = adam(self.G, config.lr_G, config)
         self.opt_D = adam(self.D, config.lr_D, config)
         self.step = 0
@@ -43,7 +44,7 @@ class Trainer:
         distributed.average(statistics(self.G) + statistics(self.D))
         self.step += 1
         seen, batch_size = self.step * self.config.batch_size, self.config.batch_size
-        ema.update(self.G_ema, self.G, ema.decay(seen, batch_size, self.config.ema_images))
+        self.average.update(ema.decay(seen, batch_size, self.config.ema_images))
         return scalars
 
     def d_step(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:

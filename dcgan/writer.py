@@ -24,6 +24,7 @@ class Writer:
         return self
 
     def __exit__(self, kind, *_) -> None:
+        self.wait()  # before shutdown: Python 3.11 forgets a thread if a signal breaks its join
         self.thread.shutdown()
         if kind is None:
             self.check()
@@ -36,8 +37,11 @@ class Writer:
 
     def flush(self) -> None:
         """Wait until all jobs are done. Raises what one of them has raised."""
-        self.thread.submit(lambda: None).result()
+        self.wait()
         self.check()
+
+    def wait(self) -> None:
+        self.thread.submit(lambda: None).result()
 
     def check(self) -> None:
         if self.error:
