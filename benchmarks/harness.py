@@ -43,20 +43,34 @@ class Timing:
         """Half the distance from the fastest round to the slowest, as a share of the median."""
         return (max(self.seconds) - min(self.seconds)) / 2 / self.median
 
+    def row(self, benchmark: str, **more: float) -> dict:
+        """What the table shows of it."""
+        return {
+            "benchmark": benchmark,
+            "variant": self.name,
+            "median_s": self.median,
+            "spread": self.spread,
+            "ratio": self.ratio,
+            **more,
+        }
+
 
 def race(variants: Sequence[Variant], rounds: int) -> list[Timing]:
-    """Time the variants by turns, so that what disturbs the machine disturbs all of them."""
+    """Time the variants in warm processes."""
     with ExitStack() as stack:
-        runners = [stack.enter_context(runner(variant)) for variant in variants]
-        seconds = [[run() for run in runners] for _ in range(rounds)]
-    first = [row[0] for row in seconds]
+        return alternate({v.name: stack.enter_context(runner(v)) for v in variants}, rounds)
+
+
+def alternate(works: dict[str, Callable[[], float]], rounds: int) -> list[Timing]:
+    """Time works by turns, so that what disturbs the machine disturbs all of them.
+
+    Each returns its seconds an item.
+    """
+    seconds = [[work() for work in works.values()] for _ in range(rounds)]
+    first, *_ = columns = list(zip(*seconds, strict=True))
     return [
-        Timing(
-            variant.name,
-            tuple(column),
-            statistics.median(a / b for a, b in zip(first, column, strict=True)),
-        )
-        for variant, column in zip(variants, zip(*seconds, strict=True), strict=True)
+        Timing(name, column, statistics.median(a / b for a, b in zip(first, column, strict=True)))
+        for name, column in zip(works, columns, strict=True)
     ]
 
 
@@ -71,8 +85,11 @@ def runner(variant: Variant):
     theirs.close()
 
     def run() -> float:
-        ours.send("run")
-        return ours.recv()
+        try:
+            ours.send("run")
+            return ours.recv()
+        except (EOFError, ConnectionError) as error:
+            raise RuntimeError(f"{variant.name}: its process died") from error
 
     try:
         run()  # the warm-up: imports, page faults, choice of kernels

@@ -53,6 +53,7 @@ def run(rounds: int) -> list[dict]:
 
 
 def measure(config: TrainConfig, steps: int, rounds: int) -> dict:
+    device.tune()
     on = device.pick("auto")
     seconds = defaultdict(list)
 

@@ -136,6 +136,9 @@ def run(command, args: Sequence[str], prog: str) -> int:
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # of file names in a narrow encoding
+    # Threads that spin while they wait for another keep the core that it needs, where other work
+    # has the rest of the machine. Read when torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     code, message = 0, None
     try:
         with sigterm_raises():

@@ -91,6 +91,12 @@ class OptimisationOptions:
     """Arithmetic of the convolutions. auto: bf16 where the processor has it, else fp32."""
     device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
     """auto: the fastest there is."""
+    threads: int | None = None
+    """Threads that compute on the CPU. Default: one per core; fewer leave cores to other work."""
+    compile: bool = False
+    """torch.compile both networks: minutes at the start, faster steps on GPUs, none on CPUs."""
+    cuda_graphs: bool = False
+    """Record the step once and replay it: for steps that wait for Python (one NVIDIA GPU)."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +137,8 @@ class TrainConfig(RunOptions, OptimisationOptions, DataOptions, NetworkOptions, 
             check(0 < getattr(self, name) < 1, name, getattr(self, name), "between 0 and 1")
         for name in ("beta1", "beta2"):
             check(0 <= getattr(self, name) < 1, name, getattr(self, name), "at least 0, below 1")
+        valid = self.threads is None or self.threads >= 1
+        check(valid, "threads", self.threads, "at least 1")
         for name in ("keep", "seed", "ema_images"):
             check(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
 

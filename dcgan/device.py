@@ -1,5 +1,8 @@
 """Which device to compute on, and in which arithmetic."""
 
+import ctypes
+import platform
+
 import torch
 
 from dcgan.errors import UserError
@@ -33,7 +36,28 @@ def has_bf16(device: torch.device) -> bool:
     return False
 
 
-def tune() -> None:
-    """Settings of torch for fixed shapes and single precision that does not need every digit."""
+def tune(threads: int | None = None) -> None:
+    """Settings of torch for fixed shapes and single precision that does not need every digit.
+
+    `threads` compute on the CPU; None leaves torch its choice, one per core.
+    """
+    if threads:
+        torch.set_num_threads(threads)
     torch.backends.cudnn.benchmark = True
     torch.set_float32_matmul_precision("high")
+    keep_freed_memory()
+
+
+def keep_freed_memory() -> None:
+    """Have glibc keep what is freed, for the next step to use.
+
+    By default every large tensor is mapped when it is made and unmapped when it dies, and each of
+    its pages is zeroed by the kernel again. A step makes the same tensors as the one before.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_MMAP_MAX, 0)
+        libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h

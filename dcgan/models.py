@@ -3,27 +3,14 @@ Convolutional Generative Adversarial Networks", 2015 (arXiv:1511.06434), section
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dcgan.config import TrainConfig
+from dcgan.convolution import downsample, upsample
 
 BASE = 4  # side of the smallest feature maps
 WIDEST = 8  # the widest layer has at most this many times `width` channels
 INITIAL_STD = 0.02  # section 4 of the paper
-
-
-def downsample(x: Tensor, weight: Tensor) -> Tensor:
-    """Stride-2 convolution that halves even sides: [N, C, H, W] -> [N, C', H/2, W/2]."""
-    return F.conv2d(x, weight, stride=2, padding=(weight.shape[-1] - 1) // 2)
-
-
-def upsample(x: Tensor, weight: Tensor) -> Tensor:
-    """Its transpose, which doubles the sides: [N, C, H, W] -> [N, C', 2H, 2W]."""
-    kernel = weight.shape[-1]
-    return F.conv_transpose2d(
-        x, weight, stride=2, padding=(kernel - 1) // 2, output_padding=kernel % 2
-    )
 
 
 class Downsample(nn.Module):

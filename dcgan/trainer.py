@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from dcgan import checkpoint, device, distributed, ema, losses
 from dcgan.config import NETWORK, TrainConfig, check, flag, to_json
+from dcgan.cuda_graph import CudaGraph
 from dcgan.data.batches import Batch, Batches
 from dcgan.data.pack import cached
 from dcgan.data.packed import Packed, open_packed
@@ -35,17 +36,26 @@ class Trainer:
         self.opt_G = adam(self.G, config.lr_G, config)
         self.opt_D = adam(self.D, config.lr_D, config)
         self.step = 0
+        if config.compile:
+            self.G.compile()
+            self.D.compile()
+        if config.cuda_graphs:
+            self.d_and_g_step = CudaGraph(self.d_and_g_step)
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """One step of training. Returns 0-dim tensors on the device."""
-        with self.autocast():
-            fake = self.G(batch.z)
-        scalars = self.d_step(batch.real, fake.detach()) | self.g_step(fake)
+        scalars = self.d_and_g_step(batch)
         distributed.average(statistics(self.G) + statistics(self.D))
         self.step += 1
         seen, batch_size = self.step * self.config.batch_size, self.config.batch_size
         self.average.update(ema.decay(seen, batch_size, self.config.ema_images))
         return scalars
+
+    def d_and_g_step(self, batch: Batch) -> dict[str, Tensor]:
+        """Both networks descend. Does the same operations, with the same numbers, at every step."""
+        with self.autocast():
+            fake = self.G(batch.z)
+        return self.d_step(batch.real, fake.detach()) | self.g_step(fake)
 
     def d_step(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         self.D.requires_grad_(True)
@@ -92,7 +102,11 @@ class Trainer:
 
 def adam(network: nn.Module, lr: float, config: TrainConfig) -> torch.optim.Adam:
     return torch.optim.Adam(
-        network.parameters(), lr, betas=(config.beta1, config.beta2), fused=True
+        network.parameters(),
+        lr,
+        betas=(config.beta1, config.beta2),
+        fused=True,
+        capturable=config.cuda_graphs,
     )
 
 
@@ -178,9 +192,16 @@ def train(config: TrainConfig) -> Path:
     other networks or data, a full disk, and a loss that is not finite; Stopped, with all saved,
     after Ctrl-C or SIGTERM.
     """
-    device.tune()
+    device.tune(config.threads)
     with distributed.started(device.pick(config.device)) as on:
         processes = distributed.world_size()
+        graphs_run = on.type == "cuda" and processes == 1
+        check(
+            graphs_run or not config.cuda_graphs,
+            "cuda_graphs",
+            config.cuda_graphs,
+            "left out but for one process on an NVIDIA GPU",
+        )
         check(
             config.batch_size % processes == 0,
             "batch_size",

@@ -13,8 +13,19 @@ ROOT = PACKAGE.parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = [
-    ["errors", "files", "config", "drawing", "images", "models", "losses", "ema", "latents"],
-    ["distributed", "device", "signals", "events", "snapshot", "writer"],
+    [
+        "errors",
+        "files",
+        "config",
+        "drawing",
+        "convolution",
+        "images",
+        "models",
+        "losses",
+        "ema",
+        "latents",
+    ],
+    ["distributed", "device", "cuda_graph", "signals", "events", "snapshot", "writer"],
     ["data.traits", "data.portrait", "data.faces"],
     ["data.decode", "data.packed", "data.rows", "data.raw"],
     ["data.folder", "data.celeba", "data.lsun", "data.arrays", "data.drawn"],

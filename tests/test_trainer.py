@@ -142,6 +142,66 @@ def test_no_step_waits_for_the_device_until_it_is_logged(tiny, packed, tmp_path)
     assert mode.count == 1, "the counter must see a wait"
 
 
+class Operations(TorchDispatchMode):
+    """Notes every operation with the shapes and the numbers that it is given."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        def shape_or_number(value):
+            return tuple(value.shape) if isinstance(value, torch.Tensor) else value
+
+        given = torch.utils._pytree.tree_map(shape_or_number, (args, kwargs or {}))
+        if func.namespace != "profiler":
+            self.seen.append((str(func), repr(given)))
+        return func(*args, **(kwargs or {}))
+
+
+def test_every_step_does_the_same_operations_on_the_same_numbers(tiny, packed):
+    """What a CUDA graph has recorded it does again: a learning rate or a shape included."""
+    ours = trainer.Trainer(tiny(), CPU)
+    batches = Batches(packed.images, ours.config, CPU)
+    recordings = []
+    for step in range(4):
+        batch = batches.at(step)
+        with Operations() as recording:
+            ours.d_and_g_step(batch)
+        recordings.append(recording.seen)
+    assert len(recordings[1]) > 100
+    # The first step also makes the state of Adam.
+    assert recordings[1] == recordings[2] == recordings[3]
+
+
+def losses_of(config, packed, on, steps=8) -> torch.Tensor:
+    ours = trainer.Trainer(config, on)
+    batches = Batches(packed.images, ours.config, on)
+    scalars = [ours.update(batches.at(step)) for step in range(steps)]
+    return torch.tensor([[float(s["loss_D"]), float(s["loss_G"])] for s in scalars])
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # of the compiler, at itself
+def test_compiled_networks_learn_the_same(tiny, packed):
+    eager = losses_of(tiny(), packed, CPU, steps=3)
+    compiled = losses_of(tiny(compile=True), packed, CPU, steps=3)
+    torch.testing.assert_close(compiled, eager, rtol=1e-3, atol=1e-4)
+    names = set(trainer.Trainer(tiny(compile=True), CPU).G.state_dict())
+    assert names == set(trainer.Trainer(tiny(), CPU).G.state_dict())
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+@pytest.mark.parametrize("mode", [dict(cuda_graphs=True), dict(compile=True)])
+def test_every_mode_learns_on_a_gpu_what_eager_does(tiny, packed, mode):
+    gpu = torch.device("cuda")
+    eager = losses_of(tiny(precision="fp32"), packed, gpu)
+    torch.testing.assert_close(
+        losses_of(tiny(precision="fp32", **mode), packed, gpu), eager, rtol=1e-2, atol=1e-3
+    )
+
+
 def test_bf16_gives_nearly_the_same_losses(tiny, packed):
     batch = Batches(packed.images, tiny(), CPU).at(0)
     single, half = (

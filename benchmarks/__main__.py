@@ -1,0 +1,67 @@
+"""`python -m benchmarks`: everything that has to be fast beside the plain way to do it.
+
+Writes a table, its numbers as JSON and a chart to the folder `--out`, and prints the table.
+"""
+
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+import tyro
+
+from benchmarks import end_to_end, memory, packing, sampling, step
+from benchmarks.harness import ForeignLoad, processor
+from benchmarks.report import chart, table
+
+BENCHMARKS = {
+    "step": step.run,
+    "end-to-end": end_to_end.run,
+    "packing": packing.run,
+    "sampling": sampling.run,
+    "memory": memory.run,
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    names: tyro.conf.Positional[tuple[Literal[tuple(BENCHMARKS)], ...]] = tuple(BENCHMARKS)
+    """Which; all by default."""
+    rounds: int = 5
+    """How often every variant has its turn."""
+    peer: Path | None = None
+    """dcgan/main.py of a checkout of pytorch/examples, to be timed from end to end too."""
+    out: Path = Path("docs/benchmarks")
+    """Folder of results.json, results.md and chart.png."""
+
+
+def main() -> None:
+    options = tyro.cli(Options, description=__doc__)
+    rows = []
+    with ForeignLoad() as foreign:
+        for name in options.names:
+            print(f"{name} ...", flush=True)
+            more = {"peer": options.peer} if name == "end-to-end" else {}
+            rows += BENCHMARKS[name](options.rounds, **more)
+    results = {"machine": machine(foreign.share), "rounds": options.rounds, "rows": rows}
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    (options.out / "results.md").write_text(table(results) + "\n")
+    chart(results, options.out / "chart.png")
+    print(table(results))
+
+
+def machine(foreign: float | None) -> str:
+    """What the figures are of."""
+    busy = "unknown" if foreign is None else f"{foreign:.0%}"
+    return (
+        f"{os.cpu_count()} cores of {processor()} ({torch.backends.cpu.get_cpu_capability()}), "
+        f"torch {torch.__version__}, {time.strftime('%Y-%m-%d')}; other work took {busy} of them"
+    )
+
+
+if __name__ == "__main__":
+    main()

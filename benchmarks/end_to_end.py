@@ -1,0 +1,68 @@
+"""JPEG folder in, checkpoints and logs out: `train.py` beside scripts that decode every epoch.
+
+All run as the user runs them, one after the other by turns, and are timed from the second epoch on.
+"""
+
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmarks.harness import alternate
+
+ROOT = Path(__file__).parent.parent
+EPOCHS = 3
+
+
+def script(command: list[str], root: Path, batch_size: int, images: int, out: Path) -> float:
+    """Seconds an image of a script with the flags and the lines of PyTorch's example."""
+    flags = ["--dataset", "folder", "--dataroot", root, "--batchSize", batch_size]
+    flags += ["--niter", EPOCHS, "--outf", out]
+    command = [*command, *map(str, flags)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        ends = [0.0] * EPOCHS
+        for line in process.stdout:
+            if match := re.match(r"\[(\d+)/\d+\]\[\d+/\d+\]", line):
+                ends[int(match[1])] = time.perf_counter()
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return (ends[-1] - ends[0]) / (images * (EPOCHS - 1))
+
+
+def ours(root: Path, batch_size: int, images: int, out: Path) -> float:
+    """Seconds an image of `train.py`."""
+    epoch = -(-images // batch_size)
+    command = [sys.executable, ROOT / "train.py", "folder", "--root", root, "--out", out]
+    command += ["--data-cache", out / "data", "--batch-size", batch_size]
+    command += ["--steps", EPOCHS * epoch, "--log-every", epoch]
+    subprocess.run(list(map(str, command)), check=True, capture_output=True)
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    first, last = lines[0], lines[-1]
+    return (last["seconds"] - first["seconds"]) / (last["images"] - first["images"])
+
+
+def run(
+    rounds: int, peer: Path | None = None, images: int = 512, batch_size: int = 128
+) -> list[dict]:
+    """`peer` is the `dcgan/main.py` of a checkout of pytorch/examples."""
+    from benchmarks.pictures import jpeg_folder
+
+    with TemporaryDirectory() as folder:
+        root, scratch = Path(folder) / "raw", Path(folder) / "out"
+        jpeg_folder(root / "all", images, (178, 218))
+        plain = [sys.executable, "-u", "-m", "benchmarks.plain"]
+        scripts = {"a script in the order of PyTorch's example": plain}
+        if peer:
+            scripts = {"PyTorch's example": [sys.executable, "-u", str(peer)], **scripts}
+        numbers = iter(range(10**6))
+        works = {
+            name: lambda command=command: script(command, root, batch_size, images, scratch)
+            for name, command in scripts.items()
+        }
+        works["train.py"] = lambda: ours(root, batch_size, images, scratch / str(next(numbers)))
+        timings = alternate(works, rounds)
+    benchmark = f"end to end, width 64, batch {batch_size}"
+    return [timing.row(benchmark) for timing in timings]

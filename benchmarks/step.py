@@ -1,0 +1,113 @@
+"""The training step alone, on images in memory: what each measure against waste of time brings.
+
+Rates of matrix products are taken in the same rounds, to say what share of them the step reaches.
+"""
+
+from collections.abc import Callable
+
+import torch
+
+from benchmarks.harness import Variant, race
+
+SIDE = 2048  # of the matrices
+
+
+def plain(width: int, batch_size: int) -> Callable[[], int]:
+    """Steps in the order of PyTorch's example."""
+    from benchmarks.plain import Plain
+
+    trainer, real = Plain(width), torch.rand(batch_size, 3, 64, 64) * 2 - 1
+
+    def step() -> int:
+        trainer.update(real)
+        return batch_size
+
+    return step
+
+
+def ours(
+    width: int, batch_size: int, precision: str = "auto", winograd: bool = True, malloc: bool = True
+) -> Callable[[], int]:
+    """Steps of dcgan.trainer, all of its measures taken or some left out."""
+    from dcgan import convolution, device
+    from dcgan.config import TrainConfig
+    from dcgan.data.batches import Batch
+    from dcgan.trainer import Trainer
+
+    if not winograd:
+        convolution.CAPABILITY = "none"
+    if malloc:
+        device.keep_freed_memory()
+    config = TrainConfig(width=width, batch_size=batch_size, precision=precision)
+    trainer = Trainer(config, torch.device("cpu"))
+    real = (torch.rand(batch_size, 3, 64, 64) * 2 - 1).contiguous(memory_format=torch.channels_last)
+    batch = Batch(real, torch.randn(batch_size, config.latent_dim))
+
+    def step() -> int:
+        trainer.update(batch)
+        return batch_size
+
+    return step
+
+
+def matrix_product(dtype: torch.dtype) -> Callable[[], int]:
+    """Products of large matrices; an item is a multiplication or an addition."""
+    a, b = torch.randn(SIDE, SIDE, dtype=dtype), torch.randn(SIDE, SIDE, dtype=dtype)
+
+    def multiply() -> int:
+        for _ in range(5):
+            a @ b
+        return 5 * 2 * SIDE**3
+
+    return multiply
+
+
+def operations(width: int) -> int:
+    """Multiplications and additions of an image in a step's direct convolutions."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from dcgan.config import TrainConfig
+    from dcgan.models import networks
+
+    config = TrainConfig(width=width)
+    with torch.device("meta"):
+        G, D = networks(config)
+        z, real = torch.empty(2, config.latent_dim), torch.empty(2, 3, 64, 64)
+    with FlopCounterMode(display=False) as counter:
+        fake = G(z)
+        (D(real).sum() + D(fake.detach()).sum()).backward()
+        D.requires_grad_(False)
+        D(fake).sum().backward()
+    return counter.get_total_flops() // 2
+
+
+def run(rounds: int, width: int = 64, batch_size: int = 128) -> list[dict]:
+    from dcgan.device import has_bf16
+
+    passive = {"OMP_WAIT_POLICY": "PASSIVE"}  # as the command line has it
+    sizes = (width, batch_size)
+    variants = [
+        Variant("in the order of PyTorch's example", plain, sizes),
+        Variant(
+            "dcgan fp32: channels last, frozen D, fused Adam",
+            ours,
+            (*sizes, "fp32", False, False),
+            passive,
+        ),
+        Variant("+ freed memory is kept", ours, (*sizes, "fp32", False, True), passive),
+        Variant("+ Winograd, where it pays", ours, (*sizes, "fp32"), passive),
+    ]
+    if has_bf16(torch.device("cpu")):
+        variants += [
+            Variant("dcgan bf16", ours, (*sizes, "bf16"), passive),
+            Variant("matrix product bf16", matrix_product, (torch.bfloat16,)),
+        ]
+    variants += [Variant("matrix product fp32", matrix_product, (torch.float32,))]
+    *timings, single = race(variants, rounds)
+    return [
+        timing.row(
+            f"step, width {width}, batch {batch_size}",
+            of_fp32_matrix_product=operations(width) / timing.median * single.median,
+        )
+        for timing in timings
+    ]

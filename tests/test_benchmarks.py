@@ -1,0 +1,93 @@
+"""The measuring itself, on works whose times are known."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmarks.harness import ForeignLoad, Variant, alternate, runner
+from benchmarks.report import seconds, table
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_works_alternate_and_ratios_are_medians_over_the_rounds():
+    calls = []
+
+    def work(name: str, times: list[float]):
+        remaining = iter(times)
+        return lambda: calls.append(name) or next(remaining)
+
+    # A disturbance that slows one round of both changes no ratio.
+    a, b = alternate({"a": work("a", [2, 20, 2]), "b": work("b", [1, 10, 4])}, rounds=3)
+    assert calls == ["a", "b"] * 3
+    assert (a.median, b.median) == (2, 4)
+    assert (a.ratio, b.ratio) == (1, 2)
+    assert b.spread == pytest.approx((10 - 1) / 2 / 4)
+
+
+def sleeper(milliseconds: int, items: int):
+    assert os.environ["PACE"] == "slow"
+    calls = []
+
+    def sleep() -> int:
+        calls.append(1)
+        time.sleep(milliseconds / 1000 * (10 if len(calls) == 1 else 1))
+        return items
+
+    return sleep
+
+
+def test_a_runner_is_warm_and_counts_per_item():
+    variant = Variant("sleeper", sleeper, (50, 10), {"PACE": "slow"})
+    with runner(variant) as run:
+        assert 0.005 <= run() < 0.05  # neither the first call, ten times as long, nor all ten items
+    assert "PACE" not in os.environ
+
+
+def broken():
+    raise RuntimeError("this benchmark is broken")
+
+
+def test_a_broken_variant_is_an_error(capfd):
+    with (
+        pytest.raises(RuntimeError, match="broken: its process died"),
+        runner(Variant("broken", broken)),
+    ):
+        pass
+    assert "this benchmark is broken" in capfd.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/proc/stat").exists(), reason="needs Linux")
+def test_own_work_is_not_foreign():
+    used, ours, total = ForeignLoad.clocks()
+    begun = time.process_time()
+    while time.process_time() - begun < 0.5:
+        pass
+    later = ForeignLoad.clocks()
+    assert 0.45 < later[1] - ours < 1
+    assert later[0] - used > 0.45 - 0.1  # the kernel counts in ticks of 10 ms
+    assert later[2] - total > 0.45
+    with ForeignLoad() as foreign:
+        time.sleep(0.1)
+    assert 0 <= foreign.share <= 1
+
+
+def test_units_and_rows():
+    assert [seconds(t) for t in (12.345, 0.0123456, 1.5e-6, 2e-10)] == [
+        "12.3 s",
+        "12.3 ms",
+        "1.5 µs",
+        "0.2 ns",
+    ]
+    row = {"benchmark": "step", "variant": "b", "median_s": 0.02, "spread": 0.1, "ratio": 2.0}
+    text = table({"machine": "a machine", "rounds": 3, "rows": [row]})
+    assert "| step | b | 20 ms | 10% | 2.00 |" in text
+    assert "a machine" in text
+
+
+def test_readme_shows_the_results_that_are_stored():
+    results = json.loads((ROOT / "docs" / "benchmarks" / "results.json").read_text())
+    assert table(results) in (ROOT / "README.md").read_text()
