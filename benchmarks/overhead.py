@@ -110,9 +110,7 @@ def wait_for(on: torch.device) -> None:
 
 def main() -> None:
     for row in run(int(sys.argv[1]) if len(sys.argv) > 1 else 5):
-        print(
-            f"{row['case']}: {row['share']:.2%}, {row['share_with_writer']:.2%} with the writer's"
-        )
+        print(f"{row['case']}: {row['share']:.2%} ({row['share_with_writer']:.2%} on one core)")
         for name, milliseconds in row["ms_a_step"].items():
             print(f"  {name:<20} {milliseconds:10.4f} ms a step")
 
