@@ -96,14 +96,11 @@ def path_of(run: Path, step: int) -> Path:
     return Path(run) / FOLDER / f"step-{step:08d}.safetensors"
 
 
-def save(
-    path: Path,
-    header: dict,
-    modules: dict[str, nn.Module],
-    optimizers: dict[str, tuple[torch.optim.Optimizer, nn.Module]],
-) -> None:
-    """Write a checkpoint atomically. `header` needs "step" and "config" and must suit JSON."""
-    tensors = {
+def named(
+    modules: dict[str, nn.Module], optimizers: dict[str, tuple[torch.optim.Optimizer, nn.Module]]
+) -> dict[str, Tensor]:
+    """The tensors of a checkpoint under their names: those that training goes on changing."""
+    return {
         f"{prefix}.{name}": value
         for prefix, module in modules.items()
         for name, value in module.state_dict().items()
@@ -113,7 +110,20 @@ def save(
         for name, parameter in module.named_parameters()
         for slot in SLOTS
     }
-    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+
+
+def save(path: Path, header: dict, tensors: dict[str, Tensor]) -> None:
+    """Write a checkpoint atomically: contiguous tensors of the CPU, and a `header` for JSON.
+
+    Raises UserError, and writes nothing, unless G and D are finite; and where the disk refuses.
+    """
+    for name, value in tensors.items():
+        network = name.partition(".")[0]
+        if network in ("G", "D") and not value.isfinite().all():
+            raise UserError(
+                f"{network} is not finite at step {header['step']}: nothing is saved over the "
+                f"good checkpoints; try lower --lr-G and --lr-D"
+            )
     metadata = {"dcgan": json.dumps({"format": FORMAT, **header})}
     with replacing(path) as partial:
         try:

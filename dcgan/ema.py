@@ -15,17 +15,27 @@ def decay(images: int, batch: int, half_life: int) -> float:
     return 0.5 ** (batch / max(min(half_life, RAMP * images), 1e-8))
 
 
-@torch.no_grad()
-def update(average: nn.Module, model: nn.Module, decay: float) -> None:
-    """Move `average` towards `model`: a <- decay a + (1 - decay) m, without a host sync.
+class Average:
+    """Keeps `average`, a copy of `model`, as the average of what `model` has been.
 
     The rule for batch norm: running means and variances are averaged like the weights, with the
     same decay, because they describe the activations that those weights make; the counter of
     batches is copied.
+
+    The tensors are looked up once, since a search through the modules would cost as much as the
+    arithmetic: neither module may be given others later, as `.to(device)` does.
     """
-    floating, counters = [], []
-    for a, m in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
-        (floating if a.is_floating_point() else counters).append((a, m))
-    torch._foreach_lerp_([a for a, _ in floating], [m for _, m in floating], weight=1.0 - decay)
-    for a, m in counters:
-        a.copy_(m)
+
+    def __init__(self, average: nn.Module, model: nn.Module):
+        self.floating, self.counters = ([], []), ([], [])
+        for pair in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
+            kind = self.floating if pair[0].is_floating_point() else self.counters
+            for tensors, tensor in zip(kind, pair, strict=True):
+                tensors.append(tensor)
+
+    @torch.no_grad()
+    def update(self, decay: float) -> None:
+        """Move the average towards the model: a <- decay a + (1 - decay) m, without a host sync."""
+        torch._foreach_lerp_(*self.floating, weight=1.0 - decay)
+        if self.counters[0]:
+            torch._foreach_copy_(*self.counters)

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dcgan import images, png
 from dcgan.errors import UserError
-from dcgan.files import replacing, writing
-from dcgan.images import save_png
+from dcgan.events import EventFile
+from dcgan.files import flush, replacing, writing
 
 SAMPLES = "samples"
 
@@ -20,64 +21,65 @@ class Meter:
     """Means of scalars over steps, summed on the device and read all at once."""
 
     def __init__(self, totals: dict[str, float] | None = None, added: int = 0):
-        self.totals: dict[str, Tensor | float] = totals or {}
-        self.added = added
+        """From nothing, or from the `sums` of `added` steps that another meter had."""
+        self.totals, self.added = totals or {}, added
+        self.sums: dict[str, Tensor] = {}
 
     def add(self, values: dict[str, Tensor]) -> None:
         """Add the 0-dim tensors of one step, without waiting for them."""
-        for name, value in values.items():
-            self.totals[name] = self.totals.get(name, 0) + value
+        if not self.sums:
+            self.sums = {k: torch.full_like(v, self.totals.get(k, 0.0)) for k, v in values.items()}
+        torch._foreach_add_(list(self.sums.values()), [values[name] for name in self.sums])
         self.added += 1
-
-    def sums(self) -> dict:
-        """What a new meter needs to go on from here. Waits for the device."""
-        totals = [torch.as_tensor(total) for total in self.totals.values()]
-        values = torch.stack(totals).tolist() if totals else []
-        return {"totals": dict(zip(self.totals, values, strict=True)), "added": self.added}
 
     def read(self) -> dict[str, float]:
         """Means since the last read. Waits for the device."""
-        sums = self.sums()["totals"]
-        means = {name: total / self.added for name, total in sums.items()}
+        sums = torch.stack(list(self.sums.values())).tolist()
+        means = {name: total / self.added for name, total in zip(self.sums, sums, strict=True)}
         self.__init__()
         return means
 
 
 class RunLog:
-    """Writes the logs of one run folder. Entries after `step`, of a run cut short, are dropped."""
+    """Writes the logs of one run folder. Entries after `step`, of a run cut short, are dropped.
+
+    Every method has written when it returns, and raises UserError where the disk refuses.
+    """
 
     def __init__(self, run: Path, step: int):
-        from torch.utils.tensorboard import SummaryWriter
-
         self.run = Path(run)
         self.metrics = self.run / "metrics.jsonl"
         keep_until(self.metrics, step)
-        self.writer = SummaryWriter(str(run), purge_step=step + 1 if step else 0)
+        with writing(self.run):
+            self.events = EventFile(self.run, purge_step=step + 1 if step else 0)
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """One line of metrics.jsonl and one point of every curve."""
         with writing(self.run):
             with open(self.metrics, "a", encoding="utf-8") as file:
                 file.write(json.dumps({"step": step, **values}) + "\n")
-            for name, value in values.items():
-                self.writer.add_scalar(name, value, step)
+            self.events.scalars(step, values)
 
-    def picture(self, step: int, name: str, image: np.ndarray) -> None:
-        """uint8 [H, W, C] to TensorBoard."""
+    def picture(self, step: int, name: str, image: np.ndarray) -> bytes:
+        """uint8 [H, W, C] to TensorBoard; returns it as PNG."""
+        content = png.encode(image)
         with writing(self.run):
-            self.writer.add_image(name, image, step, dataformats="HWC")
+            self.events.image(step, name, image.shape, content)
+        return content
 
-    def samples(self, step: int, image: np.ndarray) -> None:
-        """uint8 [H, W, C] to samples/step-00001000.png."""
-        save_png(samples_path(self.run, step), image)
+    def samples(self, step: int, averaged: np.ndarray, raw: np.ndarray) -> None:
+        """Images of G_ema and of G, uint8 [N, H, W, C], to TensorBoard; the former to a PNG too."""
+        content = self.picture(step, "samples/ema", images.grid(averaged))
+        with replacing(samples_path(self.run, step), durable=False) as partial:
+            partial.write_bytes(content)
+        self.picture(step, "samples/raw", images.grid(raw))
 
     def flush(self) -> None:
+        """What is written outlives a power cut."""
         with writing(self.run):
-            self.writer.flush()
-
-    def close(self) -> None:
-        with writing(self.run):
-            self.writer.close()
+            for path in (self.metrics, self.events.path):
+                if path.exists():
+                    flush(path)
 
 
 def newest_samples(run: Path) -> Path | None:

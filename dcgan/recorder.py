@@ -1,24 +1,33 @@
-"""When a run writes what: scalars, sample grids, checkpoints and the progress bar."""
+"""When a run writes what: scalars, sample grids, checkpoints and the progress bar.
+
+Training hands over what is to be written and goes on: drawing, encoding and the disk are left to a
+`Writer`, in the order in which things fell due. So a checkpoint never is ahead of its logs.
+"""
 
 import json
 import math
 import time
+from concurrent.futures import Future, wait
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 from tqdm import tqdm
 
-from dcgan import distributed, images, sampling
+from dcgan import checkpoint, distributed, images, latents, sampling
 from dcgan.checkpoint import Checkpoint
 from dcgan.config import to_json
 from dcgan.data.packed import Packed
 from dcgan.errors import UserError
 from dcgan.files import replacing
 from dcgan.log import Meter, RunLog
+from dcgan.snapshot import Snapshot
+from dcgan.writer import Writer
 
 CONFIG = "config.json"
-GRID_SEEDS = range(64)  # the same latents in every grid, so that grids compare along a run
+GRID_SEEDS = range(sampling.CHUNK)  # the same in every grid, so that grids compare along a run
+WAITING = 16  # jobs: more than fall due while a large checkpoint is written
 
 
 class Recorder:
@@ -30,6 +39,7 @@ class Recorder:
         self.meter = Meter(**found.header["meter"]) if found else Meter()
         self.metrics: dict[str, float] = {}
         self.seconds_before = found.header["seconds"] if found else 0.0
+        self.stack = ExitStack()
 
     def __enter__(self) -> "Recorder":
         self.started = self.logged = time.perf_counter()
@@ -41,22 +51,30 @@ class Recorder:
             if self.trainer.step == 0:
                 real = images.grid(np.asarray(self.packed.images[: len(GRID_SEEDS)]))
                 self.log.picture(0, "real", real)
-            self.bar = tqdm(
+            z = latents.of_seeds(GRID_SEEDS, self.config.latent_dim, self.config.latent)
+            self.z = z.to(self.trainer.device)
+            self.saved: Future | None = None
+            self.writer = self.stack.enter_context(Writer(WAITING))
+            bar = tqdm(
                 total=self.config.steps,
                 initial=self.trainer.step,
                 unit="step",
                 desc="training",
                 dynamic_ncols=True,
+                mininterval=0.5,  # seconds; drawing it takes longer than reading a number
             )
+            self.bar = self.stack.enter_context(bar)
         return self
 
-    def __exit__(self, *_) -> None:
-        if distributed.is_main():
-            self.bar.close()
-            self.log.close()
+    def __exit__(self, *error) -> None:
+        """Wait until all is written. Raises what writing has raised, unless the block raises."""
+        self.stack.__exit__(*error)
 
     def record(self, scalars: dict[str, Tensor]) -> None:
-        """Take in the scalars of the step just done and write what is due after it."""
+        """Take in the scalars of the step just done and hand over what is due after it.
+
+        Raises UserError where a loss or a weight is not finite, or the disk has refused.
+        """
         if not distributed.is_main():
             return
         self.meter.add(scalars)
@@ -69,18 +87,36 @@ class Recorder:
             self.save()
 
     def save(self) -> None:
-        """Write a checkpoint, and the logs up to it."""
+        """Hand over a checkpoint of this step, to be written after the logs up to it."""
+        if not distributed.is_main():
+            return
+        if self.saved:
+            wait([self.saved])  # so that there never is more than one copy of the networks
+        self.writer.check()
+        header = {
+            "step": self.trainer.step,
+            "config": to_json(self.config),
+            "seconds": self.seconds(),
+            "data": self.packed.fingerprint,
+            "metrics": self.metrics,
+        }
+        state, sums = Snapshot(self.trainer.tensors()), Snapshot(self.meter.sums)
+        self.saved = self.writer.submit(
+            self.write_checkpoint, header, state, sums, self.meter.added
+        )
+
+    def flush(self) -> None:
+        """Wait until all that was handed over is written. Raises what writing has raised."""
         if distributed.is_main():
-            self.log.flush()
-            self.trainer.save(
-                self.run,
-                {
-                    "seconds": self.seconds(),
-                    "data": self.packed.fingerprint,
-                    "metrics": self.metrics,
-                    "meter": self.meter.sums(),
-                },
-            )
+            self.writer.flush()
+
+    def write_checkpoint(self, header: dict, state: Snapshot, sums: Snapshot, added: int) -> None:
+        totals = {name: float(total) for name, total in sums.read().items()}
+        header = {**header, "meter": {"totals": totals, "added": added}}
+        path = checkpoint.path_of(self.run, header["step"])
+        self.log.flush()
+        checkpoint.save(path, header, state.read())
+        checkpoint.prune(path, self.config.keep)
 
     def seconds(self) -> float:
         """How long this run has trained, over all its restarts."""
@@ -108,14 +144,17 @@ class Recorder:
             "lr_D": self.config.lr_D,
             **means,
         }
-        self.log.scalars(step, self.metrics)
+        self.writer.submit(self.log.scalars, step, self.metrics)
         self.bar.set_postfix_str(
             f"{rate:.0f} images/s, loss D {means['loss_D']:.3f}, G {means['loss_G']:.3f}"
         )
 
     def write_samples(self) -> None:
-        step = self.trainer.step
-        averaged = sampling.sample_grid(self.trainer.G_ema, GRID_SEEDS)
-        self.log.samples(step, averaged)
-        self.log.picture(step, "samples/ema", averaged)
-        self.log.picture(step, "samples/raw", sampling.sample_grid(self.trainer.G, GRID_SEEDS))
+        drawn = {
+            "averaged": sampling.painter(self.trainer.G_ema)(self.z),
+            "raw": sampling.painter(self.trainer.G)(self.z),
+        }
+        self.writer.submit(self.write_grids, self.trainer.step, Snapshot(drawn))
+
+    def write_grids(self, step: int, drawn: Snapshot) -> None:
+        self.log.samples(step, **{name: tensor.numpy() for name, tensor in drawn.read().items()})

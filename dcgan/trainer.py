@@ -32,6 +32,7 @@ class Trainer:
         self.G = G.to(on, memory_format=torch.channels_last)
         self.D = D.to(on, memory_format=torch.channels_last)
         self.G_ema = copy.deepcopy(self.G).requires_grad_(False)
+        self.average = ema.Average(self.G_ema, self.G)
         self.opt_G = adam(self.G, config.lr_G, config)
         self.opt_D = adam(self.D, config.lr_D, config)
         self.step = 0
@@ -47,7 +48,7 @@ class Trainer:
         distributed.average(statistics(self.G) + statistics(self.D))
         self.step += 1
         seen, batch_size = self.step * self.config.batch_size, self.config.batch_size
-        ema.update(self.G_ema, self.G, ema.decay(seen, batch_size, self.config.ema_images))
+        self.average.update(ema.decay(seen, batch_size, self.config.ema_images))
         return scalars
 
     def d_and_g_step(self, batch: Batch) -> dict[str, Tensor]:
@@ -82,21 +83,11 @@ class Trainer:
     def autocast(self) -> AbstractContextManager:
         return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext()
 
-    def save(self, run: Path, log: dict) -> Path:
-        """Write a checkpoint, with what the log needs to go on, unless a weight is not finite."""
-        for name, network in (("G", self.G), ("D", self.D)):
-            if not torch.nn.utils.get_total_norm(network.parameters()).isfinite():
-                raise UserError(
-                    f"{name} is not finite at step {self.step}: nothing is saved over the good "
-                    f"checkpoints; try lower --lr-G and --lr-D"
-                )
-        path = checkpoint.path_of(run, self.step)
-        header = {"step": self.step, "config": to_json(self.config), **log}
+    def tensors(self) -> dict[str, Tensor]:
+        """What a checkpoint holds, under its names."""
         modules = {"G": self.G, "D": self.D, "ema": self.G_ema}
         optimizers = {"opt_G": (self.opt_G, self.G), "opt_D": (self.opt_D, self.D)}
-        checkpoint.save(path, header, modules, optimizers)
-        checkpoint.prune(path, self.config.keep)
-        return path
+        return checkpoint.named(modules, optimizers)
 
     def restore(self, found: checkpoint.Checkpoint, fingerprint: str) -> None:
         """Go on from a checkpoint. UserError where it is of other networks or other data."""
@@ -180,13 +171,14 @@ def fit(
         trainer.restore(found, packed.fingerprint)
     batches = Batches(packed.images, config, on, distributed.rank(), distributed.world_size())
     steps_left = range(trainer.step, config.steps)
-    with Recorder(trainer, packed, run, found) as recorder, requests_to_stop() as stop:
+    with requests_to_stop() as stop, Recorder(trainer, packed, run, found) as recorder:
         for _, batch in zip(steps_left, batches.starting_at(trainer.step)):  # noqa: B905 (endless)
             recorder.record(trainer.update(batch))
             # All processes must leave at the same step; they agree where they wait anyway.
             agree = distributed.world_size() == 1 or recorder.due(config.log_every)
             if agree and (signum := distributed.largest(max(stop, default=0), on)):
                 recorder.save()
+                recorder.flush()
                 step = f"stopped after step {trainer.step} of {config.steps}"
                 raise Stopped(signum, f"{step}; the same command goes on from there")
     return checkpoint.path_of(run, trainer.step)

@@ -10,13 +10,14 @@ from dcgan import ema
 def test_average_follows_the_recurrence_buffers_included():
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
     average = copy.deepcopy(model).requires_grad_(False)
+    kept = ema.Average(average, model)
     expected = {k: v.clone().double() for k, v in average.state_dict().items()}
     for _ in range(5):
         with torch.no_grad():
             for p in model.parameters():
                 p.add_(torch.randn_like(p))
         model(torch.randn(4, 1, 8, 8) * 3 + 1)
-        ema.update(average, model, 0.7)
+        kept.update(0.7)
         for k, v in model.state_dict().items():
             expected[k] = v if "num_batches" in k else 0.7 * expected[k] + 0.3 * v
     for k, v in average.state_dict().items():

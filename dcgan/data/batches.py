@@ -120,8 +120,8 @@ class Batches:
             tensor.to(self.device, non_blocking=tensor.is_pinned()) for tensor in drawn
         )
         chosen = images_or_indices if self.resident is None else self.resident[images_or_indices]
-        real = images.to_float(chosen)
-        return Batch(torch.where(mirrored, real.flip(3), real), z)
+        chosen = torch.where(mirrored, chosen.flip(2), chosen)  # while a value is one byte
+        return Batch(images.to_float(chosen), z)
 
     def rng(self, purpose: int, step: int) -> np.random.Generator:
         return np.random.default_rng([self.config.seed, purpose, step])

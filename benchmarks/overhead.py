@@ -1,0 +1,119 @@
+"""What share of a run goes to anything but the steps of D and G, at the default intervals.
+
+`python -m benchmarks.overhead [ROUNDS]` prints it part by part.
+"""
+
+import contextlib
+import dataclasses
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import torch
+
+from dcgan import device
+from dcgan.config import PRESETS, TrainConfig
+from dcgan.data.batches import Batches
+from dcgan.data.pack import cached
+from dcgan.recorder import Recorder
+from dcgan.trainer import Trainer
+
+# name -> configuration, and steps to time in a round
+CASES = {"faces": (PRESETS["faces"], 20), "width 64, batch 128": (TrainConfig(), 2)}
+NEVER = 10**9
+EVERY = {  # steps between two calls of a part
+    "data": 1,
+    "EMA": 1,
+    "record": 1,
+    "log": TrainConfig.log_every,
+    "samples": TrainConfig.sample_every,
+    "checkpoint": TrainConfig.save_every,
+}
+BEHIND = {f"{name}, written": EVERY[name] for name in ("log", "samples", "checkpoint")}
+
+
+def run(rounds: int) -> list[dict]:
+    """`share` of the training thread's time, and `share_with_writer` where it has no other core.
+
+    `ms_a_step` holds the parts. On a GPU every part is waited for, which overstates it.
+    """
+    return [
+        {
+            "benchmark": "overhead",
+            "variant": "logging, samples, checkpoints, EMA, data",
+            "case": case,
+            **measure(config, steps, rounds),
+        }
+        for case, (config, steps) in CASES.items()
+    ]
+
+
+def measure(config: TrainConfig, steps: int, rounds: int) -> dict:
+    device.tune()
+    on = device.pick("auto")
+    seconds = defaultdict(list)
+
+    def timed(name, function, *args):
+        wait_for(on)
+        begun = time.perf_counter()
+        result = function(*args)
+        wait_for(on)
+        seconds[name].append(time.perf_counter() - begun)
+        return result
+
+    config = dataclasses.replace(
+        config, count=1000, steps=NEVER, log_every=NEVER, sample_every=NEVER, save_every=NEVER
+    )
+    with contextlib.ExitStack() as stack:
+        silence = stack.enter_context(open(os.devnull, "w"))
+        stack.enter_context(contextlib.redirect_stderr(silence))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        packed = cached(config, config.size, config.channels, folder / "data")
+        trainer = Trainer(config, on)
+        update_average = trainer.average.update
+        trainer.average.update = lambda decay: timed("EMA", update_average, decay)
+        batches = Batches(packed.images, config, on).starting_at(0)
+        recorder = stack.enter_context(Recorder(trainer, packed, folder / "run"))
+        for index in range(rounds + 1):
+            if index == 1:
+                seconds.clear()  # the first was the warm-up
+            for _ in range(steps):
+                batch = timed("data", next, batches)
+                scalars = timed("update", trainer.update, batch)
+                timed("record", recorder.record, scalars)
+            for name, write in (
+                ("log", recorder.write_scalars),
+                ("samples", recorder.write_samples),
+                ("checkpoint", recorder.save),
+            ):
+                timed(name, write)
+                timed(f"{name}, written", recorder.flush)
+    median = {name: 1e3 * statistics.median(times) for name, times in seconds.items()}
+    step = median["update"] - median["EMA"]
+    parts = {name: median[name] / every for name, every in (EVERY | BEHIND).items()}
+    here, behind = (sum(parts[name] for name in names) for names in (EVERY, BEHIND))
+    return {
+        "share": here / (step + here),
+        "share_with_writer": (here + behind) / (step + here + behind),
+        "ms_a_step": {"D and G": step, **parts},
+    }
+
+
+def wait_for(on: torch.device) -> None:
+    if on.type == "cuda":
+        torch.cuda.synchronize(on)
+
+
+def main() -> None:
+    for row in run(int(sys.argv[1]) if len(sys.argv) > 1 else 5):
+        print(f"{row['case']}: {row['share']:.2%} ({row['share_with_writer']:.2%} on one core)")
+        for name, milliseconds in row["ms_a_step"].items():
+            print(f"  {name:<20} {milliseconds:10.4f} ms a step")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""TensorBoard's event files: records of protocol buffers with checksums.
+
+They are written by the thread that asks and at once, so that a full disk is heard of. (The writer
+of torch has a thread of its own, which prints a traceback then; and TensorBoard's checksum, a loop
+in Python over every byte of a picture, would keep training from the interpreter for 60 ms.)
+"""
+
+import os
+import socket
+import struct
+import time
+from pathlib import Path
+
+import google_crc32c
+
+
+class EventFile:
+    """A new event file in a folder. What older ones hold from step `purge_step` on is dropped."""
+
+    def __init__(self, folder: Path, purge_step: int):
+        from tensorboard.compat.proto import event_pb2, summary_pb2
+
+        self.Event, self.Summary = event_pb2.Event, summary_pb2.Summary
+        # TensorBoard reads the files of a folder in the order of their names.
+        name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}"
+        self.path = Path(folder) / name
+        start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+        self.write(file_version="brain.Event:2")
+        self.write(step=purge_step, session_log=start)
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        """One point of every curve."""
+        points = [self.Summary.Value(tag=tag, simple_value=v) for tag, v in values.items()]
+        self.write(step=step, summary=self.Summary(value=points))
+
+    def image(self, step: int, tag: str, shape: tuple[int, int, int], png: bytes) -> None:
+        """A picture [H, W, C] that is a PNG already."""
+        height, width, channels = shape
+        image = self.Summary.Image(
+            height=height, width=width, colorspace=channels, encoded_image_string=png
+        )
+        self.write(
+            step=step, summary=self.Summary(value=[self.Summary.Value(tag=tag, image=image)])
+        )
+
+    def write(self, **fields) -> None:
+        data = self.Event(wall_time=time.time(), **fields).SerializeToString()
+        length = struct.pack("<Q", len(data))
+        with open(self.path, "ab") as file:
+            file.write(length + checksum(length) + data + checksum(data))
+
+
+def checksum(data: bytes) -> bytes:
+    """TensorBoard's "masked" checksum: of a checksum within the data it is not the same again."""
+    crc = google_crc32c.value(data)
+    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)

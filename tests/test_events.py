@@ -1,0 +1,54 @@
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.compat.tensorflow_stub import pywrap_tensorflow as theirs
+from torch.utils.tensorboard import SummaryWriter
+
+from dcgan import events, png
+
+
+@given(st.binary(max_size=300))
+def test_the_checksum_is_that_of_tensorboard(data):
+    assert int.from_bytes(events.checksum(data), "little") == theirs.masked_crc32c(data)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_tensorboard_reads_the_same_as_from_the_writer_of_torch(tmp_path, channels):
+    picture = np.random.default_rng(0).integers(0, 256, (9, 7, channels), dtype=np.uint8)
+    values = {"loss": 0.1, "rate": 1e9, "none": float("nan")}
+    (tmp_path / "ours").mkdir()
+    ours = events.EventFile(tmp_path / "ours", 0)
+    ours.scalars(50, values)
+    ours.image(50, "a picture", picture.shape, png.encode(picture))
+    with SummaryWriter(str(tmp_path / "torch"), purge_step=0) as writer:
+        for tag, value in values.items():
+            writer.add_scalar(tag, value, 50)
+        writer.add_image("a picture", picture, 50, dataformats="HWC")
+    read = [EventAccumulator(str(tmp_path / name)).Reload() for name in ("ours", "torch")]
+    assert read[0].Tags() == read[1].Tags()
+    assert read[0].file_version == read[1].file_version
+    for tag in values:
+        (a,), (b,) = (log.Scalars(tag) for log in read)
+        assert a.step == b.step
+        np.testing.assert_equal(a.value, b.value)
+        assert abs(a.wall_time - b.wall_time) < 60
+    (a,), (b,) = (log.Images("a picture") for log in read)
+    assert (a.step, a.width, a.height) == (b.step, b.width, b.height)
+    drawn = [Image.open(io.BytesIO(event.encoded_image_string)) for event in (a, b)]
+    assert drawn[0].mode == {1: "L", 3: "RGB"}[channels]
+    assert (np.asarray(drawn[0].convert("RGB")) == np.asarray(drawn[1])).all()
+
+
+def test_a_second_file_purges_what_the_first_has_from_its_step_on(tmp_path):
+    for purge, steps in ((0, (1, 2, 3)), (3, (3, 4))):
+        file = events.EventFile(tmp_path, purge)
+        for step in steps:
+            file.scalars(step, {"x": purge + step})
+    assert len(list(tmp_path.iterdir())) == 2
+    points = EventAccumulator(str(tmp_path)).Reload().Scalars("x")
+    assert [(p.step, p.value) for p in points] == [(1, 1), (2, 2), (3, 6), (4, 7)]

@@ -1,0 +1,241 @@
+"""What is written in the background is what training handed over, and in that order."""
+
+import contextlib
+import itertools
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from dcgan import checkpoint, png, sampling, trainer
+from dcgan.data.batches import Batches
+from dcgan.errors import UserError
+from dcgan.log import samples_path
+from dcgan.recorder import GRID_SEEDS, Recorder
+from tests.conftest import fit
+
+CPU = torch.device("cpu")
+ROOT = Path(__file__).parents[1]
+
+
+def logged(run):
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line)["step"] for line in lines]
+
+
+@pytest.fixture
+def start(tiny, packed, tmp_path):
+    """`start(save_every=3)`: a trainer, its recorder, and a function that goes on some steps."""
+
+    def starting(**changes):
+        config = tiny(
+            **{"steps": 99, "log_every": 99, "sample_every": 99, "save_every": 99} | changes
+        )
+        ours = trainer.Trainer(config, CPU)
+        recorder = Recorder(ours, packed, tmp_path / "run")
+        batches = Batches(packed.images, config, CPU).starting_at(0)
+
+        def go(steps):
+            for batch in itertools.islice(batches, steps):
+                recorder.record(ours.update(batch))
+
+        return ours, recorder, go
+
+    return starting
+
+
+def test_a_checkpoint_is_of_the_step_it_was_asked_for_whenever_it_is_written(start, tmp_path):
+    ours, recorder, go = start()
+    gate = threading.Event()
+    with recorder:
+        go(3)
+        recorder.writer.submit(gate.wait)
+        expected = {name: value.clone() for name, value in ours.tensors().items()}
+        sums = {name: float(value) for name, value in recorder.meter.sums.items()}
+        recorder.save()
+        go(2)
+        gate.set()
+    found = checkpoint.find(tmp_path / "run")
+    assert found.step == 3
+    assert found.header["meter"] == {"totals": sums, "added": 3}
+    written = load_file(found.path)
+    assert set(written) == set(expected)
+    for name, value in expected.items():
+        assert torch.equal(written[name], value), name
+    changed = [name for name, value in ours.tensors().items() if not value.equal(expected[name])]
+    assert len(changed) == len(expected), "the test must see every tensor change"
+
+
+def test_a_grid_is_of_the_step_it_was_due_at_whenever_it_is_drawn(start, tmp_path):
+    ours, recorder, go = start()
+    gate = threading.Event()
+    with recorder:
+        go(2)
+        expected = sampling.sample_grid(ours.G_ema, GRID_SEEDS)
+        raw = png.encode(sampling.sample_grid(ours.G, GRID_SEEDS))
+        recorder.writer.submit(gate.wait)
+        recorder.write_samples()
+        go(2)
+        gate.set()
+    with Image.open(samples_path(tmp_path / "run", 2)) as grid:
+        assert (np.asarray(grid) == expected).all()
+    (event,) = EventAccumulator(str(tmp_path / "run")).Reload().Images("samples/raw")
+    assert (event.step, event.encoded_image_string) == (2, raw)
+
+
+def test_there_is_one_copy_of_the_networks_at_a_time(start):
+    _, recorder, go = start()
+    gate, saved = threading.Event(), threading.Event()
+
+    def save_again():
+        recorder.save()
+        saved.set()
+
+    with recorder:
+        go(1)
+        recorder.writer.submit(gate.wait)
+        recorder.save()
+        second = threading.Thread(target=save_again)
+        second.start()
+        early = saved.wait(0.1)
+        gate.set()
+        assert not early and saved.wait(30)
+        second.join()
+
+
+def test_a_checkpoint_appears_after_the_logs_up_to_it(start, tmp_path, monkeypatch):
+    _, recorder, go = start(log_every=2, sample_every=2, save_every=2)
+    save, seen = checkpoint.save, []
+
+    def spy(path, header, tensors):
+        events = EventAccumulator(str(tmp_path / "run"), size_guidance={"images": 0}).Reload()
+        grid = samples_path(tmp_path / "run", header["step"]).exists()
+        points, drawn = events.Scalars("loss_D")[-1].step, events.Images("samples/raw")[-1].step
+        seen.append((header["step"], logged(tmp_path / "run")[-1], points, drawn, grid))
+        save(path, header, tensors)
+
+    monkeypatch.setattr(checkpoint, "save", spy)
+    with recorder:
+        go(5)
+    assert seen == [(2, 2, 2, 2, True), (4, 4, 4, 4, True)]
+
+
+def test_what_the_disk_refuses_stops_the_run_and_is_said_once(start, tmp_path):
+    ours, recorder, go = start(log_every=1)
+    with pytest.raises(UserError, match=r"cannot write .*run: No such file"), recorder:
+        go(3)
+        recorder.flush()
+        shutil.rmtree(tmp_path / "run")
+        go(50)
+    assert 3 < ours.step < 53
+    assert not (tmp_path / "run").exists(), "nothing is written after an error"
+
+
+@pytest.mark.parametrize("signals", [[], [signal.SIGTERM]])
+def test_the_last_checkpoint_is_waited_for(tiny, packed, tmp_path, monkeypatch, signals):
+    """At the end and when asked to stop: where it fails, nothing may say that all is saved."""
+
+    def refuse(*_):
+        time.sleep(0.2)
+        raise UserError("cannot write it: No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save", refuse)
+    monkeypatch.setattr(trainer, "requests_to_stop", lambda: contextlib.nullcontext(signals))
+    with pytest.raises(UserError, match="No space left"):
+        fit(tiny(save_every=99), packed, tmp_path / "run", CPU)
+
+
+def begin(packed, run, lines, *flags, **options):
+    """Start training in a process of its own, which first runs `lines`."""
+    command = [
+        sys.executable,
+        "-c",
+        f"{lines}\nfrom dcgan import cli\nsys.exit(cli.main())",
+        "train",
+    ]
+    command += ["--data", packed.folder, "--out", run, "--width", "4", "--batch-size", "8"]
+    command += ["--device", "cpu", "--steps", "1000000", "--log-every", "1", *flags]
+    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+
+
+def until(condition, process):
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A folder on a file system of 2.5 MB, where this user may make one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2500k", "none", folder]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no file system can be mounted here")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.slow
+def test_a_disk_that_fills_up_ends_a_run_with_one_line(packed, small_disk):
+    run = small_disk / "run"
+    process = begin(packed, run, "import sys", "--save-every", "2", "--keep", "0")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    messages = [line for line in re.split("[\r\n]+", err) if line and "training:" not in line]
+    assert len(messages) == 1, err
+    assert re.search("cannot write .*/run.*: .*No space left on device", messages[0])
+    assert checkpoint.newest(run).path == checkpoint.saved(run)[-1], "none is damaged"
+    assert not list(small_disk.rglob("*.partial"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_during_a_pending_write(packed, tmp_path, signum):
+    """What is said to be saved is on disk, and is of the step that is said."""
+    slow = (
+        "import sys, time; from pathlib import Path; from dcgan import checkpoint\n"
+        "save = checkpoint.save\n"
+        "def slow(*args):\n"
+        f"    Path({str(tmp_path / 'writing')!r}).touch(); time.sleep(1); save(*args)\n"
+        "checkpoint.save = slow"
+    )
+    process = begin(packed, tmp_path / "run", slow, "--save-every", "3")
+    until((tmp_path / "writing").exists, process)
+    process.send_signal(signum)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + signum, err
+    assert "Traceback" not in err
+    found = checkpoint.find(tmp_path / "run")
+    assert f"stopped after step {found.step} of" in err.splitlines()[-1]
+    assert all(value.isfinite().all() for value in load_file(found.path).values())
+    assert logged(tmp_path / "run")[-1] == found.step
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+@pytest.mark.slow
+def test_a_killed_run_leaves_a_whole_checkpoint_and_its_log(packed, tiny, tmp_path):
+    run = tmp_path / "run"
+    for attempt in range(3):
+        process = begin(packed, run, "import sys", "--save-every", "1")
+        before = checkpoint.saved(run)
+        until(lambda before=before: checkpoint.saved(run)[-1:] != before[-1:], process)
+        time.sleep(0.05 * attempt)
+        process.kill()
+        process.communicate()
+        found = checkpoint.newest(run)
+        assert found.path == checkpoint.saved(run)[-1], "none is damaged"
+        assert all(value.isfinite().all() for value in load_file(found.path).values())
+        assert found.step in logged(run)

@@ -1,0 +1,108 @@
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from dcgan.writer import Writer
+
+SOON, LATE = 0.1, 30  # seconds: for what must not happen, and for what must
+
+
+class Boom(Exception):
+    pass
+
+
+def boom():
+    raise Boom("here")
+
+
+def test_jobs_are_done_in_order_and_all_before_the_end():
+    done = []
+    with Writer(2) as writer:
+        for number in range(20):
+            writer.submit(done.append, number)
+        writer.flush()
+        assert done == list(range(20))
+        writer.submit(done.append, 20)
+    assert done[-1] == 20
+
+
+def test_submit_waits_while_the_queue_is_full():
+    gate, handed, done = threading.Event(), threading.Event(), []
+
+    def one_too_many():
+        writer.submit(done.append, 3)
+        handed.set()
+
+    with Writer(2) as writer:
+        writer.submit(gate.wait)
+        writer.submit(done.append, 1)
+        writer.submit(done.append, 2)
+        threading.Thread(target=one_too_many).start()
+        early = handed.wait(SOON)
+        gate.set()
+        assert not early and handed.wait(LATE)
+    assert done == [1, 2, 3]
+
+
+@pytest.mark.parametrize("next_call", ["submit", "flush", "end"])
+def test_the_first_error_is_raised_as_it_is_and_nothing_is_done_after_it(next_call):
+    done, gate = [], threading.Event()
+    with pytest.raises(Boom, match="here"), Writer(5) as writer:
+        writer.submit(gate.wait)
+        failing = writer.submit(boom)
+        writer.submit(done.append, "after")
+        writer.submit(lambda: 1 / 0)
+        gate.set()
+        if next_call == "submit":
+            failing.result()
+            writer.submit(done.append, "after")
+        if next_call == "flush":
+            writer.flush()
+    assert done == []
+
+
+def test_who_waits_at_a_full_queue_is_not_left_there_by_an_error():
+    gate, handed = threading.Event(), threading.Event()
+
+    def fail():
+        gate.wait()
+        boom()
+
+    def one_too_many():
+        writer.submit(print)
+        handed.set()
+
+    with pytest.raises(Boom), Writer(0) as writer:
+        writer.submit(fail)
+        threading.Thread(target=one_too_many).start()
+        early = handed.wait(SOON)
+        gate.set()
+        assert not early and handed.wait(LATE)
+
+
+def test_a_block_that_raises_has_its_jobs_done_and_raises_its_own():
+    done = []
+    with pytest.raises(KeyError), Writer(5) as writer:
+        writer.submit(done.append, 1)
+        writer.submit(boom)
+        raise KeyError
+    assert done == [1]
+
+
+def test_a_process_does_not_end_before_its_jobs(tmp_path):
+    """Not even where the wait for them is interrupted, as by a second Ctrl-C."""
+    script = (
+        "import signal, sys, time; from pathlib import Path; from dcgan.writer import Writer\n"
+        "signal.signal(signal.SIGALRM, signal.default_int_handler)\n"
+        "with Writer(1) as writer:\n"
+        "    writer.submit(time.sleep, 1)\n"
+        "    writer.submit(Path(sys.argv[1]).touch)\n"
+        "    signal.setitimer(signal.ITIMER_REAL, 0.3)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, tmp_path / "written"], capture_output=True, timeout=LATE
+    )
+    assert b"KeyboardInterrupt" in done.stderr
+    assert (tmp_path / "written").exists()
