@@ -1,5 +1,6 @@
 """Images: uint8 and [-1, 1], grids, PNG and animation files."""
 
+import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dcgan import png
 from dcgan.errors import UsageError
 from dcgan.files import replacing
 
@@ -48,10 +48,18 @@ def to_pil(image: np.ndarray):
     return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
 
 
+def to_png(image: np.ndarray) -> bytes:
+    """uint8 [H, W, 1 or 3] as the content of a PNG file."""
+    content = io.BytesIO()
+    # zlib's quickest level: up to five times as fast as Pillow's default, for at most 1/6 more.
+    to_pil(image).save(content, format="PNG", compress_level=1)
+    return content.getvalue()
+
+
 def save_png(path: Path, image: np.ndarray) -> None:
     """Write uint8 [H, W, 1 or 3] as PNG. Raises UserError where the disk refuses."""
     with replacing(path, durable=False) as partial:
-        partial.write_bytes(png.encode(image))
+        partial.write_bytes(to_png(image))
 
 
 def durations(frames: int, seconds_per_frame: float, step: int) -> list[int]:

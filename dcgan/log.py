@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dcgan import images, png
+from dcgan import images
 from dcgan.errors import UserError
 from dcgan.events import EventFile
 from dcgan.files import flush, replacing, writing
@@ -62,7 +62,7 @@ class RunLog:
 
     def picture(self, step: int, name: str, image: np.ndarray) -> bytes:
         """uint8 [H, W, C] to TensorBoard; returns it as PNG."""
-        content = png.encode(image)
+        content = images.to_png(image)
         with writing(self.run):
             self.events.image(step, name, image.shape, content)
         return content

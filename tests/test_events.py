@@ -9,7 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.compat.tensorflow_stub import pywrap_tensorflow as theirs
 from torch.utils.tensorboard import SummaryWriter
 
-from dcgan import events, png
+from dcgan import events, images
 
 
 @given(st.binary(max_size=300))
@@ -24,7 +24,7 @@ def test_tensorboard_reads_the_same_as_from_the_writer_of_torch(tmp_path, channe
     (tmp_path / "ours").mkdir()
     ours = events.EventFile(tmp_path / "ours", 0)
     ours.scalars(50, values)
-    ours.image(50, "a picture", picture.shape, png.encode(picture))
+    ours.image(50, "a picture", picture.shape, images.to_png(picture))
     with SummaryWriter(str(tmp_path / "torch"), purge_step=0) as writer:
         for tag, value in values.items():
             writer.add_scalar(tag, value, 50)

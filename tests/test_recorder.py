@@ -19,7 +19,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from dcgan import checkpoint, png, sampling, trainer
+from dcgan import checkpoint, images, sampling, trainer
 from dcgan.data.batches import Batches
 from dcgan.errors import UserError
 from dcgan.log import samples_path
@@ -84,7 +84,7 @@ def test_a_grid_is_of_the_step_it_was_due_at_whenever_it_is_drawn(start, tmp_pat
     with recorder:
         go(2)
         expected = sampling.sample_grid(ours.G_ema, GRID_SEEDS)
-        raw = png.encode(sampling.sample_grid(ours.G, GRID_SEEDS))
+        raw = images.to_png(sampling.sample_grid(ours.G, GRID_SEEDS))
         recorder.writer.submit(gate.wait)
         recorder.write_samples()
         go(2)

@@ -13,7 +13,7 @@ ROOT = PACKAGE.parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = [
-    ["errors", "files", "threads", "config", "drawing", "convolution", "png", "images"],
+    ["errors", "files", "threads", "config", "drawing", "convolution", "images"],
     ["models", "folding", "losses", "ema", "latents"],
     ["distributed", "device", "cuda_graph", "signals", "events", "snapshot", "writer"],
     ["data.traits", "data.portrait", "data.faces"],
