@@ -16,7 +16,7 @@ LAYERS = [
     ["errors", "files", "config", "drawing", "images", "models", "losses", "ema", "latents"],
     ["distributed", "device", "signals"],
     ["data.traits", "data.portrait", "data.faces"],
-    ["data.jpeg", "data.resample", "data.packed", "data.rows"],
+    ["data.jpeg", "data.resample", "data.packed", "data.rows", "data.order"],
     ["data.decode"],
     ["data.raw"],
     ["data.folder", "data.celeba", "data.lsun", "data.arrays", "data.drawn"],
