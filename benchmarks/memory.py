@@ -65,7 +65,7 @@ def sparse(folder: Path, count: int) -> Path:
 
 
 def train(packed: Path, out: Path) -> list[dict[str, float]]:
-    """Run the real training script; its memory in MB, twenty times a second until it ends."""
+    """Run the real training script; its memory in MB while it trains, twenty times a second."""
     flags = {"data": packed, "out": out, "steps": STEPS, "batch-size": BATCH_SIZE}
     flags |= {"size": SIZE, "width": 8, "sample-every": STEPS, "save-every": STEPS}
     command = [sys.executable, str(Path(__file__).parent.parent / "train.py"), "--device", "cpu"]
@@ -78,7 +78,7 @@ def train(packed: Path, out: Path) -> list[dict[str, float]]:
         done = threading.Event()
         threading.Thread(target=lambda: (process.wait(), done.set()), daemon=True).start()
         while not done.wait(0.05):
-            readings.append(memory(process.pid) or readings[-1])
+            readings.append(memory(process.pid))
         output.seek(0)
         if process.returncode:
             raise RuntimeError(output.read().decode(errors="replace"))
@@ -86,15 +86,15 @@ def train(packed: Path, out: Path) -> list[dict[str, float]]:
 
 
 def memory(pid: int) -> dict[str, float] | None:
-    """The KINDS of memory of a process, in MB; None when it has ended."""
+    """The KINDS of memory of a process, in MB; None unless it has images.npy mapped."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
         mappings = Path(f"/proc/{pid}/smaps").read_text().split("VmFlags:")
     except OSError:
         return None
-    values = dict(line.split(":", 1) for line in lines)
-    if KINDS[0] not in values:
-        return None
     mapped = re.findall(r"\nRss: +(\d+) kB", "".join(m for m in mappings if f"/{IMAGES}\n" in m))
+    if not mapped:
+        return None
+    values = dict(line.split(":", 1) for line in lines)
     values[IMAGES] = str(sum(map(int, mapped)))
     return {kind: int(values[kind].split()[0]) / 1024 for kind in KINDS}

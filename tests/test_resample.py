@@ -1,9 +1,12 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from dcgan.data import resample as module
 from dcgan.data.resample import STEP, bands, resample
 
 edges = st.tuples(st.integers(0, 3), st.integers(0, 3)).map(lambda pair: (pair[0] / 8, pair[1] / 8))
@@ -56,3 +59,19 @@ def test_values_are_clipped_and_not_wrapped(channels):
 def test_a_box_of_the_final_size_is_copied():
     pixels = np.random.default_rng(0).integers(0, 256, (50, 60, 3), dtype=np.uint8)
     np.testing.assert_array_equal(resample(pixels, (7, 9, 39, 41), 32), pixels[9:41, 7:39])
+
+
+def test_a_large_picture_takes_little_memory_beside_its_own():
+    pixels = np.zeros((3000, 4000, 3), np.uint8)
+    tracemalloc.start()
+    resample(pixels, (0, 0, 4000, 3000), 64)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < pixels.nbytes / 3
+
+
+def test_columns_done_in_blocks_are_the_same(monkeypatch):
+    pixels = np.random.default_rng(0).integers(0, 256, (90, 301, 3), dtype=np.uint8)
+    whole = resample(pixels, (100, 0, 190, 90), 40)
+    monkeypatch.setattr(module, "BLOCK", 1)
+    np.testing.assert_array_equal(resample(pixels, (100, 0, 190, 90), 40), whole)

@@ -12,6 +12,7 @@ import numpy as np
 STEP = 2.0**-14  # between weights
 LOBES = 3
 BAND = 32  # Outputs of one product: few, since most inputs have no weight in outputs far away.
+BLOCK = 2**18  # Inputs of one product, about: as many floats as stay in the cache.
 
 
 def resample(pixels: np.ndarray, box: tuple[float, float, float, float], size: int) -> np.ndarray:
@@ -24,8 +25,12 @@ def resample(pixels: np.ndarray, box: tuple[float, float, float, float], size: i
     height, width, channels = pixels.shape
     rows = np.empty((size, width * channels), np.float32)
     for outputs, inputs, weights in bands(height, top, bottom, size):
-        used = pixels[inputs].astype(np.float32, order="C")
-        np.matmul(weights, used.reshape(len(used), -1), out=rows[outputs])
+        step = max(8, BLOCK // (channels * weights.shape[1]))
+        for x in range(0, width, step):
+            used = pixels[inputs, x : x + step].astype(np.float32, order="C")
+            used = used.reshape(len(used), -1)
+            columns = slice(x * channels, x * channels + used.shape[1])
+            np.matmul(weights, used, out=rows[outputs, columns])
     np.rint(rows, out=rows)
 
     planes = rows.reshape(size, width, channels).swapaxes(1, 2).reshape(-1, width)
