@@ -7,28 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dcgan.data.batches import Batches, Order
+from dcgan.data.batches import Batches
 from dcgan.images import to_float
 
 CPU = torch.device("cpu")
-
-
-@given(st.integers(1, 40), st.integers(1, 50), st.integers(0, 5))
-def test_every_epoch_shows_every_image_once(count, batch_size, seed):
-    order = Order(count, batch_size, seed)
-    steps = -(-3 * count // batch_size)
-    shown = np.concatenate([order(step) for step in range(steps)])
-    for epoch in range(3):
-        assert sorted(shown[epoch * count : (epoch + 1) * count]) == list(range(count))
-
-
-def test_the_order_changes_with_epoch_and_seed_and_can_be_entered_anywhere():
-    order = Order(1000, 10, seed=1)
-    epochs = [np.concatenate([order(s) for s in range(e * 100, e * 100 + 100)]) for e in (0, 1)]
-    assert (epochs[0] != epochs[1]).mean() > 0.9
-    assert (np.concatenate([Order(1000, 10, 2)(s) for s in range(100)]) != epochs[0]).mean() > 0.9
-    for step in (150, 3, 99):
-        assert (Order(1000, 10, 1)(step) == epochs[step // 100].reshape(100, 10)[step % 100]).all()
 
 
 @pytest.fixture

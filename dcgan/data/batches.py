@@ -10,6 +10,8 @@ from torch import Tensor
 
 from dcgan import images, latents
 from dcgan.config import TrainConfig
+from dcgan.data import rows
+from dcgan.data.order import Order
 
 RESIDENT_SHARE = 0.25  # of a CUDA device's free memory that the images may take
 COPIED_AT_A_TIME = 4096  # images
@@ -36,33 +38,6 @@ class Purpose:
     ORDER, FLIPS, LATENTS = range(3)
 
 
-class Order:
-    """Positions in the data set of every step: each epoch is a permutation of its own.
-
-    Epochs run on without a break inside a batch, so every batch is full.
-    """
-
-    def __init__(self, count: int, batch_size: int, seed: int):
-        self.count, self.batch_size, self.seed = count, batch_size, seed
-        self.epoch, self.permutation = -1, np.empty(0, np.int64)
-
-    def __call__(self, step: int) -> np.ndarray:
-        """Indices of the images of `step` (from 0) -> int64 [batch_size]."""
-        positions = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
-        epochs, within = np.divmod(positions, self.count)
-        indices = np.empty_like(positions)
-        for epoch in range(epochs[0], epochs[-1] + 1):
-            chosen = epochs == epoch
-            indices[chosen] = self.shuffled(epoch)[within[chosen]]
-        return indices
-
-    def shuffled(self, epoch: int) -> np.ndarray:
-        if epoch != self.epoch:
-            rng = np.random.default_rng([self.seed, Purpose.ORDER, epoch])
-            self.epoch, self.permutation = epoch, rng.permutation(self.count)
-        return self.permutation
-
-
 class Batches:
     """Batches of a packed array, drawn one ahead in the background.
 
@@ -79,10 +54,10 @@ class Batches:
         rank: int = 0,
         world_size: int = 1,
     ):
-        self.array, self.config, self.device = array, config, device
+        self.rows, self.config, self.device = rows.reader(array), config, device
         share = config.batch_size // world_size
         self.slice = slice(rank * share, (rank + 1) * share)
-        self.order = Order(len(array), config.batch_size, config.seed)
+        self.order = Order(len(array), config.batch_size, config.seed, Purpose.ORDER)
         self.resident = copied(array, device) if fits(array, device) else None
 
     def starting_at(self, step: int) -> Iterator[Batch]:
@@ -107,7 +82,7 @@ class Batches:
         shape = (config.batch_size, config.latent_dim)
         z = latents.draw(self.rng(Purpose.LATENTS, step), shape, config.latent)
         host = (
-            self.array[indices] if self.resident is None else indices,
+            self.rows(indices) if self.resident is None else indices,
             mirrored[self.slice] & config.flip,
             z[self.slice],
         )
@@ -141,8 +116,9 @@ def fits(array: np.ndarray, device: torch.device) -> bool:
 
 def copied(array: np.ndarray, device: torch.device) -> Tensor:
     """The array on the device, copied a block at a time, since it may exceed the host's memory."""
+    read = rows.reader(array)
     resident = torch.empty(array.shape, dtype=torch.uint8, device=device)
     for start in range(0, len(array), COPIED_AT_A_TIME):
-        block = np.array(array[start : start + COPIED_AT_A_TIME])
+        block = read(np.arange(start, min(start + COPIED_AT_A_TIME, len(array))))
         resident[start : start + len(block)] = torch.from_numpy(block)
     return resident

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from dcgan.config import DataOptions, PrepareConfig
 from dcgan.data import rows
+from dcgan.data.decode import RECIPE
 from dcgan.data.packed import FORMAT, IMAGES, LABELS, META, Packed, is_packed, open_packed
 from dcgan.data.parallel import Job, results
 from dcgan.data.raw import Source
@@ -50,6 +51,7 @@ def cached(options: DataOptions, size: int, channels: int, data_cache: Path) -> 
     source = open_source(options)
     settings = [
         FORMAT,
+        RECIPE,
         source.origin,
         len(source),
         size,
@@ -106,6 +108,7 @@ def pack(
             "channels": channels,
             "crop": crop,
             "filter": "lanczos",
+            "recipe": RECIPE,
             "sha256": content_hash(partial),
         }
         (partial / META).write_text(json.dumps(meta, indent=1) + "\n", encoding="ascii")

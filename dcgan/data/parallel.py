@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -14,6 +15,10 @@ from pathlib import Path
 from dcgan.data import rows
 from dcgan.data.raw import Source
 from dcgan.errors import UserError
+
+ONE_THREAD = dict.fromkeys(
+    ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
+)
 
 
 @dataclass
@@ -66,18 +71,31 @@ def results(job: Job, workers: int) -> Iterator[tuple[int, dict[int, str]]]:
 
 
 def submit(pool: ProcessPoolExecutor, chunks: Iterable[range]) -> set[Future]:
-    """Hand chunks to the pool, which starts its processes meanwhile.
+    """Hand chunks to the pool, which starts its processes meanwhile."""
+    with inherited():
+        return {pool.submit(write_chunk, chunk) for chunk in chunks}
 
-    Ctrl-C reaches all processes of a terminal, but the parent alone is to decide what follows.
-    New processes inherit that it is blocked, and have not yet come to ignore it.
+
+@contextmanager
+def inherited() -> Iterator[None]:
+    """What new processes inherit: they block Ctrl-C, and multiply matrices on one thread.
+
+    Ctrl-C reaches all processes of a terminal, but the parent alone is to decide what follows: so
+    it is blocked until they have come to ignore it. And there is a process for every processor.
     """
-    if not hasattr(signal, "pthread_sigmask"):
-        return {pool.submit(write_chunk, chunk) for chunk in chunks}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    environment = dict(os.environ)
+    os.environ.update(ONE_THREAD)
+    masks = hasattr(signal, "pthread_sigmask")
+    before = masks and signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        return {pool.submit(write_chunk, chunk) for chunk in chunks}
+        yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for name in ONE_THREAD:
+            os.environ.pop(name)
+            if name in environment:
+                os.environ[name] = environment[name]
+        if masks:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def start_worker(job: Job) -> None:

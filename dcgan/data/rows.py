@@ -1,5 +1,9 @@
-"""The rows of images.npy, written and closed up in place, a few at a time."""
+"""The rows of images.npy, written, closed up in place and read, a few at a time."""
 
+import mmap
+import os
+import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -55,3 +59,33 @@ def close_up(array: Path, good: np.ndarray, row: tuple[int, ...]) -> None:
                 target += count
         file.truncate(start + target * row_bytes)
         write_header(file, (target, *row))
+
+
+def reader(array: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """A function from indices [n] to the rows [n, ...] of an array.
+
+    The rows of a mapped file are read from the file: pages touched through the mapping would count
+    as resident memory until it holds all of them, and what kills a process there, a failing disk
+    or a file cut short, is an OSError here.
+    """
+    # A view of a mapped array does not know where in the file it begins.
+    whole = isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap)
+    if whole and array.flags.c_contiguous and hasattr(os, "preadv"):
+        return Reader(array)
+    return array.__getitem__
+
+
+class Reader:
+    def __init__(self, array: np.memmap):
+        self.file, self.start = array.filename, array.offset
+        self.row, self.dtype = array.shape[1:], array.dtype
+        self.descriptor = os.open(self.file, os.O_RDONLY)
+        weakref.finalize(self, os.close, self.descriptor)
+
+    def __call__(self, indices: np.ndarray) -> np.ndarray:
+        rows = np.empty((len(indices), *self.row), self.dtype)
+        for row, i in zip(rows, indices.tolist(), strict=True):
+            place = self.start + i * row.nbytes
+            if os.preadv(self.descriptor, [row], place) != row.nbytes:
+                raise OSError(f"{self.file} has been cut short")
+        return rows

@@ -1,0 +1,52 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dcgan.data import rows
+from dcgan.data.packed import read_array
+
+ROWS = np.random.default_rng(0).integers(0, 256, (50, 8, 8, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def mapped(tmp_path) -> np.ndarray:
+    np.save(tmp_path / "images.npy", ROWS)
+    return read_array(tmp_path / "images.npy")
+
+
+@pytest.mark.parametrize("view", [lambda a: a, lambda a: a[5:], lambda a: a[::2], np.array])
+def test_rows_are_those_of_the_array(mapped, view):
+    array = view(mapped)
+    indices = np.array([3, 0, 19, 3, len(array) - 1])
+    out = rows.reader(array)(indices)
+    np.testing.assert_array_equal(out, np.asarray(array)[indices])
+    assert out.flags.writeable and out.flags.c_contiguous
+
+
+@pytest.mark.skipif(not hasattr(os, "preadv"), reason="needs preadv")
+def test_a_file_cut_short_is_an_error_and_not_a_signal(mapped):
+    read = rows.reader(mapped)
+    os.truncate(mapped.filename, 4096)
+    with pytest.raises(OSError, match=r"images\.npy has been cut short"):
+        read(np.array([49]))
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs /proc")
+def test_what_is_read_does_not_stay_in_resident_memory(tmp_path):
+    path = tmp_path / "images.npy"
+    rows.create(path, (2000, 64, 64, 3))
+    array = read_array(path)
+    before = resident()
+    for row in range(2000):
+        rows.reader(array)(np.array([row]))
+    assert resident() - before < 2
+    assert array.sum() == 0  # through the mapping
+    assert resident() - before > 20
+
+
+def resident() -> float:
+    """Resident pages of files, in MB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("RssFile"))
