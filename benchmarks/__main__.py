@@ -13,13 +13,15 @@ from typing import Literal
 import torch
 import tyro
 
-from benchmarks import end_to_end, memory, packing, sampling, step
+from benchmarks import end_to_end, memory, neighbour, overhead, packing, sampling, step
 from benchmarks.harness import ForeignLoad, processor
 from benchmarks.report import chart, table
 
 BENCHMARKS = {
     "step": step.run,
     "end-to-end": end_to_end.run,
+    "overhead": overhead.run,
+    "neighbour": neighbour.run,
     "packing": packing.run,
     "sampling": sampling.run,
     "memory": memory.run,
@@ -46,7 +48,13 @@ def main() -> None:
             print(f"{name} ...", flush=True)
             more = {"peer": options.peer} if name == "end-to-end" else {}
             rows += BENCHMARKS[name](options.rounds, **more)
-    results = {"machine": machine(foreign.share), "rounds": options.rounds, "rows": rows}
+    results = {
+        "machine": machine(),
+        "date": time.strftime("%Y-%m-%d"),
+        "rounds": options.rounds,
+        "foreign": foreign.share,
+        "rows": rows,
+    }
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     (options.out / "results.md").write_text(table(results) + "\n")
@@ -54,13 +62,10 @@ def main() -> None:
     print(table(results))
 
 
-def machine(foreign: float | None) -> str:
+def machine() -> str:
     """What the figures are of."""
-    busy = "unknown" if foreign is None else f"{foreign:.0%}"
-    return (
-        f"{os.cpu_count()} cores of {processor()} ({torch.backends.cpu.get_cpu_capability()}), "
-        f"torch {torch.__version__}, {time.strftime('%Y-%m-%d')}; other work took {busy} of them"
-    )
+    instructions = torch.backends.cpu.get_cpu_capability()
+    return f"{os.cpu_count()} cores of {processor()} ({instructions}), torch {torch.__version__}"
 
 
 if __name__ == "__main__":

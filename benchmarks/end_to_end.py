@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from benchmarks import packing
 from benchmarks.harness import alternate
 
 ROOT = Path(__file__).parent.parent
@@ -48,11 +49,9 @@ def run(
     rounds: int, peer: Path | None = None, images: int = 512, batch_size: int = 128
 ) -> list[dict]:
     """`peer` is the `dcgan/main.py` of a checkout of pytorch/examples."""
-    from benchmarks.pictures import jpeg_folder
-
     with TemporaryDirectory() as folder:
         root, scratch = Path(folder) / "raw", Path(folder) / "out"
-        jpeg_folder(root / "all", images, (178, 218))
+        packing.write(root, 178, 218, images, quality=75)
         plain = [sys.executable, "-u", "-m", "benchmarks.plain"]
         scripts = {"a script in the order of PyTorch's example": plain}
         if peer:

@@ -16,8 +16,8 @@ COUNTS = (10_000, 100_000, 1_000_000)
 SIZE = 32
 STEPS = 300
 BATCH_SIZE = 64
-# Memory of its own; pages of mapped files, mostly torch's libraries; of these, pages of images.npy.
-KINDS = ("RssAnon", "RssFile", IMAGES)
+# Memory of its own, and pages of images.npy. (What else is mapped is torch's libraries.)
+KINDS = ("RssAnon", IMAGES)
 
 
 def run(rounds: int) -> list[dict]:

@@ -1,13 +1,12 @@
 """What share of a run goes to anything but the steps of D and G, at the default intervals.
 
-`python -m benchmarks.overhead [ROUNDS]` prints it part by part.
+The results have it part by part.
 """
 
 import contextlib
 import dataclasses
 import os
 import statistics
-import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -43,9 +42,8 @@ def run(rounds: int) -> list[dict]:
     """
     return [
         {
-            "benchmark": "overhead",
-            "variant": "logging, samples, checkpoints, EMA, data",
-            "case": case,
+            "benchmark": f"all but the steps of D and G, {case}",
+            "variant": "logs, grids, checkpoints, average, data",
             **measure(config, steps, rounds),
         }
         for case, (config, steps) in CASES.items()
@@ -106,14 +104,3 @@ def measure(config: TrainConfig, steps: int, rounds: int) -> dict:
 def wait_for(on: torch.device) -> None:
     if on.type == "cuda":
         torch.cuda.synchronize(on)
-
-
-def main() -> None:
-    for row in run(int(sys.argv[1]) if len(sys.argv) > 1 else 5):
-        print(f"{row['case']}: {row['share']:.2%} ({row['share_with_writer']:.2%} on one core)")
-        for name, milliseconds in row["ms_a_step"].items():
-            print(f"  {name:<20} {milliseconds:10.4f} ms a step")
-
-
-if __name__ == "__main__":
-    main()

@@ -3,19 +3,42 @@
 from itertools import groupby
 from pathlib import Path
 
-NOISY = 0.05  # share of the processors in others' hands above which ratios are suspect
+NOISY = 0.05  # share of the processors in the hands of others, above which figures are suspect
 
 
 def table(results: dict) -> str:
     """The rows as Markdown, under the machine they are of."""
-    lines = [results["machine"] + f"; medians of {results['rounds']} rounds.", ""]
-    lines += ["| what | how | an item | ± | times as fast |", "|---|---|---|---|---|"]
+    busy = results["foreign"]
+    lines = [
+        f"{results['machine']}; {results['date']}; medians of {results['rounds']} rounds by turns. "
+        + ("" if busy is None else f"Other work took {busy:.1%} of the processors")
+        + (": the figures are suspect." if busy and busy > NOISY else "."),
+        "",
+        "| what | how | an item | ± | times as fast |",
+        "|---|---|---|---|---|",
+    ]
     for row in results["rows"]:
-        lines.append(
-            f"| {row['benchmark']} | {row['variant']} | {seconds(row['median_s'])} "
-            f"| {row['spread']:.0%} | {row['ratio']:.2f} |"
-        )
+        spread = f"{row['spread']:.0%}" if "spread" in row else ""
+        ratio = f"{row['ratio']:.2f}" if "median_s" in row else ""
+        cells = (row["benchmark"], how(row), measured(row), spread, ratio)
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def how(row: dict) -> str:
+    share = row.get("of_fp32_matrix_product")
+    return row["variant"] + (f" ({share:.0%} of matrix products)" if share else "")
+
+
+def measured(row: dict) -> str:
+    """The figure of a row in the unit that suits it."""
+    if "share" in row:
+        return f"{row['share']:.1%}"
+    if "psnr_db" in row:
+        return f"{row['psnr_db']:.1f} dB"
+    if "peak_mb" in row:
+        return f"{row['peak_mb']:.3g} MB"
+    return seconds(row["median_s"])
 
 
 def seconds(value: float) -> str:
@@ -33,10 +56,11 @@ def chart(results: dict, path: Path) -> None:
     matplotlib.use("agg")
     from matplotlib import pyplot
 
-    kinds = [list(rows) for _, rows in groupby(results["rows"], lambda row: row["benchmark"])]
+    timed = [row for row in results["rows"] if "median_s" in row]
+    kinds = [list(rows) for _, rows in groupby(timed, lambda row: row["benchmark"])]
     figure, axes = pyplot.subplots(
         len(kinds),
-        figsize=(9, 0.5 + 0.45 * len(results["rows"]) + 0.4 * len(kinds)),
+        figsize=(9, 0.5 + 0.45 * len(timed) + 0.4 * len(kinds)),
         gridspec_kw={"height_ratios": [len(rows) for rows in kinds]},
         squeeze=False,
         constrained_layout=True,

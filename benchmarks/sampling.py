@@ -11,9 +11,9 @@ from tempfile import TemporaryDirectory
 import torch
 
 from benchmarks.harness import Variant, alternate, race
+from dcgan.threads import WAITING
 
 ROOT = Path(__file__).parent.parent
-PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE"}  # as the command line has it
 COUNT = 256  # images in a turn
 
 
@@ -102,10 +102,10 @@ def run(rounds: int, width: int = 64) -> list[dict]:
 
     drawing = [
         Variant("eager fp32 G, as in PyTorch's example", plain, (width,)),
-        Variant("dcgan fp32", ours, (width, "fp32"), PASSIVE),
+        Variant("dcgan fp32", ours, (width, "fp32"), WAITING),
     ]
     if has_bf16(torch.device("cpu")):
-        drawing.append(Variant("dcgan bf16", ours, (width, "bf16"), PASSIVE))
+        drawing.append(Variant("dcgan bf16", ours, (width, "bf16"), WAITING))
     rows = [timing.row(f"drawing 64x64, width {width}") for timing in race(drawing, rounds)]
     with TemporaryDirectory() as name:
         folder = Path(name)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 
 from benchmarks.harness import Variant, race
+from dcgan.threads import WAITING
 
 SIDE = 2048  # of the matrices
 
@@ -84,7 +85,6 @@ def operations(width: int) -> int:
 def run(rounds: int, width: int = 64, batch_size: int = 128) -> list[dict]:
     from dcgan.device import has_bf16
 
-    passive = {"OMP_WAIT_POLICY": "PASSIVE"}  # as the command line has it
     sizes = (width, batch_size)
     variants = [
         Variant("in the order of PyTorch's example", plain, sizes),
@@ -92,14 +92,14 @@ def run(rounds: int, width: int = 64, batch_size: int = 128) -> list[dict]:
             "dcgan fp32: channels last, frozen D, fused Adam",
             ours,
             (*sizes, "fp32", False, False),
-            passive,
+            WAITING,
         ),
-        Variant("+ freed memory is kept", ours, (*sizes, "fp32", False, True), passive),
-        Variant("+ Winograd, where it pays", ours, (*sizes, "fp32"), passive),
+        Variant("+ freed memory is kept", ours, (*sizes, "fp32", False, True), WAITING),
+        Variant("+ Winograd, where it pays", ours, (*sizes, "fp32"), WAITING),
     ]
     if has_bf16(torch.device("cpu")):
         variants += [
-            Variant("dcgan bf16", ours, (*sizes, "bf16"), passive),
+            Variant("dcgan bf16", ours, (*sizes, "bf16"), WAITING),
             Variant("matrix product bf16", matrix_product, (torch.bfloat16,)),
         ]
     variants += [Variant("matrix product fp32", matrix_product, (torch.float32,))]

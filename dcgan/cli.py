@@ -21,6 +21,7 @@ from dcgan.config import PRESETS, PrepareConfig, SourceName, TrainConfig, to_jso
 from dcgan.drawing import DrawOptions, SampleConfig, WalkConfig, parse_seeds
 from dcgan.errors import UsageError, UserError
 from dcgan.signals import sigterm_raises
+from dcgan.threads import wait_briefly
 
 
 def train(args: Sequence[str], prog: str) -> None:
@@ -138,9 +139,7 @@ def run(command, args: Sequence[str], prog: str) -> int:
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # of file names in a narrow encoding
-    # Threads that spin while they wait for another keep the core that it needs, where other work
-    # has the rest of the machine. Read when torch is imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    wait_briefly()
     code, message = 0, None
     try:
         with sigterm_raises():

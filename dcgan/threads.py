@@ -1,4 +1,4 @@
-"""Small jobs in threads, for work that is done outside Python's lock: zlib's and the disk's."""
+"""Threads: small jobs for them (zlib's and the disk's), and how those of torch wait."""
 
 import os
 from collections import deque
@@ -7,7 +7,17 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 Item = TypeVar("Item")
+# Turns that a thread of OpenMP spins before it sleeps, waiting for the others, some hundred times
+# a step. By default it spins on, and takes from them the core that they need where other work has
+# the rest of the machine; not to spin at all costs a sixth where nothing has.
+WAITING = {"GOMP_SPINCOUNT": "1000"}
 MOST = 8  # more threads would wait for each other: a fourth of the work is Python's
+
+
+def wait_briefly() -> None:
+    """Set how torch's threads wait, unless the user has. Must come before torch is imported."""
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.update(WAITING | os.environ)
 
 
 def for_each(work: Callable[[Item], object], items: Iterable[Item], ahead: int) -> None:

@@ -82,10 +82,29 @@ def test_units_and_rows():
         "1.5 µs",
         "0.2 ns",
     ]
-    row = {"benchmark": "step", "variant": "b", "median_s": 0.02, "spread": 0.1, "ratio": 2.0}
-    text = table({"machine": "a machine", "rounds": 3, "rows": [row]})
-    assert "| step | b | 20 ms | 10% | 2.00 |" in text
-    assert "a machine" in text
+
+
+def test_the_table_shows_every_kind_of_row_and_doubts_a_busy_machine():
+    timed = {"benchmark": "step", "variant": "b", "median_s": 0.02, "spread": 0.1, "ratio": 2.0}
+    rows = [
+        timed,
+        timed | {"of_fp32_matrix_product": 0.9},
+        {"benchmark": "quality", "variant": "c", "psnr_db": 31.26},
+        {"benchmark": "memory", "variant": "d", "peak_mb": 380.2, "spread": 0.01, "ratio": 1.0},
+        {"benchmark": "rest", "variant": "e", "share": 0.0161},
+    ]
+    results = {"machine": "a machine", "date": "today", "rounds": 3, "foreign": 0.2, "rows": rows}
+    first, *lines = table(results).splitlines()
+    assert first.startswith("a machine; today; medians of 3 rounds") and first.endswith("suspect.")
+    assert lines[-5:] == [
+        "| step | b | 20 ms | 10% | 2.00 |",
+        "| step | b (90% of matrix products) | 20 ms | 10% | 2.00 |",
+        "| quality | c | 31.3 dB |  |  |",
+        "| memory | d | 380 MB | 1% |  |",
+        "| rest | e | 1.6% |  |  |",
+    ]
+    assert "suspect" not in table(results | {"foreign": 0.01})
+    assert "Other work" not in table(results | {"foreign": None})
 
 
 def test_readme_shows_the_results_that_are_stored():

@@ -226,6 +226,19 @@ def test_sampling_starts_without_what_it_does_not_use(run, tmp_path):
     assert len(os.listdir(tmp_path)) == 64
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="torch has another OpenMP elsewhere")
+@pytest.mark.parametrize(
+    ("users", "expected"),
+    [({}, "'1000'"), ({"GOMP_SPINCOUNT": "7"}, "'7'"), ({"OMP_WAIT_POLICY": "PASSIVE"}, "'0'")],
+)
+def test_openmp_waits_briefly_unless_told_otherwise(run, tmp_path, users, expected):
+    """OpenMP says itself what it found in the environment when torch loaded it."""
+    unset = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    environment = {**unset, **users, "OMP_DISPLAY_ENV": "verbose"}
+    done = script("sample.py", run, "--out", tmp_path / "grid.png", env=environment)
+    assert f"GOMP_SPINCOUNT = {expected}" in done.stderr
+
+
 def test_a_file_that_cannot_be_written_ends_sampling_soon(capsys, run, tmp_path):
     (tmp_path / "seed-00000070.png").mkdir()
     code = cli.main(["sample", str(run), "--count", "100000", "--each", str(tmp_path)])

@@ -1,0 +1,35 @@
+"""How threads wait for each other: steps of `faces` alone, and beside a process that keeps busy."""
+
+import subprocess
+import sys
+from contextlib import contextmanager
+
+from benchmarks.harness import Variant, race
+from benchmarks.step import ours
+from dcgan.config import PRESETS
+from dcgan.threads import WAITING
+
+ROUNDS = 8  # for every one that was asked for, as the steps are short
+
+
+@contextmanager
+def busy_process():
+    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def run(rounds: int) -> list[dict]:
+    sizes = (PRESETS["faces"].width, PRESETS["faces"].batch_size)
+    variants = [
+        Variant("threads that spin, as by default", ours, sizes),
+        Variant("threads that sleep at once", ours, sizes, {"OMP_WAIT_POLICY": "PASSIVE"}),
+        Variant("dcgan: sleep after 1000 turns", ours, sizes, WAITING),
+    ]
+    rows = [t.row("step of `faces`, alone") for t in race(variants, ROUNDS * rounds)]
+    with busy_process():
+        rows += [t.row("beside a busy process") for t in race(variants, ROUNDS * rounds)]
+    return rows
