@@ -65,10 +65,11 @@ class Batches:
         with ThreadPoolExecutor(1, "batches") as background:
             ahead = background.submit(self.draw, step)
             while True:
-                drawn = ahead.result()
+                # Moved first: the two would only take the interpreter from each other.
+                batch = self.moved(ahead.result())
                 step += 1
                 ahead = background.submit(self.draw, step)
-                yield self.moved(drawn)
+                yield batch
 
     def at(self, step: int) -> Batch:
         """The batch of one step."""
