@@ -1,6 +1,6 @@
 """`python -m benchmarks`: everything that has to be fast beside the plain way to do it.
 
-Writes a table, its numbers as JSON and a chart to the folder `--out`, and prints the table.
+Prints a table, and writes its numbers as JSON and a chart to the folder `--out`.
 """
 
 import json
@@ -37,7 +37,7 @@ class Options:
     peer: Path | None = None
     """dcgan/main.py of a checkout of pytorch/examples, to be timed from end to end too."""
     out: Path = Path("docs/benchmarks")
-    """Folder of results.json, results.md and chart.png."""
+    """Folder of results.json and chart.png."""
 
 
 def main() -> None:
@@ -57,7 +57,6 @@ def main() -> None:
     }
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    (options.out / "results.md").write_text(table(results) + "\n")
     chart(results, options.out / "chart.png")
     print(table(results))
 

@@ -30,12 +30,10 @@ def run(rounds: int) -> list[dict]:
                 Variant("dcgan", dcgan, (root,), ONE_THREAD),
             ]
             for timing in race(variants, rounds):
-                row = {"benchmark": f"packing {kind}", "variant": timing.name}
-                row |= {"median_s": timing.median, "spread": timing.spread, "ratio": timing.ratio}
-                results.append(row)
-            for (name, reference), psnr in quality(root).items():
-                row = {"benchmark": f"quality of packed {kind} against {reference}"}
-                results.append(row | {"variant": name, "psnr_db": psnr})
+                results.append(timing.row(f"packing {kind}"))
+            benchmark = f"{kind} against an ideal {', '.join(REFERENCES)}"
+            for name, psnr in quality(root).items():
+                results.append({"benchmark": benchmark, "variant": name, "psnr_db": psnr})
     return results
 
 
@@ -99,8 +97,8 @@ def photograph(seed: int, width: int, height: int) -> Image.Image:
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
 
-def quality(root: Path, count: int = 8) -> dict[tuple[str, str], float]:
-    """PSNR in dB by variant and reference, the mean over the first images of a folder.
+def quality(root: Path, count: int = 8) -> dict[str, list[float]]:
+    """PSNR in dB of every variant against all REFERENCES, the mean over the first images.
 
     A reference is the antialiased resize, in double precision, of the centre square of the fully
     decoded picture. Lanczos is the sensible one, being nearest to the ideal low-pass filter.
@@ -109,11 +107,11 @@ def quality(root: Path, count: int = 8) -> dict[tuple[str, str], float]:
     found = {}
     for path in sorted(root.rglob("*.jpg"))[:count]:
         pixels = square(np.asarray(Image.open(path).convert("RGB")))
+        references = [ideal(pixels, *kernel) for kernel in REFERENCES.values()]
         for name, image in outputs(path, pixels).items():
-            for reference, kernel in REFERENCES.items():
-                error = np.mean((image - ideal(pixels, *kernel)) ** 2)
-                found.setdefault((name, reference), []).append(10 * np.log10(255**2 / error))
-    return {key: float(np.mean(values)) for key, values in found.items()}
+            errors = [np.mean((image - reference) ** 2) for reference in references]
+            found.setdefault(name, []).append(10 * np.log10(255**2 / np.array(errors)))
+    return {name: np.mean(values, 0).tolist() for name, values in found.items()}
 
 
 def outputs(path: Path, pixels: np.ndarray) -> dict[str, np.ndarray]:

@@ -35,7 +35,7 @@ def measured(row: dict) -> str:
     if "share" in row:
         return f"{row['share']:.1%}"
     if "psnr_db" in row:
-        return f"{row['psnr_db']:.1f} dB"
+        return f"{', '.join(f'{psnr:.1f}' for psnr in row['psnr_db'])} dB"
     if "peak_mb" in row:
         return f"{row['peak_mb']:.3g} MB"
     return seconds(row["median_s"])

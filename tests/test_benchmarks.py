@@ -89,7 +89,7 @@ def test_the_table_shows_every_kind_of_row_and_doubts_a_busy_machine():
     rows = [
         timed,
         timed | {"of_fp32_matrix_product": 0.9},
-        {"benchmark": "quality", "variant": "c", "psnr_db": 31.26},
+        {"benchmark": "quality", "variant": "c", "psnr_db": [31.26, 40.0]},
         {"benchmark": "memory", "variant": "d", "peak_mb": 380.2, "spread": 0.01, "ratio": 1.0},
         {"benchmark": "rest", "variant": "e", "share": 0.0161},
     ]
@@ -99,7 +99,7 @@ def test_the_table_shows_every_kind_of_row_and_doubts_a_busy_machine():
     assert lines[-5:] == [
         "| step | b | 20 ms | 10% | 2.00 |",
         "| step | b (90% of matrix products) | 20 ms | 10% | 2.00 |",
-        "| quality | c | 31.3 dB |  |  |",
+        "| quality | c | 31.3, 40.0 dB |  |  |",
         "| memory | d | 380 MB | 1% |  |",
         "| rest | e | 1.6% |  |  |",
     ]
