@@ -42,6 +42,7 @@ class Options:
 
 def main() -> None:
     options = tyro.cli(Options, description=__doc__)
+    options.out.mkdir(parents=True, exist_ok=True)
     rows = []
     with ForeignLoad() as foreign:
         for name in options.names:
@@ -55,7 +56,6 @@ def main() -> None:
         "foreign": foreign.share,
         "rows": rows,
     }
-    options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     chart(results, options.out / "chart.png")
     print(table(results))

@@ -127,7 +127,10 @@ def save(path: Path, header: dict, tensors: dict[str, Tensor]) -> None:
     metadata = {"dcgan": json.dumps({"format": FORMAT, **header})}
     with replacing(path) as partial:
         try:
+            partial.touch()
+            mode = partial.stat().st_mode
             save_file(tensors, partial, metadata)
+            partial.chmod(mode)  # it comes from a private temporary file
         except SafetensorError as error:
             raise OSError(str(error)) from error
 

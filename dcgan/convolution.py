@@ -76,6 +76,7 @@ def is_known(x: Tensor, weight: Tensor) -> bool:
     """Whether the processor, the arithmetic and the kernel are those that were measured."""
     return (
         not torch.compiler.is_compiling()
+        and not torch.jit.is_tracing()
         and x.device.type == "cpu"
         and torch.backends.cpu.get_cpu_capability() == CAPABILITY
         and x.dtype == weight.dtype == torch.float32

@@ -32,7 +32,7 @@ def grid(images: np.ndarray, columns: int | None = None, gap: int = 2) -> np.nda
     `columns` defaults to the nearest to a square. The last row may be left unfinished.
     """
     count, height, width, channels = images.shape
-    columns = columns or math.ceil(math.sqrt(count))
+    columns = min(columns or math.ceil(math.sqrt(count)), count)
     rows = math.ceil(count / columns)
     cells = np.full((rows * columns, height + gap, width + gap, channels), 255, np.uint8)
     cells[:count, gap:, gap:] = images

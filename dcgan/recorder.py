@@ -18,6 +18,7 @@ from tqdm import tqdm
 from dcgan import checkpoint, distributed, images, latents, sampling
 from dcgan.checkpoint import Checkpoint
 from dcgan.config import to_json
+from dcgan.data import rows
 from dcgan.data.packed import Packed
 from dcgan.errors import UserError
 from dcgan.files import replacing
@@ -49,7 +50,8 @@ class Recorder:
                 partial.write_text(json.dumps(to_json(self.config), indent=2) + "\n")
             self.log = RunLog(self.run, self.trainer.step)
             if self.trainer.step == 0:
-                real = images.grid(np.asarray(self.packed.images[: len(GRID_SEEDS)]))
+                first = np.arange(min(len(self.packed), len(GRID_SEEDS)))
+                real = images.grid(rows.reader(self.packed.images)(first))
                 self.log.picture(0, "real", real)
             z = latents.of_seeds(GRID_SEEDS, self.config.latent_dim, self.config.latent)
             self.z = z.to(self.trainer.device)

@@ -161,6 +161,31 @@ def outcome(*arguments):
         return error.reason
 
 
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
+def test_colours_are_not_reduced_more_than_brightness(subsampling):
+    """libjpeg halves colours twice along x where they are stored at half the width only there."""
+    y, x = np.mgrid[:481, :641] / 30
+    waves = np.stack([np.sin(x + y), np.sin(x - 2 * y), np.sin(2 * x + y)], -1) * 100 + 128
+    picture = Image.fromarray(waves.astype(np.uint8))
+    data = encode(picture, "JPEG", subsampling=subsampling, quality=95)
+    whole = Image.open(io.BytesIO(data)).convert("RGB").crop((80, 0, 561, 481))
+    expected = np.asarray(whole.resize((64, 64), Image.Resampling.LANCZOS), float)
+    assert np.abs(module.decode(data, 64, 3, None) - expected).mean() < 1
+
+
+def test_an_orientation_in_xmp_turns_the_picture_too():
+    upright = photograph(90, 60)
+    note = (
+        b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    )
+    body = b"http://ns.adobe.com/xap/1.0/\0" + note
+    segment = b"\xff\xe1" + (len(body) + 2).to_bytes(2, "big") + body
+    plain = encode(upright, "JPEG")
+    turned = plain[:2] + segment + plain[2:]
+    expected = np.rot90(module.decode(plain, 16, 3, None), -1).astype(float)
+    assert np.abs(module.decode(turned, 16, 3, None) - expected).mean() < 3
+
+
 class TestPlainJpegs:
     """With simplejpeg they take less time, and are the same bit for bit."""
 
@@ -174,9 +199,11 @@ class TestPlainJpegs:
     def test_they_are_the_pixels_of_pillow(self, shape, progressive, subsampling, pillow_alone):
         colour = photograph(*shape)
         options = {"progressive": progressive, "subsampling": subsampling}
-        for data in (encode(colour, "JPEG", **options), encode(colour.convert("L"), "JPEG")):
+        grey = encode(colour.convert("L"), "JPEG")
+        for data in (encode(colour, "JPEG", **options), grey):
+            is_plain = data is grey or subsampling != "4:2:2"
             for size, channels in [(16, 3), (64, 1), (64, 3), (128, 3)]:
-                assert module.plain_jpeg(data, size, channels, None) is not None
+                assert (module.plain_jpeg(data, size, channels, None) is not None) == is_plain
                 assert outcome(data, size, channels, None) == pillow_alone(
                     data, size, channels, None
                 )

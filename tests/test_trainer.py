@@ -192,6 +192,7 @@ def test_compiled_networks_learn_the_same(tiny, packed):
 
 
 @pytest.mark.cuda
+@pytest.mark.filterwarnings("default")  # of the compiler, at itself
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 @pytest.mark.parametrize("mode", [dict(cuda_graphs=True), dict(compile=True)])
 def test_every_mode_learns_on_a_gpu_what_eager_does(tiny, packed, mode):

@@ -12,7 +12,7 @@ from dcgan.data import jpeg
 from dcgan.data.resample import resample
 
 # Raised when the same file gives other pixels than before: packed images are not shared across it.
-RECIPE = 2
+RECIPE = 3
 
 # The formats training sets come in. Pillow's others (PSD, EPS, ...) are left closed: each is one
 # more parser for hostile bytes.
@@ -97,6 +97,9 @@ def to_square(image: Image.Image, size: int, channels: int, crop: int | None) ->
     mode = "L" if channels == 1 else "RGB"
     width, height = image.size
     side, scale = plan(width, height, size, crop)
+    # Colours that are sampled otherwise along x than along y would be reduced too far.
+    if any(h != v for _, h, v, _ in getattr(image, "layer", ())):
+        scale = 1
     drafted = image.draft(mode, (width // scale, height // scale))
     scale = scale if drafted else 1
     image.load()

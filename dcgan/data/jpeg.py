@@ -14,13 +14,16 @@ except ImportError:  # no wheel for this platform: Pillow reads everything, slow
 
 def size_of(data: bytes) -> tuple[int, int] | None:
     """Width and height of a plain JPEG: grey or YCbCr, without EXIF, with a sound header."""
-    if simplejpeg is None or not data.startswith(b"\xff\xd8\xff") or b"Exif\0\0" in data:
+    if simplejpeg is None or not data.startswith(b"\xff\xd8\xff"):
+        return None
+    if b"Exif\0\0" in data or b"Orientation" in data:  # in XMP
         return None
     try:
-        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+        height, width, colours, sampling = simplejpeg.decode_jpeg_header(data)
     except Exception:
         return None
-    return (width, height) if colours in ("YCbCr", "Gray") else None
+    plain = colours in ("YCbCr", "Gray") and sampling in ("444", "420", "Gray")
+    return (width, height) if plain else None
 
 
 def pixels_of(data: bytes, width: int, height: int, scale: int, channels: int) -> np.ndarray | None:
