@@ -10,6 +10,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dcgan.threads import environment
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -109,17 +111,6 @@ def serve(pipe, variant: Variant) -> None:
             pipe.send((time.perf_counter() - begun) / items)
     except EOFError:
         pass
-
-
-@contextmanager
-def environment(variables: dict[str, str]):
-    before = dict(os.environ)
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 class ForeignLoad:

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.harness import Variant, race
+from dcgan.data.parallel import ONE_THREAD
 
 SIZE = 64
 KINDS = {  # width, height, how many, as JPEGs of which quality
@@ -15,7 +16,6 @@ KINDS = {  # width, height, how many, as JPEGs of which quality
     "1200x900 JPEG": (1200, 900, 24, 85),
 }
 TORCHVISION = "torchvision ImageFolder + Resize + CenterCrop"
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 def run(rounds: int) -> list[dict]:

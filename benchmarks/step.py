@@ -97,17 +97,17 @@ def run(rounds: int, width: int = 64, batch_size: int = 128) -> list[dict]:
         Variant("+ freed memory is kept", ours, (*sizes, "fp32", False, True), WAITING),
         Variant("+ Winograd, where it pays", ours, (*sizes, "fp32"), WAITING),
     ]
+    products = [Variant("fp32", matrix_product, (torch.float32,))]
     if has_bf16(torch.device("cpu")):
-        variants += [
-            Variant("dcgan bf16", ours, (*sizes, "bf16"), WAITING),
-            Variant("matrix product bf16", matrix_product, (torch.bfloat16,)),
-        ]
-    variants += [Variant("matrix product fp32", matrix_product, (torch.float32,))]
-    *timings, single = race(variants, rounds)
+        variants += [Variant("dcgan bf16", ours, (*sizes, "bf16"), WAITING)]
+        products += [Variant("bf16", matrix_product, (torch.bfloat16,))]
+    timings = race([*variants, *products], rounds)
+    steps, products = timings[: len(variants)], timings[len(variants) :]
+    work = operations(width)
     return [
-        timing.row(
+        step.row(
             f"step, width {width}, batch {batch_size}",
-            of_fp32_matrix_product=operations(width) / timing.median * single.median,
+            **{f"of_{p.name}_matrix_product": work * p.median / step.median for p in products},
         )
-        for timing in timings
+        for step in steps
     ]

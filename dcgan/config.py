@@ -138,8 +138,7 @@ class TrainConfig(RunOptions, OptimisationOptions, DataOptions, NetworkOptions, 
             check(0 < getattr(self, name) < 1, name, getattr(self, name), "between 0 and 1")
         for name in ("beta1", "beta2"):
             check(0 <= getattr(self, name) < 1, name, getattr(self, name), "at least 0, below 1")
-        valid = self.threads is None or self.threads >= 1
-        check(valid, "threads", self.threads, "at least 1")
+        check(self.threads is None or self.threads >= 1, "threads", self.threads, "at least 1")
         for name in ("keep", "seed", "ema_images"):
             check(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
 

@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Where fewer products repay the additions (`python -m benchmarks convolution`). Wider vectors were
+# Where fewer products repay the additions (`python -m benchmarks step`). Wider vectors were
 # not at hand to measure.
 CAPABILITY = "AVX2"
 WIDE = 256  # channels at the small side

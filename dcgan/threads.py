@@ -1,9 +1,10 @@
-"""Threads: small jobs for them (zlib's and the disk's), and how those of torch wait."""
+"""Threads: small jobs for them (zlib's and the disk's), and what libraries are told of theirs."""
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -18,6 +19,21 @@ def wait_briefly() -> None:
     """Set how torch's threads wait, unless the user has. Must come before torch is imported."""
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.update(WAITING | os.environ)
+
+
+@contextmanager
+def environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set variables for the processes that are started in the block."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def for_each(work: Callable[[Item], object], items: Iterable[Item], ahead: int) -> None:

@@ -33,6 +33,7 @@ class Trainer:
         self.D = D.to(on, memory_format=torch.channels_last)
         self.G_ema = copy.deepcopy(self.G).requires_grad_(False)
         self.average = ema.Average(self.G_ema, self.G)
+        self.statistics = statistics(self.G) + statistics(self.D)
         self.opt_G = adam(self.G, config.lr_G, config)
         self.opt_D = adam(self.D, config.lr_D, config)
         self.step = 0
@@ -45,7 +46,7 @@ class Trainer:
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """One step of training. Returns 0-dim tensors on the device."""
         scalars = self.d_and_g_step(batch)
-        distributed.average(statistics(self.G) + statistics(self.D))
+        distributed.average(self.statistics)
         self.step += 1
         seen, batch_size = self.step * self.config.batch_size, self.config.batch_size
         self.average.update(ema.decay(seen, batch_size, self.config.ema_images))
@@ -174,7 +175,8 @@ def fit(
     with requests_to_stop() as stop, Recorder(trainer, packed, run, found) as recorder:
         for _, batch in zip(steps_left, batches.starting_at(trainer.step)):  # noqa: B905 (endless)
             recorder.record(trainer.update(batch))
-            # All processes must leave at the same step; they agree where they wait anyway.
+            # All processes must leave at the same step. They agree where they wait anyway: at
+            # every step on CPUs, where it is logged on GPUs.
             agree = (
                 on.type == "cpu" or distributed.world_size() == 1 or recorder.due(config.log_every)
             )

@@ -13,7 +13,10 @@ except ImportError:  # no wheel for this platform: Pillow reads everything, slow
 
 
 def size_of(data: bytes) -> tuple[int, int] | None:
-    """Width and height of a plain JPEG: grey or YCbCr, without EXIF, with a sound header."""
+    """Width and height of a plain JPEG: grey or YCbCr, as it is to be seen, with a sound header.
+
+    Colours that are sampled otherwise along x than along y are left to Pillow too.
+    """
     if simplejpeg is None or not data.startswith(b"\xff\xd8\xff"):
         return None
     if b"Exif\0\0" in data or b"Orientation" in data:  # in XMP

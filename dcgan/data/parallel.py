@@ -15,6 +15,7 @@ from pathlib import Path
 from dcgan.data import rows
 from dcgan.data.raw import Source
 from dcgan.errors import UserError
+from dcgan.threads import environment
 
 ONE_THREAD = dict.fromkeys(
     ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
@@ -83,17 +84,12 @@ def inherited() -> Iterator[None]:
     Ctrl-C reaches all processes of a terminal, but the parent alone is to decide what follows: so
     it is blocked until they have come to ignore it. And there is a process for every processor.
     """
-    environment = dict(os.environ)
-    os.environ.update(ONE_THREAD)
     masks = hasattr(signal, "pthread_sigmask")
     before = masks and signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        yield
+        with environment(ONE_THREAD):
+            yield
     finally:
-        for name in ONE_THREAD:
-            os.environ.pop(name)
-            if name in environment:
-                os.environ[name] = environment[name]
         if masks:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
