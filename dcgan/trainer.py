@@ -175,11 +175,8 @@ def fit(
     with requests_to_stop() as stop, Recorder(trainer, packed, run, found) as recorder:
         for _, batch in zip(steps_left, batches.starting_at(trainer.step)):  # noqa: B905 (endless)
             recorder.record(trainer.update(batch))
-            # All processes must leave at the same step. They agree where they wait anyway: at
-            # every step on CPUs, where it is logged on GPUs.
-            agree = (
-                on.type == "cpu" or distributed.world_size() == 1 or recorder.due(config.log_every)
-            )
+            # All processes must leave at the same step; they agree where they wait anyway.
+            agree = distributed.world_size() == 1 or recorder.due(config.log_every)
             if agree and (signum := distributed.largest(max(stop, default=0), on)):
                 recorder.save()
                 recorder.flush()
