@@ -57,7 +57,8 @@ def name_of_partial(name: str, token: str = "[0-9a-f]" * 8) -> str:
 def check_room(target: Path, needed: int) -> None:
     """Raise UserError unless a file or folder of so many bytes can be written to `target`."""
     with writing(target):
-        there = next(folder for folder in Path(target).absolute().parents if folder.exists())
+        folders = Path(os.path.realpath(target)).parents
+        there = next(folder for folder in folders if folder.exists())
         if not there.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, f"{there} is not a folder")
         if not os.access(there, os.W_OK):

@@ -52,7 +52,7 @@ def decode(file: BinaryIO | bytes, size: int, channels: int, crop: int | None) -
     The crop is a square of `crop` source pixels, by default the whole shorter side; the resize is
     antialiased Lanczos. One channel is ITU-R 601 luma. Transparency is composited on white, 16-bit
     samples keep their high byte, and of an animation the first frame is taken. Raises BadImage for
-    whatever is not a whole image, and for one that is smaller than the crop.
+    whatever is not a whole image, has 32-bit samples, or is smaller than the crop.
     """
     try:
         file = io.BytesIO(file) if isinstance(file, bytes) else file
