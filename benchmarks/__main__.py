@@ -1,10 +1,11 @@
 """`python -m benchmarks`: everything that has to be fast beside the plain way to do it.
 
-Prints a table, and writes its numbers as JSON and a chart to the folder `--out`.
+Prints a table, and writes its numbers as JSON and a chart to the folder `--out`, if any.
 """
 
 import json
 import os
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,13 +37,18 @@ class Options:
     """How often every variant has its turn."""
     peer: Path | None = None
     """dcgan/main.py of a checkout of pytorch/examples, to be timed from end to end too."""
-    out: Path = Path("docs/benchmarks")
-    """Folder of results.json and chart.png."""
+    out: Path | None = None
+    """Folder of results.json and chart.png; none are written by default."""
 
 
 def main() -> None:
     options = tyro.cli(Options, description=__doc__)
-    options.out.mkdir(parents=True, exist_ok=True)
+    if options.rounds < 1:
+        sys.exit(f"--rounds {options.rounds}: at least 1")
+    if options.peer and not options.peer.is_file():
+        sys.exit(f"--peer {options.peer}: no such file")
+    if options.out:
+        options.out.mkdir(parents=True, exist_ok=True)
     rows = []
     with ForeignLoad() as foreign:
         for name in options.names:
@@ -56,8 +62,9 @@ def main() -> None:
         "foreign": foreign.share,
         "rows": rows,
     }
-    (options.out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    chart(results, options.out / "chart.png")
+    if options.out:
+        (options.out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+        chart(results, options.out / "chart.png")
     print(table(results))
 
 

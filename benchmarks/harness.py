@@ -125,7 +125,8 @@ class ForeignLoad:
     def __exit__(self, *_) -> None:
         if self.begun:
             used, ours, total = (b - a for a, b in zip(self.begun, self.clocks(), strict=True))
-            self.share = max(0.0, (used - ours) / total)
+            # Less than a tick of the clocks says nothing.
+            self.share = max(0.0, (used - ours) / total) if total else None
 
     @staticmethod
     def clocks() -> tuple[float, float, float] | None:

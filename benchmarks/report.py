@@ -50,13 +50,15 @@ def seconds(value: float) -> str:
 
 
 def chart(results: dict, path: Path) -> None:
-    """Bars of how many times as fast as the first of its kind each variant is."""
+    """Bars of how many times as fast as the first of its kind each variant is, if any is timed."""
     import matplotlib
 
     matplotlib.use("agg")
     from matplotlib import pyplot
 
     timed = [row for row in results["rows"] if "median_s" in row]
+    if not timed:
+        return
     kinds = [list(rows) for _, rows in groupby(timed, lambda row: row["benchmark"])]
     figure, axes = pyplot.subplots(
         len(kinds),

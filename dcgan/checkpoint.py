@@ -27,6 +27,7 @@ FORMAT = 1
 # What reading a file that is no checkpoint raises; RecursionError comes of JSON without end.
 UNREADABLE = (OSError, SafetensorError, UsageError, ValueError, TypeError, RecursionError)
 FOLDER = "checkpoints"
+TEMPORARY = ".tmp" + "[0-9A-Za-z]" * 6  # of safetensors, beside the file that it writes
 
 
 @dataclass(frozen=True)
@@ -228,8 +229,9 @@ def saved(run: Path) -> list[Path]:
 def prune(newest: Path, keep: int) -> None:
     """Delete what is older than the last `keep` checkpoints up to `newest`; 0 keeps all."""
     paths = saved(newest.parent.parent)
-    for path in paths[: paths.index(newest) + 1][:-keep] if keep else []:
-        path.unlink(missing_ok=True)
+    if keep and newest in paths:  # else a user has moved it away
+        for path in paths[: paths.index(newest) + 1][:-keep]:
+            path.unlink(missing_ok=True)
 
 
 def architecture(config: dict) -> dict:

@@ -32,7 +32,7 @@ def train(args: Sequence[str], prog: str) -> None:
         f"{prog} [PRESET] [flags] trains a DCGAN. PRESET is one of {', '.join(PRESETS)}. "
         f"The defaults shown are those of {preset}."
     )
-    config = parse(default, prog, about, args)
+    config = parse(default, prog, about, args, first=tuple(PRESETS))
     if config.data:
         from dcgan.data.packed import open_packed
 
@@ -79,6 +79,9 @@ def sample(args: Sequence[str], prog: str) -> None:
     from dcgan import images, sampling
 
     G = load(config)
+    grid = config.out or not (config.each or config.npy)
+    if grid:
+        sampling.check_grid(G, len(seeds))
 
     def draw() -> Iterator:
         chunks = sampling.sample(G, seeds, config.truncation, config.precision)
@@ -90,7 +93,7 @@ def sample(args: Sequence[str], prog: str) -> None:
     if config.npy:
         sampling.save_npy(config.npy, len(seeds), draw())
         print(config.npy)
-    if config.out or not (config.each or config.npy):
+    if grid:
         out = config.out or Path("samples.png")
         images.save_png(out, sampling.grid(draw(), config.columns()))
         print(out)
@@ -159,9 +162,18 @@ def run(command, args: Sequence[str], prog: str) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             if isinstance(error, BrokenPipeError):
                 return 141
-    if message:
+    if message and is_news(message):
         print(f"{prog}: {message}", file=sys.stderr)
     return code
+
+
+def is_news(message: str) -> bool:
+    """Whether to print this: what all processes under torchrun have to say, one of them does."""
+    if "RANK" not in os.environ:
+        return True
+    from dcgan import distributed
+
+    return distributed.is_first_to_say(message)
 
 
 def leading(
@@ -175,10 +187,11 @@ def leading(
     return args[0], args[1:]
 
 
-def parse(default, prog: str, about: str, args: Sequence[str]):
+def parse(default, prog: str, about: str, args: Sequence[str], first: Sequence[str] = ()):
     """Read flags over a default instance of a config; the option classes it is of group the help.
 
-    Raises UsageError with tyro's first sentence where the flags are wrong.
+    Raises UsageError with tyro's first sentence where the flags are wrong, and a hint where what it
+    does not know is one of the words that come `first`.
     """
     kind = type(default)
     groups = kind.__bases__[::-1] if len(kind.__bases__) > 1 else (kind,)
@@ -201,7 +214,10 @@ def parse(default, prog: str, about: str, args: Sequence[str]):
             )
     except SystemExit as stop:
         if stop.code:
-            raise UsageError(f"{first_sentence(errors.getvalue())} See {prog} --help") from None
+            sentence = first_sentence(errors.getvalue())
+            late = [word for word in args if word in first] if "Unrecognized" in sentence else ()
+            hints = [f"{word} comes before the flags: {prog} {word} ..." for word in late]
+            raise UsageError(" ".join([sentence, *hints, f"See {prog} --help"])) from None
         raise
     values = {}
     for title in titles:

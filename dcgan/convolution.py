@@ -19,6 +19,8 @@ adjoint: the transposed convolution is the adjoint of the convolution, and autog
 gradient of each in the other.
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -94,7 +96,7 @@ def narrow_up(x: Tensor, weight: Tensor) -> Tensor:
     """
     taps = weight.unflatten(3, (2, 2)).unflatten(2, (2, 2)).flip(2, 4)
     kernels = taps.permute(3, 5, 1, 0, 2, 4).flatten(0, 2)  # [4 C, C', 2, 2]
-    maps = F.conv2d(x, kernels.contiguous(memory_format=torch.channels_last), padding=1)
+    maps = F.conv2d(x, channels_last(kernels), padding=1)
     pixels = nhwc(maps).unflatten(3, (2, 2, -1)).transpose(2, 3)  # [N, H + 1, 2, W + 1, 2, C]
     return nchw(pixels.flatten(3, 4).flatten(1, 2)[:, 1:-1, 1:-1])
 
@@ -123,13 +125,34 @@ class Linear(torch.autograd.Function):
     """A linear map, whose gradient is its adjoint, whose gradient is the map again."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, linear, adjoint) -> Tensor:
-        ctx.linear, ctx.adjoint = linear, adjoint
+    def forward(x: Tensor, linear, adjoint) -> Tensor:
         return linear(x)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:
+        _, ctx.linear, ctx.adjoint = inputs
+
+    @staticmethod
+    def jvp(ctx, tangent: Tensor, *_) -> Tensor:
+        return Linear.apply(tangent, ctx.linear, ctx.adjoint)
+
+    @staticmethod
+    def vmap(info, dims, x: Tensor, linear, adjoint) -> tuple[Tensor, int]:
+        return torch.stack([Linear.apply(one, linear, adjoint) for one in x.unbind(dims[0])]), 0
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
         return Linear.apply(gradient, ctx.adjoint, ctx.linear), None, None
+
+
+LIBRARY = torch.library.Library("dcgan", "DEF")
+
+
+def operator(linear: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """The map as an operator of torch, which torch can loop over a batch (`is_grads_batched`)."""
+    LIBRARY.define(f"{linear.__name__}(Tensor x) -> Tensor")
+    LIBRARY.impl(linear.__name__, linear, "CompositeExplicitAutograd")
+    return getattr(torch.ops.dcgan, linear.__name__).default
 
 
 def nhwc(x: Tensor) -> Tensor:
@@ -140,9 +163,15 @@ def nchw(x: Tensor) -> Tensor:
     return x.permute(0, 3, 1, 2)
 
 
+def channels_last(x: Tensor) -> Tensor:
+    """x in that order in memory. (torch's own way to say so is none that vmap knows.)"""
+    return nchw(nhwc(x).contiguous())
+
+
 # Maps of the large side [n, 4h, 4w, C] <-> their points [3, 3, n, h, w, 2, 2, C], by parity.
 
 
+@operator
 def analyse(x: Tensor) -> Tensor:
     """d0 - d1, d1 and d1 - d2 of every tile, along rows and columns."""
     n, height, width, c = x.shape
@@ -154,6 +183,7 @@ def analyse(x: Tensor) -> Tensor:
     return points
 
 
+@operator
 def synthesise(points: Tensor) -> Tensor:
     """Adjoint of `analyse`."""
     _, _, n, h, w, _, _, c = points.shape
@@ -200,6 +230,7 @@ def join(points: Tensor, dim: int, x: Tensor) -> None:
 # Maps of the small side [n, 2h, 2w, C'] <-> products [3, 3, n, h, w, C'].
 
 
+@operator
 def spread(y: Tensor) -> Tensor:
     """Adjoint of `collect`."""
     n, height, width, c = y.shape
@@ -217,6 +248,7 @@ def spread(y: Tensor) -> Tensor:
     return products
 
 
+@operator
 def collect(products: Tensor) -> Tensor:
     """m0 + m1 and m1 - m2 of every tile, along rows and columns."""
     _, _, n, h, w, c = products.shape
@@ -233,6 +265,7 @@ def collect(products: Tensor) -> Tensor:
 # Kernels [C', 4, 4, C] <-> g0, g0 + g1, g1 of both parities [3, 3, C', 2, 2, C].
 
 
+@operator
 def expand(kernels: Tensor) -> Tensor:
     """g0, g0 + g1 and g1 of every kernel, along rows and columns."""
     k, _, _, c = kernels.shape
@@ -249,6 +282,7 @@ def expand(kernels: Tensor) -> Tensor:
     return points
 
 
+@operator
 def contract(points: Tensor) -> Tensor:
     """Adjoint of `expand`."""
     _, _, k, _, _, c = points.shape

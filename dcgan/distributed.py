@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -10,6 +11,9 @@ from torch import Tensor
 from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 
 from dcgan.errors import UsageError
+from dcgan.snapshot import Snapshot
+
+STORE_TIMEOUT = timedelta(seconds=5)
 
 
 def rank() -> int:
@@ -18,6 +22,27 @@ def rank() -> int:
 
 def world_size() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def under_torchrun() -> bool:
+    """Whether this process is one of several that are to find each other."""
+    return {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= set(os.environ)
+
+
+def is_first_to_say(message: str) -> bool:
+    """Whether no other process under this torchrun has asked that for the same message before.
+
+    Works before `started` and after an error. Where the others cannot be asked it is True.
+    """
+    try:
+        address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+        store = dist.TCPStore(
+            address, port, is_master=False, timeout=STORE_TIMEOUT, wait_for_workers=False
+        )
+        start = os.environ.get("TORCHELASTIC_RESTART_COUNT", "")
+        return store.add(f"dcgan{start}: {message}", 1) == 1
+    except (KeyError, ValueError, RuntimeError):
+        return True
 
 
 def is_main() -> bool:
@@ -31,7 +56,7 @@ def started(device: torch.device) -> Iterator[torch.device]:
 
     Raises UsageError where there are more processes than GPUs, or no collectives for the device.
     """
-    if not {"RANK", "WORLD_SIZE", "MASTER_ADDR"} <= set(os.environ):
+    if not under_torchrun():
         yield device
         return
     if device.type == "cuda":
@@ -78,6 +103,35 @@ def average(tensors: Iterable[Tensor]) -> None:
     dist.all_reduce(flat)
     flat /= world_size()
     torch._foreach_copy_(tensors, list(_unflatten_dense_tensors(flat, tensors)))
+
+
+class Vote:
+    """Whether any process wants something, known to all of them after the same step.
+
+    It rides along with what `average` sends at every step anyway: `tensor` is to be among that.
+    On a GPU it is the vote before that is read, which is there when the host needs it: the device
+    has the step in between to do meanwhile.
+    """
+
+    def __init__(self, device: torch.device):
+        self.tensor = torch.zeros((), device=device)  # the share of the processes that want it
+        self.late = device.type == "cuda"
+        self.before = Snapshot({})
+        self.wish = False
+
+    def cast(self, wish: bool) -> None:
+        """What this process wants, for the next message."""
+        self.wish = wish
+        if world_size() > 1:
+            self.tensor.fill_(float(wish))
+
+    def passed(self) -> bool:
+        """Whether any process wanted it in the last message, or if late in the one before."""
+        if world_size() == 1:
+            return self.wish
+        latest = Snapshot({"tensor": self.tensor})
+        read, self.before = self.before if self.late else latest, latest
+        return any(share > 0 for share in read.read().values())
 
 
 def largest(number: int, device: torch.device) -> int:

@@ -11,6 +11,8 @@ from tyro.conf import Positional
 from dcgan.config import TrainConfig, check
 from dcgan.errors import UsageError
 
+MOST = 10_000_000  # images at once
+
 
 @dataclass(frozen=True)
 class DrawOptions:
@@ -50,7 +52,9 @@ class SampleConfig(DrawOptions):
     def __post_init__(self):
         for name in ("count", "rows", "cols"):
             value = getattr(self, name)
-            check(value is None or value >= 1, name, value, "at least 1")
+            check(value is None or 1 <= value <= MOST, name, value, f"from 1 to {MOST:,}")
+        if self.npy is not None and self.npy.suffix.lower() != ".npy":
+            raise UsageError(f"--npy {self.npy}: the name of an array ends in .npy")
         if self.out is not None and self.out.suffix.lower() != ".png":
             raise UsageError(f"--out {self.out}: the grid is a PNG, so its name ends in .png")
         if self.seeds is not None and self.count is not None:
@@ -98,7 +102,6 @@ class WalkConfig(DrawOptions):
 def parse_seeds(text: str) -> list[int]:
     """ "0-3,7" -> [0, 1, 2, 3, 7]. Raises UsageError for anything else."""
     seeds: list[int] = []
-    limit = 10_000_000
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
         if not (first.isdecimal() and (last.isdecimal() if dash else not last)):
@@ -108,7 +111,7 @@ def parse_seeds(text: str) -> list[int]:
         start, stop = int(first), int(last or first)
         if stop < start:
             raise UsageError(f"--seeds {text}: {stop} comes before {start}")
-        if stop - start + len(seeds) >= limit:
-            raise UsageError(f"--seeds {text}: at most {limit:,} at once")
+        if stop - start + len(seeds) >= MOST:
+            raise UsageError(f"--seeds {text}: at most {MOST:,} at once")
         seeds += range(start, stop + 1)
     return seeds

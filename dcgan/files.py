@@ -30,9 +30,11 @@ def replacing(target: Path, durable: bool = True) -> Iterator[Path]:
     temporary. `durable` flushes the content before the rename, and the rename itself, so that even
     a power cut leaves the old target or the new one. Raises UserError where the disk refuses.
     """
-    target = Path(os.path.abspath(target))  # "." has no name to put a temporary beside
-    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}{PARTIAL}")
+    target = Path(os.path.realpath(target))  # where a link leads; and "." has no name
+    partial = target.with_name(name_of_partial(target.name, secrets.token_hex(4)))
     with writing(target):
+        if target.exists() and not (target.is_file() or target.is_dir()):
+            raise OSError("it is not a file")
         try:
             make_folder(target.parent)
             yield partial
@@ -45,6 +47,27 @@ def replacing(target: Path, durable: bool = True) -> Iterator[Path]:
         except BaseException:
             remove(partial)
             raise
+
+
+def name_of_partial(name: str, token: str = "[0-9a-f]" * 8) -> str:
+    """The name of a temporary beside `name`; without a token, the pattern of all of them."""
+    return f".{name}.{token}{PARTIAL}"
+
+
+def check_room(target: Path, needed: int) -> None:
+    """Raise UserError unless a file or folder of so many bytes can be written to `target`."""
+    with writing(target):
+        folders = Path(os.path.realpath(target)).parents
+        there = next(folder for folder in folders if folder.exists())
+        if not there.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, f"{there} is not a folder")
+        if not os.access(there, os.W_OK):
+            raise PermissionError(errno.EACCES, f"{there} may not be written to")
+        total, _, free = shutil.disk_usage(there)
+    if total and needed > free:  # /proc and its like have no room, and say themselves what is wrong
+        raise UserError(
+            f"{target} takes {needed / 1e9:.1f} GB, and there are {free / 1e9:.1f} GB free"
+        )
 
 
 def make_folder(path: Path) -> None:

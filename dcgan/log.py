@@ -14,7 +14,7 @@ from dcgan.errors import UserError
 from dcgan.events import EventFile
 from dcgan.files import flush, replacing, writing
 
-SAMPLES = "samples"
+SAMPLES, METRICS = "samples", "metrics.jsonl"
 
 
 class Meter:
@@ -48,7 +48,7 @@ class RunLog:
 
     def __init__(self, run: Path, step: int):
         self.run = Path(run)
-        self.metrics = self.run / "metrics.jsonl"
+        self.metrics = self.run / METRICS
         keep_until(self.metrics, step)
         with writing(self.run):
             self.events = EventFile(self.run, purge_step=step + 1 if step else 0)

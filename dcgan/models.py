@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from dcgan.config import TrainConfig
-from dcgan.convolution import downsample, upsample
+from dcgan.convolution import channels_last, downsample, upsample
 
 BASE = 4  # side of the smallest feature maps
 WIDEST = 8  # the widest layer has at most this many times `width` channels
@@ -89,7 +89,7 @@ class Generator(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         if z.dim() == 2:
             z = z[:, :, None, None]
-        return self.layers(z.contiguous(memory_format=torch.channels_last))
+        return self.layers(channels_last(z))
 
 
 class Discriminator(nn.Module):

@@ -21,13 +21,19 @@ from dcgan.config import to_json
 from dcgan.data import rows
 from dcgan.data.packed import Packed
 from dcgan.errors import UserError
-from dcgan.files import replacing
-from dcgan.log import Meter, RunLog
+from dcgan.files import name_of_partial, remove, replacing, writing
+from dcgan.log import METRICS, SAMPLES, Meter, RunLog
 from dcgan.snapshot import Snapshot
 from dcgan.writer import Writer
 
 CONFIG = "config.json"
 GRID_SEEDS = range(sampling.CHUNK)  # the same in every grid, so that grids compare along a run
+WRITTEN = (  # by way of temporaries: folders in the run folder, names in them
+    ("", CONFIG),
+    ("", METRICS),
+    (SAMPLES, "step-*.png"),
+    (checkpoint.FOLDER, "step-*.safetensors"),
+)
 WAITING = 16  # jobs: more than fall due while a large checkpoint is written
 
 
@@ -44,8 +50,9 @@ class Recorder:
 
     def __enter__(self) -> "Recorder":
         self.started = self.logged = time.perf_counter()
-        self.step_logged = self.trainer.step
+        self.step_logged = self.step_saved = self.trainer.step
         if distributed.is_main():
+            self.sweep()
             with replacing(self.run / CONFIG) as partial:
                 partial.write_text(json.dumps(to_json(self.config), indent=2) + "\n")
             self.log = RunLog(self.run, self.trainer.step)
@@ -72,6 +79,15 @@ class Recorder:
         """Wait until all is written. Raises what writing has raised, unless the block raises."""
         self.stack.__exit__(*error)
 
+    def sweep(self) -> None:
+        """Delete what an earlier start of this run was writing when it was killed."""
+        with writing(self.run):
+            for folder, name in WRITTEN:
+                for path in (self.run / folder).glob(name_of_partial(name)):
+                    remove(path)
+            for path in (self.run / checkpoint.FOLDER).glob(checkpoint.TEMPORARY):
+                remove(path)
+
     def record(self, scalars: dict[str, Tensor]) -> None:
         """Take in the scalars of the step just done and hand over what is due after it.
 
@@ -89,9 +105,10 @@ class Recorder:
             self.save()
 
     def save(self) -> None:
-        """Hand over a checkpoint of this step, to be written after the logs up to it."""
-        if not distributed.is_main():
+        """Hand over a checkpoint of this step, if there is none; the logs are written before it."""
+        if not distributed.is_main() or self.step_saved == self.trainer.step:
             return
+        self.step_saved = self.trainer.step
         if self.saved:
             wait([self.saved])  # so that there never is more than one copy of the networks
         self.writer.check()
@@ -153,8 +170,8 @@ class Recorder:
 
     def write_samples(self) -> None:
         drawn = {
-            "averaged": sampling.painter(self.trainer.G_ema)(self.z),
-            "raw": sampling.painter(self.trainer.G)(self.z),
+            name: sampling.painter(G, self.config.precision)(self.z)
+            for name, G in (("averaged", self.trainer.G_ema), ("raw", self.trainer.G))
         }
         self.writer.submit(self.write_grids, self.trainer.step, Snapshot(drawn))
 

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from dcgan import device, images, latents
 from dcgan.data import rows
-from dcgan.files import make_folder, replacing, writing
+from dcgan.errors import UsageError
+from dcgan.files import check_room, make_folder, replacing, writing
 from dcgan.folding import folded
 from dcgan.models import Generator
 from dcgan.threads import for_each
@@ -18,6 +19,7 @@ from dcgan.threads import for_each
 # Every forward pass has this many latents, so that a picture does not depend on how many others
 # are wanted: kernels are chosen, and sums are ordered, by the shape of the batch.
 CHUNK = 64
+MAX_PIXELS = 2**27  # of a grid: what viewers open, and 0.4 GB
 TOGETHER = 8  # images that a thread writes at a time: one by one takes 15 % longer
 
 
@@ -76,6 +78,16 @@ def sample_grid(
     return grid(sample(G, seeds, truncation), columns)
 
 
+def check_grid(G: Generator, count: int) -> None:
+    """Raise UsageError where a grid of so many images is no picture that anybody could open."""
+    pixels = count * G.size**2
+    if pixels > MAX_PIXELS:
+        raise UsageError(
+            f"a grid of {count:,} images has {pixels:,} pixels, more than {MAX_PIXELS:,}: "
+            f"write them with --each or --npy"
+        )
+
+
 def grid(chunks: Iterable[np.ndarray], columns: int | None = None) -> np.ndarray:
     """Chunks of images as one picture, see `images.grid`."""
     return images.grid(np.concatenate(list(chunks)), columns)
@@ -100,9 +112,13 @@ def save_some(files: list[tuple[Path, np.ndarray]]) -> None:
 
 
 def save_npy(path: Path, count: int, chunks: Iterator[np.ndarray]) -> None:
-    """Write `count` images as one uint8 array [count, S, S, C], a chunk at a time."""
+    """Write `count` images as one uint8 array [count, S, S, C], a chunk at a time.
+
+    Raises UserError where the disk refuses, or has no room for all of them.
+    """
     with replacing(path, durable=False) as partial, open(partial, "wb") as file:
         for chunk in chunks:
             if file.tell() == 0:
+                check_room(path, count * chunk[0].nbytes)
                 rows.write_header(file, (count, *chunk.shape[1:]))
             file.write(chunk)

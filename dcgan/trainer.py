@@ -2,6 +2,7 @@
 
 import copy
 import json
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -34,6 +35,7 @@ class Trainer:
         self.G_ema = copy.deepcopy(self.G).requires_grad_(False)
         self.average = ema.Average(self.G_ema, self.G)
         self.statistics = statistics(self.G) + statistics(self.D)
+        self.vote = distributed.Vote(on)  # to stop
         self.opt_G = adam(self.G, config.lr_G, config)
         self.opt_D = adam(self.D, config.lr_D, config)
         self.step = 0
@@ -43,10 +45,14 @@ class Trainer:
         if config.cuda_graphs:
             self.d_and_g_step = CudaGraph(self.d_and_g_step)
 
-    def update(self, batch: Batch) -> dict[str, Tensor]:
-        """One step of training. Returns 0-dim tensors on the device."""
+    def update(self, batch: Batch, stop: Sequence[int] = ()) -> dict[str, Tensor]:
+        """One step of training. Returns 0-dim tensors on the device.
+
+        `stop`: signals that have asked this process to stop, by the end of the step.
+        """
         scalars = self.d_and_g_step(batch)
-        distributed.average(self.statistics)
+        self.vote.cast(bool(stop))
+        distributed.average([*self.statistics, self.vote.tensor])
         self.step += 1
         seen, batch_size = self.step * self.config.batch_size, self.config.batch_size
         self.average.update(ema.decay(seen, batch_size, self.config.ema_images))
@@ -170,19 +176,32 @@ def fit(
     trainer = Trainer(config, on)
     if found:
         trainer.restore(found, packed.fingerprint)
+        if trainer.step >= config.steps:
+            return found.path
     batches = Batches(packed.images, config, on, distributed.rank(), distributed.world_size())
     steps_left = range(trainer.step, config.steps)
     with requests_to_stop() as stop, Recorder(trainer, packed, run, found) as recorder:
-        for _, batch in zip(steps_left, batches.starting_at(trainer.step)):  # noqa: B905 (endless)
-            recorder.record(trainer.update(batch))
-            # All processes must leave at the same step; they agree where they wait anyway.
-            agree = distributed.world_size() == 1 or recorder.due(config.log_every)
-            if agree and (signum := distributed.largest(max(stop, default=0), on)):
+        drawn = saving_first(batches.starting_at(trainer.step), recorder)
+        for _, batch in zip(steps_left, drawn):  # noqa: B905 (endless)
+            recorder.record(trainer.update(batch, stop))
+            # All processes leave at the same step, or some would wait for the others for ever.
+            if trainer.vote.passed() and trainer.step < config.steps:
+                signum = distributed.largest(max(stop, default=0), on)
                 recorder.save()
                 recorder.flush()
                 step = f"stopped after step {trainer.step} of {config.steps}"
                 raise Stopped(signum, f"{step}; the same command goes on from there")
     return checkpoint.path_of(run, trainer.step)
+
+
+def saving_first(batches: Iterator[Batch], recorder: Recorder) -> Iterator[Batch]:
+    """The batches; where no more can be read, the steps done are saved before that is raised."""
+    try:
+        yield from batches
+    except UserError:
+        recorder.save()
+        recorder.flush()
+        raise
 
 
 def train(config: TrainConfig) -> Path:

@@ -2,11 +2,13 @@
 
 import json
 import os
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from benchmarks import __main__ as benchmarks
 from benchmarks.harness import ForeignLoad, Variant, alternate, runner
 from benchmarks.report import seconds, table
 
@@ -110,3 +112,24 @@ def test_the_table_shows_every_kind_of_row_and_doubts_a_busy_machine():
 def test_readme_shows_the_results_that_are_stored():
     results = json.loads((ROOT / "docs" / "benchmarks" / "results.json").read_text())
     assert table(results) in (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [(["--rounds", "0"], "--rounds 0"), (["--peer", "/no/main.py"], "/no/main.py: no such file")],
+)
+def test_wrong_flags_take_one_line(flags, words, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "step", *flags])
+    with pytest.raises(SystemExit, match=words):
+        benchmarks.main()
+
+
+def test_stored_results_are_written_over_only_when_that_is_asked_for(tmp_path, monkeypatch, capsys):
+    row = {"benchmark": "rest", "variant": "e", "share": 0.0161}
+    monkeypatch.setitem(benchmarks.BENCHMARKS, "step", lambda rounds: [row])
+    monkeypatch.chdir(tmp_path)
+    for flags, written in [([], False), (["--out", "docs/benchmarks"], True)]:
+        monkeypatch.setattr(sys, "argv", ["benchmarks", "step", *flags])
+        benchmarks.main()
+        assert "| rest | e | 1.6% |" in capsys.readouterr().out
+        assert (tmp_path / "docs" / "benchmarks" / "results.json").exists() == written

@@ -240,3 +240,11 @@ def test_prune_keeps_the_newest(copy):
     assert len(checkpoint.saved(copy)) == 3
     checkpoint.prune(last(copy), 1)
     assert checkpoint.saved(copy) == [last(copy)]
+
+
+def test_prune_deletes_nothing_where_a_user_has_deleted_meanwhile(copy):
+    last(copy).unlink()
+    checkpoint.prune(last(copy), 1)
+    assert [path.stem for path in checkpoint.saved(copy)] == ["step-00000002", "step-00000004"]
+    shutil.rmtree(copy / "checkpoints")
+    checkpoint.prune(last(copy), 1)

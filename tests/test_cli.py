@@ -51,6 +51,7 @@ def fails(capsys, command, *args) -> tuple[int, str]:
         (["celebrities"], "no preset 'celebrities'; one of faces, celeba"),
         (["faces", "extra"], "extra"),
         (["--size"], "--size"),
+        (["--steps", "10", "mnist"], "mnist comes before the flags: dcgan mnist ..."),
     ],
 )
 def test_wrong_flags_are_usage_errors_of_one_line(capsys, args, words):
@@ -71,6 +72,8 @@ def test_wrong_flags_are_usage_errors_of_one_line(capsys, args, words):
         (cli.sample, ["x", "--seeds", "1", "--count", "2"], 2, "not both"),
         (cli.sample, ["x", "--rows", "2", "--cols", "2", "--count", "9"], 2, "do not fit"),
         (cli.sample, ["x", "--out", "grid.jpg"], 2, "grid.jpg"),
+        (cli.sample, ["x", "--npy", "images.png"], 2, "--npy images.png"),
+        (cli.sample, ["x", "--rows", "9" * 30, "--cols", "9" * 30], 2, "--rows must be from 1"),
         (cli.walk, ["x", "--out", "walk.mp4"], 2, "walk.mp4"),
         (cli.walk, ["x", "--frames", "0"], 2, "--frames"),
         (cli.walk, ["x", "--seconds", "inf"], 2, "--seconds"),
@@ -248,6 +251,17 @@ def test_a_file_that_cannot_be_written_ends_sampling_soon(capsys, run, tmp_path)
     names = os.listdir(tmp_path)
     assert 1 < len(names) < 1000
     assert not [name for name in names if not name.startswith("seed-")]
+
+
+def test_a_grid_or_an_array_too_large_is_refused_before_it_is_drawn(
+    capsys, run, tmp_path, monkeypatch
+):
+    rows_and_columns = ["--rows", "9999999", "--cols", "9999999"]
+    code, err = fails(capsys, cli.sample, run, *rows_and_columns, "--out", tmp_path / "a.png")
+    assert (code, "--each or --npy" in err) == (2, True), err
+    code, err = fails(capsys, cli.sample, run, *rows_and_columns, "--npy", tmp_path / "a.npy")
+    assert (code, "GB free" in err) == (1, True), err
+    assert not any(tmp_path.iterdir())
 
 
 def test_a_folder_that_cannot_be_made_is_named(capsys, run, tmp_path):

@@ -15,6 +15,10 @@ few = st.integers(1, 4)
 formats = st.sampled_from([torch.contiguous_format, torch.channels_last])
 
 
+# torch itself uses what it warns of.
+forward_mode = pytest.mark.filterwarnings("ignore:.torch.jit.script. is:FutureWarning")
+
+
 @pytest.fixture
 def everywhere(monkeypatch):
     """Fewer products for every layer that they suit, whatever the processor and the width."""
@@ -50,6 +54,7 @@ def test_parities_together_are_the_transposed_convolution(n, large, small, h, w,
     torch.testing.assert_close(narrow_up(x, weight), expected)
 
 
+@forward_mode
 @pytest.mark.parametrize(
     ("operator", "side"), [(winograd_down, 8), (winograd_up, 4), (narrow_up, 3)]
 )
@@ -57,8 +62,43 @@ def test_first_and_second_derivatives_are_those_of_finite_differences(operator, 
     torch.manual_seed(0)
     x = torch.randn(2, 2, side, side, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(2, 2, 4, 4, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(operator, (x, weight))
-    assert torch.autograd.gradgradcheck(operator, (x, weight))
+    more = {"check_batched_grad": True}
+    assert torch.autograd.gradcheck(operator, (x, weight), check_forward_ad=True, **more)
+    assert torch.autograd.gradgradcheck(operator, (x, weight), check_fwd_over_rev=True, **more)
+
+
+@forward_mode
+@pytest.mark.parametrize("dims", [(0, 0), (1, None), (None, 0)])
+@pytest.mark.parametrize(
+    ("operator", "plain", "side"),
+    [
+        (winograd_down, F.conv2d, 8),
+        (winograd_up, F.conv_transpose2d, 4),
+        (narrow_up, F.conv_transpose2d, 3),
+    ],
+)
+def test_transforms_of_functions_go_through(operator, plain, side, dims):
+    """Gradients of every image, Jacobians and their products, as torch gives them."""
+    torch.manual_seed(0)
+    x = torch.randn(2, 2, 2, side, side, dtype=torch.float64)
+    weight = torch.randn(2, 2, 2, 4, 4, dtype=torch.float64)
+    given = tuple(t if dim is not None else t[0] for t, dim in zip((x, weight), dims, strict=True))
+
+    def found(function):
+        def loss(x, weight):
+            return function(x, weight).square().sum()
+
+        gradient = torch.func.grad(loss, (0, 1))
+        transformed = [
+            function,
+            gradient,
+            torch.func.jacfwd(loss, (0, 1)),
+            lambda *both: torch.func.jvp(gradient, both, both),
+        ]
+        return [torch.func.vmap(one, dims)(*given) for one in transformed]
+
+    expected = found(lambda x, weight: plain(x, weight, stride=2, padding=1))
+    torch.testing.assert_close(found(operator), expected)
 
 
 @pytest.mark.parametrize("operator", [downsample, upsample])

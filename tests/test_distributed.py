@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import signal
 import socket
@@ -14,6 +15,7 @@ from safetensors.torch import load_file
 from dcgan import checkpoint, distributed, trainer
 from dcgan.data.batches import Batches
 from dcgan.data.packed import open_packed
+from dcgan.signals import Stopped
 from tests.conftest import TINY, fit
 
 ROOT = Path(__file__).parents[1]
@@ -52,39 +54,102 @@ def rank_main(rank, port, folder, out, environment):
         fit(TINY, packed, out, on)
 
 
-@pytest.mark.slow
-def test_two_processes_stay_equal_and_rank_0_writes(packed, tmp_path):
-    """Without batch norm, two half batches average to the gradient of the whole batch."""
+def stopping_main(rank, port, folder, out, environment):
+    """Rank 1 gets a signal in its fourth step; both must leave, at once, in the same state."""
+    os.environ |= environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+    torch.set_num_threads(1)
+    update = trainer.Trainer.update
+
+    def interrupted(self, *args):
+        if rank == 1 and self.step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return update(self, *args)
+
+    trainer.Trainer.update = interrupted
+    config = dataclasses.replace(TINY, steps=100, log_every=100, save_every=100)
+    with distributed.started(torch.device("cpu")) as on:
+        with pytest.raises(Stopped, match=r"stopped after step [45] of 100") as stopped:
+            fit(config, open_packed(folder), out, on)
+        assert stopped.value.exit_code == 128 + signal.SIGTERM
+        text = str(stopped.value)
+        steps = [torch.zeros(len(text), dtype=torch.uint8) for _ in range(2)]
+        torch.distributed.all_gather(steps, torch.tensor(list(text.encode()), dtype=torch.uint8))
+        assert torch.equal(*steps)
+
+
+def in_two_processes(function, *args):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     environment = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
-    mp.spawn(rank_main, (port, packed.folder, tmp_path / "run", environment), nprocs=2)
+    mp.spawn(function, (port, *args, environment), nprocs=2)
+
+
+@pytest.mark.slow
+def test_two_processes_stay_equal_and_rank_0_writes(packed, tmp_path):
+    """Without batch norm, two half batches average to the gradient of the whole batch."""
+    in_two_processes(rank_main, packed.folder, tmp_path / "run")
     found = checkpoint.find(tmp_path / "run")
     assert found.step == TINY.steps
     assert all(v.isfinite().all() for v in load_file(found.path).values())
 
 
 @pytest.mark.slow
+def test_a_signal_to_one_process_stops_both_at_the_same_step(packed, tmp_path):
+    """They must not wait for the next line of the log: torchrun kills what does not end soon."""
+    in_two_processes(stopping_main, packed.folder, tmp_path / "run")
+    assert checkpoint.find(tmp_path / "run").step in (4, 5)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_vote_is_read_from_the_message_it_went_with_or_a_message_later(monkeypatch, late):
+    monkeypatch.setattr(distributed, "world_size", lambda: 2)
+    vote = distributed.Vote(torch.device("cpu"))
+    vote.late = late  # as on a GPU
+    heard = []
+    for others in (0.0, 0.5, 0.0):
+        vote.cast(False)
+        vote.tensor += others  # what `average` brings
+        heard.append(vote.passed())
+    assert heard == ([False, False, True] if late else [False, True, False])
+
+
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
+TORCHRUN += ["--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0"]
+
+
+@pytest.mark.slow
+def test_what_goes_wrong_everywhere_is_said_once_and_what_goes_wrong_somewhere_is_said():
+    everywhere = [*TORCHRUN, "train.py", "--data", "/no/such/folder"]
+    done = subprocess.run(everywhere, cwd=ROOT, capture_output=True, text=True)
+    assert done.stderr.count("/no/such/folder does not exist") == 1, done.stderr
+    probe = (
+        "import os, sys, time; from dcgan import cli; from dcgan.errors import UserError\n"
+        "def fail(*_):\n"
+        "    if os.environ['RANK'] == '1': raise UserError('only here')\n"
+        "sys.exit(cli.run(fail, [], 'dcgan'))"
+    )
+    somewhere = [*TORCHRUN, "--no-python", sys.executable, "-c", probe]
+    done = subprocess.run(somewhere, cwd=ROOT, capture_output=True, text=True)
+    assert done.stderr.count("dcgan: only here") == 1, done.stderr
+
+
+@pytest.mark.slow
 def test_sigterm_under_torchrun_saves_the_run(packed, tmp_path):
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
-    command += ["--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0", "train.py"]
-    command += ["--data", packed.folder, "--out", tmp_path / "run", "--steps", "1000000"]
-    command += ["--width", "4", "--batch-size", "8", "--device", "cpu", "--log-every", "5"]
-    command += ["--save-every", "1000000"]
+    command = [*TORCHRUN, "train.py", "--data", packed.folder, "--out", tmp_path / "run"]
+    command += ["--width", "4", "--batch-size", "8", "--device", "cpu", "--steps", "1000000"]
+    command += ["--log-every", "1000000", "--save-every", "1000000", "--sample-every", "5"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with (
         open(tmp_path / "log", "w") as log,
         subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log) as job,
     ):
-        metrics = tmp_path / "run" / "metrics.jsonl"
-        while not (metrics.exists() and metrics.read_text().count("\n") > 2):
+        while not (tmp_path / "run" / "samples" / "step-00000015.png").exists():
             assert job.poll() is None, (tmp_path / "log").read_text()
             time.sleep(0.1)
         job.send_signal(signal.SIGTERM)
         assert job.wait(60) != 0
     text = (tmp_path / "log").read_text()
-    assert "the same command goes on from there" in text
+    assert text.count("the same command goes on from there") == 1
     found = checkpoint.find(tmp_path / "run")
     assert found.step >= 15
-    assert found.step % 5 == 0, "the processes agree where they log"

@@ -1,10 +1,11 @@
 import os
+import shutil
 import stat
 
 import pytest
 
 from dcgan.errors import UserError
-from dcgan.files import replacing
+from dcgan.files import check_room, replacing
 
 
 def test_old_content_stays_until_the_block_ends(tmp_path):
@@ -48,3 +49,46 @@ def test_a_target_that_cannot_be_written_is_a_user_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write"), replacing(tmp_path / "file" / "a"):
         pass
+
+
+def test_a_link_stays_and_leads_to_the_new_file(tmp_path):
+    (tmp_path / "there").mkdir()
+    target, link = tmp_path / "there" / "a", tmp_path / "link"
+    target.write_text("old")
+    link.symlink_to(target)
+    for text in ("new", "again"):
+        with replacing(link) as partial:
+            partial.write_text(text)
+        assert link.is_symlink()
+        assert target.read_text() == text
+        target.unlink()  # a link may lead to what is not there yet
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs nodes")
+def test_a_node_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "node")
+    with pytest.raises(UserError, match="node: it is not a file"), replacing(tmp_path / "node"):
+        pass
+    assert stat.S_ISFIFO((tmp_path / "node").stat().st_mode)
+
+
+def test_room_is_that_of_the_disk_and_what_cannot_be_written_is_said(tmp_path, monkeypatch):
+    deep = tmp_path / "not" / "there" / "yet"
+    free = shutil.disk_usage(tmp_path).free
+    check_room(deep, free // 2)
+    with pytest.raises(UserError, match=r"yet takes .* GB, and there are .* GB free"):
+        check_room(deep, 2 * free)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="file is not a folder"):
+        check_room(tmp_path / "file" / "a", 1)
+    monkeypatch.setattr(os, "access", lambda *_: False)  # as for root on a read-only disk
+    with pytest.raises(UserError, match=r"cannot write .*yet: .* may not be written to"):
+        check_room(deep, 2 * free)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs /proc")
+def test_a_place_without_any_room_says_itself_what_is_wrong():
+    with pytest.raises(UserError, match="cannot write /proc/self/a"):
+        check_room("/proc/self/a", 1)
+        with replacing("/proc/self/a"):
+            pass

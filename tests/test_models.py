@@ -143,3 +143,16 @@ def test_the_first_layer_is_a_transposed_convolution(grid, order):
         strict=True,
     ):
         torch.testing.assert_close(ours, theirs)
+
+
+def test_G_can_be_mapped_over_latents_and_weights():
+    G = Generator(16, width=2, latent_dim=6).eval()
+    z = torch.randn(3, 2, 6)
+    torch.testing.assert_close(torch.func.vmap(G)(z), torch.stack([G(one) for one in z]))
+    weights = {name: torch.stack([p, 2 * p]) for name, p in G.named_parameters()}
+
+    def draw(parameters):
+        return torch.func.functional_call(G, parameters, (z[0],))
+
+    each = [draw({name: p[i] for name, p in weights.items()}) for i in (0, 1)]
+    torch.testing.assert_close(torch.func.vmap(draw)(weights), torch.stack(each))

@@ -6,6 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dcgan.data import order as module
 from dcgan.data.order import Order
 
 
@@ -81,3 +82,20 @@ def test_memory_does_not_grow_with_the_count():
 
     peak(10)
     assert peak(10**9) < 2 * peak(10**4)
+
+
+def test_the_order_is_the_same_wherever_batches_begin():
+    """Also where a batch holds many epochs; and runs go on as they were begun."""
+    for count in (1, 5, 50):
+        in_one = Order(count, 600, 3)(0)
+        by_epoch = [epoch_of(count, 3, epoch) for epoch in range(600 // count)]
+        assert (in_one == np.concatenate(by_epoch)).all()
+    assert Order(10, 12, 3)(1).tolist() == [6, 0, 5, 7, 2, 9, 8, 3, 6, 7, 3, 1]
+
+
+def test_many_epochs_in_a_batch_take_few_operations(monkeypatch):
+    calls = []
+    mix = module.mixed
+    monkeypatch.setattr(module, "mixed", lambda x: calls.append(len(x)) or mix(x))
+    Order(5, 128, 0)(0)
+    assert len(calls) < 20 * module.ROUNDS

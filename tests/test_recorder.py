@@ -19,7 +19,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from dcgan import checkpoint, images, sampling, trainer
+from dcgan import checkpoint, device, images, sampling, trainer
 from dcgan.data.batches import Batches
 from dcgan.errors import UserError
 from dcgan.log import samples_path
@@ -95,6 +95,50 @@ def test_a_grid_is_of_the_step_it_was_due_at_whenever_it_is_drawn(start, tmp_pat
     assert (event.step, event.encoded_image_string) == (2, raw)
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_grids_are_drawn_as_precisely_as_the_run_is_trained(
+    start, tmp_path, monkeypatch, precision
+):
+    monkeypatch.setattr(device, "has_bf16", lambda _: precision == "fp32")  # what auto would take
+    ours, recorder, go = start(precision=precision, width=16)
+    with recorder:
+        go(2)
+        drawn = sampling.sample(ours.G_ema, GRID_SEEDS, precision=precision)
+        expected = sampling.grid(drawn)
+        recorder.write_samples()
+    with Image.open(samples_path(tmp_path / "run", 2)) as grid:
+        assert (np.asarray(grid) == expected).all()
+
+
+def test_what_a_killed_run_was_writing_is_swept_and_nothing_else(start, tmp_path):
+    run = tmp_path / "run"
+    stale = [
+        ".config.json.0123abcd.partial",
+        ".metrics.jsonl.0123abcd.partial",
+        "samples/.step-00000002.png.0123abcd.partial",
+        "checkpoints/.step-00000002.safetensors.0123abcd.partial",
+        "checkpoints/.tmpAb3dEf",
+    ]
+    others = [
+        ".grid.png.0123abcd.partial",  # sampling may be at it
+        ".tmpAb3dEf",
+        "checkpoints/.tmp",
+        "checkpoints/.tmp-mine",
+        "checkpoints/best.safetensors",
+        "checkpoints/.step-mine.partial",
+        "samples/step-00000002.png.0123abcd.partial",
+    ]
+    for name in (*stale, *others):
+        (run / name).parent.mkdir(parents=True, exist_ok=True)
+        (run / name).write_text("")
+    _, recorder, _ = start()
+    with recorder:
+        pass
+    left = {str(path.relative_to(run)) for path in run.rglob("*")}
+    assert not left & set(stale)
+    assert left >= set(others)
+
+
 def test_there_is_one_copy_of_the_networks_at_a_time(start):
     _, recorder, go = start()
     gate, saved = threading.Event(), threading.Event()
@@ -107,6 +151,7 @@ def test_there_is_one_copy_of_the_networks_at_a_time(start):
         go(1)
         recorder.writer.submit(gate.wait)
         recorder.save()
+        go(1)
         second = threading.Thread(target=save_again)
         second.start()
         early = saved.wait(0.1)

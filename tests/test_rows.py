@@ -1,4 +1,6 @@
+import errno
 import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +8,7 @@ import pytest
 
 from dcgan.data import rows
 from dcgan.data.packed import read_array
+from dcgan.errors import UserError
 
 ROWS = np.random.default_rng(0).integers(0, 256, (50, 8, 8, 3), dtype=np.uint8)
 
@@ -29,8 +32,38 @@ def test_rows_are_those_of_the_array(mapped, view):
 def test_a_file_cut_short_is_an_error_and_not_a_signal(mapped):
     read = rows.reader(mapped)
     os.truncate(mapped.filename, 4096)
-    with pytest.raises(OSError, match=r"images\.npy has been cut short"):
+    with pytest.raises(UserError, match=r"images\.npy has been cut short"):
         read(np.array([49]))
+
+
+@pytest.mark.skipif(not hasattr(os, "preadv"), reason="needs preadv")
+def test_what_a_disk_refuses_is_said_with_the_file(mapped, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    read = rows.reader(mapped)
+    monkeypatch.setattr(os, "preadv", fail)
+    with pytest.raises(UserError, match=r"cannot read .*images\.npy: Input/output error"):
+        read(np.array([0]))
+
+
+def test_indices_count_from_the_end_and_end_there(mapped):
+    for read in (rows.reader(mapped), rows.reader(ROWS)):
+        np.testing.assert_array_equal(read(np.array([-1, -50])), ROWS[[-1, -50]])
+        for outside in (50, -51):
+            with pytest.raises(IndexError):
+                read(np.array([outside]))
+
+
+def test_changes_in_memory_and_files_without_a_name_are_read_as_they_are(mapped):
+    changed = np.lib.format.open_memmap(mapped.filename, mode="c")
+    changed[3] = 7
+    assert (rows.reader(changed)(np.array([3])) == 7).all()
+    with tempfile.TemporaryFile() as file:
+        file.write(ROWS.tobytes())
+        file.flush()
+        nameless = np.memmap(file, np.uint8, "r", shape=ROWS.shape)
+        np.testing.assert_array_equal(rows.reader(nameless)(np.array([9])), ROWS[[9]])
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs /proc")

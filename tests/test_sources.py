@@ -586,8 +586,27 @@ class TestTorchvision:
         with pytest.raises(UserError, match=f"^{source} .*is not whole in .*") as caught:
             opened(source, tmp_path / "new")
         assert str(tmp_path / "new") in str(caught.value)
+        assert not any(tmp_path.iterdir()), "an empty folder is left"
         assert "\n" not in str(caught.value)
         assert "mnist" not in source or "train-images-idx3-ubyte" in str(caught.value)
+
+    def test_a_failed_download_leaves_what_is_not_ours(
+        self, tmp_path, torchvision_sets, monkeypatch
+    ):
+        def fail(root, **_):
+            Path(root, "MNIST", "raw").mkdir(parents=True, exist_ok=True)
+            if root.endswith("partial"):
+                Path(root, "MNIST", "raw", "images.gz").write_text("half")
+            raise URLError("no network")
+
+        monkeypatch.setattr(torchvision_sets, "MNIST", fail)
+        (tmp_path / "mine" / "MNIST").mkdir(parents=True)
+        for root in ("mine", "partial", "new/deep"):
+            with pytest.raises(UserError):
+                opened("mnist", tmp_path / root)
+        left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")}
+        raw = "partial/MNIST/raw"
+        assert left == {"mine", "mine/MNIST", "partial", "partial/MNIST", raw, f"{raw}/images.gz"}
 
     def test_arrays_become_images_with_labels(self, tmp_path, torchvision_sets, monkeypatch):
         rng = np.random.default_rng(0)

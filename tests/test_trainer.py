@@ -1,6 +1,7 @@
 import copy
 import itertools
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -18,10 +19,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from dcgan import checkpoint, sampling, trainer
 from dcgan.data.batches import Batch, Batches
+from dcgan.data.packed import open_packed
 from dcgan.errors import UserError
 from dcgan.log import Meter
 from dcgan.recorder import Recorder
-from tests.conftest import fit
+from dcgan.signals import Stopped
+from tests.conftest import fit, write_packed
 
 CPU = torch.device("cpu")
 ROOT = Path(__file__).parents[1]
@@ -387,9 +390,6 @@ def test_a_signal_saves_and_the_same_command_goes_on(packed, tmp_path, signum):
 
 def test_it_learns_the_two_modes_of_a_toy_set(tiny, tmp_path):
     """Images that are all light or all dark: G must end with both, and little in between."""
-    from dcgan.data.packed import open_packed
-    from tests.conftest import write_packed
-
     images = np.full((64, 8, 8, 1), 230, np.uint8)
     images[::2] = 25
     toy = open_packed(write_packed(tmp_path / "toy", images))
@@ -411,3 +411,75 @@ def test_it_learns_the_two_modes_of_a_toy_set(tiny, tmp_path):
     assert light > 0.1
     assert dark > 0.1
     assert light + dark > 0.4
+
+
+@pytest.fixture
+def at_step(monkeypatch):
+    """`at_step(3, action)` does that in the step after the third."""
+
+    def wait(step, action):
+        update = trainer.Trainer.update
+
+        def acting(self, *args):
+            if self.step == step:
+                action()
+            return update(self, *args)
+
+        monkeypatch.setattr(trainer.Trainer, "update", acting)
+
+    return wait
+
+
+@pytest.mark.parametrize("step", [0, 3])
+def test_images_that_can_no_longer_be_read_cost_no_step(tiny, tmp_path, at_step, step):
+    """A disk may fail, and a file be cut short, hours after the last checkpoint."""
+    images = np.zeros((50, 16, 16, 3), np.uint8)
+    packed = open_packed(write_packed(tmp_path / "packed", images))
+    at_step(step, lambda: os.truncate(packed.images.filename, 128))
+    with pytest.raises(UserError, match=r"images\.npy has been cut short"):
+        fit(tiny(steps=99, save_every=99), packed, tmp_path / "run", CPU)
+    # One batch was read ahead, and the next may have been.
+    assert checkpoint.find(tmp_path / "run").step - step in (1, 2)
+
+
+def test_images_that_cannot_be_read_at_all_leave_nothing_to_save(tiny, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise UserError("cannot read it")
+
+    images = np.zeros((50, 16, 16, 3), np.uint8)
+    packed = open_packed(write_packed(tmp_path / "packed", images))
+    monkeypatch.setattr(Batches, "draw", refuse)
+    with pytest.raises(UserError, match="cannot read it"):
+        fit(tiny(), packed, tmp_path / "run", CPU)
+    assert checkpoint.newest(tmp_path / "run") is None
+
+
+@pytest.mark.parametrize("step", [3, 5])
+def test_a_signal_saves_once_and_in_the_last_step_ends_nothing_early(
+    tiny, packed, tmp_path, monkeypatch, at_step, step
+):
+    save, saved = checkpoint.save, []
+
+    def counted(path, *args):
+        saved.append(path.stem)
+        save(path, *args)
+
+    monkeypatch.setattr(checkpoint, "save", counted)
+    at_step(step, lambda: signal.raise_signal(signal.SIGTERM))
+    if step == 3:
+        with pytest.raises(Stopped, match="after step 4 of 6"):
+            fit(tiny(), packed, tmp_path / "run", CPU)
+    else:
+        path = fit(tiny(), packed, tmp_path / "run", CPU)
+        assert path == checkpoint.find(tmp_path / "run").path
+    assert saved == [f"step-{i:08d}" for i in range(2, step + 2, 2)]
+
+
+def test_a_finished_run_is_left_as_it_is(tiny, packed, run, tmp_path):
+    """Fewer --steps than are done are not what the run was trained with."""
+    shutil.copytree(run, tmp_path / "copy")
+    before = {path: path.read_bytes() for path in (tmp_path / "copy").rglob("*.*")}
+    for steps in (2, 6):
+        path = fit(tiny(steps=steps), packed, tmp_path / "copy", CPU)
+        assert path == checkpoint.find(tmp_path / "copy").path
+    assert {path: path.read_bytes() for path in (tmp_path / "copy").rglob("*.*")} == before

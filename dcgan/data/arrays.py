@@ -4,6 +4,7 @@ import gzip
 import math
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -148,10 +149,15 @@ def download(class_name: str, root: Path, source: str, **arguments):
         raise UserError(
             f"{source} is downloaded by torchvision: pip install torchvision"
         ) from error
+    folders = [root / class_name / "raw", root / class_name, root, *root.parents]
+    ours = [folder for folder in folders if not folder.exists()]
     try:
         root.mkdir(parents=True, exist_ok=True)
         return getattr(datasets, class_name)(str(root), **arguments)
     except (OSError, RuntimeError, EOFError, ValueError) as error:
+        for folder in ours:
+            with suppress(OSError):  # it is not empty, or has never been made
+                folder.rmdir()
         reason = " ".join(str(error).split())
         raise UserError(
             f"{source} is not whole in {root} and cannot be downloaded there ({reason}). "

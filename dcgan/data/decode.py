@@ -12,7 +12,7 @@ from dcgan.data import jpeg
 from dcgan.data.resample import resample
 
 # Raised when the same file gives other pixels than before: packed images are not shared across it.
-RECIPE = 3
+RECIPE = 4
 
 # The formats training sets come in. Pillow's others (PSD, EPS, ...) are left closed: each is one
 # more parser for hostile bytes.
@@ -52,7 +52,7 @@ def decode(file: BinaryIO | bytes, size: int, channels: int, crop: int | None) -
     The crop is a square of `crop` source pixels, by default the whole shorter side; the resize is
     antialiased Lanczos. One channel is ITU-R 601 luma. Transparency is composited on white, 16-bit
     samples keep their high byte, and of an animation the first frame is taken. Raises BadImage for
-    whatever is not a whole image, and for one that is smaller than the crop.
+    whatever is not a whole image, has 32-bit samples, or is smaller than the crop.
     """
     try:
         file = io.BytesIO(file) if isinstance(file, bytes) else file
@@ -158,24 +158,17 @@ def orientation(image: Image.Image) -> int:
 
 def to_mode(image: Image.Image, mode: str) -> Image.Image:
     """`image` as "L" or "RGB", whatever it was stored as."""
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        image = high_byte(image)
-    elif image.mode == "F":
-        raise BadImage("floating-point pixels have no defined range")
+    if image.mode.startswith("I;16"):
+        # As Pillow itself reads 16-bit colour. (Its `convert` would clip.)
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    elif image.mode in ("I", "F"):  # of which some writers fill 8 bits, some 16, some all
+        raise BadImage("32-bit pixels have no defined range")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGB", image.size, "white")
         white.paste(image, mask=image.getchannel("A"))
         image = white
     return image if image.mode == mode else image.convert(mode)
-
-
-def high_byte(image: Image.Image) -> Image.Image:
-    """16-bit grey as 8-bit, as Pillow itself reads 16-bit colour. (Its `convert` would clip.)"""
-    grey = np.asarray(image)
-    if grey.min() < 0 or grey.max() > 0xFFFF:
-        raise BadImage("32-bit pixels have no defined range")
-    return Image.fromarray((grey >> 8).astype(np.uint8))
 
 
 def reason_of(error: Exception) -> str:

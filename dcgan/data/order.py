@@ -19,17 +19,20 @@ class Order:
         """Indices of the images of `step` (from 0) -> int64 [batch_size]."""
         positions = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
         epochs, within = np.divmod(positions, self.count)
-        indices = np.empty_like(positions)
-        for epoch in range(epochs[0], epochs[-1] + 1):
-            chosen = epochs == epoch
-            keys = np.random.default_rng([self.seed, self.stream, epoch])
-            keys = keys.integers(2**64, size=ROUNDS, dtype=np.uint64)
-            indices[chosen] = permuted(within[chosen], self.count, keys)
-        return indices
+        # Few images: a batch of many epochs is shuffled at once all the same.
+        keys = np.stack([self.keys(epoch) for epoch in range(epochs[0], epochs[-1] + 1)], axis=1)
+        return permuted(within, self.count, keys[:, epochs - epochs[0]])
+
+    def keys(self, epoch: int) -> np.ndarray:
+        """What the permutation of an epoch follows from -> uint64 [ROUNDS]."""
+        rng = np.random.default_rng([self.seed, self.stream, epoch])
+        return rng.integers(2**64, size=ROUNDS, dtype=np.uint64)
 
 
 def permuted(positions: np.ndarray, count: int, keys: np.ndarray) -> np.ndarray:
-    """Where a pseudo-random permutation of 0..count-1 takes `positions`: int64 [n] -> int64 [n].
+    """Where pseudo-random permutations of 0..count-1 take `positions`: int64 [n] -> int64 [n].
+
+    `keys`, uint64 [rounds, n], say which permutation is whose.
 
     A Feistel network (Luby and Rackoff 1988) permutes the cells of a table of a x b >= count; a
     position that lands on a cell too many goes on from there (Black and Rogaway 2002, cycle
@@ -41,7 +44,7 @@ def permuted(positions: np.ndarray, count: int, keys: np.ndarray) -> np.ndarray:
     walking = np.arange(len(out))
     while len(walking):
         left, right = np.divmod(out[walking], np.uint64(b))
-        for key_left, key_right in keys.reshape(-1, 2):
+        for key_left, key_right in keys[:, walking].reshape(-1, 2, len(walking)):
             left = (left + mixed(right ^ key_left)) % np.uint64(a)
             right = (right + mixed(left ^ key_right)) % np.uint64(b)
         out[walking] = left * np.uint64(b) + right

@@ -7,7 +7,6 @@ DIR/meta.json    where they come from, how they were made, what was skipped and 
 
 import hashlib
 import json
-import shutil
 import sys
 from contextlib import closing
 from importlib.metadata import PackageNotFoundError, version
@@ -24,7 +23,7 @@ from dcgan.data.parallel import Job, results
 from dcgan.data.raw import Source
 from dcgan.data.sources import open_source
 from dcgan.errors import UserError
-from dcgan.files import replacing
+from dcgan.files import check_room, replacing, writing
 from dcgan.threads import processors
 
 __all__ = ["Packed", "cached", "open_packed", "pack", "prepare"]
@@ -89,6 +88,7 @@ def pack(
     and listed in meta.json. Raises UserError when they are more than the share `max_bad`, when
     `out` holds something already, and where the disk or a worker fails; `out` is then as before.
     """
+    check_free(out)
     check_room(out, len(source) * size * size * channels)
     crop = crop or source.default_crop
     with replacing(out) as partial:
@@ -116,23 +116,15 @@ def pack(
     return open_packed(out)
 
 
-def check_room(out: Path, needed: int) -> None:
-    """Raise UserError unless `out` is free to be written, and the disk has room for it."""
-    try:
-        if out.absolute() == Path.cwd():
+def check_free(out: Path) -> None:
+    """Raise UserError where `out` is something already."""
+    with writing(out):
+        if out.resolve() == Path.cwd():
             raise UserError(f"{out} is the current folder, which cannot be replaced: name another")
         if is_packed(out):
             raise UserError(f"{out} is a packed folder already, and is not overwritten")
         if out.exists() and not (out.is_dir() and not any(out.iterdir())):
             raise UserError(f"{out} exists already, and is not overwritten")
-        there = next(folder for folder in out.absolute().parents if folder.exists())
-        free = shutil.disk_usage(there).free
-    except OSError as error:
-        raise UserError(f"cannot write {out}: {error.strerror}") from error
-    if needed > free:
-        raise UserError(
-            f"{out} takes {needed / 1e9:.1f} GB, and there are {free / 1e9:.1f} GB free"
-        )
 
 
 def write_all(job: Job, max_bad: float, workers: int, progress: bool) -> dict[int, str]:

@@ -9,6 +9,8 @@ from typing import BinaryIO
 
 import numpy as np
 
+from dcgan.errors import UserError
+
 BLOCK = 2**22  # bytes that are held at a time
 
 
@@ -66,26 +68,31 @@ def reader(array: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
 
     The rows of a mapped file are read from the file: pages touched through the mapping would count
     as resident memory until it holds all of them, and what kills a process there, a failing disk
-    or a file cut short, is an OSError here.
+    or a file cut short, is a UserError here.
     """
     # A view of a mapped array does not know where in the file it begins.
     whole = isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap)
-    if whole and array.flags.c_contiguous and hasattr(os, "preadv"):
-        return Reader(array)
-    return array.__getitem__
+    # What is changed in mode "c" is not in the file, and a temporary file may have no name.
+    in_file = whole and array.flags.c_contiguous and array.mode != "c" and array.filename
+    return Reader(array) if in_file and hasattr(os, "preadv") else array.__getitem__
 
 
 class Reader:
     def __init__(self, array: np.memmap):
         self.file, self.start = array.filename, array.offset
         self.row, self.dtype = array.shape[1:], array.dtype
+        self.places = range(len(array))  # of which -1 is the last, and beyond which nothing is
         self.descriptor = os.open(self.file, os.O_RDONLY)
         weakref.finalize(self, os.close, self.descriptor)
 
     def __call__(self, indices: np.ndarray) -> np.ndarray:
         rows = np.empty((len(indices), *self.row), self.dtype)
         for row, i in zip(rows, indices.tolist(), strict=True):
-            place = self.start + i * row.nbytes
-            if os.preadv(self.descriptor, [row], place) != row.nbytes:
-                raise OSError(f"{self.file} has been cut short")
+            place = self.start + self.places[i] * row.nbytes
+            try:
+                whole = os.preadv(self.descriptor, [row], place) == row.nbytes
+            except OSError as error:
+                raise UserError(f"cannot read {self.file}: {error.strerror}") from error
+            if not whole:
+                raise UserError(f"{self.file} has been cut short: pack the images again")
         return rows
