@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -191,8 +192,7 @@ class TestWhereItIsWritten:
         assert len(prepare(config(raw, tmp_path / "a" / "b" / "c"))) == 595
 
     def test_a_full_disk_is_noticed_before_anything_is_read(self, raw, tmp_path, monkeypatch):
-        usage = type("Usage", (), {"free": 1000})
-        monkeypatch.setattr(module.shutil, "disk_usage", lambda _: usage)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: (10**9, 10**9 - 1000, 1000))
         monkeypatch.setattr(parallel.Job, "write", lambda *_: pytest.fail("it was read"))
         with pytest.raises(UserError, match=r"0\.0 GB free"):
             prepare(config(raw, tmp_path / "out"))
