@@ -1,6 +1,7 @@
 """Checkpoints: one safetensors file that holds all a run needs to go on, and nothing executable.
 
-Tensors are named `G.`, `D.`, `ema.` + state-dict name, and `opt_G.`, `opt_D.` + slot + parameter.
+Tensors are named `G.`, `D.`, `ema.` + state-dict name, and `opt_G.`, `opt_D.` + slot + parameter;
+`augment.p` is the strength of the augmentation, `labels.examples` are combinations of labels.
 The header holds one JSON text under `dcgan`: format, step, seconds, config, fingerprint of the
 data, metrics, and the sums that the next line of the log goes on from.
 """
@@ -18,10 +19,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from dcgan.config import NETWORK, TrainConfig, check_network
+from dcgan.checks import NETWORK, check_network
+from dcgan.conditions import UNCONDITIONAL, Conditions
+from dcgan.config import TrainConfig
 from dcgan.errors import UsageError, UserError
 from dcgan.files import replacing
-from dcgan.models import Discriminator, Generator
+from dcgan.models import Discriminator, Generator, build
 
 FORMAT = 1
 # What reading a file that is no checkpoint raises; RecursionError comes of JSON without end.
@@ -45,7 +48,30 @@ class Checkpoint:
     @property
     def config(self) -> dict:
         """The `TrainConfig` of the run as plain JSON values."""
-        return self.header["config"]
+        return LEGACY | self.header["config"]
+
+    @property
+    def conditions(self) -> Conditions:
+        """The labels that the networks know. Raises UserError where the file contradicts itself."""
+        labels = self.header.get("labels")
+        if labels is None:
+            return UNCONDITIONAL
+        examples = self.tensors("labels.").get("examples")
+        fits = (
+            isinstance(labels, dict)
+            and labels.get("kind") in ("class", "attributes")
+            and isinstance(labels.get("names"), list)
+            and all(isinstance(name, str) for name in labels["names"])
+            and examples is not None
+            and examples.dtype == torch.uint8
+            and examples.dim() == 2
+            and len(examples) > 0
+            and examples.shape[1] == len(labels["names"]) > 0
+            and examples.max() <= 1
+        )
+        if not fits:
+            raise damaged(self.path, "its labels do not fit together")
+        return Conditions(labels["kind"], tuple(labels["names"]), examples)
 
     def tensors(self, prefix: str) -> dict[str, Tensor]:
         """The tensors under `prefix`, on the CPU, without it in their names."""
@@ -82,6 +108,14 @@ class Checkpoint:
 
 
 SLOTS = ("step", "exp_avg", "exp_avg_sq")
+# What networks were before there were these options.
+LEGACY = {
+    "batch_norm_D": True,
+    "spectral_norm": False,
+    "minibatch_std": False,
+    "conditional": False,
+    "d_steps": 1,
+}
 
 
 def like(value: Tensor, parameter: Tensor) -> Tensor:
@@ -148,7 +182,7 @@ def read(path: Path) -> Checkpoint:
             header = json.loads((file.metadata() or {})["dcgan"])
         if header["format"] != FORMAT:
             raise damaged(path, f"format {header['format']} needs a newer dcgan")
-        architecture(header["config"])
+        architecture(LEGACY | header["config"])
         check_whole("step", header["step"])
     except KeyError as error:
         raise damaged(path, f"its header lacks {error}") from error
@@ -247,24 +281,24 @@ def architecture(config: dict) -> dict:
 def load_generator(path: Path, ema: bool = True, device: torch.device | str = "cpu") -> Generator:
     """The generator of a checkpoint file or run folder, in evaluation mode.
 
-    `ema` takes the averaged weights, which give the better images. Raises UserError.
+    `ema` takes the averaged weights, which give the better images. Its `conditions` are the labels
+    that it can be asked for. Raises UserError.
     """
     found = find(path)
-    return load(Generator, architecture(found.config), found, "ema." if ema else "G.", device)
+    G = load(Generator, found, "ema." if ema else "G.", device)
+    G.conditions = found.conditions
+    return G
 
 
 def load_discriminator(path: Path, device: torch.device | str = "cpu") -> Discriminator:
     """The discriminator of a checkpoint file or run folder, in evaluation mode. UserError."""
-    found = find(path)
-    options = architecture(found.config)
-    del options["latent_dim"], options["latent"]
-    return load(Discriminator, options, found, "D.", device)
+    return load(Discriminator, find(path), "D.", device)
 
 
-def load(kind: type[nn.Module], options: dict, found: Checkpoint, prefix: str, device) -> nn.Module:
+def load(kind: type[nn.Module], found: Checkpoint, prefix: str, device) -> nn.Module:
     # On "meta" nothing is allocated until the file has shown that it holds such a network.
     with torch.device("meta"):
-        network = kind(**options)
+        network = build(kind, architecture(found.config), len(found.conditions.names))
     tensors = found.tensors(prefix)
     expected = network.state_dict()
     if {k: (v.shape, v.dtype) for k, v in tensors.items()} != {

@@ -84,7 +84,7 @@ def sample(args: Sequence[str], prog: str) -> None:
         sampling.check_grid(G, len(seeds))
 
     def draw() -> Iterator:
-        chunks = sampling.sample(G, seeds, config.truncation, config.precision)
+        chunks = sampling.sample(G, seeds, config.truncation, config.precision, config.label)
         return progress(chunks, len(seeds))
 
     if config.each:
@@ -104,11 +104,11 @@ def walk(args: Sequence[str], prog: str) -> None:
     config = parse(WalkConfig(checkpoint=tyro.MISSING), prog, walk.__doc__, args)
     seeds = parse_seeds(config.seeds)
 
-    from dcgan import images, latent, latents, sampling
+    from dcgan import images, latent, sampling
 
     images.animation_format(config.out)
     G = load(config)
-    stops = latents.of_seeds(seeds, G.latent_dim, G.latent, config.truncation)
+    stops = sampling.of_seeds(G, seeds, config.truncation, config.label)
     chunks = sampling.render(G, latent.walk(stops, config.frames), config.precision)
     frames = [frame for chunk in chunks for frame in chunk]
     images.save_animation(config.out, frames, config.seconds / config.frames)

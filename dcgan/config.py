@@ -5,16 +5,17 @@ torch, so that `--help` answers at once.
 """
 
 import dataclasses
-import inspect
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from dcgan.errors import UsageError
+from dcgan.checks import NETWORK, check, check_network, check_size
 
 SourceName = Literal[
     "faces", "celeba", "lsun", "folder", "cifar10", "mnist", "fashion-mnist", "svhn", "stl10"
 ]
+LossName = Literal["non-saturating", "hinge", "least-squares", "wasserstein", "relativistic"]
+AugmentName = Literal["colour", "translation", "cutout"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,13 @@ class NetworkOptions:
     """Law of the latents: N(0, 1), or U(-1, 1) as in the 2015 paper."""
     kernel_size: Literal[4, 5] = 4
     """Side of the stride-2 kernels: 4 as in PyTorch's example, 5 as in the authors' code."""
+    batch_norm_D: bool = False
+    """Batch norm in D, as in the 2015 paper. Without it the penalties of --r1 and --r2 mean what
+    they say, for every image by itself."""
+    spectral_norm: bool = False
+    """Divide every kernel of D by its largest singular value (Miyato et al. 2018)."""
+    minibatch_std: bool = False
+    """Show D how much the images of a group differ (Karras et al. 2018)."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,34 @@ class DataOptions:
 
 
 @dataclass(frozen=True)
+class ObjectiveOptions:
+    """What D and G are to achieve."""
+
+    loss: LossName = "relativistic"
+    """Adversarial loss; relativistic compares real and fake in pairs and needs --r1 and --r2
+    (Huang et al. 2024), wasserstein needs --gradient-penalty 10 (Gulrajani et al. 2017)."""
+    r1: float = 2.0
+    """Weight gamma of the penalty gamma/2 |gradient of D|^2 on real images (Mescheder et al.
+    2018)."""
+    r2: float = 2.0
+    """The same on fake images."""
+    gradient_penalty: float = 0.0
+    """Weight of (|gradient of D| - 1)^2 between real and fake images."""
+    penalty_every: int = 1
+    """Steps between penalties, which then weigh as much more (lazy regularisation)."""
+    label_smoothing: float = 0.0
+    """The non-saturating D aims at 1 minus this for real images (Salimans et al. 2016)."""
+    augment: tuple[AugmentName, ...] = ("colour", "translation", "cutout")
+    """What D sees of real and fake images is changed at random in these ways, differentiably
+    (Zhao et al. 2020), with the probability of --augment-p."""
+    augment_p: float | Literal["adaptive"] = "adaptive"
+    """Probability from 0 (off) to 1 of each augmentation. adaptive: from 0 up while D overfits
+    (Karras et al. 2020)."""
+    conditional: bool = False
+    """Learn the labels of the packed images too, so that sample --label can ask for them."""
+
+
+@dataclass(frozen=True)
 class OptimisationOptions:
     """How the networks learn."""
 
@@ -73,14 +109,23 @@ class OptimisationOptions:
     """Steps to train: one update of D and one of G each."""
     batch_size: int = 128
     """Images in a step, over all processes together."""
-    lr_G: float = 2e-4
+    lr_G: float = 2e-3
     """Adam's learning rate for G."""
-    lr_D: float = 2e-4
+    lr_D: float = 1e-3
     """Adam's learning rate for D."""
-    beta1: float = 0.5
+    beta1: float = 0.0
     """Adam's decay of the gradient average."""
     beta2: float = 0.999
     """Adam's decay of the squared gradient average."""
+    smooth: bool = True
+    """Let G's kernels start as bilinear interpolation and learn what sets neighbouring pixels apart
+    slowly, so that no checkerboard is learnt."""
+    lr_decay: Literal["none", "linear", "cosine"] = "none"
+    """How both learning rates fall to 0 over --steps."""
+    d_steps: int = 1
+    """Updates of D in a step, each on a batch of its own; G has one."""
+    accumulate: int = 1
+    """Parts that a batch goes through D in, for memory; their gradients add up."""
     flip: bool = True
     """Mirror half of the images at random."""
     ema_images: int = 10_000
@@ -123,13 +168,16 @@ class RunOptions:
 
 
 @dataclass(frozen=True)
-class TrainConfig(RunOptions, OptimisationOptions, DataOptions, NetworkOptions, ImageOptions):
+class TrainConfig(
+    RunOptions, OptimisationOptions, ObjectiveOptions, DataOptions, NetworkOptions, ImageOptions
+):
     """All that decides a training run. Raises UsageError for values that cannot work."""
 
     def __post_init__(self):
         check_data(self)
         check_network(**{name: getattr(self, name) for name in NETWORK})
-        for name in ("steps", "log_every", "sample_every", "save_every"):
+        every = ("log_every", "sample_every", "save_every", "penalty_every")
+        for name in ("steps", *every, "d_steps", "accumulate"):
             check(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         printable = str(self.out).isprintable()  # TensorBoard cannot log to other names
         check(printable, "out", ascii(str(self.out)), "a printable name")
@@ -139,8 +187,25 @@ class TrainConfig(RunOptions, OptimisationOptions, DataOptions, NetworkOptions, 
         for name in ("beta1", "beta2"):
             check(0 <= getattr(self, name) < 1, name, getattr(self, name), "at least 0, below 1")
         check(self.threads is None or self.threads >= 1, "threads", self.threads, "at least 1")
-        for name in ("keep", "seed", "ema_images"):
+        for name in ("keep", "seed", "ema_images", "r1", "r2", "gradient_penalty"):
             check(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
+        smoothing, p = self.label_smoothing, self.augment_p
+        check(0 <= smoothing < 1, "label_smoothing", smoothing, "at least 0, below 1")
+        check(p == "adaptive" or 0 <= p <= 1, "augment_p", p, "from 0 to 1, or adaptive")
+        parts = self.batch_size // self.accumulate
+        divides = self.batch_size % self.accumulate == 0 and parts >= 2
+        check(divides, "accumulate", self.accumulate, "a divisor of --batch-size, below it")
+        non_saturating = self.loss == "non-saturating"
+        rule = "left out but for --loss non-saturating"
+        check(not smoothing or non_saturating, "label_smoothing", smoothing, rule)
+        recordable = not has_penalties(self) or self.penalty_every > 1
+        rule = "left out where every step has penalties (--r1, --r2, --gradient-penalty)"
+        check(recordable or not self.cuda_graphs, "cuda_graphs", self.cuda_graphs, rule)
+
+
+def has_penalties(config: TrainConfig) -> bool:
+    """Whether D's gradients are penalised in some steps."""
+    return bool(config.r1 or config.r2 or config.gradient_penalty)
 
 
 @dataclass(frozen=True)
@@ -159,42 +224,12 @@ class PrepareConfig(PackedOptions, DataOptions, ImageOptions):
         check_data(self)
 
 
-def check(valid: bool, name: str, value, rule: str) -> None:
-    if not valid:
-        raise UsageError(f"{flag(name)} must be {rule}, not {value}")
-
-
-def check_network(
-    size: int, channels: int, width: int, latent_dim: int, latent: str, kernel_size: int
-) -> None:
-    """Raise UsageError unless such networks can be built."""
-    check_size(size)
-    check(channels in (1, 3), "channels", channels, "1 or 3")
-    check(1 <= width <= 1024, "width", width, "from 1 to 1024")
-    check(1 <= latent_dim <= 4096, "latent_dim", latent_dim, "from 1 to 4096")
-    check(latent in ("normal", "uniform"), "latent", latent, "normal or uniform")
-    check(kernel_size in (4, 5), "kernel_size", kernel_size, "4 or 5")
-
-
-def check_size(size: int) -> None:
-    power_of_two = 8 <= size <= 1024 and size & (size - 1) == 0
-    check(power_of_two, "size", size, "a power of two from 8 to 1024")
-
-
-NETWORK = tuple(inspect.signature(check_network).parameters)  # what the networks are built from
-
-
 def check_data(options: TrainConfig | PrepareConfig) -> None:
     check_size(options.size)
     check(options.count >= 1, "count", options.count, "at least 1")
     check(options.crop is None or options.crop >= 1, "crop", options.crop, "at least 1")
     check(0 <= options.max_bad <= 1, "max_bad", options.max_bad, "from 0 to 1")
     check(options.workers is None or options.workers >= 1, "workers", options.workers, "at least 1")
-
-
-def flag(name: str) -> str:
-    """The command-line flag of an option."""
-    return "--" + name.replace("_", "-")
 
 
 def to_json(config: TrainConfig) -> dict:
@@ -225,6 +260,22 @@ PRESETS: dict[str, TrainConfig] = {
         "svhn": dict(source="svhn", size=32, steps=20_000, flip=False),
         "mnist": dict(source="mnist", size=32, channels=1, steps=10_000, flip=False),
         "fashion-mnist": dict(source="fashion-mnist", size=32, channels=1, steps=10_000),
-        "paper": dict(source="lsun", width=128, kernel_size=5, latent="uniform", steps=100_000),
+        # Radford et al. 2015, with what became known as the non-saturating loss, and nothing newer.
+        "paper": dict(
+            source="lsun",
+            width=128,
+            kernel_size=5,
+            latent="uniform",
+            steps=100_000,
+            loss="non-saturating",
+            r1=0.0,
+            r2=0.0,
+            batch_norm_D=True,
+            augment_p=0.0,
+            smooth=False,
+            lr_G=2e-4,
+            lr_D=2e-4,
+            beta1=0.5,
+        ),
     }.items()
 }

@@ -8,7 +8,8 @@ from typing import Literal
 
 from tyro.conf import Positional
 
-from dcgan.config import TrainConfig, check
+from dcgan.checks import check
+from dcgan.config import TrainConfig
 from dcgan.errors import UsageError
 
 MOST = 10_000_000  # images at once
@@ -20,6 +21,9 @@ class DrawOptions:
 
     truncation: float | None = None
     """Keep latents within this many standard deviations: less variety, fewer failures."""
+    label: str | None = None
+    """What a network trained with --conditional is asked for: eyeglasses=1,smiling=0 or a class.
+    What is not named is as in the images it was trained on."""
     raw: bool = False
     """Use the weights of the last step, not their average."""
     precision: Literal["auto", "fp32", "bf16"] = TrainConfig.precision

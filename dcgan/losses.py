@@ -77,17 +77,31 @@ def relativistic_G(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
 
 
 class Objective(NamedTuple):
-    """What D and G descend. `pairs`: G compares with real images, so their logits are needed."""
+    """What D and G descend."""
 
     D: Callable[..., Tensor]
     G: Callable[[Tensor, Tensor], Tensor]
-    pairs: bool = False
+    pairs: bool = False  # whether G compares with real images, so that their logits are needed
+    middle: float | None = 0.0  # logit of a D that cannot tell; None where only differences count
 
 
 OBJECTIVES = {
     "non-saturating": Objective(non_saturating_D, non_saturating_G),
     "hinge": Objective(hinge_D, linear_G),
-    "least-squares": Objective(least_squares_D, least_squares_G),
-    "wasserstein": Objective(wasserstein_D, linear_G),
-    "relativistic": Objective(relativistic_D, relativistic_G, pairs=True),
+    "least-squares": Objective(least_squares_D, least_squares_G, middle=0.5),
+    "wasserstein": Objective(wasserstein_D, linear_G, middle=None),
+    "relativistic": Objective(relativistic_D, relativistic_G, pairs=True, middle=None),
 }
+
+
+def scores(objective: Objective, real_logits: Tensor, fake_logits: Tensor) -> dict[str, Tensor]:
+    """How D tells the images apart: logits above `middle` call them real."""
+    middle = objective.middle
+    if middle is None:  # only differences of logits mean something
+        middle = (real_logits.mean() + fake_logits.mean()) / 2
+    return {
+        "D_real": (real_logits - middle).sigmoid().mean(),
+        "D_fake": (fake_logits - middle).sigmoid().mean(),
+        "accuracy_real": (real_logits > middle).float().mean(),
+        "accuracy_fake": (fake_logits < middle).float().mean(),
+    }

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor
 from tqdm import tqdm
 
@@ -61,7 +62,8 @@ class Recorder:
                 real = images.grid(rows.reader(self.packed.images)(first))
                 self.log.picture(0, "real", real)
             z = latents.of_seeds(GRID_SEEDS, self.config.latent_dim, self.config.latent)
-            self.z = z.to(self.trainer.device)
+            labels = self.trainer.conditions.of_seeds(GRID_SEEDS)
+            self.z = torch.cat([z, labels], 1).to(self.trainer.device)
             self.saved: Future | None = None
             self.writer = self.stack.enter_context(Writer(WAITING))
             bar = tqdm(
@@ -119,6 +121,9 @@ class Recorder:
             "data": self.packed.fingerprint,
             "metrics": self.metrics,
         }
+        conditions = self.trainer.conditions
+        if conditions.names:
+            header["labels"] = {"kind": conditions.kind, "names": conditions.names}
         state, sums = Snapshot(self.trainer.tensors()), Snapshot(self.meter.sums)
         self.saved = self.writer.submit(
             self.write_checkpoint, header, state, sums, self.meter.added

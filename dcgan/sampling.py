@@ -53,14 +53,24 @@ def sample(
     seeds: Sequence[int],
     truncation: float | None = None,
     precision: str = "auto",
+    label: str | None = None,
 ) -> Iterator[np.ndarray]:
     """Images of seeds, uint8 [n, S, S, C] in chunks. Image i depends on G and seeds[i] alone.
 
-    `truncation`: see `latents.truncate`; `precision`: see `painter`.
+    `truncation`: see `latents.truncate`; `precision`: see `painter`; `label`: see
+    `conditions.Conditions.of_seeds`. Raises UsageError for labels that G does not know.
     """
     groups = (seeds[start : start + CHUNK] for start in range(0, len(seeds), CHUNK))
-    z = (latents.of_seeds(group, G.latent_dim, G.latent, truncation) for group in groups)
+    z = (of_seeds(G, group, truncation, label) for group in groups)
     yield from in_chunks(painter(G, precision), z)
+
+
+def of_seeds(
+    G: Generator, seeds: Sequence[int], truncation: float | None = None, label: str | None = None
+) -> Tensor:
+    """What G makes the images of seeds from: latents, and the labels after them if it knows any."""
+    z = latents.of_seeds(seeds, G.latent_dim, G.latent, truncation)
+    return torch.cat([z, G.conditions.of_seeds(seeds, label)], 1)
 
 
 def in_chunks(paint: Callable[[Tensor], Tensor], chunks: Iterable[Tensor]) -> Iterator[np.ndarray]:

@@ -4,40 +4,61 @@ import copy
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from dcgan import checkpoint, device, distributed, ema, losses
-from dcgan.config import NETWORK, TrainConfig, check, flag, to_json
+from dcgan import checkpoint, device, distributed, ema
+from dcgan.augment import adapted, augment, overfitting
+from dcgan.checks import NETWORK, check, flag
+from dcgan.conditions import UNCONDITIONAL, Conditions
+from dcgan.config import TrainConfig, has_penalties, to_json
 from dcgan.cuda_graph import CudaGraph
-from dcgan.data.batches import Batch, Batches
+from dcgan.data.batches import Batch, Batches, unlabelled
 from dcgan.data.pack import cached
 from dcgan.data.packed import Packed, open_packed
-from dcgan.errors import UserError
-from dcgan.models import networks
+from dcgan.errors import UsageError, UserError
+from dcgan.losses import OBJECTIVES, scores
+from dcgan.models import INITIAL_STD, Upsample, networks
+from dcgan.optimisation import adam, decayed, descend, set_lr
+from dcgan.penalties import gradient_penalty, zero_centred
 from dcgan.recorder import CONFIG, Recorder
 from dcgan.signals import Stopped, requests_to_stop
+from dcgan.smoothing import bilinear, learn_smoothly
 
 
 class Trainer:
     """Networks, optimizers and the step they are at."""
 
-    def __init__(self, config: TrainConfig, on: torch.device):
-        self.config, self.device = config, on
+    def __init__(
+        self, config: TrainConfig, on: torch.device, conditions: Conditions = UNCONDITIONAL
+    ):
+        self.config, self.device, self.conditions = config, on, conditions
         self.bf16 = device.computes_in_bf16(on, config.precision)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            G, D = networks(config)
+            G, D = networks(config, len(conditions.names))
+            if config.smooth:
+                bilinear(upsampling_kernels(G), INITIAL_STD)
         self.G = G.to(on, memory_format=torch.channels_last)
         self.D = D.to(on, memory_format=torch.channels_last)
         self.G_ema = copy.deepcopy(self.G).requires_grad_(False)
         self.average = ema.Average(self.G_ema, self.G)
         self.statistics = statistics(self.G) + statistics(self.D)
         self.vote = distributed.Vote(on)  # to stop
+        self.objective = OBJECTIVES[config.loss]
+        self.loss_D = self.objective.D
+        if config.label_smoothing:
+            self.loss_D = partial(self.loss_D, smoothing=config.label_smoothing)
+        self.kinds = config.augment if config.augment_p else ()
+        p = 0.0 if config.augment_p == "adaptive" else config.augment_p
+        self.augment_p = torch.full((), p, device=on)
         self.opt_G = adam(self.G, config.lr_G, config)
         self.opt_D = adam(self.D, config.lr_D, config)
+        if config.smooth:
+            learn_smoothly(self.opt_G, upsampling_kernels(self.G))
         self.step = 0
         if config.compile:
             self.G.compile()
@@ -45,47 +66,104 @@ class Trainer:
         if config.cuda_graphs:
             self.d_and_g_step = CudaGraph(self.d_and_g_step)
 
-    def update(self, batch: Batch, stop: Sequence[int] = ()) -> dict[str, Tensor]:
-        """One step of training. Returns 0-dim tensors on the device.
+    def update(self, *batches: Batch, stop: Sequence[int] = ()) -> dict[str, Tensor]:
+        """One step: D learns from each batch, G from the last. Returns 0-dim tensors on the device.
 
         `stop`: signals that have asked this process to stop, by the end of the step.
         """
-        scalars = self.d_and_g_step(batch)
+        config = self.config
+        for optimizer, lr in ((self.opt_G, config.lr_G), (self.opt_D, config.lr_D)):
+            set_lr(optimizer, lr * decayed(self.step / config.steps, config.lr_decay))
+        penalised = has_penalties(config) and self.step % config.penalty_every == 0
+        for batch in batches[:-1]:
+            self.d_step(self.with_fakes(batch), penalised)
+        scalars = self.penalised_step(batches[-1]) if penalised else self.d_and_g_step(batches[-1])
         self.vote.cast(bool(stop))
-        distributed.average([*self.statistics, self.vote.tensor])
+        distributed.average([*self.statistics, self.augment_p, self.vote.tensor])
         self.step += 1
-        seen, batch_size = self.step * self.config.batch_size, self.config.batch_size
-        self.average.update(ema.decay(seen, batch_size, self.config.ema_images))
+        seen = self.step * config.batch_size
+        self.average.update(ema.decay(seen, config.batch_size, config.ema_images))
         return scalars
+
+    def penalised_step(self, batch: Batch) -> dict[str, Tensor]:
+        """The same with penalties. They differentiate twice, which is neither recorded nor
+        compiled.
+        """
+        parts = self.with_fakes(batch)
+        eager = torch.compiler.set_stance("force_eager") if self.config.compile else nullcontext()
+        with eager:
+            scalars = self.d_step(parts, penalised=True)
+        return scalars | self.g_step(parts)
 
     def d_and_g_step(self, batch: Batch) -> dict[str, Tensor]:
         """Both networks descend. Does the same operations, with the same numbers, at every step."""
-        with self.autocast():
-            fake = self.G(batch.z)
-        return self.d_step(batch.real, fake.detach()) | self.g_step(fake)
+        parts = self.with_fakes(batch)
+        return self.d_step(parts, penalised=False) | self.g_step(parts)
 
-    def d_step(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+    def with_fakes(self, batch: Batch) -> list[tuple[Batch, Tensor]]:
+        """The parts that go through D one after the other, each with what G makes for it."""
+        chunks = zip(*(tensor.chunk(self.config.accumulate) for tensor in batch), strict=True)
+        with self.autocast():
+            return [(part, self.G(part.z)) for part in map(Batch._make, chunks)]
+
+    def d_step(self, parts: list[tuple[Batch, Tensor]], penalised: bool) -> dict[str, Tensor]:
         self.D.requires_grad_(True)
-        with self.autocast():
-            real_logits, fake_logits = self.D(real).float(), self.D(fake).float()
-        loss = losses.non_saturating_D(real_logits, fake_logits)
-        norm = descend(loss, self.D, self.opt_D)
-        return {
-            "loss_D": loss.detach(),
-            "D_real": real_logits.detach().sigmoid().mean(),
-            "D_fake": fake_logits.detach().sigmoid().mean(),
-            "accuracy_real": (real_logits > 0).float().mean(),
-            "accuracy_fake": (fake_logits < 0).float().mean(),
-            "grad_norm_D": norm,
-        }
+        self.opt_D.zero_grad()
+        scalars = []
+        for part, fake in parts:
+            real = self.augmented(part.real, part.draws[:, 0]).requires_grad_(penalised)
+            fake = self.augmented(fake.detach(), part.draws[:, 1]).requires_grad_(penalised)
+            real_logits, fake_logits = self.D_of(real, part), self.D_of(fake, part)
+            loss = self.loss_D(real_logits, fake_logits)
+            penalty = self.penalty(part, real, fake, real_logits, fake_logits) if penalised else 0
+            ((loss + penalty) / len(parts)).backward()
+            logits = real_logits.detach(), fake_logits.detach()
+            scored = scores(self.objective, *logits) | {"overfitting": overfitting(*logits)}
+            scalars.append({"loss_D": loss.detach(), **scored})
+        norm = descend(self.D, self.opt_D)
+        scalars = means(scalars)
+        if self.config.augment_p == "adaptive":
+            batch = self.config.batch_size
+            self.augment_p.copy_(adapted(self.augment_p, scalars["overfitting"], batch))
+        return {**scalars, "grad_norm_D": norm, "augment_p": self.augment_p}
 
-    def g_step(self, fake: Tensor) -> dict[str, Tensor]:
+    def g_step(self, parts: list[tuple[Batch, Tensor]]) -> dict[str, Tensor]:
         self.D.requires_grad_(False)
+        self.opt_G.zero_grad()
+        scalars = []
+        for part, fake in parts:
+            fake_logits = self.D_of(self.augmented(fake, part.draws[:, 2]), part)
+            real_logits = fake_logits
+            if self.objective.pairs:
+                with torch.no_grad():
+                    real_logits = self.D_of(self.augmented(part.real, part.draws[:, 0]), part)
+            loss = self.objective.G(real_logits, fake_logits)
+            (loss / len(parts)).backward()
+            scalars.append({"loss_G": loss.detach()})
+        return {**means(scalars), "grad_norm_G": descend(self.G, self.opt_G)}
+
+    def D_of(self, images: Tensor, batch: Batch) -> Tensor:
+        """D's logits, in fp32 whatever it computes in."""
         with self.autocast():
-            fake_logits = self.D(fake).float()
-        loss = losses.non_saturating_G(fake_logits)
-        norm = descend(loss, self.G, self.opt_G)
-        return {"loss_G": loss.detach(), "grad_norm_G": norm}
+            return self.D(images, batch.labels).float()
+
+    def augmented(self, images: Tensor, draws: Tensor) -> Tensor:
+        return augment(images, draws, self.augment_p, self.kinds)
+
+    def penalty(
+        self, part: Batch, real: Tensor, fake: Tensor, real_logits: Tensor, fake_logits: Tensor
+    ) -> Tensor:
+        """What is added to D's loss in one step for all `penalty_every` of them."""
+        config, total = self.config, 0.0
+        if config.r1:
+            total += config.r1 / 2 * zero_centred(real_logits, real)
+        if config.r2:
+            total += config.r2 / 2 * zero_centred(fake_logits, fake)
+        if config.gradient_penalty:
+            D = partial(self.D_of, batch=part)
+            mix = part.mix[:, None, None, None]
+            total += config.gradient_penalty * gradient_penalty(D, real, fake, mix)
+        return config.penalty_every * total
 
     def autocast(self) -> AbstractContextManager:
         return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext()
@@ -94,7 +172,8 @@ class Trainer:
         """What a checkpoint holds, under its names."""
         modules = {"G": self.G, "D": self.D, "ema": self.G_ema}
         optimizers = {"opt_G": (self.opt_G, self.G), "opt_D": (self.opt_D, self.D)}
-        return checkpoint.named(modules, optimizers)
+        others = {"augment.p": self.augment_p, "labels.examples": self.conditions.examples}
+        return checkpoint.named(modules, optimizers) | others
 
     def restore(self, found: checkpoint.Checkpoint, fingerprint: str) -> None:
         """Go on from a checkpoint. UserError where it is of other networks or other data."""
@@ -104,27 +183,19 @@ class Trainer:
             found.restore(module, prefix)
         found.restore_optimizer(self.opt_G, self.G, "opt_G.")
         found.restore_optimizer(self.opt_D, self.D, "opt_D.")
+        self.augment_p.copy_(found.tensors("augment.").get("p", self.augment_p))
         self.step = found.step
 
 
-def adam(network: nn.Module, lr: float, config: TrainConfig) -> torch.optim.Adam:
-    return torch.optim.Adam(
-        network.parameters(),
-        lr,
-        betas=(config.beta1, config.beta2),
-        fused=True,
-        capturable=config.cuda_graphs,
-    )
+def means(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The mean of every scalar over the parts of a batch."""
+    if len(parts) == 1:
+        return parts[0]
+    return {name: torch.stack([part[name] for part in parts]).mean() for name in parts[0]}
 
 
-def descend(loss: Tensor, network: nn.Module, optimizer: torch.optim.Optimizer) -> Tensor:
-    """Backward, mean over processes, one step of the optimizer. Returns the gradient's norm."""
-    optimizer.zero_grad()
-    loss.backward()
-    gradients = [parameter.grad for parameter in network.parameters()]
-    distributed.average(gradients)
-    optimizer.step()
-    return torch.nn.utils.get_total_norm(gradients)
+def upsampling_kernels(G: nn.Module) -> list[nn.Parameter]:
+    return [module.weight for module in G.modules() if isinstance(module, Upsample)]
 
 
 def statistics(network: nn.Module) -> list[Tensor]:
@@ -144,7 +215,7 @@ def to_continue(config: TrainConfig, run: Path) -> checkpoint.Checkpoint | None:
             raise UserError(f"{run} holds other files: use another --out, new or empty")
         return None
     checkpoint.check_resumable(found)
-    for name in (*NETWORK, "seed", "batch_size"):
+    for name in (*NETWORK, "conditional", "seed", "batch_size", "d_steps"):
         ours, theirs = getattr(config, name), found.config[name]
         if ours != theirs:
             raise UserError(
@@ -173,17 +244,21 @@ def fit(
     found: checkpoint.Checkpoint | None,
 ) -> Path:
     """Train in a run folder, on from a checkpoint if there is one; return the last checkpoint."""
-    trainer = Trainer(config, on)
+    if config.conditional and packed.labels is None:
+        raise UsageError(f"--conditional: the images of {packed.folder} have no labels")
+    labels = packed.multi_hot if config.conditional else unlabelled
+    trainer = Trainer(config, on, packed.conditions if config.conditional else UNCONDITIONAL)
     if found:
         trainer.restore(found, packed.fingerprint)
         if trainer.step >= config.steps:
             return found.path
-    batches = Batches(packed.images, config, on, distributed.rank(), distributed.world_size())
+    share = distributed.rank(), distributed.world_size()
+    batches = Batches(packed.images, config, on, *share, labels)
     steps_left = range(trainer.step, config.steps)
     with requests_to_stop() as stop, Recorder(trainer, packed, run, found) as recorder:
-        drawn = saving_first(batches.starting_at(trainer.step), recorder)
-        for _, batch in zip(steps_left, drawn):  # noqa: B905 (endless)
-            recorder.record(trainer.update(batch, stop))
+        drawn = saving_first(batches.starting_at(trainer.step * config.d_steps), recorder)
+        for _, *of_step in zip(steps_left, *[drawn] * config.d_steps):  # noqa: B905 (endless)
+            recorder.record(trainer.update(*of_step, stop=stop))
             # All processes leave at the same step, or some would wait for the others for ever.
             if trainer.vote.passed() and trainer.step < config.steps:
                 signum = distributed.largest(max(stop, default=0), on)

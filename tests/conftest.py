@@ -23,6 +23,7 @@ TINY = TrainConfig(
     log_every=2,
     sample_every=3,
     save_every=2,
+    lr_G=0.02,
     ema_images=64,
     device="cpu",
 )

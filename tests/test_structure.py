@@ -13,8 +13,18 @@ ROOT = PACKAGE.parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = [
-    ["errors", "files", "threads", "config", "drawing", "convolution", "images"],
-    ["models", "folding", "losses", "ema", "latents"],
+    [
+        "errors",
+        "files",
+        "threads",
+        "checks",
+        "config",
+        "drawing",
+        "convolution",
+        "images",
+        "conditions",
+    ],
+    ["models", "folding", "losses", "penalties", "augment", "smoothing", "ema", "latents"],
     ["distributed", "device", "cuda_graph", "signals", "events", "snapshot", "writer"],
     ["data.traits", "data.portrait", "data.faces"],
     ["data.jpeg", "data.resample", "data.packed", "data.rows", "data.order"],
@@ -23,7 +33,7 @@ LAYERS = [
     ["data.folder", "data.celeba", "data.lsun", "data.arrays", "data.drawn"],
     ["data.sources", "data.parallel"],
     ["data.pack", "data.batches"],
-    ["checkpoint", "log", "sampling", "latent"],
+    ["checkpoint", "log", "sampling", "latent", "optimisation"],
     ["recorder"],
     ["trainer"],
     ["cli"],

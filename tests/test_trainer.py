@@ -18,6 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dcgan import checkpoint, sampling, trainer
+from dcgan.augment import overfitting
 from dcgan.data.batches import Batch, Batches
 from dcgan.data.packed import open_packed
 from dcgan.errors import UserError
@@ -30,6 +31,17 @@ CPU = torch.device("cpu")
 ROOT = Path(__file__).parents[1]
 
 
+PLAIN = dict(
+    loss="non-saturating",
+    r1=0,
+    r2=0,
+    batch_norm_D=True,
+    augment_p=0,
+    beta1=0.5,
+    smooth=False,
+)
+
+
 def logged(run):
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
@@ -39,8 +51,8 @@ def state(run):
 
 
 def test_one_step_is_that_of_the_plain_algorithm(tiny, packed):
-    """Against an independent step in float64 with BCE and torch's unfused Adam."""
-    ours = trainer.Trainer(tiny(), CPU)
+    """That of 2014, against an independent step in float64 with BCE and torch's unfused Adam."""
+    ours = trainer.Trainer(tiny(**PLAIN), CPU)
     for network in (ours.G, ours.D):
         network.double()
     ours.opt_G = trainer.adam(ours.G, 1e-2, ours.config)
@@ -49,10 +61,10 @@ def test_one_step_is_that_of_the_plain_algorithm(tiny, packed):
     opt_G = torch.optim.Adam(G.parameters(), 1e-2, (0.5, 0.999), foreach=False)
     opt_D = torch.optim.Adam(D.parameters(), 3e-3, (0.5, 0.999), foreach=False)
     bce = F.binary_cross_entropy
-    for real, z in itertools.islice(Batches(packed.images, ours.config, CPU).starting_at(0), 3):
-        real, z = real.double(), z.double()
-        fake = ours.G(z)
-        scalars = ours.d_step(real, fake.detach()) | ours.g_step(fake)
+    for batch in itertools.islice(Batches(packed.images, ours.config, CPU).starting_at(0), 3):
+        batch = Batch._make(tensor.double() for tensor in batch)
+        real, z = batch.real, batch.z
+        scalars = ours.d_and_g_step(batch)
 
         one, zero = torch.ones(8).double(), torch.zeros(8).double()
         G.zero_grad()
@@ -75,6 +87,8 @@ def test_one_step_is_that_of_the_plain_algorithm(tiny, packed):
             "D_fake": p_fake.mean(),
             "accuracy_real": (p_real > 0.5).double().mean(),
             "accuracy_fake": (p_fake < 0.5).double().mean(),
+            "overfitting": overfitting(p_real, p_fake),
+            "augment_p": torch.zeros(()).double(),
             "grad_norm_D": norm_D,
             "grad_norm_G": norm_G,
         }
@@ -89,14 +103,17 @@ def test_one_step_is_that_of_the_plain_algorithm(tiny, packed):
 def test_g_step_leaves_no_gradient_in_D(tiny, packed):
     ours = trainer.Trainer(tiny(), CPU)
     batch = Batches(packed.images, ours.config, CPU).at(0)
-    fake = ours.G(batch.z)
-    ours.d_step(batch.real, fake.detach())
+    parts = ours.with_fakes(batch)
+    ours.d_step(parts, penalised=True)
     before = [p.grad.clone() for p in ours.D.parameters()]
-    ours.g_step(fake)
+    ours.g_step(parts)
     assert all(torch.equal(p.grad, b) for p, b in zip(ours.D.parameters(), before, strict=True))
 
 
-def test_the_step_stays_on_its_device(tiny, monkeypatch):
+@pytest.mark.parametrize(
+    "options", [{}, dict(loss="wasserstein", gradient_penalty=10), dict(augment_p=0.5)]
+)
+def test_the_step_stays_on_its_device(tiny, packed, monkeypatch, options):
     """On "meta" there are no values: reading one, or mixing in a tensor of the CPU, raises."""
 
     def plain_adam(network, lr, config):  # the fused one has no kernel there
@@ -104,14 +121,15 @@ def test_the_step_stays_on_its_device(tiny, monkeypatch):
 
     monkeypatch.setattr(trainer, "adam", plain_adam)
     meta = torch.device("meta")
-    ours = trainer.Trainer(tiny(), meta)
-    real, z = torch.empty(8, 3, 16, 16, device=meta), torch.empty(8, 8, device=meta)
-    scalars = ours.update(Batch(real, z))
+    ours = trainer.Trainer(tiny(**options), meta)
+    shapes = Batches(packed.images, ours.config, CPU).at(0)
+    batch = Batch._make(torch.empty_like(tensor, device=meta) for tensor in shapes)
+    scalars = ours.update(batch)
     Meter().add(scalars)
     assert {value.device for value in scalars.values()} == {meta}
     assert sampling.painter(ours.G_ema)(torch.empty(64, 8, device=meta)).device == meta
     with pytest.raises(RuntimeError):
-        ours.update(Batch(torch.zeros(8, 3, 16, 16), z))
+        ours.update(batch._replace(real=shapes.real))
 
 
 class Waits(TorchDispatchMode):
@@ -420,10 +438,10 @@ def at_step(monkeypatch):
     def wait(step, action):
         update = trainer.Trainer.update
 
-        def acting(self, *args):
+        def acting(self, *batches, **options):
             if self.step == step:
                 action()
-            return update(self, *args)
+            return update(self, *batches, **options)
 
         monkeypatch.setattr(trainer.Trainer, "update", acting)
 

@@ -1,6 +1,6 @@
 """Packed folder to batches: what a step sees is a pure function of the seed and the step."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from dcgan import images, latents
+from dcgan.augment import DRAWS
 from dcgan.config import TrainConfig
 from dcgan.data import rows
 from dcgan.data.order import Order
@@ -18,10 +19,13 @@ COPIED_AT_A_TIME = 4096  # images
 
 
 class Batch(NamedTuple):
-    """What one step consumes: real [n, C, S, S] in [-1, 1] and z [n, latent_dim], on the device."""
+    """What D, and then G, learn from, on the device."""
 
-    real: Tensor
-    z: Tensor
+    real: Tensor  # [n, C, S, S] in [-1, 1]
+    labels: Tensor  # [n, labels] of 0 and 1, those of `real`; no labels unless conditional
+    z: Tensor  # [n, latent_dim + labels], the labels being the same
+    draws: Tensor  # [n, 3, DRAWS] of U(0, 1): augments real, then fake images for D, then for G
+    mix: Tensor  # [n] of U(0, 1): where between them D is penalised
 
 
 class Drawn(NamedTuple):
@@ -29,13 +33,21 @@ class Drawn(NamedTuple):
 
     images: Tensor  # uint8 [n, S, S, C], or int64 [n]
     mirrored: Tensor  # bool [n, 1, 1, 1]
+    labels: Tensor
     z: Tensor
+    draws: Tensor
+    mix: Tensor
 
 
 class Purpose:
     """Separates the random streams that share a seed."""
 
-    ORDER, FLIPS, LATENTS = range(3)
+    ORDER, FLIPS, LATENTS, AUGMENT, MIX = range(5)
+
+
+def unlabelled(indices: np.ndarray) -> np.ndarray:
+    """No labels, of every image."""
+    return np.empty((len(indices), 0), np.float32)
 
 
 class Batches:
@@ -43,7 +55,8 @@ class Batches:
 
     `array` is uint8 [N, S, S, C]. It moves to a CUDA device at once where it fits there. Of every
     global batch this process draws the slice of its `rank`; the batch itself does not depend on
-    how many processes share it.
+    how many processes share it. `labels` gives those of the images at some indices [n], float32
+    [n, labels].
     """
 
     def __init__(
@@ -53,7 +66,9 @@ class Batches:
         device: torch.device,
         rank: int = 0,
         world_size: int = 1,
+        labels: Callable[[np.ndarray], np.ndarray] = unlabelled,
     ):
+        self.labels = labels
         self.rows, self.config, self.device = rows.reader(array), config, device
         share = config.batch_size // world_size
         self.slice = slice(rank * share, (rank + 1) * share)
@@ -81,23 +96,28 @@ class Batches:
         indices = self.order(step)[self.slice]
         mirrored = self.rng(Purpose.FLIPS, step).random((config.batch_size, 1, 1, 1)) < 0.5
         shape = (config.batch_size, config.latent_dim)
-        z = latents.draw(self.rng(Purpose.LATENTS, step), shape, config.latent)
+        z = latents.draw(self.rng(Purpose.LATENTS, step), shape, config.latent)[self.slice]
+        labels = self.labels(indices)
+        draws = (config.batch_size, 3, DRAWS if config.augment else 0)
         host = (
             self.rows(indices) if self.resident is None else indices,
             mirrored[self.slice] & config.flip,
-            z[self.slice],
+            labels,
+            np.concatenate([z, labels], 1),
+            self.rng(Purpose.AUGMENT, step).random(draws, dtype=np.float32)[self.slice],
+            self.rng(Purpose.MIX, step).random(len(mirrored), dtype=np.float32)[self.slice],
         )
         return Drawn(*map(self.pinned, host))
 
     def moved(self, drawn: Drawn) -> Batch:
         """A batch on the device, normalised and mirrored there, without waiting for it."""
         # Only pinned memory may be left behind while it is still being copied.
-        images_or_indices, mirrored, z = (
+        images_or_indices, mirrored, *rest = (
             tensor.to(self.device, non_blocking=tensor.is_pinned()) for tensor in drawn
         )
         chosen = images_or_indices if self.resident is None else self.resident[images_or_indices]
         chosen = torch.where(mirrored, chosen.flip(2), chosen)  # while a value is one byte
-        return Batch(images.to_float(chosen), z)
+        return Batch(images.to_float(chosen), *rest)
 
     def rng(self, purpose: int, step: int) -> np.random.Generator:
         return np.random.default_rng([self.config.seed, purpose, step])

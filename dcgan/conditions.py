@@ -1,0 +1,58 @@
+"""Labels that a conditional generator can be asked for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dcgan.errors import UsageError
+
+EXAMPLES = 1024  # label rows of real images that a checkpoint remembers
+
+
+@dataclass(frozen=True, eq=False)
+class Conditions:
+    """Names of the labels, and what combinations of them occur."""
+
+    kind: str | None  # "class": each image has one label; "attributes": any of them; None: none
+    names: tuple[str, ...]
+    examples: Tensor  # uint8 [M, len(names)] of 0 and 1, rows as frequent as in the data
+
+    def of_seeds(self, seeds: Sequence[int], wanted: str | None = None) -> Tensor:
+        """Labels of the images of some seeds -> float32 [N, len(names)] of 0 and 1.
+
+        Every seed has a combination that real images have; `wanted`, such as "smiling=1,hat=0" or
+        "dog", replaces what it names. Raises UsageError for labels that there are not.
+        """
+        rows = [np.random.default_rng([seed, 1]).integers(len(self.examples)) for seed in seeds]
+        labels = self.examples[torch.tensor(rows)].float()
+        for index, value in self.parsed(wanted).items():
+            if self.kind == "class":
+                labels.zero_()
+            labels[:, index] = value
+        return labels
+
+    def parsed(self, wanted: str | None) -> dict[int, float]:
+        """ "smiling=1,hat=0" -> {index of smiling: 1, index of hat: 0}."""
+        if wanted is None:
+            return {}
+        if not self.names:
+            raise UsageError(f"--label {wanted}: this network was not trained with --conditional")
+        index = {name.casefold(): i for i, name in enumerate(self.names)}
+        values = {}
+        for part in wanted.split(","):
+            name, _, value = (word.strip() for word in part.partition("="))
+            if name.casefold() not in index:
+                some = ", ".join(self.names[:20]) + (", ..." if len(self.names) > 20 else "")
+                raise UsageError(f"--label {wanted}: no label {name!r}; one of {some}")
+            if value not in ("", "0", "1"):
+                raise UsageError(f"--label {wanted}: write {name}=1 or {name}=0")
+            values[index[name.casefold()]] = float(value or 1)
+        if self.kind == "class" and list(values.values()) != [1.0]:
+            raise UsageError(f"--label {wanted}: name the one class that is wanted")
+        return values
+
+
+UNCONDITIONAL = Conditions(None, (), torch.zeros(1, 0, dtype=torch.uint8))

@@ -1,0 +1,41 @@
+"""Adam and its learning rate, the same on one process and on many."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from dcgan import distributed
+from dcgan.config import TrainConfig
+
+
+def adam(network: nn.Module, lr: float, config: TrainConfig) -> torch.optim.Adam:
+    return torch.optim.Adam(
+        network.parameters(),
+        lr,
+        betas=(config.beta1, config.beta2),
+        fused=True,
+        capturable=config.cuda_graphs,
+    )
+
+
+def descend(network: nn.Module, optimizer: torch.optim.Optimizer) -> Tensor:
+    """Mean of the gradients over processes, one step of the optimizer. Returns their norm."""
+    gradients = [parameter.grad for parameter in network.parameters()]
+    distributed.average(gradients)
+    norm = torch.nn.utils.get_total_norm(gradients)
+    optimizer.step()
+    return norm
+
+
+def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(lr)  # where a recorded step reads it
+        else:
+            group["lr"] = lr
+
+
+def decayed(done: float, law: str) -> float:
+    """Factor of the learning rates when a share `done` of the steps is done."""
+    return {"none": 1.0, "linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2}[law]

@@ -1,0 +1,56 @@
+"""How the kernels of transposed convolutions start and learn, so that no checkerboard is learnt.
+
+Of a stride-2 transposed convolution even and odd pixels have their own taps. Whatever sets them
+apart puts a pattern of two pixels over every image, and both begin with it: independent initial
+numbers, and Adam, which moves all taps at one speed however little of the gradient tells them
+apart. So kernels start as bilinear interpolation, and where learning moves neighbouring taps apart
+it is slowed down: the kernel is W = S V S with a fixed smoothing S = [1 2 1] / 4 along each axis,
+and V is what Adam moves. S can be inverted, so that any kernel can still be learnt, and W itself is
+kept: of V only the steps are needed.
+"""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+
+def smooth(kernels: Tensor) -> Tensor:
+    """S K S of kernels [..., k, k]; outside of a kernel is zero."""
+    side = kernels.shape[-1]
+    offset = torch.arange(side, device=kernels.device)
+    S = (2 - (offset[:, None] - offset).abs()).clamp(min=0).to(kernels.dtype) / 4
+    return (kernels.flatten(-2) @ torch.kron(S, S)).unflatten(-1, (side, side))
+
+
+@torch.no_grad()
+def bilinear(weights: Iterable[Tensor], std: float) -> None:
+    """Fill [C', C, k, k] each with bilinear interpolation, times a random number a kernel.
+
+    A kernel has the norm that independent numbers of standard deviation `std` would have.
+    """
+    for weight in weights:
+        side = weight.shape[-1]
+        tent = 1 - (torch.arange(side) - (side - 1) / 2).abs() / 2
+        kernel = torch.outer(tent, tent)
+        factors = torch.randn(*weight.shape[:2], 1, 1) * std * side
+        weight.copy_(factors * kernel / kernel.norm())
+
+
+def learn_smoothly(optimizer: torch.optim.Optimizer, weights: Iterable[Tensor]) -> None:
+    """Have an optimizer move V instead of the `weights` themselves, [C', C, k, k] each."""
+    weights = list(weights)
+    before = []
+
+    def to_V(*_) -> None:
+        before[:] = [weight.detach().clone() for weight in weights]
+        for weight in weights:
+            weight.grad.copy_(smooth(weight.grad))
+
+    @torch.no_grad()
+    def to_W(*_) -> None:
+        for weight, old in zip(weights, before, strict=True):
+            weight.copy_(old + smooth(weight - old))
+
+    optimizer.register_step_pre_hook(to_V)
+    optimizer.register_step_post_hook(to_W)
