@@ -2,7 +2,7 @@
 
 Tensors are named `G.`, `D.`, `ema.` + state-dict name, and `opt_G.`, `opt_D.` + slot + parameter.
 The header holds one JSON text under `dcgan`: format, step, seconds, config, fingerprint of the
-data, metrics, and the sums that the next line of the log goes on from.
+data, metrics, the sums that the next line of the log goes on from, and what the monitor has said.
 """
 
 import json
@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from dcgan import health
 from dcgan.config import NETWORK, TrainConfig, check_network
 from dcgan.errors import UsageError, UserError
 from dcgan.files import replacing
@@ -179,6 +180,8 @@ def check_resumable(found: Checkpoint) -> None:
         for name, total in dict(meter["totals"]).items():
             if type(total) not in (int, float):
                 raise TypeError(f"the meter's sum of {name} cannot be {total!r}")
+        if "health" in header:
+            health.check(header["health"])
     except KeyError as error:
         raise damaged(found.path, f"its header lacks {error}") from error
     except (ValueError, TypeError) as error:

@@ -60,6 +60,11 @@ class RunLog:
                 file.write(json.dumps({"step": step, **values}) + "\n")
             self.events.scalars(step, values)
 
+    def text(self, step: int, name: str, text: str) -> None:
+        """Some words to TensorBoard."""
+        with writing(self.run):
+            self.events.text(step, name, text)
+
     def picture(self, step: int, name: str, image: np.ndarray) -> bytes:
         """uint8 [H, W, C] to TensorBoard; returns it as PNG."""
         content = images.to_png(image)

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from dcgan import checkpoint, device, distributed, ema, losses
+from dcgan import checkpoint, device, distributed, ema, losses, vitals
 from dcgan.config import NETWORK, TrainConfig, check, flag, to_json
 from dcgan.cuda_graph import CudaGraph
 from dcgan.data.batches import Batch, Batches
@@ -62,7 +62,8 @@ class Trainer:
         """Both networks descend. Does the same operations, with the same numbers, at every step."""
         with self.autocast():
             fake = self.G(batch.z)
-        return self.d_step(batch.real, fake.detach()) | self.g_step(fake)
+        signs = vitals.of_images(batch.real, fake.detach())
+        return self.d_step(batch.real, fake.detach()) | self.g_step(fake) | signs
 
     def d_step(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         self.D.requires_grad_(True)
@@ -86,6 +87,10 @@ class Trainer:
         loss = losses.non_saturating_G(fake_logits)
         norm = descend(loss, self.G, self.opt_G)
         return {"loss_G": loss.detach(), "grad_norm_G": norm}
+
+    def vitals(self) -> dict[str, Tensor]:
+        """What the state after a step shows, see `vitals.of_state`."""
+        return vitals.of_state(self.G, self.G_ema, {"G": self.opt_G, "D": self.opt_D})
 
     def autocast(self) -> AbstractContextManager:
         return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext()

@@ -14,7 +14,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = [
     ["errors", "files", "threads", "config", "drawing", "convolution", "images"],
-    ["models", "folding", "losses", "ema", "latents"],
+    ["models", "folding", "losses", "ema", "latents", "vitals", "health"],
     ["distributed", "device", "cuda_graph", "signals", "events", "snapshot", "writer"],
     ["data.traits", "data.portrait", "data.faces"],
     ["data.jpeg", "data.resample", "data.packed", "data.rows", "data.order"],
