@@ -20,12 +20,13 @@ LAYERS = [
     ["data.jpeg", "data.resample", "data.packed", "data.rows", "data.order"],
     ["data.decode"],
     ["data.raw"],
-    ["data.folder", "data.celeba", "data.lsun", "data.arrays", "data.drawn"],
+    ["data.folder", "data.celeba", "data.lsun", "data.arrays", "data.drawn", "data.subset"],
     ["data.sources", "data.parallel"],
-    ["data.pack", "data.batches"],
+    ["data.pack", "data.batches", "data.survey"],
     ["checkpoint", "log", "sampling", "latent"],
     ["recorder"],
     ["trainer"],
+    ["doctor"],
     ["cli"],
     ["__main__"],
 ]
@@ -57,8 +58,8 @@ def test_a_file_imports_only_from_lower_layers_or_its_own(path):
         assert LAYER[module] <= LAYER[name_of(path)], f"{path.name} imports {module}"
 
 
-def test_only_the_command_line_imports_the_trainer():
-    assert {name_of(f) for f in FILES if "trainer" in imports(f)} == {"cli"}
+def test_only_the_command_line_and_the_doctor_import_the_trainer():
+    assert {name_of(f) for f in FILES if "trainer" in imports(f)} == {"cli", "doctor"}
 
 
 @pytest.mark.parametrize("path", [*FILES, ROOT / "train.py", ROOT / "sample.py"], ids=str)
