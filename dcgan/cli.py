@@ -18,7 +18,14 @@ from typing import get_args
 import tyro
 
 from dcgan.config import PRESETS, PrepareConfig, SourceName, TrainConfig, to_json
-from dcgan.drawing import DrawOptions, SampleConfig, WalkConfig, parse_seeds
+from dcgan.drawing import (
+    CompareConfig,
+    DrawOptions,
+    SampleConfig,
+    TimelapseConfig,
+    WalkConfig,
+    parse_seeds,
+)
 from dcgan.errors import UsageError, UserError
 from dcgan.signals import sigterm_raises
 from dcgan.threads import wait_briefly
@@ -138,12 +145,43 @@ def walk(args: Sequence[str], prog: str) -> None:
     print(config.out)
 
 
+def compare(args: Sequence[str], prog: str) -> None:
+    """Put runs beside each other: a table, and a picture of their grids and curves."""
+    config = parse(CompareConfig(), prog, compare.__doc__, args)
+    if len(config.runs) < 2:
+        raise UsageError(f"compare which runs? {prog} RUN RUN ...")
+    seeds = parse_seeds(config.seeds)
+
+    from dcgan import compare as comparing
+    from dcgan import device
+
+    runs = comparing.open_runs(config.runs)
+    comparing.picture(config.out, runs, seeds, device.pick(config.device))
+    print(comparing.table(runs))
+    print(config.out)
+
+
+def timelapse(args: Sequence[str], prog: str) -> None:
+    """Animate the sample grids of a run, from its first to its last."""
+    config = parse(TimelapseConfig(run=tyro.MISSING), prog, timelapse.__doc__, args)
+
+    from dcgan import images
+    from dcgan.timelapse import frames
+
+    images.animation_format(config.out)
+    pictures = frames(config.run, config.seconds)
+    images.save_animation(config.out, pictures, config.seconds / len(pictures))
+    print(config.out)
+
+
 COMMANDS = {
     "train": train,
     "sample": sample,
     "prepare": prepare,
     "walk": walk,
     "doctor": doctor,
+    "compare": compare,
+    "timelapse": timelapse,
 }
 
 

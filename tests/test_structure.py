@@ -24,7 +24,7 @@ LAYERS = [
     ["data.sources", "data.parallel"],
     ["data.pack", "data.batches", "data.survey"],
     ["checkpoint", "log", "sampling", "latent"],
-    ["recorder"],
+    ["recorder", "compare", "timelapse"],
     ["trainer"],
     ["doctor"],
     ["cli"],
