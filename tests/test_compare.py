@@ -81,7 +81,8 @@ def test_the_picture_holds_the_grids_of_the_same_seeds_and_curves(
     assert swd == [[], [3, 5], [], [3, 5]], "the first run has none"
     with Image.open(tmp_path / "c.png") as picture:
         pixels = np.asarray(picture.convert("RGB"))
-    assert len(np.unique(pixels[20 : pixels.shape[0] // 4].reshape(-1, 3), axis=0)) > 500
+    grey = abs(pixels[: pixels.shape[0] // 4].astype(int) - 127.5).max(2) < 2  # as G is still
+    assert grey.mean() > 0.1, "the grids are to be seen"
 
 
 def test_the_running_mean_is_of_what_is_there():
