@@ -3,7 +3,7 @@
 Tensors are named `G.`, `D.`, `ema.` + state-dict name, and `opt_G.`, `opt_D.` + slot + parameter;
 `augment.p` is the strength of the augmentation, `labels.examples` are combinations of labels.
 The header holds one JSON text under `dcgan`: format, step, seconds, config, fingerprint of the
-data, metrics, and the sums that the next line of the log goes on from.
+data, metrics, the sums that the next line of the log goes on from, and what the monitor has said.
 """
 
 import json
@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from dcgan import health
 from dcgan.checks import NETWORK, check_network
 from dcgan.conditions import UNCONDITIONAL, Conditions
 from dcgan.config import TrainConfig
@@ -213,6 +214,8 @@ def check_resumable(found: Checkpoint) -> None:
         for name, total in dict(meter["totals"]).items():
             if type(total) not in (int, float):
                 raise TypeError(f"the meter's sum of {name} cannot be {total!r}")
+        if "health" in header:
+            health.check(header["health"])
     except KeyError as error:
         raise damaged(found.path, f"its header lacks {error}") from error
     except (ValueError, TypeError) as error:

@@ -1,4 +1,4 @@
-"""The command line: `dcgan train | sample | prepare | walk`, made from the dataclasses of config.
+"""The command line: `dcgan train | sample | prepare | ...`, made from the dataclasses of config.
 
 torch is imported only when a command runs, so that --help and mistakes answer at once.
 """
@@ -18,7 +18,14 @@ from typing import get_args
 import tyro
 
 from dcgan.config import PRESETS, PrepareConfig, SourceName, TrainConfig, to_json
-from dcgan.drawing import DrawOptions, SampleConfig, WalkConfig, parse_seeds
+from dcgan.drawing import (
+    CompareConfig,
+    DrawOptions,
+    SampleConfig,
+    TimelapseConfig,
+    WalkConfig,
+    parse_seeds,
+)
 from dcgan.errors import UsageError, UserError
 from dcgan.signals import sigterm_raises
 from dcgan.threads import wait_briefly
@@ -26,10 +33,26 @@ from dcgan.threads import wait_briefly
 
 def train(args: Sequence[str], prog: str) -> None:
     """Train on the built-in faces, CelebA, LSUN, a folder of images, ..."""
+    config = train_config(args, prog, "trains a DCGAN.")
+    if config.dry_run:
+        print(json.dumps(to_json(config), indent=2))
+        return
+
+    from dcgan import log, trainer
+
+    checkpoint = trainer.train(config)
+    if int(os.environ.get("RANK", 0)) == 0:
+        print(f"sample grid  {log.newest_samples(config.out)}")
+        print(f"checkpoint   {checkpoint}")
+        print(f"TensorBoard  tensorboard --logdir {shlex.quote(str(config.out.parent))}")
+
+
+def train_config(args: Sequence[str], prog: str, does: str) -> TrainConfig:
+    """The configuration that [PRESET] [flags] stand for."""
     preset, args = leading(args, tuple(PRESETS), "preset", "faces")
     default = PRESETS[preset]
     about = (
-        f"{prog} [PRESET] [flags] trains a DCGAN. PRESET is one of {', '.join(PRESETS)}. "
+        f"{prog} [PRESET] [flags] {does} PRESET is one of {', '.join(PRESETS)}. "
         f"The defaults shown are those of {preset}."
     )
     config = parse(default, prog, about, args, first=tuple(PRESETS))
@@ -43,17 +66,24 @@ def train(args: Sequence[str], prog: str) -> None:
             ours, theirs = getattr(config, name), getattr(packed, name)
             if ours != theirs:
                 raise UsageError(f"--{name} {ours}: the images of {config.data} have {theirs}")
-    if config.dry_run:
-        print(json.dumps(to_json(config), indent=2))
-        return
+    return config
 
-    from dcgan import log, trainer
 
-    checkpoint = trainer.train(config)
-    if int(os.environ.get("RANK", 0)) == 0:
-        print(f"sample grid  {log.newest_samples(config.out)}")
-        print(f"checkpoint   {checkpoint}")
-        print(f"TensorBoard  tensorboard --logdir {shlex.quote(str(config.out.parent))}")
+def doctor(args: Sequence[str], prog: str) -> None:
+    """Look over the data and rehearse a training run before it starts."""
+    if args and not args[0].startswith("-") and args[0] not in PRESETS:
+        args = ["--data", *args]
+    does = "looks over the data and rehearses the run; a packed folder may stand for PRESET."
+    config = train_config(args, prog, does)
+
+    from dcgan.doctor import examine
+
+    def say(topic: str, line: str) -> None:
+        print(f"{topic:<10} {line}", flush=True)
+
+    if wrong := examine(config, say):
+        raise UserError(f"not fit to train: {'; '.join(wrong)}")
+    print("fit to train")
 
 
 def prepare(args: Sequence[str], prog: str) -> None:
@@ -115,7 +145,44 @@ def walk(args: Sequence[str], prog: str) -> None:
     print(config.out)
 
 
-COMMANDS = {"train": train, "sample": sample, "prepare": prepare, "walk": walk}
+def compare(args: Sequence[str], prog: str) -> None:
+    """Put runs beside each other: a table, and a picture of their grids and curves."""
+    config = parse(CompareConfig(), prog, compare.__doc__, args)
+    if len(config.runs) < 2:
+        raise UsageError(f"compare which runs? {prog} RUN RUN ...")
+    seeds = parse_seeds(config.seeds)
+
+    from dcgan import compare as comparing
+    from dcgan import device
+
+    runs = comparing.open_runs(config.runs)
+    comparing.picture(config.out, runs, seeds, device.pick(config.device))
+    print(comparing.table(runs))
+    print(config.out)
+
+
+def timelapse(args: Sequence[str], prog: str) -> None:
+    """Animate the sample grids of a run, from its first to its last."""
+    config = parse(TimelapseConfig(run=tyro.MISSING), prog, timelapse.__doc__, args)
+
+    from dcgan import images
+    from dcgan.timelapse import frames
+
+    images.animation_format(config.out)
+    pictures = frames(config.run, config.seconds)
+    images.save_animation(config.out, pictures, config.seconds / len(pictures))
+    print(config.out)
+
+
+COMMANDS = {
+    "train": train,
+    "sample": sample,
+    "prepare": prepare,
+    "walk": walk,
+    "doctor": doctor,
+    "compare": compare,
+    "timelapse": timelapse,
+}
 
 
 def commands(args: Sequence[str], prog: str) -> None:
@@ -123,7 +190,7 @@ def commands(args: Sequence[str], prog: str) -> None:
     if args and args[0] in COMMANDS:
         COMMANDS[args[0]](args[1:], f"{prog} {args[0]}")
     elif args and args[0] in ("-h", "--help"):
-        about = (f"  {name:<8}  {command.__doc__}" for name, command in COMMANDS.items())
+        about = (f"  {name:<9}  {command.__doc__}" for name, command in COMMANDS.items())
         print(f"usage: {prog} COMMAND [--help | flags]\n", *about, sep="\n")
     else:
         found = f"no command {args[0]!r}." if args else "which command?"

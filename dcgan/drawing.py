@@ -1,4 +1,4 @@
-"""Options of `dcgan sample` and `dcgan walk`, as `config` has those of training."""
+"""Options of what draws: `dcgan sample`, `walk`, `compare` and `timelapse`."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ from dcgan.config import TrainConfig
 from dcgan.errors import UsageError
 
 MOST = 10_000_000  # images at once
+SHORTEST = 0.02  # seconds: viewers show no frame for less
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,8 @@ class SampleConfig(DrawOptions):
             check(value is None or 1 <= value <= MOST, name, value, f"from 1 to {MOST:,}")
         if self.npy is not None and self.npy.suffix.lower() != ".npy":
             raise UsageError(f"--npy {self.npy}: the name of an array ends in .npy")
-        if self.out is not None and self.out.suffix.lower() != ".png":
-            raise UsageError(f"--out {self.out}: the grid is a PNG, so its name ends in .png")
+        if self.out is not None:
+            check_png(self.out)
         if self.seeds is not None and self.count is not None:
             raise UsageError("give --seeds or --count, not both")
         if self.rows and self.cols and len(self.seed_list()) > self.rows * self.cols:
@@ -97,10 +98,47 @@ class WalkConfig(DrawOptions):
 
     def __post_init__(self):
         check(self.frames >= 1, "frames", self.frames, "at least 1")
-        shortest, longest = 0.02 * self.frames, 60 * self.frames  # what viewers play as it is
+        shortest, longest = SHORTEST * self.frames, 60 * self.frames
         valid = shortest <= self.seconds <= longest
         rule = f"from {shortest:g} to {longest:g} for {self.frames} frames"
         check(valid, "seconds", self.seconds, rule)
+
+
+@dataclass(frozen=True)
+class CompareConfig:
+    """What is compared, and where the picture goes."""
+
+    runs: Positional[tuple[Path, ...]] = ()
+    """Run folders, two or more."""
+    seeds: str = "0-15"
+    """Images to draw of each, in a grid."""
+    out: Path = Path("compare.png")
+    """Picture to write: .png."""
+    device: Literal["auto", "cuda", "mps", "cpu"] = TrainConfig.device
+    """auto: the fastest there is."""
+
+    def __post_init__(self):
+        check_png(self.out)
+
+
+@dataclass(frozen=True)
+class TimelapseConfig:
+    """All that decides a timelapse."""
+
+    run: Positional[Path] = dataclasses.field(kw_only=True)
+    """Run folder."""
+    seconds: float = 8.0
+    """How long it lasts; where there are too many grids for that, some are left out."""
+    out: Path = Path("timelapse.gif")
+    """Animation to write: .gif, .webp or .png."""
+
+    def __post_init__(self):
+        check(SHORTEST <= self.seconds <= 3600, "seconds", self.seconds, f"{SHORTEST} to 3600")
+
+
+def check_png(out: Path) -> None:
+    if out.suffix.lower() != ".png":
+        raise UsageError(f"--out {out}: it is a PNG, so its name ends in .png")
 
 
 def parse_seeds(text: str) -> list[int]:

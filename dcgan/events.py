@@ -18,9 +18,10 @@ class EventFile:
     """A new event file in a folder. What older ones hold from step `purge_step` on is dropped."""
 
     def __init__(self, folder: Path, purge_step: int):
-        from tensorboard.compat.proto import event_pb2, summary_pb2
+        from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2
 
         self.Event, self.Summary = event_pb2.Event, summary_pb2.Summary
+        self.Metadata, self.Tensor = summary_pb2.SummaryMetadata, tensor_pb2.TensorProto
         # TensorBoard reads the files of a folder in the order of their names.
         name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}"
         self.path = Path(folder) / name
@@ -42,6 +43,15 @@ class EventFile:
         self.write(
             step=step, summary=self.Summary(value=[self.Summary.Value(tag=tag, image=image)])
         )
+
+    def text(self, step: int, tag: str, text: str) -> None:
+        """Some words, which TensorBoard shows as Markdown."""
+        plugin = self.Metadata.PluginData(plugin_name="text")
+        tensor = self.Tensor(dtype="DT_STRING", string_val=[text.encode()])
+        value = self.Summary.Value(
+            tag=tag, metadata=self.Metadata(plugin_data=plugin), tensor=tensor
+        )
+        self.write(step=step, summary=self.Summary(value=[value]))
 
     def write(self, **fields) -> None:
         data = self.Event(wall_time=time.time(), **fields).SerializeToString()

@@ -60,6 +60,11 @@ class RunLog:
                 file.write(json.dumps({"step": step, **values}) + "\n")
             self.events.scalars(step, values)
 
+    def text(self, step: int, name: str, text: str) -> None:
+        """Some words to TensorBoard."""
+        with writing(self.run):
+            self.events.text(step, name, text)
+
     def picture(self, step: int, name: str, image: np.ndarray) -> bytes:
         """uint8 [H, W, C] to TensorBoard; returns it as PNG."""
         content = images.to_png(image)
@@ -80,6 +85,21 @@ class RunLog:
             for path in (self.metrics, self.events.path):
                 if path.exists():
                     flush(path)
+
+
+def read_metrics(run: Path) -> list[dict]:
+    """The lines of a run's log, in order; what is no line of one is passed over."""
+    path, lines = Path(run) / METRICS, []
+    if not path.is_file():
+        raise UserError(f"{run} is no run folder: it has no {METRICS}")
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            values = json.loads(line)
+            if type(values["step"]) is int:
+                lines.append(values)
+        except (ValueError, KeyError, TypeError):
+            continue
+    return lines
 
 
 def newest_samples(run: Path) -> Path | None:
@@ -105,12 +125,8 @@ def keep_until(metrics: Path, step: int) -> None:
         aside = (metrics.with_name(f"metrics-{number}.jsonl") for number in numbers)
         metrics.rename(next(path for path in aside if not path.exists()))
         return
-    kept = []
-    for line in metrics.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            if json.loads(line)["step"] <= step:
-                kept.append(line + "\n")
-        except (ValueError, KeyError, TypeError):
-            continue
+    kept = [
+        json.dumps(line) + "\n" for line in read_metrics(metrics.parent) if line["step"] <= step
+    ]
     with replacing(metrics) as partial:
         partial.write_text("".join(kept), encoding="utf-8")

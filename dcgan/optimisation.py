@@ -10,6 +10,8 @@ from dcgan.config import TrainConfig
 
 
 def adam(network: nn.Module, lr: float, config: TrainConfig) -> torch.optim.Adam:
+    if config.cuda_graphs:
+        lr = torch.tensor(lr, device=next(network.parameters()).device)  # read by recorded steps
     return torch.optim.Adam(
         network.parameters(),
         lr,
@@ -34,6 +36,11 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
             group["lr"].fill_(lr)  # where a recorded step reads it
         else:
             group["lr"] = lr
+
+
+def lr_of(optimizer: torch.optim.Optimizer) -> float:
+    """The learning rate of the last step. Waits for the device where a recorded step reads it."""
+    return float(optimizer.param_groups[0]["lr"])
 
 
 def decayed(done: float, law: str) -> float:

@@ -6,6 +6,7 @@ Training hands over what is to be written and goes on: drawing, encoding and the
 
 import json
 import math
+import sys
 import time
 from concurrent.futures import Future, wait
 from contextlib import ExitStack
@@ -23,7 +24,9 @@ from dcgan.data import rows
 from dcgan.data.packed import Packed
 from dcgan.errors import UserError
 from dcgan.files import name_of_partial, remove, replacing, writing
+from dcgan.health import Monitor
 from dcgan.log import METRICS, SAMPLES, Meter, RunLog
+from dcgan.optimisation import lr_of
 from dcgan.snapshot import Snapshot
 from dcgan.writer import Writer
 
@@ -45,6 +48,8 @@ class Recorder:
         self.trainer, self.config = trainer, trainer.config
         self.packed, self.run = packed, Path(run)
         self.meter = Meter(**found.header["meter"]) if found else Meter()
+        # Checkpoints of before there was a monitor hold no state of one.
+        self.monitor = Monitor(**found.header.get("health", {})) if found else Monitor()
         self.metrics: dict[str, float] = {}
         self.seconds_before = found.header["seconds"] if found else 0.0
         self.stack = ExitStack()
@@ -120,6 +125,7 @@ class Recorder:
             "seconds": self.seconds(),
             "data": self.packed.fingerprint,
             "metrics": self.metrics,
+            "health": self.monitor.state(),
         }
         conditions = self.trainer.conditions
         if conditions.names:
@@ -152,6 +158,7 @@ class Recorder:
     def write_scalars(self) -> None:
         step, steps = self.trainer.step, self.trainer.step - self.step_logged
         means = self.meter.read()  # waits for the device, so the clock is read after it
+        means |= {name: float(value) for name, value in self.trainer.vitals().items()}
         now = time.perf_counter()
         for name in ("loss_D", "loss_G"):
             if not math.isfinite(means[name]):
@@ -164,14 +171,17 @@ class Recorder:
             "images": step * self.config.batch_size,
             "seconds": self.seconds(),
             "images_per_second": rate,
-            "lr_G": self.config.lr_G,
-            "lr_D": self.config.lr_D,
+            "lr_G": lr_of(self.trainer.opt_G),
+            "lr_D": lr_of(self.trainer.opt_D),
             **means,
         }
         self.writer.submit(self.log.scalars, step, self.metrics)
         self.bar.set_postfix_str(
             f"{rate:.0f} images/s, loss D {means['loss_D']:.3f}, G {means['loss_G']:.3f}"
         )
+        for sentence in self.monitor.watch(step, means):
+            self.bar.write(f"step {step}: {sentence}", file=sys.stderr)
+            self.writer.submit(self.log.text, step, "health", sentence)
 
     def write_samples(self) -> None:
         drawn = {

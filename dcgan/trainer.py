@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from dcgan import checkpoint, device, distributed, ema
+from dcgan import checkpoint, device, distributed, ema, vitals
 from dcgan.augment import adapted, augment, overfitting
 from dcgan.checks import NETWORK, check, flag
 from dcgan.conditions import UNCONDITIONAL, Conditions
@@ -63,8 +63,7 @@ class Trainer:
         if config.compile:
             self.G.compile()
             self.D.compile()
-        if config.cuda_graphs:
-            self.d_and_g_step = CudaGraph(self.d_and_g_step)
+        self.plain_step = CudaGraph(self.d_and_g_step) if config.cuda_graphs else self.d_and_g_step
 
     def update(self, *batches: Batch, stop: Sequence[int] = ()) -> dict[str, Tensor]:
         """One step: D learns from each batch, G from the last. Returns 0-dim tensors on the device.
@@ -77,7 +76,8 @@ class Trainer:
         penalised = has_penalties(config) and self.step % config.penalty_every == 0
         for batch in batches[:-1]:
             self.d_step(self.with_fakes(batch), penalised)
-        scalars = self.penalised_step(batches[-1]) if penalised else self.d_and_g_step(batches[-1])
+        step = partial(self.d_and_g_step, penalised=True) if penalised else self.plain_step
+        scalars = step(batches[-1])
         self.vote.cast(bool(stop))
         distributed.average([*self.statistics, self.augment_p, self.vote.tensor])
         self.step += 1
@@ -85,20 +85,14 @@ class Trainer:
         self.average.update(ema.decay(seen, config.batch_size, config.ema_images))
         return scalars
 
-    def penalised_step(self, batch: Batch) -> dict[str, Tensor]:
-        """The same with penalties. They differentiate twice, which is neither recorded nor
-        compiled.
-        """
-        parts = self.with_fakes(batch)
-        eager = torch.compiler.set_stance("force_eager") if self.config.compile else nullcontext()
-        with eager:
-            scalars = self.d_step(parts, penalised=True)
-        return scalars | self.g_step(parts)
-
-    def d_and_g_step(self, batch: Batch) -> dict[str, Tensor]:
+    def d_and_g_step(self, batch: Batch, penalised: bool = False) -> dict[str, Tensor]:
         """Both networks descend. Does the same operations, with the same numbers, at every step."""
         parts = self.with_fakes(batch)
-        return self.d_step(parts, penalised=False) | self.g_step(parts)
+        signs = vitals.of_images(parts[0][0].real, parts[0][1].detach())
+        twice = penalised and self.config.compile  # what is compiled cannot be differentiated twice
+        with torch.compiler.set_stance("force_eager") if twice else nullcontext():
+            scalars = self.d_step(parts, penalised)
+        return scalars | self.g_step(parts) | signs
 
     def with_fakes(self, batch: Batch) -> list[tuple[Batch, Tensor]]:
         """The parts that go through D one after the other, each with what G makes for it."""
@@ -164,6 +158,10 @@ class Trainer:
             mix = part.mix[:, None, None, None]
             total += config.gradient_penalty * gradient_penalty(D, real, fake, mix)
         return config.penalty_every * total
+
+    def vitals(self) -> dict[str, Tensor]:
+        """What the state after a step shows, see `vitals.of_state`."""
+        return vitals.of_state(self.G, self.G_ema, {"G": self.opt_G, "D": self.opt_D})
 
     def autocast(self) -> AbstractContextManager:
         return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext()

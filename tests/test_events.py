@@ -5,8 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
 from tensorboard.compat.tensorflow_stub import pywrap_tensorflow as theirs
+from tensorboard.context import RequestContext
+from tensorboard.plugins.base_plugin import TBContext
 from torch.utils.tensorboard import SummaryWriter
 
 from dcgan import events, images
@@ -52,3 +56,23 @@ def test_a_second_file_purges_what_the_first_has_from_its_step_on(tmp_path):
     assert len(list(tmp_path.iterdir())) == 2
     points = EventAccumulator(str(tmp_path)).Reload().Scalars("x")
     assert [(p.step, p.value) for p in points] == [(1, 1), (2, 2), (3, 6), (4, 7)]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what the plugin imports
+def test_words_show_under_the_text_plugin(tmp_path):
+    """Read by the plugin itself, through the data provider that TensorBoard's server uses."""
+    from tensorboard.plugins.text.text_plugin import TextPlugin
+
+    words = "D wins everything: try a lower `--lr-D` or Größe"
+    (tmp_path / "ours").mkdir()
+    ours = events.EventFile(tmp_path / "ours", 0)
+    ours.text(50, "health", words)
+    ours.text(70, "health", "more")
+    multiplexer = EventMultiplexer().AddRunsFromDirectory(str(tmp_path)).Reload()
+    provider = MultiplexerDataProvider(multiplexer, str(tmp_path))
+    plugin = TextPlugin(TBContext(data_provider=provider))
+    shown = plugin.text_impl(RequestContext(), "ours", "health", "", enable_markdown=True)
+    assert plugin.index_impl(RequestContext(), "") == {"ours": ["health"]}
+    assert [event["step"] for event in shown] == [50, 70]
+    html = "<p>D wins everything: try a lower <code>--lr-D</code> or Größe</p>"
+    assert [event["text"] for event in shown] == [html, "<p>more</p>"]

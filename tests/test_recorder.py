@@ -74,8 +74,9 @@ def test_a_checkpoint_is_of_the_step_it_was_asked_for_whenever_it_is_written(sta
     assert set(written) == set(expected)
     for name, value in expected.items():
         assert torch.equal(written[name], value), name
-    changed = [name for name, value in ours.tensors().items() if not value.equal(expected[name])]
-    assert len(changed) == len(expected), "the test must see every tensor change"
+    stayed = {name for name, value in ours.tensors().items() if value.equal(expected[name])}
+    may_stay = {"augment.p", "labels.examples"}
+    assert stayed <= may_stay, "the test must see the tensors change"
 
 
 def test_a_grid_is_of_the_step_it_was_due_at_whenever_it_is_drawn(start, tmp_path):

@@ -13,29 +13,22 @@ ROOT = PACKAGE.parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = [
-    [
-        "errors",
-        "files",
-        "threads",
-        "checks",
-        "config",
-        "drawing",
-        "convolution",
-        "images",
-        "conditions",
-    ],
+    ["errors", "files", "threads", "checks", "config", "drawing"],
+    ["convolution", "images", "conditions"],
     ["models", "folding", "losses", "penalties", "augment", "smoothing", "ema", "latents"],
+    ["vitals", "health"],
     ["distributed", "device", "cuda_graph", "signals", "events", "snapshot", "writer"],
     ["data.traits", "data.portrait", "data.faces"],
     ["data.jpeg", "data.resample", "data.packed", "data.rows", "data.order"],
     ["data.decode"],
     ["data.raw"],
-    ["data.folder", "data.celeba", "data.lsun", "data.arrays", "data.drawn"],
+    ["data.folder", "data.celeba", "data.lsun", "data.arrays", "data.drawn", "data.subset"],
     ["data.sources", "data.parallel"],
-    ["data.pack", "data.batches"],
+    ["data.pack", "data.batches", "data.survey"],
     ["checkpoint", "log", "sampling", "latent", "optimisation"],
-    ["recorder"],
+    ["recorder", "compare", "timelapse"],
     ["trainer"],
+    ["doctor"],
     ["cli"],
     ["__main__"],
 ]
@@ -67,8 +60,8 @@ def test_a_file_imports_only_from_lower_layers_or_its_own(path):
         assert LAYER[module] <= LAYER[name_of(path)], f"{path.name} imports {module}"
 
 
-def test_only_the_command_line_imports_the_trainer():
-    assert {name_of(f) for f in FILES if "trainer" in imports(f)} == {"cli"}
+def test_only_the_command_line_and_the_doctor_import_the_trainer():
+    assert {name_of(f) for f in FILES if "trainer" in imports(f)} == {"cli", "doctor"}
 
 
 @pytest.mark.parametrize("path", [*FILES, ROOT / "train.py", ROOT / "sample.py"], ids=str)

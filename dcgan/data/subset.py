@@ -1,0 +1,31 @@
+"""Some images of a source, as a source."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from dcgan.data.raw import Source
+
+
+class Subset(Source):
+    """The images `indices` of another source, in this order."""
+
+    def __init__(self, source: Source, indices: np.ndarray):
+        super().__init__()
+        self.source, self.indices = source, indices
+        self.labels = None if source.labels is None else source.labels[indices]
+        self.label_names, self.default_crop = source.label_names, source.default_crop
+        self.in_process, self.chunk, self.origin = source.in_process, source.chunk, source.origin
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def name(self, i: int) -> str:
+        return self.source.name(int(self.indices[i]))
+
+    def pixels(
+        self, indices: Sequence[int], size: int, channels: int, crop: int | None
+    ) -> tuple[np.ndarray, dict[int, str]]:
+        theirs = [int(self.indices[i]) for i in indices]
+        images, bad = self.source.pixels(theirs, size, channels, crop)
+        return images, {i: bad[j] for i, j in zip(indices, theirs, strict=True) if j in bad}

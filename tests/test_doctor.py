@@ -1,0 +1,174 @@
+"""What the doctor finds, and that it leaves nothing behind."""
+
+import tempfile
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dcgan import cli, doctor, trainer
+from dcgan.data import faces
+from dcgan.data.packed import open_packed
+from dcgan.data.rows import reader
+from dcgan.data.sources import open_source
+from dcgan.data.subset import Subset
+
+QUICK = ["--width", "4", "--batch-size", "8", "--device", "cpu", "--workers", "1"]
+
+
+@pytest.fixture
+def consult(tmp_path, monkeypatch, capsys):
+    """`consult(words)`: exit code, what stdout says by topic, and stderr; in an empty folder."""
+    home, scratch = tmp_path / "home", tmp_path / "scratch"
+    home.mkdir()
+    scratch.mkdir()
+    monkeypatch.chdir(home)
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    monkeypatch.setattr(doctor, "SECONDS", 0)
+
+    def consulting(*words):
+        code = cli.main(["doctor", *map(str, words), *QUICK])
+        out, err = capsys.readouterr()
+        assert not any(home.iterdir()) and not any(scratch.glob("dcgan*")), "nothing stays"
+        topics = {}
+        for line in out.splitlines():
+            topics.setdefault(line[:10].strip(), []).append(line[11:])
+        return code, topics, err
+
+    return consulting
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """40 drawn faces as files of two classes."""
+    for i, image in enumerate(faces.draw(range(40), 32).images.numpy()):
+        path = tmp_path / "raw" / ("a" if i < 30 else "b") / f"{i:02}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(path)
+    return tmp_path / "raw"
+
+
+def test_a_healthy_folder_is_fit(consult, folder):
+    code, said, err = consult("folder", "--root", folder, "--size", 16, "--class-folders")
+    assert (code, err) == (0, "")
+    assert said["data"] == ["40 images of folder"]
+    assert said["sizes"] == ["all 32 x 32 pixels"]
+    assert said["modes"] == ["RGB 40"]
+    for topic in ("broken", "constant", "copies", "look-alike"):
+        assert said[topic] == ["none"]
+    assert said["labels"] == ["2, from 25.0% (b) to 75.0% (a)"]
+    assert said["resume"] == ["bit for bit"]
+    assert {"steps", "speed", "whole run", "memory", "disk"} <= set(said)
+    assert "fit to tra" in said
+
+
+def test_what_is_wrong_with_files_is_counted_and_named(consult, folder):
+    (folder / "a" / "90.png").write_bytes(b"no picture")
+    Image.new("L", (8, 20), 7).save(folder / "a" / "91.png")
+    (folder / "a" / "92.png").write_bytes((folder / "a" / "03.png").read_bytes())
+    with Image.open(folder / "a" / "04.png") as image:
+        image.save(folder / "a" / "93.jpg", quality=85)
+    code, said, err = consult("folder", "--root", folder, "--size", 16)
+    assert code == 1
+    assert err.startswith("dcgan: not fit to train: 2.3% of the images cannot be read")
+    assert err.count("\n") == 1
+    assert said["broken"] == ["1 of 44"]
+    assert said[""] == ["a/90.png: not an image (JPEG, PNG, WEBP, BMP, TIFF, GIF)"]
+    assert said["sizes"][0] == "from 8 x 20 to 32 x 32 pixels, median 32 x 32"
+    assert "1 smaller than --size 16" in said["sizes"][1]
+    assert "1 lose more than a third" in said["sizes"][2]
+    assert said["modes"] == ["RGB 42, L 1"]
+    for topic in ("constant", "copies", "look-alike"):
+        assert said[topic] == ["1 of 43"], topic
+    assert consult("folder", "--root", folder, "--size", 16, "--max-bad", 0.1)[0] == 0
+
+
+def test_a_packed_folder_is_looked_at_and_tried(consult, packed):
+    code, said, err = consult(packed.folder)
+    assert (code, err) == (0, "")
+    assert said["data"] == [f"50 images of 16x16x3, packed in {packed.folder}"]
+    assert "0 kB to pack" in said["disk"][0]
+
+
+def test_large_data_are_sampled_and_that_is_said(consult, packed, monkeypatch):
+    monkeypatch.setattr(doctor, "LOOKED_AT", 20)
+    _, said, _ = consult("faces", "--count", 10**6, "--size", 16)
+    assert said["data"] == ["1,000,000 images of faces; looked at 20 of them, drawn at random"]
+    assert "about" in said["whole run"][0].split("pack")[0]
+    monkeypatch.setattr(doctor, "PIXELS", 16 * 16 * 3 * 12)
+    assert len(doctor.drawn(50, trainer.TrainConfig(size=16))) == 12
+
+
+def test_a_set_of_copies_is_not_fit(consult, folder):
+    for i in range(60):
+        (folder / "a" / f"copy{i}.png").write_bytes((folder / "a" / "00.png").read_bytes())
+    code, said, err = consult("folder", "--root", folder, "--size", 16)
+    assert (code, said["copies"]) == (1, ["60 of 100"])
+    assert "60% of the images are copies" in err
+
+
+def test_a_resume_that_is_not_exact_is_told(consult, packed, monkeypatch):
+    restore = trainer.Trainer.restore
+
+    def forgetful(self, *args):
+        restore(self, *args)
+        self.opt_G.state.clear()
+        self.opt_G = trainer.adam(self.G, self.config.lr_G, self.config)
+        self.tensors = lambda: {
+            name: value for name, value in trainer.Trainer.tensors(self).items() if self.opt_G.state
+        }
+
+    monkeypatch.setattr(trainer.Trainer, "restore", forgetful)
+    code, said, err = consult(packed.folder)
+    assert (code, said["resume"]) == (1, ["differs from a run without a stop"])
+    assert "a continued run differs" in err
+
+
+@pytest.mark.parametrize("error", [RuntimeError, torch.OutOfMemoryError, MemoryError])
+def test_a_step_that_fails_is_one_line(consult, packed, monkeypatch, error):
+    def refuse(*_):
+        raise error("out of memory: 7 GB\nand much more")
+
+    monkeypatch.setattr(trainer.Trainer, "d_step", refuse)
+    code, _, err = consult(packed.folder)
+    assert code == 1
+    assert err == "dcgan: not fit to train: a step fails (out of memory: 7 GB)\n"
+
+
+def test_a_full_disk_is_told(consult, packed, monkeypatch):
+    monkeypatch.setattr(doctor, "free_near", lambda _: 10_000)
+    code, _, err = consult(packed.folder)
+    assert code == 1
+    assert "the disk has 10 kB free" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "complaint"),
+    [
+        (["/no/such/folder"], 1, "/no/such/folder does not exist"),
+        (["folder"], 2, "needs --root"),
+        (["folder", "--root", "/no/such"], 1, "/no/such does not exist"),
+        (["--size", "48"], 2, "--size"),
+    ],
+)
+def test_mistakes_are_one_line(consult, words, code, complaint):
+    found, _, err = consult(*words)
+    assert (found, err.count("\n")) == (code, 1)
+    assert complaint in err
+
+
+def test_a_subset_has_the_images_labels_and_names_of_its_source():
+    source = open_source(trainer.TrainConfig(count=30))
+    indices = np.array([3, 17, 21])
+    subset = Subset(source, indices)
+    images, bad = subset.pixels([2, 0], 16, 3, None)
+    expected, _ = source.pixels([21, 3], 16, 3, None)
+    assert (images == expected).all() and not bad
+    assert (subset.labels == source.labels[indices]).all()
+    assert (len(subset), subset.name(1)) == (3, "face 17")
+
+
+def test_the_images_looked_at_are_those_of_the_packed_folder(packed):
+    chosen = doctor.drawn(len(packed), trainer.TrainConfig(size=16))
+    assert (reader(open_packed(packed.folder).images)(chosen) == packed.images).all()

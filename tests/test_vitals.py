@@ -1,0 +1,74 @@
+"""What the signs mean, against plain formulas and against what training does to the weights."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from dcgan import trainer, vitals
+from dcgan.data.batches import Batches
+
+CPU = torch.device("cpu")
+
+
+def pictures(count, seed=0, size=32):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(count, 3, size, size, generator=generator) * 1.9 - 0.95
+
+
+def test_distances_are_those_of_all_pairs():
+    x = pictures(7)
+    small = x.double().unflatten(2, (8, 4)).unflatten(4, (8, 4)).mean((3, 5)).flatten(1).numpy()
+    between = np.linalg.norm(small[:, None] - small[None], axis=2)
+    others = between[~np.eye(7, dtype=bool)].reshape(7, 6)
+    spread, nearest = vitals.distances(x)
+    assert float(spread) == pytest.approx(np.sqrt((others**2).mean()), rel=1e-5)
+    assert float(nearest) == pytest.approx(others.min(1).mean(), rel=1e-5)
+
+
+def test_one_picture_few_pictures_and_all_pictures():
+    real, fake = pictures(32), pictures(32, seed=1)
+    alike = vitals.of_images(real, fake)
+    assert 0.95 < float(alike["diversity"]) < 1.05
+    assert 0.95 < float(alike["nearest"]) < 1.05
+    one = vitals.of_images(real, fake[:1].expand(32, -1, -1, -1))
+    assert float(one["diversity"]) == float(one["nearest"]) == 0
+    few = vitals.of_images(real, fake[torch.arange(32) % 4])
+    assert float(few["diversity"]) > 0.8, "four pictures are far from each other"
+    assert float(few["nearest"]) == 0
+
+
+def test_alike_reals_and_a_single_image_give_finite_numbers():
+    for real, fake in ((torch.zeros(4, 1, 8, 8), pictures(4, size=8)[:, :1]), (pictures(1),) * 2):
+        assert all(value.isfinite() for value in vitals.of_images(real, fake).values())
+
+
+def test_saturation_counts_both_ends():
+    fake = torch.tensor([1.0, -1.0, 0.995, 0.98]).repeat_interleave(3)  # rows of 12
+    found = vitals.of_images(torch.zeros(2, 1, 12, 12), fake.expand(2, 1, 12, 12))
+    assert (float(found["saturated_fake"]), float(found["saturated_real"])) == (0.75, 0)
+
+
+def test_half_of_a_checkerboard_is_half():
+    board = torch.tensor([[1.0, 0.0], [0.0, 1.0]]).repeat(16, 16).expand(2, 1, 32, 32)
+    found = vitals.of_images(torch.zeros(2, 1, 32, 32), board)
+    assert float(found["saturated_fake"]) == pytest.approx(0.5, abs=0.01)
+
+
+@pytest.mark.parametrize("beta1", [0.0, 0.5])
+def test_updates_and_the_average_are_what_the_weights_show(tiny, packed, beta1):
+    ours = trainer.Trainer(tiny(beta1=beta1, lr_G=1e-2, lr_D=3e-3), CPU)
+    for step, batch in zip(range(3), Batches(packed.images, ours.config, CPU).starting_at(0)):  # noqa: B905
+        before = {"G": copy.deepcopy(ours.G), "D": copy.deepcopy(ours.D)}
+        ours.update(batch)
+        signs = vitals.of_state(ours.G, ours.G_ema, {"G": ours.opt_G, "D": ours.opt_D})
+
+        def flat(network):
+            return torch.cat([p.detach().double().flatten() for p in network.parameters()])
+
+        for name, network in (("G", ours.G), ("D", ours.D)):
+            moved = (flat(network) - flat(before[name])).norm() / flat(network).norm()
+            assert float(signs[f"update_{name}"]) == pytest.approx(float(moved), rel=1e-3), step
+        apart = (flat(ours.G_ema) - flat(ours.G)).norm() / flat(ours.G).norm()
+        assert float(signs["ema_distance"]) == pytest.approx(float(apart), rel=1e-4)
