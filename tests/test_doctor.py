@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dcgan import cli, doctor, trainer
+from dcgan import cli, doctor, rehearsal, trainer
 from dcgan.data import faces
 from dcgan.data.packed import open_packed
 from dcgan.data.rows import reader
@@ -25,7 +25,7 @@ def consult(tmp_path, monkeypatch, capsys):
     scratch.mkdir()
     monkeypatch.chdir(home)
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
-    monkeypatch.setattr(doctor, "SECONDS", 0)
+    monkeypatch.setattr(rehearsal, "SECONDS", 0)
 
     def consulting(*words):
         code = cli.main(["doctor", *map(str, words), *QUICK])
@@ -137,7 +137,7 @@ def test_a_step_that_fails_is_one_line(consult, packed, monkeypatch, error):
 
 
 def test_a_full_disk_is_told(consult, packed, monkeypatch):
-    monkeypatch.setattr(doctor, "free_near", lambda _: 10_000)
+    monkeypatch.setattr(rehearsal, "free_near", lambda _: 10_000)
     code, _, err = consult(packed.folder)
     assert code == 1
     assert "the disk has 10 kB free" in err

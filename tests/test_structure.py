@@ -28,6 +28,7 @@ LAYERS = [
     ["checkpoint", "log", "sampling", "latent", "optimisation"],
     ["recorder", "compare", "timelapse"],
     ["trainer"],
+    ["rehearsal"],
     ["doctor"],
     ["cli"],
     ["__main__"],
@@ -60,8 +61,12 @@ def test_a_file_imports_only_from_lower_layers_or_its_own(path):
         assert LAYER[module] <= LAYER[name_of(path)], f"{path.name} imports {module}"
 
 
-def test_only_the_command_line_and_the_doctor_import_the_trainer():
-    assert {name_of(f) for f in FILES if "trainer" in imports(f)} == {"cli", "doctor"}
+def test_only_what_trains_imports_the_trainer():
+    assert {name_of(f) for f in FILES if "trainer" in imports(f)} == {
+        "cli",
+        "doctor",
+        "rehearsal",
+    }
 
 
 @pytest.mark.parametrize("path", [*FILES, ROOT / "train.py", ROOT / "sample.py"], ids=str)

@@ -1,0 +1,153 @@
+"""A short run before the long one: whether every phase works, and what the whole will take."""
+
+import contextlib
+import dataclasses
+import io
+import math
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+
+from dcgan import checkpoint, trainer
+from dcgan.config import TrainConfig
+from dcgan.data.batches import Batches
+from dcgan.data.packed import Packed
+from dcgan.errors import UserError
+from dcgan.log import METRICS, read_metrics, samples_path
+
+SECONDS = 3.0  # that steps are timed for, and at least two of them
+STEPS = 3  # of the rehearsal; it is stopped and continued before the last
+
+Say = Callable[[str, str], None]
+"""Takes a topic and a line on it."""
+
+
+def run(
+    config: TrainConfig,
+    packed: Packed,
+    count: int,
+    packing: float,
+    scratch: Path,
+    on: torch.device,
+    say: Say,
+) -> list[str]:
+    """Rehearse a run, and say what the whole of it takes."""
+    if on.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(on)
+    try:
+        with quiet():
+            last, same = rehearse(config, packed, scratch, on)
+            per_step = timed(config, packed, on)
+    except (RuntimeError, MemoryError) as error:  # torch's own for want of memory among them
+        reason = str(error).splitlines()[0] if str(error) else "not enough memory"
+        raise UserError(f"not fit to train: a step fails ({reason})") from error
+    numbers = read_metrics(last.parents[1])[-1]
+    values = [value for value in numbers.values() if isinstance(value, int | float)]
+    say("steps", f"D and G, loss {numbers['loss_D']:.3f} and {numbers['loss_G']:.3f}")
+    say("resume", "bit for bit" if same else "differs from a run without a stop")
+    rate, seconds = config.batch_size / per_step, per_step * config.steps
+    say("speed", f"{rate:,.0f} images/s on {on.type}, {1000 * per_step:,.0f} ms a step")
+    whole = f"{config.steps:,} steps, {config.steps * config.batch_size:,} images: {clock(seconds)}"
+    say("whole run", whole + (f", and {clock(packing)} to pack" if packing else ""))
+    say("memory", peak(on))
+    needed, free = disk(config, last), free_near(config.out)
+    image_bytes = 0 if config.data else count * packed.images[0].nbytes
+    say("disk", f"{volume(needed)} for the run, {volume(image_bytes)} to pack; {volume(free)} free")
+    wrong = [] if all(map(math.isfinite, values)) else ["the losses are not finite"]
+    if not same and on.type == "cpu":
+        wrong.append("a continued run differs from one without a stop")
+    if needed + image_bytes > free:
+        wrong.append(
+            f"the disk has {volume(free)} free, and {volume(needed + image_bytes)} are needed"
+        )
+    return wrong
+
+
+def rehearse(
+    config: TrainConfig, packed: Packed, scratch: Path, on: torch.device
+) -> tuple[Path, bool]:
+    """A short run, and the same with a stop: the last checkpoint, whether both end the same."""
+
+    def fit(name: str, steps: int) -> Path:
+        out = scratch / name
+        short = dataclasses.replace(
+            config, out=out, steps=steps, log_every=1, sample_every=STEPS, save_every=STEPS
+        )
+        return trainer.fit(short, packed, out, on, trainer.to_continue(short, out))
+
+    fit("stopped", STEPS - 1)
+    stopped, whole = (
+        checkpoint.read(fit(name, STEPS)).tensors("") for name in ("stopped", "whole")
+    )
+    same = all(torch.equal(value, stopped[name]) for name, value in whole.items())
+    return checkpoint.path_of(scratch / "whole", STEPS), same
+
+
+def timed(config: TrainConfig, packed: Packed, on: torch.device) -> float:
+    """Seconds that a step takes."""
+    ours, batches = trainer.Trainer(config, on), Batches(packed.images, config, on)
+    started, steps = 0.0, -2  # the first two make what the others use again
+    for batch in batches.starting_at(0):
+        float(ours.update(batch)["loss_D"])  # waits for the device
+        steps += 1
+        if steps == 0:
+            started = time.perf_counter()
+        elif steps >= 2 and time.perf_counter() - started > SECONDS:
+            return (time.perf_counter() - started) / steps
+    raise AssertionError("batches have no end")
+
+
+def peak(on: torch.device) -> str:
+    """The most memory that this process has used so far."""
+    lines = []
+    with contextlib.suppress(ImportError):  # there is none on Windows
+        import resource
+
+        unit = 1 if sys.platform == "darwin" else 1024
+        lines.append(volume(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit))
+    if on.type == "cuda":
+        lines.append(f"{volume(torch.cuda.max_memory_allocated(on))} of the GPU")
+    return f"{' and '.join(lines) or 'unknown'} at its peak"
+
+
+def disk(config: TrainConfig, last: Path) -> int:
+    """Bytes of the finished run: what is kept, and one checkpoint that is being written."""
+    saves = -(-config.steps // config.save_every)
+    kept = min(saves, config.keep or saves) + 1
+    grids = -(-config.steps // config.sample_every) * 3  # a PNG, and two in TensorBoard's file
+    lines = -(-config.steps // config.log_every) * 2
+    line = (last.parents[1] / METRICS).stat().st_size // STEPS
+    grid = samples_path(last.parents[1], STEPS).stat().st_size
+    return kept * last.stat().st_size + grids * grid + lines * line
+
+
+def free_near(folder: Path) -> int:
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    return shutil.disk_usage(there).free
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without the progress bars and remarks of what is only rehearsed."""
+    with contextlib.redirect_stderr(io.StringIO()):
+        yield
+
+
+def clock(seconds: float) -> str:
+    """ "about 3 min"."""
+    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 1.5 * length:
+            return f"about {seconds / length:.3g} {unit}"
+    return f"about {seconds:.3g} s"
+
+
+def volume(count: float) -> str:
+    """ "1.2 GB"."""
+    for unit, length in (("GB", 1e9), ("MB", 1e6)):
+        if count >= length:
+            return f"{count / length:.3g} {unit}"
+    return f"{count / 1e3:.3g} kB"
