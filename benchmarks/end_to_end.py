@@ -8,11 +8,13 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks import packing
 from benchmarks.harness import alternate
+from benchmarks.step import EXAMPLE
 
 ROOT = Path(__file__).parent.parent
 EPOCHS = 3
@@ -20,9 +22,9 @@ EPOCHS = 3
 
 def script(command: list[str], root: Path, batch_size: int, images: int, out: Path) -> float:
     """Seconds an image of a script with the flags and the lines of PyTorch's example."""
-    flags = ["--dataset", "folder", "--dataroot", root, "--batchSize", batch_size]
-    flags += ["--niter", EPOCHS, "--outf", out]
-    command = [*command, *map(str, flags)]
+    words = ["--dataset", "folder", "--dataroot", root, "--batchSize", batch_size]
+    words += ["--niter", EPOCHS, "--outf", out]
+    command = [*command, *map(str, words)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         ends = [0.0] * EPOCHS
         for line in process.stdout:
@@ -33,16 +35,28 @@ def script(command: list[str], root: Path, batch_size: int, images: int, out: Pa
     return (ends[-1] - ends[0]) / (images * (EPOCHS - 1))
 
 
-def ours(root: Path, batch_size: int, images: int, out: Path) -> float:
-    """Seconds an image of `train.py`."""
+def ours(root: Path, batch_size: int, images: int, out: Path, recipe: Mapping) -> float:
+    """Seconds an image of `train.py`, with the options of a recipe."""
     epoch = -(-images // batch_size)
     command = [sys.executable, ROOT / "train.py", "folder", "--root", root, "--out", out]
     command += ["--data-cache", out / "data", "--batch-size", batch_size]
-    command += ["--steps", EPOCHS * epoch, "--log-every", epoch]
+    command += ["--steps", EPOCHS * epoch, "--log-every", epoch, *flags(recipe)]
     subprocess.run(list(map(str, command)), check=True, capture_output=True)
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     first, last = lines[0], lines[-1]
     return (last["seconds"] - first["seconds"]) / (last["images"] - first["images"])
+
+
+def flags(options: Mapping) -> list:
+    """Options as words of the command line."""
+    words = []
+    for name, value in options.items():
+        flag = "--" + name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(flag if value else f"--no-{flag[2:]}")
+        else:
+            words += [flag, value]
+    return words
 
 
 def run(
@@ -61,7 +75,10 @@ def run(
             name: lambda command=command: script(command, root, batch_size, images, scratch)
             for name, command in scripts.items()
         }
-        works["train.py"] = lambda: ours(root, batch_size, images, scratch / str(next(numbers)))
+        for name, recipe in (("train.py", EXAMPLE), ("train.py, the default recipe", {})):
+            works[name] = lambda recipe=recipe: ours(
+                root, batch_size, images, scratch / str(next(numbers)), recipe
+            )
         timings = alternate(works, rounds)
     benchmark = f"end to end, width 64, batch {batch_size}"
     return [timing.row(benchmark) for timing in timings]

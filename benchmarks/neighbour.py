@@ -23,11 +23,11 @@ def busy_process():
 
 
 def run(rounds: int) -> list[dict]:
-    sizes = (PRESETS["faces"].width, PRESETS["faces"].batch_size)
+    faces = (PRESETS["faces"].width, PRESETS["faces"].batch_size, "auto", True, True, {})
     variants = [
-        Variant("threads that spin, as by default", ours, sizes),
-        Variant("threads that sleep at once", ours, sizes, {"OMP_WAIT_POLICY": "PASSIVE"}),
-        Variant("dcgan: sleep after 1000 turns", ours, sizes, WAITING),
+        Variant("threads that spin, as by default", ours, faces),
+        Variant("threads that sleep at once", ours, faces, {"OMP_WAIT_POLICY": "PASSIVE"}),
+        Variant("dcgan: sleep after 1000 turns", ours, faces, WAITING),
     ]
     rows = [t.row("step of `faces`, alone") for t in race(variants, ROUNDS * rounds)]
     with busy_process():

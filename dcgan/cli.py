@@ -139,8 +139,8 @@ def walk(args: Sequence[str], prog: str) -> None:
     images.animation_format(config.out)
     G = load(config)
     stops = sampling.of_seeds(G, seeds, config.truncation, config.label)
-    chunks = sampling.render(G, latent.walk(stops, config.frames), config.precision)
-    frames = [frame for chunk in chunks for frame in chunk]
+    path = latent.walk(stops, config.frames, len(G.conditions.names))
+    frames = [f for chunk in sampling.render(G, path, config.precision) for f in chunk]
     images.save_animation(config.out, frames, config.seconds / config.frames)
     print(config.out)
 

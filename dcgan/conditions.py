@@ -41,6 +41,8 @@ class Conditions:
         if not self.names:
             raise UsageError(f"--label {wanted}: this network was not trained with --conditional")
         index = {name.casefold(): i for i, name in enumerate(self.names)}
+        if wanted in self.names:  # a folder's name may hold a comma, or differ only in its case
+            return {self.names.index(wanted): 1.0}
         values = {}
         for part in wanted.split(","):
             name, _, value = (word.strip() for word in part.partition("="))

@@ -61,11 +61,17 @@ def perpendicular(unit: Tensor) -> Tensor:
     return across / across.norm(dim=-1, keepdim=True)
 
 
-def walk(stops: Tensor, frames: int) -> Tensor:
+def walk(stops: Tensor, frames: int, labels: int = 0) -> Tensor:
     """Latents of an endless walk along great circles: stops [K, D] -> [frames, D].
 
     Every stop gets the same share of the frames, and the last leg leads back to the first stop.
+    The last `labels` numbers are no latents and go straight: where both stops have one, all have.
     """
     position = torch.arange(frames) * len(stops) / frames
     leg = position.long()
-    return slerp(stops[leg], stops[(leg + 1) % len(stops)], (position - leg)[:, None])
+    latent_dim = stops.shape[1] - labels
+    (a, from_label), (b, to_label) = (
+        stops[stop].split([latent_dim, labels], 1) for stop in (leg, (leg + 1) % len(stops))
+    )
+    t = (position - leg)[:, None]
+    return torch.cat([slerp(a, b, t), lerp(from_label, to_label, t)], 1)

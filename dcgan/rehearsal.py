@@ -14,7 +14,6 @@ import torch
 
 from dcgan import checkpoint, trainer
 from dcgan.config import TrainConfig
-from dcgan.data.batches import Batches
 from dcgan.data.packed import Packed
 from dcgan.errors import UserError
 from dcgan.log import METRICS, read_metrics, samples_path
@@ -74,8 +73,15 @@ def rehearse(
 
     def fit(name: str, steps: int) -> Path:
         out = scratch / name
+        # Rates that fall over all --steps would differ between the two.
         short = dataclasses.replace(
-            config, out=out, steps=steps, log_every=1, sample_every=STEPS, save_every=STEPS
+            config,
+            out=out,
+            steps=steps,
+            log_every=1,
+            sample_every=STEPS,
+            save_every=STEPS,
+            lr_decay="none",
         )
         return trainer.fit(short, packed, out, on, trainer.to_continue(short, out))
 
@@ -89,10 +95,10 @@ def rehearse(
 
 def timed(config: TrainConfig, packed: Packed, on: torch.device) -> float:
     """Seconds that a step takes."""
-    ours, batches = trainer.Trainer(config, on), Batches(packed.images, config, on)
+    ours = trainer.trainer_of(packed, config, on)
     started, steps = 0.0, -2  # the first two make what the others use again
-    for batch in batches.starting_at(0):
-        float(ours.update(batch)["loss_D"])  # waits for the device
+    for of_step in zip(*[trainer.batches_for(ours, packed)] * config.d_steps, strict=False):
+        float(ours.update(*of_step)["loss_D"])  # waits for the device
         steps += 1
         if steps == 0:
             started = time.perf_counter()

@@ -1,7 +1,6 @@
 """The training loop: D step, G step, and what is written down along the way."""
 
 import copy
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -12,9 +11,9 @@ from torch import Tensor, nn
 
 from dcgan import checkpoint, device, distributed, ema, vitals
 from dcgan.augment import adapted, augment, overfitting
-from dcgan.checks import NETWORK, check, flag
+from dcgan.checks import check
 from dcgan.conditions import UNCONDITIONAL, Conditions
-from dcgan.config import TrainConfig, has_penalties, to_json
+from dcgan.config import TrainConfig, has_penalties
 from dcgan.cuda_graph import CudaGraph
 from dcgan.data.batches import Batch, Batches, unlabelled
 from dcgan.data.pack import cached
@@ -24,7 +23,8 @@ from dcgan.losses import OBJECTIVES, scores
 from dcgan.models import INITIAL_STD, Upsample, networks
 from dcgan.optimisation import adam, decayed, descend, set_lr
 from dcgan.penalties import gradient_penalty, zero_centred
-from dcgan.recorder import CONFIG, Recorder
+from dcgan.recorder import Recorder
+from dcgan.resuming import to_continue
 from dcgan.signals import Stopped, requests_to_stop
 from dcgan.smoothing import bilinear, learn_smoothly
 
@@ -57,8 +57,8 @@ class Trainer:
         self.augment_p = torch.full((), p, device=on)
         self.opt_G = adam(self.G, config.lr_G, config)
         self.opt_D = adam(self.D, config.lr_D, config)
-        if config.smooth:
-            learn_smoothly(self.opt_G, upsampling_kernels(self.G))
+        self.smoothed = upsampling_kernels(self.G) if config.smooth else []
+        learn_smoothly(self.opt_G, self.smoothed)
         self.step = 0
         if config.compile:
             self.G.compile()
@@ -161,7 +161,8 @@ class Trainer:
 
     def vitals(self) -> dict[str, Tensor]:
         """What the state after a step shows, see `vitals.of_state`."""
-        return vitals.of_state(self.G, self.G_ema, {"G": self.opt_G, "D": self.opt_D})
+        optimizers = {"G": self.opt_G, "D": self.opt_D}
+        return vitals.of_state(self.G, self.G_ema, optimizers, self.smoothed)
 
     def autocast(self) -> AbstractContextManager:
         return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext()
@@ -201,39 +202,6 @@ def statistics(network: nn.Module) -> list[Tensor]:
     return [buffer for buffer in network.buffers() if buffer.is_floating_point()]
 
 
-def to_continue(config: TrainConfig, run: Path) -> checkpoint.Checkpoint | None:
-    """The checkpoint that a run folder goes on from; None for a new run.
-
-    Raises UserError where the folder is of another run, or of something else: nothing that a user
-    made is written over.
-    """
-    found = checkpoint.newest(run)
-    if found is None:
-        if run.exists() and not (run.is_dir() and is_empty_or_run(run)):
-            raise UserError(f"{run} holds other files: use another --out, new or empty")
-        return None
-    checkpoint.check_resumable(found)
-    for name in (*NETWORK, "conditional", "seed", "batch_size", "d_steps"):
-        ours, theirs = getattr(config, name), found.config[name]
-        if ours != theirs:
-            raise UserError(
-                f"{found.path} was trained with {flag(name)} {theirs}, not {ours}: "
-                f"use that, or another --out"
-            )
-    return found
-
-
-def is_empty_or_run(folder: Path) -> bool:
-    """Whether a folder is empty, or was begun by a run that stopped before its first checkpoint."""
-    try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        return set(to_json(TrainConfig())) <= set(config)
-    except FileNotFoundError:
-        return not any(folder.iterdir())
-    except (OSError, ValueError, TypeError, RecursionError):
-        return False
-
-
 def fit(
     config: TrainConfig,
     packed: Packed,
@@ -242,19 +210,14 @@ def fit(
     found: checkpoint.Checkpoint | None,
 ) -> Path:
     """Train in a run folder, on from a checkpoint if there is one; return the last checkpoint."""
-    if config.conditional and packed.labels is None:
-        raise UsageError(f"--conditional: the images of {packed.folder} have no labels")
-    labels = packed.multi_hot if config.conditional else unlabelled
-    trainer = Trainer(config, on, packed.conditions if config.conditional else UNCONDITIONAL)
+    trainer = trainer_of(packed, config, on)
     if found:
         trainer.restore(found, packed.fingerprint)
         if trainer.step >= config.steps:
             return found.path
-    share = distributed.rank(), distributed.world_size()
-    batches = Batches(packed.images, config, on, *share, labels)
     steps_left = range(trainer.step, config.steps)
     with requests_to_stop() as stop, Recorder(trainer, packed, run, found) as recorder:
-        drawn = saving_first(batches.starting_at(trainer.step * config.d_steps), recorder)
+        drawn = saving_first(batches_for(trainer, packed), recorder)
         for _, *of_step in zip(steps_left, *[drawn] * config.d_steps):  # noqa: B905 (endless)
             recorder.record(trainer.update(*of_step, stop=stop))
             # All processes leave at the same step, or some would wait for the others for ever.
@@ -265,6 +228,25 @@ def fit(
                 step = f"stopped after step {trainer.step} of {config.steps}"
                 raise Stopped(signum, f"{step}; the same command goes on from there")
     return checkpoint.path_of(run, trainer.step)
+
+
+def trainer_of(packed: Packed, config: TrainConfig, on: torch.device) -> Trainer:
+    """A new trainer for these images. UsageError where it is to learn labels that they lack."""
+    if not config.conditional:
+        return Trainer(config, on)
+    if packed.labels is None:
+        raise UsageError(f"--conditional: the images of {packed.folder} have no labels")
+    return Trainer(config, on, packed.conditions)
+
+
+def batches_for(trainer: Trainer, packed: Packed) -> Iterator[Batch]:
+    """What this process is to learn from, from the trainer's step on, --d-steps batches each."""
+    config, labels = trainer.config, unlabelled
+    if config.conditional:
+        labels = packed.multi_hot
+    share = distributed.rank(), distributed.world_size()
+    batches = Batches(packed.images, config, trainer.device, *share, labels)
+    return batches.starting_at(trainer.step * config.d_steps)
 
 
 def saving_first(batches: Iterator[Batch], recorder: Recorder) -> Iterator[Batch]:
@@ -300,6 +282,13 @@ def train(config: TrainConfig) -> Path:
             "batch_size",
             config.batch_size,
             f"a multiple of the {processes} processes",
+        )
+        share = config.batch_size // processes
+        check(
+            share % config.accumulate == 0,
+            "accumulate",
+            config.accumulate,
+            f"a divisor of the {share} images of each process",
         )
         found = to_continue(config, config.out)
         if config.data:

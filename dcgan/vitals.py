@@ -1,8 +1,12 @@
 """Signs of how training goes, as pure functions of tensors. They stay on the device."""
 
+from collections.abc import Collection
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from dcgan.smoothing import smooth
 
 SATURATED = 0.99  # of 1: beyond it the slope of tanh is below 0.02
 SIDE = 8  # of the pictures that are compared: what is small and noisy is no variety
@@ -52,24 +56,28 @@ def distances(*sets: Tensor) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def of_state(
-    G: nn.Module, G_ema: nn.Module, optimizers: dict[str, torch.optim.Adam]
+    G: nn.Module,
+    G_ema: nn.Module,
+    optimizers: dict[str, torch.optim.Adam],
+    smoothed: Collection[Tensor] = (),
 ) -> dict[str, Tensor]:
     """What weights and optimizers show after a step: 0-dim tensors.
 
-    `update_*`: norm of the last step of each optimizer relative to that of its parameters.
+    `update_*`: norm of the last step of each optimizer relative to that of its parameters, of which
+    `smoothed` ones learn by `smoothing.learn_smoothly`.
     `ema_distance`: norm of average minus G, relative to G, over the parameters.
     """
     parameters, averages = list(G.parameters()), list(G_ema.parameters())
-    return {f"update_{name}": last_update(opt) for name, opt in optimizers.items()} | {
+    return {f"update_{name}": last_update(opt, smoothed) for name, opt in optimizers.items()} | {
         "ema_distance": norm(torch._foreach_sub(averages, parameters)) / norm(parameters)
     }
 
 
-def last_update(optimizer: torch.optim.Adam) -> Tensor:
+def last_update(optimizer: torch.optim.Adam, smoothed: Collection[Tensor] = ()) -> Tensor:
     """Relative size of Adam's last step, from its state (Kingma and Ba 2015, algorithm 1).
 
     The step is lr m / (sqrt(v) + eps) with m and v corrected for their start at zero, so that no
-    copy of the former parameters is needed.
+    copy of the former parameters is needed. Of `smoothed` kernels it is then smoothed.
     """
     (group,) = optimizer.param_groups
     parameters, (beta1, beta2) = group["params"], group["betas"]
@@ -79,6 +87,11 @@ def last_update(optimizer: torch.optim.Adam) -> Tensor:
     torch._foreach_div_(denominators, (1 - beta2**steps).sqrt())
     torch._foreach_add_(denominators, group["eps"])
     moves = torch._foreach_div([state["exp_avg"] for state in states], denominators)
+    wide = {id(parameter) for parameter in smoothed}
+    moves = [
+        smooth(move) if id(parameter) in wide else move
+        for parameter, move in zip(parameters, moves, strict=True)
+    ]
     return group["lr"] / (1 - beta1**steps) * norm(moves) / norm(parameters)
 
 

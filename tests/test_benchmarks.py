@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as benchmarks
+from benchmarks import end_to_end, step
 from benchmarks.harness import ForeignLoad, Variant, alternate, runner
 from benchmarks.report import seconds, table
+from dcgan import cli
+from dcgan.config import has_penalties
 
 ROOT = Path(__file__).parent.parent
 
@@ -75,6 +78,17 @@ def test_own_work_is_not_foreign():
     with ForeignLoad() as foreign:
         time.sleep(0.1)
     assert 0 <= foreign.share <= 1
+
+
+def test_the_example_is_timed_beside_its_own_recipe(capsys):
+    """In the step and on the command line; the default recipe, which does more, is apart."""
+    words = [str(word) for word in end_to_end.flags(step.EXAMPLE)]
+    config = cli.train_config(words, "dcgan", "")
+    assert {name: getattr(config, name) for name in step.EXAMPLE} == dict(step.EXAMPLE)
+    assert (config.loss, config.lr_G, config.beta1) == ("non-saturating", 2e-4, 0.5)
+    assert not has_penalties(config)
+    for recipe in (step.EXAMPLE, {}):
+        assert step.ours(4, 4, "fp32", malloc=False, recipe=recipe)() == 4
 
 
 def test_units_and_rows():

@@ -60,10 +60,10 @@ def stopping_main(rank, port, folder, out, environment):
     torch.set_num_threads(1)
     update = trainer.Trainer.update
 
-    def interrupted(self, *args):
+    def interrupted(self, *args, **options):
         if rank == 1 and self.step == 3:
             os.kill(os.getpid(), signal.SIGTERM)
-        return update(self, *args)
+        return update(self, *args, **options)
 
     trainer.Trainer.update = interrupted
     config = dataclasses.replace(TINY, steps=100, log_every=100, save_every=100)

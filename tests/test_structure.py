@@ -27,6 +27,7 @@ LAYERS = [
     ["data.pack", "data.batches", "data.survey"],
     ["checkpoint", "log", "sampling", "latent", "optimisation"],
     ["recorder", "compare", "timelapse"],
+    ["resuming"],
     ["trainer"],
     ["rehearsal"],
     ["doctor"],

@@ -57,12 +57,13 @@ def test_half_of_a_checkerboard_is_half():
 
 
 @pytest.mark.parametrize("beta1", [0.0, 0.5])
-def test_updates_and_the_average_are_what_the_weights_show(tiny, packed, beta1):
-    ours = trainer.Trainer(tiny(beta1=beta1, lr_G=1e-2, lr_D=3e-3), CPU)
+@pytest.mark.parametrize("smooth", [False, True])
+def test_updates_and_the_average_are_what_the_weights_show(tiny, packed, beta1, smooth):
+    ours = trainer.Trainer(tiny(beta1=beta1, smooth=smooth, lr_G=1e-2, lr_D=3e-3), CPU)
     for step, batch in zip(range(3), Batches(packed.images, ours.config, CPU).starting_at(0)):  # noqa: B905
         before = {"G": copy.deepcopy(ours.G), "D": copy.deepcopy(ours.D)}
         ours.update(batch)
-        signs = vitals.of_state(ours.G, ours.G_ema, {"G": ours.opt_G, "D": ours.opt_D})
+        signs = ours.vitals()
 
         def flat(network):
             return torch.cat([p.detach().double().flatten() for p in network.parameters()])
