@@ -1,11 +1,21 @@
 """The networks are those of the paper, and the same ones as PyTorch's own layers would make."""
 
+import itertools
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from dcgan.models import Discriminator, Downsample, Generator, Project, Upsample, widths
+from dcgan.models import (
+    Discriminator,
+    Downsample,
+    Generator,
+    MinibatchStd,
+    Project,
+    Upsample,
+    widths,
+)
 
 
 def parameters(network: nn.Module) -> int:
@@ -156,3 +166,77 @@ def test_G_can_be_mapped_over_latents_and_weights():
 
     each = [draw({name: p[i] for name, p in weights.items()}) for i in (0, 1)]
     torch.testing.assert_close(torch.func.vmap(draw)(weights), torch.stack(each))
+
+
+def test_without_batch_norm_activations_keep_their_size_at_every_depth():
+    torch.manual_seed(0)
+    D = Discriminator(128, width=16, batch_norm_D=False)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in D.modules())
+    sizes = [maps.square().mean().sqrt().item() for maps in D.features(torch.randn(8, 3, 128, 128))]
+    for before, after in itertools.pairwise(sizes):
+        assert 0.6 < after / before < 1.6, sizes
+
+
+@pytest.mark.parametrize(("count", "members"), [(8, 4), (4, 4), (6, 6), (1, 1)])
+def test_minibatch_std_is_the_mean_spread_within_groups(count, members):
+    """Images that are count / 4 apart are a group; Karras et al. 2018, section 3, in NumPy."""
+    x = torch.randn(count, 5, 4, 4, dtype=torch.float64)
+    found = MinibatchStd()(x)
+    assert torch.equal(found[:, :5], x)
+    assert found.shape == (count, 6, 4, 4)
+    for i in range(count):
+        group = x[i % (count // members) :: count // members].numpy()
+        assert len(group) == members
+        expected = group.std(axis=0).mean()
+        torch.testing.assert_close(
+            found[i, 5], torch.full((4, 4), float(expected)).double(), rtol=1e-4, atol=2e-4
+        )
+
+
+def test_minibatch_std_has_finite_derivatives_where_images_are_equal():
+    x = torch.zeros(4, 2, 4, 4, requires_grad=True)
+    MinibatchStd()(x).square().sum().backward()
+    assert x.grad.isfinite().all()
+
+
+def test_a_conditional_D_adds_the_product_of_embedding_and_features():
+    """Miyato and Koyama 2018, equation 3: y'V phi(x) + psi(phi(x)), phi the mean over pixels."""
+    torch.manual_seed(0)
+    D = Discriminator(16, width=4, batch_norm_D=False, labels=3).double()
+    x = torch.rand(5, 3, 16, 16, dtype=torch.float64) * 2 - 1
+    labels = torch.tensor([[1, 0, 0], [0, 1, 1], [0, 0, 0], [1, 1, 1], [0, 0, 1]]).double()
+    maps = D.features(x)[-1].detach().numpy()
+    phi = maps.mean((2, 3))
+    psi = (maps * D.score.weight.detach().numpy()).sum((1, 2, 3))
+    V = D.embed.weight.detach().numpy()  # [features, labels]
+    expected = ((labels.numpy() @ V.T) * phi).sum(1) + psi
+    torch.testing.assert_close(D(x, labels).detach(), torch.from_numpy(expected))
+
+
+def test_labels_enter_the_first_layer_of_a_conditional_G():
+    """No label gives what an unconditional G with the other kernels gives."""
+    G, plain = Generator(16, width=4, latent_dim=6, labels=2), Generator(16, width=4, latent_dim=6)
+    weights = G.state_dict()
+    weights["layers.0.weight"] = weights["layers.0.weight"][:6]
+    plain.load_state_dict(weights)
+    z = torch.randn(3, 6)
+    none, first = (torch.tensor(label).expand(3, 2) for label in ([0.0, 0.0], [1.0, 0.0]))
+    torch.testing.assert_close(G(torch.cat([z, none], 1)), plain(z))
+    assert not torch.allclose(G(torch.cat([z, first], 1)), plain(z), atol=1e-4)
+
+
+def test_spectral_norm_brings_every_largest_singular_value_to_one():
+    """Of every kernel as a matrix of its outputs, as in Miyato et al. 2018, section 2.1."""
+    torch.manual_seed(0)
+    D = Discriminator(16, width=4, batch_norm_D=False, spectral_norm=True, labels=2)
+    x, labels = torch.rand(4, 3, 16, 16), torch.ones(4, 2)
+    for _ in range(60):  # each makes one step of the power iteration
+        D(x, labels)
+    D.eval()
+    weights = [module.weight for module in (*(block[0] for block in D.blocks), D.score, D.embed)]
+    assert len(weights) == 4
+    for weight in weights:
+        largest = torch.linalg.matrix_norm(weight.detach().flatten(1), 2)
+        assert largest.item() == pytest.approx(1, abs=0.02)
+    before = D(x, labels)
+    assert torch.equal(D(x, labels), before), "evaluation changes nothing"

@@ -1,0 +1,181 @@
+"""Training on labels, from the packed folder to `sample --label`."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from dcgan import checkpoint, cli, images, latent, rehearsal, sampling
+from dcgan.data.batches import Batches
+from dcgan.data.packed import open_packed
+from dcgan.errors import UserError
+from tests.conftest import TINY, fit, write_packed
+
+CPU = torch.device("cpu")
+N = 48
+KINDS = {
+    "class": (np.arange(N) % 3, ("cat", "dog", "fox")),
+    "attributes": (np.stack([np.arange(N) % 2, np.arange(N) % 3 == 0], 1), ("Smiling", "hat")),
+}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def labelled(request, tmp_path_factory):
+    labels, names = KINDS[request.param]
+    labels = labels.astype(np.int64 if request.param == "class" else np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, (N, 16, 16, 3), dtype=np.uint8)
+    folder = tmp_path_factory.mktemp("labelled") / "packed"
+    return open_packed(write_packed(folder, noise, labels, names, request.param))
+
+
+@pytest.fixture(scope="module")
+def trained(labelled, tmp_path_factory):
+    """A finished conditional run of 6 steps. Tests must not change it."""
+    folder = tmp_path_factory.mktemp("runs") / "conditional"
+    fit(conditional(TINY), labelled, folder, CPU)
+    return folder
+
+
+def conditional(config, **changes):
+    return dataclasses.replace(config, conditional=True, **changes)
+
+
+def test_a_batch_has_the_labels_of_its_images(labelled, tiny):
+    """G is to draw what D sees beside it, so that one embedding judges both."""
+    batches = Batches(labelled.images, tiny(flip=False), CPU, labels=labelled.multi_hot)
+    batch = batches.at(0)
+    found = images.to_uint8(batch.real).numpy()
+    for image, labels, z in zip(found, batch.labels, batch.z, strict=True):
+        (index,) = np.flatnonzero((labelled.images == image).all((1, 2, 3)))
+        own = labelled.labels[index]
+        if own.ndim == 0:
+            own = np.eye(3)[own]
+        assert labels.tolist() == z[8:].tolist() == own.tolist()
+
+
+def test_the_networks_know_the_labels_and_say_so(labelled, trained):
+    G = checkpoint.load_generator(trained)
+    assert G.conditions.kind == labelled.meta["label_kind"]
+    assert G.conditions.names == labelled.label_names
+    assert G.layers[0].weight.shape[0] == 8 + len(labelled.label_names)
+    D = checkpoint.load_discriminator(trained)
+    x = torch.rand(2, 3, 16, 16) * 2 - 1
+    ones, zeros = (torch.full((2, len(labelled.label_names)), v) for v in (1.0, 0.0))
+    assert not torch.allclose(D(x, ones), D(x, zeros), atol=1e-6)
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(labelled, trained, tiny, tmp_path):
+    fit(conditional(tiny(), steps=4), labelled, tmp_path / "halves", CPU)
+    fit(conditional(tiny(), steps=6), labelled, tmp_path / "halves", CPU)
+    whole, halves = (load_file(checkpoint.find(run).path) for run in (trained, tmp_path / "halves"))
+    assert set(whole) == set(halves)
+    assert all(torch.equal(whole[name], halves[name]) for name in whole)
+    with pytest.raises(UserError, match="--conditional True, not False"):
+        fit(tiny(steps=9), labelled, tmp_path / "halves", CPU)
+
+
+def test_sample_draws_what_is_asked_for(labelled, trained, tmp_path, capsys):
+    """The labels that a seed has by itself give the picture that it has by itself."""
+    G = checkpoint.load_generator(trained)
+
+    def draw(*flags):
+        out = tmp_path / "out.npy"
+        command = ["sample", trained, "--count", 6, "--npy", out, *flags]
+        assert cli.main([str(word) for word in command]) == 0
+        return np.load(out)
+
+    free = draw()
+    own = G.conditions.of_seeds([3])[0]
+    if G.conditions.kind == "class":
+        words = G.conditions.names[int(own.argmax())]
+        others = [name for name in G.conditions.names if name != words]
+    else:
+        words = ",".join(f"{n}={int(v)}" for n, v in zip(G.conditions.names, own, strict=True))
+        others = [f"{n}={1 - int(v)}" for n, v in zip(G.conditions.names, own, strict=True)]
+    assert (draw("--label", words)[3] == free[3]).all()
+    for other in others:
+        assert (draw("--label", other)[3] != free[3]).any()
+
+
+def test_a_wrong_label_takes_one_line(trained, run, capsys):
+    for folder, words in ((trained, "no label 'wolf'"), (run, "not trained with --conditional")):
+        assert cli.main(["sample", str(folder), "--label", "wolf"]) == 2
+        assert cli.main(["walk", str(folder), "--label", "wolf"]) == 2
+        first, second = capsys.readouterr().err.splitlines()
+        assert words in first and words in second
+
+
+def test_unlabelled_images_cannot_be_learnt_by_label(packed, tmp_path, capsys):
+    command = ["train", "--data", packed.folder, "--conditional", "--out", tmp_path / "run"]
+    assert cli.main([*map(str, command), "--device", "cpu"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "--conditional: the images of" in line and "have no labels" in line
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_doctor_rehearses_it(labelled, tiny, tmp_path, monkeypatch):
+    """With all that changes what a step is."""
+    monkeypatch.setattr(rehearsal, "SECONDS", 0)
+    config = conditional(tiny(), d_steps=2, lr_decay="linear", out=tmp_path / "never")
+    said = {}
+    wrong = rehearsal.run(config, labelled, N, 0.0, tmp_path, CPU, said.__setitem__)
+    assert wrong == []
+    assert said["resume"] == "bit for bit"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda labels, tensors: labels.update(kind="mood"),
+        lambda labels, tensors: labels.update(names=labels["names"][:-1]),
+        lambda labels, tensors: labels.update(names=[1] * len(labels["names"])),
+        lambda labels, tensors: labels.update(names=[]),
+        lambda labels, tensors: labels.clear(),
+        lambda labels, tensors: tensors.pop("labels.examples"),
+        lambda labels, tensors: tensors["labels.examples"].add_(2),
+        lambda labels, tensors: tensors.update({"labels.examples": torch.zeros(4, 2)}),
+        lambda labels, tensors: tensors.update(
+            {"labels.examples": tensors["labels.examples"][:0].clone()}
+        ),
+    ],
+)
+def test_labels_that_do_not_fit_together_are_a_damaged_checkpoint(trained, tmp_path, change):
+    found = checkpoint.find(trained)
+    with safe_open(found.path, "pt") as file:
+        header = json.loads(file.metadata()["dcgan"])
+    tensors = load_file(found.path)
+    change(header["labels"], tensors)
+    path = tmp_path / "step-00000006.safetensors"
+    save_file(tensors, path, {"dcgan": json.dumps(header)})
+    with pytest.raises(UserError, match="its labels do not fit together"):
+        checkpoint.load_generator(path)
+
+
+def test_a_walk_keeps_the_label_that_was_asked_for(trained):
+    """A great circle through latents and labels together would bend them to 1.4."""
+    G = checkpoint.load_generator(trained)
+    name = G.conditions.names[0]
+    stops = sampling.of_seeds(G, [1, 2], label=name)
+    path = latent.walk(stops, 8, len(G.conditions.names))
+    assert path[:, 8].eq(1).all()
+    torch.testing.assert_close(path[:, :8], latent.walk(stops[:, :8], 8))
+
+
+def test_the_colour_that_is_asked_for_is_drawn(tiny, tmp_path):
+    """Two classes of constant colours: of each, its own."""
+    colours = np.array([[220, 40, 40], [40, 40, 220]], np.uint8)
+    labels = np.arange(64) % 2
+    pictures = np.broadcast_to(colours[labels][:, None, None], (64, 8, 8, 3)).copy()
+    folder = write_packed(tmp_path / "toy", pictures, labels, ("red", "blue"), "class")
+    config = tiny(size=8, width=16, batch_size=16, steps=150, lr_G=2e-3, lr_D=1e-3, save_every=150)
+    fit(conditional(config, augment_p=0.0), open_packed(folder), tmp_path / "run", CPU)
+    G = checkpoint.load_generator(tmp_path / "run")
+    for name, colour in zip(("red", "blue"), colours, strict=True):
+        drawn = np.concatenate(list(sampling.sample(G, range(64), label=name)))
+        means = drawn.mean((1, 2))
+        far = np.abs(means - colour).max(1)
+        assert (far < 60).mean() > 0.95, name
