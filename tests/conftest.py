@@ -28,6 +28,17 @@ TINY = TrainConfig(
     device="cpu",
 )
 
+# The recipe of 2015, over any configuration.
+PLAIN = dict(
+    loss="non-saturating",
+    r1=0,
+    r2=0,
+    batch_norm_D=True,
+    augment_p=0,
+    beta1=0.5,
+    smooth=False,
+)
+
 
 def fit(config: TrainConfig, packed: Packed, run: Path, on: torch.device) -> Path:
     """Train as `trainer.train` does, on images that are open already."""

@@ -14,8 +14,8 @@ from dcgan.config import TrainConfig
 from dcgan.data.batches import Batch, Batches
 from dcgan.errors import UsageError, UserError
 from dcgan.recorder import Recorder
-from tests.conftest import fit
-from tests.test_trainer import PLAIN, logged, state
+from tests.conftest import PLAIN, fit
+from tests.test_trainer import logged, state
 
 CPU = torch.device("cpu")
 
