@@ -14,7 +14,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = [
     ["errors", "files", "threads", "checks", "config", "drawing"],
-    ["convolution", "images", "conditions"],
+    ["convolution", "images", "conditions", "distances", "pyramid", "similarity"],
     ["models", "folding", "losses", "penalties", "augment", "smoothing", "ema", "latents"],
     ["vitals", "health"],
     ["distributed", "device", "cuda_graph", "signals", "events", "snapshot", "writer"],
