@@ -20,6 +20,7 @@ from dcgan.data.batches import Batch, Batches, unlabelled
 from dcgan.data.pack import cached
 from dcgan.data.packed import Packed, open_packed
 from dcgan.errors import UsageError, UserError
+from dcgan.evaluator import Best
 from dcgan.losses import OBJECTIVES, scores
 from dcgan.models import INITIAL_STD, Upsample, networks
 from dcgan.optimisation import adam, decayed, descend, set_lr
@@ -248,7 +249,9 @@ def fit(
     trainer = Trainer(config, on, packed.conditions if config.conditional else UNCONDITIONAL)
     if found:
         trainer.restore(found, packed.fingerprint)
-        if trainer.step >= config.steps:
+        best = Best.of(config, found)
+        if trainer.step >= config.steps or best.stalled(config.patience):
+            best.announce(config.patience, run)
             return found.path
     share = distributed.rank(), distributed.world_size()
     batches = Batches(packed.images, config, on, *share, labels)
@@ -264,6 +267,10 @@ def fit(
                 recorder.flush()
                 step = f"stopped after step {trainer.step} of {config.steps}"
                 raise Stopped(signum, f"{step}; the same command goes on from there")
+            if recorder.stalled():
+                recorder.save()
+                break
+    recorder.best.announce(config.patience, run)
     return checkpoint.path_of(run, trainer.step)
 
 

@@ -14,7 +14,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = [
     ["errors", "files", "threads", "checks", "config", "drawing"],
-    ["convolution", "images", "conditions", "distances", "pyramid", "similarity"],
+    ["convolution", "images", "conditions", "distances", "pyramid", "similarity", "features"],
     ["models", "folding", "losses", "penalties", "augment", "smoothing", "ema", "latents"],
     ["vitals", "health"],
     ["distributed", "device", "cuda_graph", "signals", "events", "snapshot", "writer"],
@@ -25,7 +25,8 @@ LAYERS = [
     ["data.folder", "data.celeba", "data.lsun", "data.arrays", "data.drawn", "data.subset"],
     ["data.sources", "data.parallel"],
     ["data.pack", "data.batches", "data.survey"],
-    ["checkpoint", "log", "sampling", "latent", "optimisation"],
+    ["checkpoint", "log", "sampling", "latent", "optimisation", "metrics"],
+    ["evaluator"],
     ["recorder", "compare", "timelapse"],
     ["trainer"],
     ["doctor"],
