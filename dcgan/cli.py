@@ -27,6 +27,7 @@ from dcgan.drawing import (
     parse_seeds,
 )
 from dcgan.errors import UsageError, UserError
+from dcgan.judging import EvaluateConfig, NeighboursConfig
 from dcgan.signals import sigterm_raises
 from dcgan.threads import wait_briefly
 
@@ -174,6 +175,26 @@ def timelapse(args: Sequence[str], prog: str) -> None:
     print(config.out)
 
 
+def evaluate(args: Sequence[str], prog: str) -> None:
+    """Compare a checkpoint with real images: distances, precision, recall, variety."""
+    default = EvaluateConfig(checkpoint=tyro.MISSING, data=tyro.MISSING)
+    config = parse(default, prog, evaluate.__doc__, args)
+
+    from dcgan import evaluation
+
+    print(evaluation.evaluate(config))
+
+
+def neighbours(args: Sequence[str], prog: str) -> None:
+    """Find the training images nearest to samples, and tell whether G has learnt them by heart."""
+    default = NeighboursConfig(checkpoint=tyro.MISSING, data=tyro.MISSING)
+    config = parse(default, prog, neighbours.__doc__, args)
+
+    from dcgan import neighbours as report
+
+    print(report.write(config))
+
+
 COMMANDS = {
     "train": train,
     "sample": sample,
@@ -182,6 +203,8 @@ COMMANDS = {
     "doctor": doctor,
     "compare": compare,
     "timelapse": timelapse,
+    "evaluate": evaluate,
+    "neighbours": neighbours,
 }
 
 
@@ -190,7 +213,7 @@ def commands(args: Sequence[str], prog: str) -> None:
     if args and args[0] in COMMANDS:
         COMMANDS[args[0]](args[1:], f"{prog} {args[0]}")
     elif args and args[0] in ("-h", "--help"):
-        about = (f"  {name:<9}  {command.__doc__}" for name, command in COMMANDS.items())
+        about = (f"  {name:<10}  {command.__doc__}" for name, command in COMMANDS.items())
         print(f"usage: {prog} COMMAND [--help | flags]\n", *about, sep="\n")
     else:
         found = f"no command {args[0]!r}." if args else "which command?"

@@ -13,7 +13,7 @@ from torch import Tensor
 COARSEST = 16  # side of the last level
 PATCH = 7  # side of a descriptor
 PATCHES = 128  # descriptors of an image and level
-DIRECTIONS = 512  # to project on
+DIRECTIONS = 128  # to project on; the authors average over four times as many
 TOGETHER = 16  # directions at a time
 BINOMIAL = np.array([1, 4, 6, 4, 1]) / 16
 

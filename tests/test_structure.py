@@ -13,8 +13,17 @@ ROOT = PACKAGE.parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = [
-    ["errors", "files", "threads", "checks", "config", "drawing"],
-    ["convolution", "images", "conditions", "distances", "pyramid", "similarity", "features"],
+    ["errors", "files", "threads", "checks", "config", "drawing", "judging"],
+    [
+        "convolution",
+        "images",
+        "conditions",
+        "distances",
+        "pyramid",
+        "similarity",
+        "features",
+        "fidelity",
+    ],
     ["models", "folding", "losses", "penalties", "augment", "smoothing", "ema", "latents"],
     ["vitals", "health"],
     ["distributed", "device", "cuda_graph", "signals", "events", "snapshot", "writer"],
@@ -26,8 +35,8 @@ LAYERS = [
     ["data.sources", "data.parallel"],
     ["data.pack", "data.batches", "data.survey"],
     ["checkpoint", "log", "sampling", "latent", "optimisation", "metrics"],
-    ["evaluator"],
-    ["recorder", "compare", "timelapse"],
+    ["evaluator", "evaluation"],
+    ["recorder", "compare", "timelapse", "neighbours"],
     ["trainer"],
     ["doctor"],
     ["cli"],
