@@ -31,6 +31,7 @@ FORMAT = 1
 # What reading a file that is no checkpoint raises; RecursionError comes of JSON without end.
 UNREADABLE = (OSError, SafetensorError, UsageError, ValueError, TypeError, RecursionError)
 FOLDER = "checkpoints"
+BEST = "best.safetensors"
 TEMPORARY = ".tmp" + "[0-9A-Za-z]" * 6  # of safetensors, beside the file that it writes
 
 
@@ -130,6 +131,11 @@ def damaged(path: Path, reason) -> UserError:
 
 def path_of(run: Path, step: int) -> Path:
     return Path(run) / FOLDER / f"step-{step:08d}.safetensors"
+
+
+def path_of_best(run: Path) -> Path:
+    """The checkpoint of the best evaluation, which is never pruned."""
+    return Path(run) / FOLDER / BEST
 
 
 def named(

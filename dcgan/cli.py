@@ -3,12 +3,9 @@
 torch is imported only when a command runs, so that --help and mistakes answer at once.
 """
 
-import contextlib
 import dataclasses
-import io
 import json
 import os
-import re
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
@@ -27,6 +24,8 @@ from dcgan.drawing import (
     parse_seeds,
 )
 from dcgan.errors import UsageError, UserError
+from dcgan.flags import leading, parse
+from dcgan.judging import EvaluateConfig, NeighboursConfig
 from dcgan.signals import sigterm_raises
 from dcgan.threads import wait_briefly
 
@@ -174,6 +173,26 @@ def timelapse(args: Sequence[str], prog: str) -> None:
     print(config.out)
 
 
+def evaluate(args: Sequence[str], prog: str) -> None:
+    """Compare a checkpoint with real images: distances, precision, recall, variety."""
+    default = EvaluateConfig(checkpoint=tyro.MISSING, data=tyro.MISSING)
+    config = parse(default, prog, evaluate.__doc__, args)
+
+    from dcgan import evaluation
+
+    print(evaluation.evaluate(config))
+
+
+def neighbours(args: Sequence[str], prog: str) -> None:
+    """Find the training images nearest to samples, and tell whether G has learnt them by heart."""
+    default = NeighboursConfig(checkpoint=tyro.MISSING, data=tyro.MISSING)
+    config = parse(default, prog, neighbours.__doc__, args)
+
+    from dcgan import neighbours as report
+
+    print(report.write(config))
+
+
 COMMANDS = {
     "train": train,
     "sample": sample,
@@ -182,6 +201,8 @@ COMMANDS = {
     "doctor": doctor,
     "compare": compare,
     "timelapse": timelapse,
+    "evaluate": evaluate,
+    "neighbours": neighbours,
 }
 
 
@@ -190,7 +211,7 @@ def commands(args: Sequence[str], prog: str) -> None:
     if args and args[0] in COMMANDS:
         COMMANDS[args[0]](args[1:], f"{prog} {args[0]}")
     elif args and args[0] in ("-h", "--help"):
-        about = (f"  {name:<9}  {command.__doc__}" for name, command in COMMANDS.items())
+        about = (f"  {name:<10}  {command.__doc__}" for name, command in COMMANDS.items())
         print(f"usage: {prog} COMMAND [--help | flags]\n", *about, sep="\n")
     else:
         found = f"no command {args[0]!r}." if args else "which command?"
@@ -241,63 +262,6 @@ def is_news(message: str) -> bool:
     from dcgan import distributed
 
     return distributed.is_first_to_say(message)
-
-
-def leading(
-    args: Sequence[str], choices: tuple[str, ...], what: str, default: str | None
-) -> tuple[str | None, Sequence[str]]:
-    """Split a first word that is one of `choices` from the flags after it."""
-    if not args or args[0].startswith("-"):
-        return default, args
-    if args[0] not in choices:
-        raise UsageError(f"no {what} {args[0]!r}; one of {', '.join(choices)}")
-    return args[0], args[1:]
-
-
-def parse(default, prog: str, about: str, args: Sequence[str], first: Sequence[str] = ()):
-    """Read flags over a default instance of a config; the option classes it is of group the help.
-
-    Raises UsageError with tyro's first sentence where the flags are wrong, and a hint where what it
-    does not know is one of the words that come `first`.
-    """
-    kind = type(default)
-    groups = kind.__bases__[::-1] if len(kind.__bases__) > 1 else (kind,)
-    titles = [re.sub("(Options|Config)$", "", group.__name__).lower() for group in groups]
-    parts = [
-        group(**{field.name: getattr(default, field.name) for field in dataclasses.fields(group)})
-        for group in groups
-    ]
-    shell = dataclasses.make_dataclass("Options", zip(titles, groups, strict=True))
-    errors = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(errors):
-            parsed = tyro.cli(
-                shell,
-                args=args,
-                prog=prog,
-                description=about,
-                default=shell(*parts),
-                config=(tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone),
-            )
-    except SystemExit as stop:
-        if stop.code:
-            sentence = first_sentence(errors.getvalue())
-            late = [word for word in args if word in first] if "Unrecognized" in sentence else ()
-            hints = [f"{word} comes before the flags: {prog} {word} ..." for word in late]
-            raise UsageError(" ".join([sentence, *hints, f"See {prog} --help"])) from None
-        raise
-    values = {}
-    for title in titles:
-        values |= vars(getattr(parsed, title))
-    return kind(**{k: v.expanduser() if isinstance(v, Path) else v for k, v in values.items()})
-
-
-def first_sentence(box: str) -> str:
-    """What tyro's framed error says before its first rule, as one line ending in a full stop."""
-    lines = [line.strip("│╭╮╰╯|+ ") for line in box.replace("─", "-").splitlines()]
-    rules = [i for i, line in enumerate(lines) if "-" * 10 in line]
-    inside = lines[rules[0] + 1 : rules[1]] if len(rules) > 1 else lines
-    return " ".join(" ".join(inside).split()).rstrip(".") + "."
 
 
 def load(config: DrawOptions):

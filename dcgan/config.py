@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Literal
 
 from dcgan.checks import NETWORK, check, check_network, check_size
+from dcgan.errors import UsageError
 
 SourceName = Literal[
     "faces", "celeba", "lsun", "folder", "cifar10", "mnist", "fashion-mnist", "svhn", "stl10"
 ]
 LossName = Literal["non-saturating", "hinge", "least-squares", "wasserstein", "relativistic"]
 AugmentName = Literal["colour", "translation", "cutout"]
+Score = Literal["frechet", "kernel", "swd", "precision", "recall", "coverage"]
 
 
 @dataclass(frozen=True)
@@ -168,8 +170,28 @@ class RunOptions:
 
 
 @dataclass(frozen=True)
+class EvaluationOptions:
+    """How the run is judged along the way: see `dcgan evaluate`."""
+
+    eval_every: int = 0
+    """Steps between two evaluations of the averaged G against real images; 0 makes none."""
+    eval_images: int = 2000
+    """Images of an evaluation, real and generated: always the same ones."""
+    best_by: Score = "frechet"
+    """The score whose best evaluation is kept as checkpoints/best.safetensors."""
+    patience: int = 0
+    """Stop after so many evaluations that were no better than the best; 0 never does."""
+
+
+@dataclass(frozen=True)
 class TrainConfig(
-    RunOptions, OptimisationOptions, ObjectiveOptions, DataOptions, NetworkOptions, ImageOptions
+    EvaluationOptions,
+    RunOptions,
+    OptimisationOptions,
+    ObjectiveOptions,
+    DataOptions,
+    NetworkOptions,
+    ImageOptions,
 ):
     """All that decides a training run. Raises UsageError for values that cannot work."""
 
@@ -187,7 +209,16 @@ class TrainConfig(
         for name in ("beta1", "beta2"):
             check(0 <= getattr(self, name) < 1, name, getattr(self, name), "at least 0, below 1")
         check(self.threads is None or self.threads >= 1, "threads", self.threads, "at least 1")
-        for name in ("keep", "seed", "ema_images", "r1", "r2", "gradient_penalty"):
+        for name in (
+            "keep",
+            "seed",
+            "ema_images",
+            "eval_every",
+            "patience",
+            "r1",
+            "r2",
+            "gradient_penalty",
+        ):
             check(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
         smoothing, p = self.label_smoothing, self.augment_p
         check(0 <= smoothing < 1, "label_smoothing", smoothing, "at least 0, below 1")
@@ -201,6 +232,9 @@ class TrainConfig(
         recordable = not has_penalties(self) or self.penalty_every > 1
         rule = "left out where every step has penalties (--r1, --r2, --gradient-penalty)"
         check(recordable or not self.cuda_graphs, "cuda_graphs", self.cuda_graphs, rule)
+        check(self.eval_images >= 10, "eval_images", self.eval_images, "at least 10")
+        if self.patience and not self.eval_every:
+            raise UsageError("--patience counts evaluations: give --eval-every too")
 
 
 def has_penalties(config: TrainConfig) -> bool:

@@ -23,6 +23,7 @@ from dcgan.config import to_json
 from dcgan.data import rows
 from dcgan.data.packed import Packed
 from dcgan.errors import UserError
+from dcgan.evaluator import Best, Evaluator
 from dcgan.files import name_of_partial, remove, replacing, writing
 from dcgan.health import Monitor
 from dcgan.log import METRICS, SAMPLES, Meter, RunLog
@@ -37,6 +38,7 @@ WRITTEN = (  # by way of temporaries: folders in the run folder, names in them
     ("", METRICS),
     (SAMPLES, "step-*.png"),
     (checkpoint.FOLDER, "step-*.safetensors"),
+    (checkpoint.FOLDER, checkpoint.BEST),
 )
 WAITING = 16  # jobs: more than fall due while a large checkpoint is written
 
@@ -51,6 +53,7 @@ class Recorder:
         # Checkpoints of before there was a monitor hold no state of one.
         self.monitor = Monitor(**found.header.get("health", {})) if found else Monitor()
         self.metrics: dict[str, float] = {}
+        self.best = Best.of(self.config, found)
         self.seconds_before = found.header["seconds"] if found else 0.0
         self.stack = ExitStack()
 
@@ -69,6 +72,8 @@ class Recorder:
             z = latents.of_seeds(GRID_SEEDS, self.config.latent_dim, self.config.latent)
             labels = self.trainer.conditions.of_seeds(GRID_SEEDS)
             self.z = torch.cat([z, labels], 1).to(self.trainer.device)
+            if self.config.eval_every:
+                self.evaluator = Evaluator(self.config, self.packed, self.trainer.device)
             self.saved: Future | None = None
             self.writer = self.stack.enter_context(Writer(WAITING))
             bar = tqdm(
@@ -104,8 +109,12 @@ class Recorder:
             return
         self.meter.add(scalars)
         self.bar.update()
-        if self.due(self.config.log_every):
-            self.write_scalars()
+        judged = self.due(self.config.eval_every)
+        scores = self.evaluate() if judged else {}
+        if judged or self.due(self.config.log_every):
+            self.write_scalars(scores)
+        if judged and self.best.step == self.trainer.step:
+            self.hand_over(checkpoint.path_of_best(self.run))
         if self.due(self.config.sample_every):
             self.write_samples()
         if self.due(self.config.save_every):
@@ -116,6 +125,9 @@ class Recorder:
         if not distributed.is_main() or self.step_saved == self.trainer.step:
             return
         self.step_saved = self.trainer.step
+        self.hand_over(checkpoint.path_of(self.run, self.trainer.step))
+
+    def hand_over(self, path: Path) -> None:
         if self.saved:
             wait([self.saved])  # so that there never is more than one copy of the networks
         self.writer.check()
@@ -126,13 +138,14 @@ class Recorder:
             "data": self.packed.fingerprint,
             "metrics": self.metrics,
             "health": self.monitor.state(),
+            "best": self.best.header(),
         }
         conditions = self.trainer.conditions
         if conditions.names:
             header["labels"] = {"kind": conditions.kind, "names": conditions.names}
         state, sums = Snapshot(self.trainer.tensors()), Snapshot(self.meter.sums)
         self.saved = self.writer.submit(
-            self.write_checkpoint, header, state, sums, self.meter.added
+            self.write_checkpoint, path, header, state, sums, self.meter.added
         )
 
     def flush(self) -> None:
@@ -140,10 +153,11 @@ class Recorder:
         if distributed.is_main():
             self.writer.flush()
 
-    def write_checkpoint(self, header: dict, state: Snapshot, sums: Snapshot, added: int) -> None:
+    def write_checkpoint(
+        self, path: Path, header: dict, state: Snapshot, sums: Snapshot, added: int
+    ) -> None:
         totals = {name: float(total) for name, total in sums.read().items()}
         header = {**header, "meter": {"totals": totals, "added": added}}
-        path = checkpoint.path_of(self.run, header["step"])
         self.log.flush()
         checkpoint.save(path, header, state.read())
         checkpoint.prune(path, self.config.keep)
@@ -153,9 +167,27 @@ class Recorder:
         return self.seconds_before + time.perf_counter() - self.started
 
     def due(self, every: int) -> bool:
-        return self.trainer.step % every == 0 or self.trainer.step == self.config.steps
+        """Whether the step is a multiple of `every`, or the last; never where that is 0."""
+        return every > 0 and (
+            self.trainer.step % every == 0 or self.trainer.step == self.config.steps
+        )
 
-    def write_scalars(self) -> None:
+    def evaluate(self) -> dict[str, float]:
+        """Scores of the averaged G, which the best so far is compared with."""
+        started = time.perf_counter()
+        scores = self.evaluator.scores(self.trainer.G_ema)
+        self.best.update(self.trainer.step, scores)
+        self.logged += time.perf_counter() - started  # the rate is that of training
+        return {f"eval/{name}": value for name, value in scores.items()}
+
+    def stalled(self) -> bool:
+        """Whether patience has run out at this step. All processes ask, and hear the same."""
+        if not (self.config.patience and self.due(self.config.eval_every)):
+            return False
+        ours = self.best.stalled(self.config.patience)
+        return bool(distributed.largest(int(ours), self.trainer.device))
+
+    def write_scalars(self, scores: dict[str, float]) -> None:
         step, steps = self.trainer.step, self.trainer.step - self.step_logged
         means = self.meter.read()  # waits for the device, so the clock is read after it
         means |= {name: float(value) for name, value in self.trainer.vitals().items()}
@@ -174,6 +206,7 @@ class Recorder:
             "lr_G": lr_of(self.trainer.opt_G),
             "lr_D": lr_of(self.trainer.opt_D),
             **means,
+            **scores,
         }
         self.writer.submit(self.log.scalars, step, self.metrics)
         self.bar.set_postfix_str(

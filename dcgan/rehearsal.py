@@ -82,6 +82,7 @@ def rehearse(
             sample_every=STEPS,
             save_every=STEPS,
             lr_decay="none",
+            eval_images=min(config.eval_images, 10),  # whether it can be done, not how well G does
         )
         return trainer.fit(short, packed, out, on, trainer.to_continue(short, out))
 
@@ -139,7 +140,7 @@ def free_near(folder: Path) -> int:
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Without the progress bars and remarks of what is only rehearsed."""
-    with contextlib.redirect_stderr(io.StringIO()):
+    with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
         yield
 
 

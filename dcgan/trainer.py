@@ -19,6 +19,7 @@ from dcgan.data.batches import Batch, Batches, unlabelled
 from dcgan.data.pack import cached
 from dcgan.data.packed import Packed, open_packed
 from dcgan.errors import UsageError, UserError
+from dcgan.evaluator import Best
 from dcgan.losses import OBJECTIVES, scores
 from dcgan.models import INITIAL_STD, Upsample, networks
 from dcgan.optimisation import adam, decayed, descend, set_lr
@@ -42,6 +43,7 @@ class Trainer:
             G, D = networks(config, len(conditions.names))
             if config.smooth:
                 bilinear(upsampling_kernels(G), INITIAL_STD)
+        G.conditions = conditions
         self.G = G.to(on, memory_format=torch.channels_last)
         self.D = D.to(on, memory_format=torch.channels_last)
         self.G_ema = copy.deepcopy(self.G).requires_grad_(False)
@@ -213,7 +215,9 @@ def fit(
     trainer = trainer_of(packed, config, on)
     if found:
         trainer.restore(found, packed.fingerprint)
-        if trainer.step >= config.steps:
+        best = Best.of(config, found)
+        if trainer.step >= config.steps or best.stalled(config.patience):
+            best.announce(config.patience, run)
             return found.path
     steps_left = range(trainer.step, config.steps)
     with requests_to_stop() as stop, Recorder(trainer, packed, run, found) as recorder:
@@ -227,6 +231,10 @@ def fit(
                 recorder.flush()
                 step = f"stopped after step {trainer.step} of {config.steps}"
                 raise Stopped(signum, f"{step}; the same command goes on from there")
+            if recorder.stalled():
+                recorder.save()
+                break
+    recorder.best.announce(config.patience, run)
     return checkpoint.path_of(run, trainer.step)
 
 

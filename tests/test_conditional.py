@@ -101,6 +101,14 @@ def test_sample_draws_what_is_asked_for(labelled, trained, tmp_path, capsys):
         assert (draw("--label", other)[3] != free[3]).any()
 
 
+def test_it_is_evaluated_with_the_labels_that_seeds_have(labelled, tiny, tmp_path):
+    config = conditional(tiny(), steps=2, eval_every=2, eval_images=10)
+    fit(config, labelled, tmp_path / "run", CPU)
+    assert checkpoint.path_of_best(tmp_path / "run").is_file()
+    *_, line = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert np.isfinite(json.loads(line)["eval/frechet"])
+
+
 def test_a_wrong_label_takes_one_line(trained, run, capsys):
     for folder, words in ((trained, "no label 'wolf'"), (run, "not trained with --conditional")):
         assert cli.main(["sample", str(folder), "--label", "wolf"]) == 2
@@ -117,13 +125,15 @@ def test_unlabelled_images_cannot_be_learnt_by_label(packed, tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
-def test_the_doctor_rehearses_it(labelled, tiny, tmp_path, monkeypatch):
+def test_the_doctor_rehearses_it(labelled, tiny, tmp_path, monkeypatch, capsys):
     """With all that changes what a step is."""
     monkeypatch.setattr(rehearsal, "SECONDS", 0)
-    config = conditional(tiny(), d_steps=2, lr_decay="linear", out=tmp_path / "never")
+    config = conditional(tiny(), d_steps=2, lr_decay="linear", out=tmp_path / "never", eval_every=1)
+    capsys.readouterr()
     said = {}
     wrong = rehearsal.run(config, labelled, N, 0.0, tmp_path, CPU, said.__setitem__)
     assert wrong == []
+    assert capsys.readouterr() == ("", "")
     assert said["resume"] == "bit for bit"
 
 

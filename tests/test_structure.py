@@ -13,8 +13,17 @@ ROOT = PACKAGE.parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = [
-    ["errors", "files", "threads", "checks", "config", "drawing"],
-    ["convolution", "images", "conditions"],
+    ["errors", "files", "threads", "checks", "config", "drawing", "judging"],
+    [
+        "convolution",
+        "images",
+        "conditions",
+        "distances",
+        "pyramid",
+        "similarity",
+        "features",
+        "fidelity",
+    ],
     ["models", "folding", "losses", "penalties", "augment", "smoothing", "ema", "latents"],
     ["vitals", "health"],
     ["distributed", "device", "cuda_graph", "signals", "events", "snapshot", "writer"],
@@ -25,12 +34,14 @@ LAYERS = [
     ["data.folder", "data.celeba", "data.lsun", "data.arrays", "data.drawn", "data.subset"],
     ["data.sources", "data.parallel"],
     ["data.pack", "data.batches", "data.survey"],
-    ["checkpoint", "log", "sampling", "latent", "optimisation"],
-    ["recorder", "compare", "timelapse"],
+    ["checkpoint", "log", "sampling", "latent", "optimisation", "metrics"],
+    ["evaluator", "evaluation"],
+    ["recorder", "compare", "timelapse", "neighbours"],
     ["resuming"],
     ["trainer"],
     ["rehearsal"],
     ["doctor"],
+    ["flags"],
     ["cli"],
     ["__main__"],
 ]

@@ -1,0 +1,132 @@
+"""`dcgan evaluate`: numbers of one checkpoint, and the protocol that they were computed by."""
+
+import hashlib
+import importlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dcgan import checkpoint, device, fidelity, metrics, sampling
+from dcgan.checkpoint import Checkpoint
+from dcgan.data.packed import Packed, open_packed
+from dcgan.errors import UsageError, UserError
+from dcgan.features import Extractor, RandomFeatures, extract
+from dcgan.files import replacing
+from dcgan.judging import MOST, EvaluateConfig
+from dcgan.models import Generator
+
+FOLDER = "evaluations"
+PIXELS = 2000  # images for what is computed from pixels
+
+
+def evaluate(config: EvaluateConfig) -> Path:
+    """Compare a checkpoint with real images; print the numbers, and return the file they are in.
+
+    The file is evaluations/step-STEP-PROTOCOL.json in the run folder, or beside a checkpoint that
+    is in none. Raises UserError for files that are missing or do not fit each other.
+    """
+    device.keep_freed_memory()
+    on = device.pick(config.device)
+    found = checkpoint.find(config.checkpoint)
+    extractor = load_extractor(config.extractor, on) if config.extractor else None
+    if config.fidelity:
+        fidelity.check_there(config.weights)
+    G = checkpoint.load_generator(found.path, ema=not config.raw, device=on)
+    packed = open_packed(config.data)
+    check_fit(G, packed)
+    order = metrics.chosen(packed, config.reals)
+    count = config.count or min(MOST, len(order))
+
+    def real() -> Iterator[np.ndarray]:
+        return metrics.chunks(packed, order)
+
+    def fake() -> Iterator[np.ndarray]:
+        return sampling.sample(G, range(count), config.truncation, config.precision, config.label)
+
+    protocol = {
+        **described(found, config),
+        "images": count,
+        "real_images": len(order),
+        "real_images_there": len(packed),
+        "real_fingerprint": packed.fingerprint,
+    }
+    comparison = metrics.Comparison(real(), RandomFeatures().to(on), on, PIXELS)
+    results = {"random network": comparison.scores(fake())}
+    protocol["random network"] = {
+        "features": "dcgan.features.RandomFeatures, none downloaded, no resize",
+        "paired_images": min(metrics.PAIRED, count, len(order)),
+        "pixel_images": min(PIXELS, count, len(order)),
+    }
+    if extractor:
+        compared = metrics.FeatureComparison(extract(extractor, real(), on))
+        results[config.extractor] = compared.scores(extract(extractor, fake(), on))
+        protocol[config.extractor] = {"paired_images": min(metrics.PAIRED, count, len(order))}
+    if config.fidelity:
+        results["inception"], protocol["inception"] = fidelity.scores(
+            fake(), count, real(), len(order), on, config.weights
+        )
+    return report(found, protocol, results)
+
+
+def described(found: Checkpoint, config: EvaluateConfig) -> dict:
+    """What was judged, and how it was drawn."""
+    return {
+        "checkpoint": found.path.name,
+        "checkpoint_sha256": fidelity.digest(found.path),
+        "step": found.step,
+        "weights": "of the last step" if config.raw else "averaged (EMA)",
+        "batch_norm": "running statistics",
+        "seeds": "from 0",
+        "truncation": config.truncation,
+        "label": config.label,
+        "precision": config.precision,
+    }
+
+
+def report(found: Checkpoint, protocol: dict, results: dict[str, dict[str, float]]) -> Path:
+    """Print and store numbers and protocol."""
+    for group, scores in results.items():
+        print(f"{group}: " + ", ".join(f"{name} {value:.4g}" for name, value in scores.items()))
+    line = json.dumps(protocol)
+    print(f"protocol: {line}")
+    folder = found.path.parent
+    folder = (folder.parent if folder.name == checkpoint.FOLDER else folder) / FOLDER
+    digest = hashlib.sha256(line.encode()).hexdigest()[:8]
+    path = folder / f"step-{found.step:08d}-{digest}.json"
+    with replacing(path) as partial:
+        content = {"protocol": protocol, "results": results}
+        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    return path
+
+
+def check_fit(G: Generator, packed: Packed) -> None:
+    """Raise UsageError unless G makes images like the packed ones."""
+    for name in ("size", "channels"):
+        ours, theirs = getattr(G, name), getattr(packed, name)
+        if ours != theirs:
+            raise UsageError(f"{packed.folder} has images of {name} {theirs}, and G makes {ours}")
+
+
+def load_extractor(name: str, on: torch.device) -> Extractor:
+    """What module:Class names, made and checked by what it sees in a few images. UserError."""
+    module, _, attribute = name.partition(":")
+    sys.path.insert(0, os.getcwd())
+    try:
+        made = getattr(importlib.import_module(module), attribute)
+        made = made() if isinstance(made, type) else made
+        if isinstance(made, torch.nn.Module):
+            made = made.to(on).eval()
+        features = made(torch.zeros(2, 3, 64, 64, dtype=torch.uint8, device=on))
+    except Exception as error:  # whatever code of a user raises
+        raise UserError(f"--extractor {name}: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(os.getcwd())
+    if not (isinstance(features, Tensor) and features.dim() == 2 and len(features) == 2):
+        raise UserError(f"--extractor {name} does not make features [N, F] of images [N, 3, S, S]")
+    return torch.inference_mode()(made)

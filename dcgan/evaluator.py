@@ -1,0 +1,93 @@
+"""Evaluation along a training run: how good the averaged generator is, and when it was best."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from dcgan import checkpoint, distributed, metrics, sampling
+from dcgan.checkpoint import Checkpoint
+from dcgan.config import TrainConfig
+from dcgan.data.packed import Packed
+from dcgan.features import RandomFeatures
+from dcgan.models import Generator
+
+PIXELS = 500  # images for what is computed from pixels
+HIGHER_IS_BETTER = {"precision", "recall", "coverage"}
+
+
+@dataclass
+class Best:
+    """The best evaluation so far, by one score, and how many have been no better since."""
+
+    by: str
+    images: int
+    value: float | None = None
+    step: int = 0
+    misses: int = 0
+
+    @classmethod
+    def of(cls, config: TrainConfig, found: Checkpoint | None) -> "Best":
+        """As a checkpoint has it; from nothing where that is of another score or other images.
+
+        Raises UserError where the checkpoint has nonsense.
+        """
+        fresh = cls(config.best_by, config.eval_images)
+        if not found or "best" not in found.header:
+            return fresh
+        try:
+            saved = cls(**found.header["best"])
+            for name in ("images", "step", "misses"):
+                checkpoint.check_whole(name, getattr(saved, name))
+            if saved.value is not None and type(saved.value) not in (int, float):
+                raise ValueError(f"the best {saved.by} cannot be {saved.value!r}")
+        except (TypeError, ValueError) as error:
+            raise checkpoint.damaged(found.path, error) from error
+        same = (saved.by, saved.images) == (fresh.by, fresh.images)
+        return saved if same else fresh
+
+    def update(self, step: int, scores: dict[str, float]) -> bool:
+        """Take in an evaluation. Returns whether it is the best."""
+        value = scores[self.by]
+        higher = self.by in HIGHER_IS_BETTER
+        if self.value is None or (value > self.value if higher else value < self.value):
+            self.value, self.step, self.misses = value, step, 0
+            return True
+        self.misses += 1
+        return False
+
+    def stalled(self, patience: int) -> bool:
+        """Whether so many evaluations have been no better; never where `patience` is 0."""
+        return 0 < patience <= self.misses
+
+    def announce(self, patience: int, run: Path) -> None:
+        """Say which evaluation of a run was the best, and that patience ran out if it did."""
+        if self.value is None or not distributed.is_main():
+            return
+        if self.stalled(patience):
+            print(f"stopped: {self.misses} evaluations were no better than the best")
+        path = checkpoint.path_of_best(run)
+        print(f"best {self.by} {self.value:.4g}, of step {self.step}: {path}")
+
+    def header(self) -> dict:
+        """What a checkpoint's header holds."""
+        return dataclasses.asdict(self)
+
+
+class Evaluator:
+    """Scores of a generator on the same latents, against the same real images, every time.
+
+    It draws no random numbers, so that the training goes on as if it had not been there.
+    """
+
+    def __init__(self, config: TrainConfig, packed: Packed, device: torch.device):
+        """Looks at the real images: `eval_images` of them. Raises UserError for too few."""
+        self.config = config
+        real = metrics.chunks(packed, metrics.chosen(packed, config.eval_images))
+        self.comparison = metrics.Comparison(real, RandomFeatures().to(device), device, PIXELS)
+
+    def scores(self, G: Generator) -> dict[str, float]:
+        """What `metrics.Comparison` says of the images of seeds 0, 1, 2, ..."""
+        seeds = range(self.config.eval_images)
+        return self.comparison.scores(sampling.sample(G, seeds, precision=self.config.precision))

@@ -1,0 +1,69 @@
+"""Options of what judges a generator: `dcgan evaluate` and `dcgan neighbours`."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from dcgan.checks import check
+from dcgan.drawing import DrawOptions
+from dcgan.errors import UsageError
+
+MOST = 50_000  # images by default, as most papers have it
+LEAST = 10  # images that anything can be said of
+
+
+@dataclass(frozen=True)
+class EvaluateConfig(DrawOptions):
+    """All that decides an evaluation."""
+
+    checkpoint: Positional[Path] = dataclasses.field(kw_only=True)
+    """Checkpoint file or run folder."""
+    data: Path = dataclasses.field(kw_only=True)
+    """Packed folder of real images to compare with."""
+    count: int | None = None
+    """Images to generate, of seeds 0, 1, 2, ... Default: as many as there are real ones, at most
+    50,000."""
+    reals: int | None = None
+    """Real images to take, by chance but always the same. Default: all of them."""
+    fidelity: bool = False
+    """FID, KID, Inception Score, precision and recall on Inception's features too, by
+    torch-fidelity (pip install "dcgan[metrics]"), which downloads Inception's weights."""
+    weights: Path | None = None
+    """File with Inception's weights (weights-inception-2015-12-05-6726825d.pth of torch-fidelity)
+    for machines without a network. torch-fidelity unpickles it, so it must be one you trust."""
+    extractor: str | None = None
+    """module:Class of features of yours, compared as the built-in ones are: a torch module or a
+    callable, uint8 [N, 3, S, S] -> [N, F]. Found from where you are, too."""
+
+    def __post_init__(self):
+        for name in ("count", "reals"):
+            value = getattr(self, name)
+            check(value is None or value >= LEAST, name, value, f"at least {LEAST}")
+        if self.weights and not self.fidelity:
+            raise UsageError("--weights are Inception's: give --fidelity too")
+        if self.extractor and not all(self.extractor.partition(":")):
+            raise UsageError(f"--extractor {self.extractor}: write module:Class")
+
+
+@dataclass(frozen=True)
+class NeighboursConfig(DrawOptions):
+    """All that decides a report on memorised images."""
+
+    checkpoint: Positional[Path] = dataclasses.field(kw_only=True)
+    """Checkpoint file or run folder."""
+    data: Path = dataclasses.field(kw_only=True)
+    """Packed folder of the images that it was trained on."""
+    held_out: Path | None = None
+    """Packed folder of images of the same kind that it was not trained on. Default: a tenth of
+    --data is set apart and stands for them, which tells less."""
+    count: int = 1000
+    """Images to generate, of seeds 0, 1, 2, ..."""
+    out: Path = Path("neighbours.png")
+    """Picture to write: the samples nearest to a training image, beside their neighbours."""
+
+    def __post_init__(self):
+        check(self.count >= LEAST, "count", self.count, f"at least {LEAST}")
+        if self.out.suffix.lower() != ".png":
+            raise UsageError(f"--out {self.out}: the picture is a PNG, so its name ends in .png")

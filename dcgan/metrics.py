@@ -1,0 +1,116 @@
+"""How close generated images are to real ones, in numbers that need no weights of others."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dcgan import distances, pyramid, similarity
+from dcgan.data import rows
+from dcgan.data.packed import Packed
+from dcgan.distances import Manifold
+from dcgan.errors import UserError
+from dcgan.features import Extractor, in_colour
+
+PAIRED = 10_000  # images of a set whose features are compared with all others
+LEAST = 10  # images of a set that the numbers can be computed for
+CHUNK = 64  # images at a time
+
+
+class FeatureComparison:
+    """Fake features against real ones [N, F]; what only depends on the real ones is done once.
+
+    All of them count for the Fréchet distance, and the first 10,000 for what looks at all pairs.
+    """
+
+    def __init__(self, real: Tensor):
+        self.gaussian = distances.gaussian(real)
+        self.real = real[:PAIRED]
+        self.third, self.fifth = Manifold(self.real, 3), Manifold(self.real, 5)
+
+    def scores(self, fake: Tensor) -> dict[str, float]:
+        """frechet, kernel (times 1000), precision, recall, density, coverage: see `distances`."""
+        frechet = distances.frechet(self.gaussian, distances.gaussian(fake))
+        fake = fake[:PAIRED]
+        precision, recall = distances.precision_recall(self.third, Manifold(fake, 3))
+        density, coverage = distances.density_coverage(self.fifth, fake)
+        return {
+            "frechet": frechet,
+            "kernel": 1000 * distances.kernel_distance(self.real, fake),
+            "precision": precision,
+            "recall": recall,
+            "density": density,
+            "coverage": coverage,
+        }
+
+
+class PixelComparison:
+    """Fake images against real ones, uint8 [N, C, S, S]."""
+
+    def __init__(self, real: Tensor):
+        self.real, self.similarity = real, similarity.diversity(real)
+
+    def scores(self, fake: Tensor) -> dict[str, float]:
+        """swd and swd_SIDE: see `pyramid`; ms_ssim and ms_ssim_real: see `similarity`.
+
+        The sliced Wasserstein distance is that of as many images as both sets have.
+        """
+        count = min(len(self.real), len(fake))
+        # Sorted once, the real side would fill 100 MB for every 500 images.
+        levels = pyramid.distances(self.real[:count], fake[:count])
+        return {
+            "swd": sum(levels.values()) / len(levels),
+            **{f"swd_{side}": distance for side, distance in levels.items()},
+            "ms_ssim": similarity.diversity(fake),
+            "ms_ssim_real": self.similarity,
+        }
+
+
+class Comparison:
+    """Fake images against real ones, by their features and by their pixels.
+
+    `real`: uint8 [n, S, S, C] in chunks, in random order, since the first images stand for all
+    where a number is too slow for all: `pixels` of them for the numbers of `PixelComparison`.
+    """
+
+    def __init__(
+        self, real: Iterable[np.ndarray], extractor: Extractor, device: torch.device, pixels: int
+    ):
+        self.extractor, self.device, self.pixels = extractor, device, pixels
+        features, images = self.seen(real)
+        self.features, self.images = FeatureComparison(features), PixelComparison(images)
+
+    @torch.inference_mode()
+    def scores(self, fake: Iterable[np.ndarray]) -> dict[str, float]:
+        """Of images uint8 [n, S, S, C] in chunks, LEAST at least, whatever their number."""
+        features, images = self.seen(fake)
+        return self.features.scores(features) | self.images.scores(images)
+
+    def seen(self, chunks: Iterable[np.ndarray]) -> tuple[Tensor, Tensor]:
+        """Features [N, F] of all images, and the first `pixels` images [n, C, S, S] themselves."""
+        features, kept, missing = [], [], self.pixels
+        for chunk in chunks:
+            images = torch.from_numpy(chunk).to(self.device)
+            features.append(self.extractor(in_colour(images)))
+            kept.append(images[: max(0, missing)].permute(0, 3, 1, 2))
+            missing -= len(chunk)
+        return torch.cat(features), torch.cat(kept)
+
+
+def chosen(packed: Packed, count: int | None) -> np.ndarray:
+    """Indices of `count` of the images, or of all, in an order that only depends on their number.
+
+    Raises UserError where there are too few to compare with.
+    """
+    order = np.random.default_rng(0).permutation(len(packed))[:count]
+    if len(order) < LEAST:
+        raise UserError(f"{packed.folder}: {len(order)} images are too few to compare with")
+    return order
+
+
+def chunks(packed: Packed, indices: np.ndarray) -> Iterator[np.ndarray]:
+    """The images of these indices, uint8 [n, S, S, C], n <= 64."""
+    read = rows.reader(packed.images)
+    for start in range(0, len(indices), CHUNK):
+        yield read(indices[start : start + CHUNK])
