@@ -9,7 +9,7 @@ it is slowed down: the kernel is W = S V S with a fixed smoothing S along each a
 learnt, and W itself is kept: of V only the steps are needed.
 
 Energy at the finest checkerboard, relative to that of the real images, after 24,000 drawings:
-396 with the bilinear start alone, 23 with [1 2 1] / 4 once, 6 with it twice (and 1,676 without any).
+396 with the bilinear start alone, 23 with [1 2 1] / 4 once, 6 with it twice (1,676 with neither).
 """
 
 from collections.abc import Iterable
