@@ -5,8 +5,7 @@ Each is a pair with one signature, so that the training step is the same for all
     *_D(real_logits [N], fake_logits [N]) -> scalar, which D descends
     *_G(real_logits [N], fake_logits [N]) -> scalar, which G descends
 
-Only an objective of pairs looks at `real_logits` in its G; elsewhere they may be anything, for
-example the fake logits again.
+Only the relativistic G looks at `real_logits`.
 """
 
 from collections.abc import Callable
@@ -81,7 +80,6 @@ class Objective(NamedTuple):
 
     D: Callable[..., Tensor]
     G: Callable[[Tensor, Tensor], Tensor]
-    pairs: bool = False  # whether G compares with real images, so that their logits are needed
     middle: float | None = 0.0  # logit of a D that cannot tell; None where only differences count
 
 
@@ -90,7 +88,7 @@ OBJECTIVES = {
     "hinge": Objective(hinge_D, linear_G),
     "least-squares": Objective(least_squares_D, least_squares_G, middle=0.5),
     "wasserstein": Objective(wasserstein_D, linear_G, middle=None),
-    "relativistic": Objective(relativistic_D, relativistic_G, pairs=True, middle=None),
+    "relativistic": Objective(relativistic_D, relativistic_G, middle=None),
 }
 
 

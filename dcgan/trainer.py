@@ -93,8 +93,8 @@ class Trainer:
         signs = vitals.of_images(parts[0][0].real, parts[0][1].detach())
         twice = penalised and self.config.compile  # what is compiled cannot be differentiated twice
         with torch.compiler.set_stance("force_eager") if twice else nullcontext():
-            scalars = self.d_step(parts, penalised)
-        return scalars | self.g_step(parts) | signs
+            scalars, real_logits = self.d_step(parts, penalised)
+        return scalars | self.g_step(parts, real_logits) | signs
 
     def with_fakes(self, batch: Batch) -> list[tuple[Batch, Tensor]]:
         """The parts that go through D one after the other, each with what G makes for it."""
@@ -102,10 +102,13 @@ class Trainer:
         with self.autocast():
             return [(part, self.G(part.z)) for part in map(Batch._make, chunks)]
 
-    def d_step(self, parts: list[tuple[Batch, Tensor]], penalised: bool) -> dict[str, Tensor]:
+    def d_step(
+        self, parts: list[tuple[Batch, Tensor]], penalised: bool
+    ) -> tuple[dict[str, Tensor], list[Tensor]]:
+        """Returns D's logits of the real images of each part too."""
         self.D.requires_grad_(True)
         self.opt_D.zero_grad()
-        scalars = []
+        scalars, all_real_logits = [], []
         for part, fake in parts:
             real = self.augmented(part.real, part.draws[:, 0]).requires_grad_(penalised)
             fake = self.augmented(fake.detach(), part.draws[:, 1]).requires_grad_(penalised)
@@ -116,23 +119,24 @@ class Trainer:
             logits = real_logits.detach(), fake_logits.detach()
             scored = scores(self.objective, *logits) | {"overfitting": overfitting(*logits)}
             scalars.append({"loss_D": loss.detach(), **scored})
+            all_real_logits.append(real_logits.detach())
         norm = descend(self.D, self.opt_D)
         scalars = means(scalars)
         if self.config.augment_p == "adaptive":
             batch = self.config.batch_size
             self.augment_p.copy_(adapted(self.augment_p, scalars["overfitting"], batch))
-        return {**scalars, "grad_norm_D": norm, "augment_p": self.augment_p}
+        scalars |= {"grad_norm_D": norm, "augment_p": self.augment_p}
+        return scalars, all_real_logits
 
-    def g_step(self, parts: list[tuple[Batch, Tensor]]) -> dict[str, Tensor]:
+    def g_step(
+        self, parts: list[tuple[Batch, Tensor]], all_real_logits: list[Tensor]
+    ) -> dict[str, Tensor]:
+        """The real logits are those of D before its step: a pass through D less."""
         self.D.requires_grad_(False)
         self.opt_G.zero_grad()
         scalars = []
-        for part, fake in parts:
+        for (part, fake), real_logits in zip(parts, all_real_logits, strict=True):
             fake_logits = self.D_of(self.augmented(fake, part.draws[:, 2]), part)
-            real_logits = fake_logits
-            if self.objective.pairs:
-                with torch.no_grad():
-                    real_logits = self.D_of(self.augmented(part.real, part.draws[:, 0]), part)
             loss = self.objective.G(real_logits, fake_logits)
             (loss / len(parts)).backward()
             scalars.append({"loss_G": loss.detach()})
