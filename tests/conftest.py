@@ -24,6 +24,7 @@ TINY = TrainConfig(
     sample_every=3,
     save_every=2,
     lr_G=0.02,
+    lr_D=1e-3,
     ema_images=64,
     device="cpu",
 )

@@ -18,7 +18,7 @@ from tests.conftest import TINY, fit
 @pytest.fixture(scope="module")
 def other(tmp_path_factory, packed):
     """A run of other flags, with evaluated metrics in its log."""
-    config = dataclasses.replace(TINY, steps=4, lr_D=1e-3, width=6)
+    config = dataclasses.replace(TINY, steps=4, lr_D=3e-3, width=6)
     folder = tmp_path_factory.mktemp("other") / "tiny"
     fit(config, packed, folder, torch.device("cpu"))
     path = folder / "metrics.jsonl"
@@ -44,7 +44,7 @@ def test_the_table_shows_last_and_best_and_what_differs(run, other, tmp_path, ca
     assert [words for words in lines if words[0].startswith("--")] == [
         ["--width", "4", "6"],
         ["--steps", "6", "4"],
-        ["--lr-D", "0.0002", "0.001"],
+        ["--lr-D", f"{TINY.lr_D}", "0.003"],
     ]
     last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
     shown = next(words for words in lines if words[:2] == ["loss_D,", "last"])
@@ -81,8 +81,8 @@ def test_the_picture_holds_the_grids_of_the_same_seeds_and_curves(
     assert swd == [[], [3, 5], [], [3, 5]], "the first run has none"
     with Image.open(tmp_path / "c.png") as picture:
         pixels = np.asarray(picture.convert("RGB"))
-    grey = abs(pixels[: pixels.shape[0] // 4].astype(int) - 127.5).max(2) < 2  # as G is still
-    assert grey.mean() > 0.1, "the grids are to be seen"
+    inked = (pixels[: pixels.shape[0] // 4] < 240).any(2)
+    assert inked.mean() > 0.1, "the grids are to be seen"
 
 
 def test_the_running_mean_is_of_what_is_there():
