@@ -5,9 +5,11 @@ from pathlib import Path
 
 from dcgan import checkpoint
 from dcgan.checks import NETWORK, flag
-from dcgan.config import TrainConfig, to_json
+from dcgan.config import TrainConfig
 from dcgan.errors import UserError
 from dcgan.recorder import CONFIG
+
+OPTIONS = ("size", "width", "latent_dim", "batch_size", "steps", "seed")  # of every version's runs
 
 
 def to_continue(config: TrainConfig, run: Path) -> checkpoint.Checkpoint | None:
@@ -36,7 +38,7 @@ def is_empty_or_run(folder: Path) -> bool:
     """Whether a folder is empty, or was begun by a run that stopped before its first checkpoint."""
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        return set(to_json(TrainConfig())) <= set(config)
+        return set(OPTIONS) <= set(config)
     except FileNotFoundError:
         return not any(folder.iterdir())
     except (OSError, ValueError, TypeError, RecursionError):

@@ -165,7 +165,7 @@ def test_labels_that_do_not_fit_together_are_a_damaged_checkpoint(trained, tmp_p
         checkpoint.load_generator(path)
 
 
-def test_a_walk_keeps_the_label_that_was_asked_for(trained):
+def test_a_walk_keeps_the_label_that_was_asked_for(trained, tmp_path, monkeypatch):
     """A great circle through latents and labels together would bend them to 1.4."""
     G = checkpoint.load_generator(trained)
     name = G.conditions.names[0]
@@ -173,6 +173,13 @@ def test_a_walk_keeps_the_label_that_was_asked_for(trained):
     path = latent.walk(stops, 8, len(G.conditions.names))
     assert path[:, 8].eq(1).all()
     torch.testing.assert_close(path[:, :8], latent.walk(stops[:, :8], 8))
+    render, drawn = sampling.render, []
+    monkeypatch.setattr(
+        sampling, "render", lambda G, z, precision: drawn.append(z) or render(G, z, precision)
+    )
+    command = ["walk", trained, "--seeds", "1,2", "--frames", 8, "--label", name]
+    assert cli.main([*map(str, command), "--out", str(tmp_path / "walk.gif")]) == 0
+    assert torch.equal(drawn[0], path)
 
 
 def test_the_colour_that_is_asked_for_is_drawn(tiny, tmp_path):

@@ -1,6 +1,7 @@
 """What the options of the objective and of the optimisation change in a step, and over a resume."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -258,6 +259,23 @@ def test_checkpoints_from_before_there_were_these_options_load_and_go_on(
 def test_values_that_cannot_work_are_named_with_the_rule(options, complaint):
     with pytest.raises(UsageError, match=complaint):
         TrainConfig(**options)
+
+
+def test_parts_must_fit_the_share_of_each_process(tiny, packed, tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer.distributed, "world_size", lambda: 2)
+    config = tiny(data=packed.folder, out=tmp_path / "run", batch_size=12, accumulate=4)
+    with pytest.raises(UsageError, match="--accumulate must be a divisor of the 6 images of each"):
+        trainer.train(config)
+
+
+def test_a_run_that_an_older_version_began_may_be_begun_again(tiny, packed, tmp_path):
+    """One that stopped before its first checkpoint leaves its configuration only."""
+    fit(tiny(steps=2), packed, tmp_path / "run", CPU)
+    shutil.rmtree(tmp_path / "run" / "checkpoints")
+    path = tmp_path / "run" / "config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps({name: config[name] for name in OLD}))
+    assert trainer.to_continue(tiny(), tmp_path / "run") is None
 
 
 def test_what_goes_together_is_not_refused():
