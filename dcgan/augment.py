@@ -18,6 +18,8 @@ TARGET = 0.6  # of `overfitting`: Karras et al. 2020, figure 5
 # Karras et al. take 500k images, 2 % of their runs, and 100k for CIFAR-10. Runs of 100k images
 # must reach what they need too, and steps of 1 / 780 (batch 64) are still small.
 RAMP_IMAGES = 50_000
+MOST = 0.6  # at 0.8 drawn faces had the colours of the augmentation; Karras et al. 2020, figure 4
+FEW = 5_000  # images that D is sure to overfit
 
 
 def augment(
@@ -124,6 +126,13 @@ def overfitting(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     return (real_logits - middle).sign().mean()
 
 
+def strength(augment_p: float | str, images: int) -> float | str:
+    """What "auto" stands for with so many training images: "adaptive" or off."""
+    if augment_p != "auto":
+        return augment_p
+    return "adaptive" if images < FEW else 0.0
+
+
 def adapted(
     probability: Tensor, overfits: Tensor, images: int, ramp_images: int = RAMP_IMAGES
 ) -> Tensor:
@@ -132,4 +141,4 @@ def adapted(
     It rises by a fixed amount while `overfits`, of the last step, is above TARGET, and falls below
     it; between 0 and 1 lie `ramp_images` images, at `images` a step. 0-dim tensors -> 0-dim.
     """
-    return (probability + (overfits - TARGET).sign() * (images / ramp_images)).clamp(0, 1)
+    return (probability + (overfits - TARGET).sign() * (images / ramp_images)).clamp(0, MOST)

@@ -82,23 +82,23 @@ class ObjectiveOptions:
     loss: LossName = "relativistic"
     """Adversarial loss; relativistic compares real and fake in pairs and needs --r1 and --r2
     (Huang et al. 2024), wasserstein needs --gradient-penalty 10 (Gulrajani et al. 2017)."""
-    r1: float = 2.0
+    r1: float = 0.2
     """Weight gamma of the penalty gamma/2 |gradient of D|^2 on real images (Mescheder et al.
     2018)."""
-    r2: float = 2.0
+    r2: float = 0.2
     """The same on fake images."""
     gradient_penalty: float = 0.0
     """Weight of (|gradient of D| - 1)^2 between real and fake images."""
-    penalty_every: int = 1
+    penalty_every: int = 8
     """Steps between penalties, which then weigh as much more (lazy regularisation)."""
     label_smoothing: float = 0.0
     """The non-saturating D aims at 1 minus this for real images (Salimans et al. 2016)."""
-    augment: tuple[AugmentName, ...] = ("colour", "translation", "cutout")
+    augment: tuple[AugmentName, ...] = ("translation", "cutout")
     """What D sees of real and fake images is changed at random in these ways, differentiably
-    (Zhao et al. 2020), with the probability of --augment-p."""
-    augment_p: float | Literal["adaptive"] = "adaptive"
+    (Zhao et al. 2020), with the probability of --augment-p. Also: colour, which can fade images."""
+    augment_p: float | Literal["adaptive", "auto"] = "auto"
     """Probability from 0 (off) to 1 of each augmentation. adaptive: from 0 up while D overfits
-    (Karras et al. 2020)."""
+    (Karras et al. 2020). auto: adaptive for fewer than 5,000 images, else off."""
     conditional: bool = False
     """Learn the labels of the packed images too, so that sample --label can ask for them."""
 
@@ -109,7 +109,7 @@ class OptimisationOptions:
 
     steps: int = 50_000
     """Steps to train: one update of D and one of G each."""
-    batch_size: int = 128
+    batch_size: int = 64
     """Images in a step, over all processes together."""
     lr_G: float = 2e-3
     """Adam's learning rate for G."""
@@ -222,7 +222,8 @@ class TrainConfig(
             check(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
         smoothing, p = self.label_smoothing, self.augment_p
         check(0 <= smoothing < 1, "label_smoothing", smoothing, "at least 0, below 1")
-        check(p == "adaptive" or 0 <= p <= 1, "augment_p", p, "from 0 to 1, or adaptive")
+        valid = p in ("adaptive", "auto") or 0 <= p <= 1
+        check(valid, "augment_p", p, "from 0 to 1, adaptive or auto")
         parts = self.batch_size // self.accumulate
         divides = self.batch_size % self.accumulate == 0 and parts >= 2
         check(divides, "accumulate", self.accumulate, "a divisor of --batch-size, below it")
@@ -286,9 +287,9 @@ PRESETS: dict[str, TrainConfig] = {
             beta1=0.0,
             ema_images=3000,
         ),
-        "celeba": dict(source="celeba", steps=40_000),
-        "lsun": dict(source="lsun", steps=100_000),
-        "folder": dict(source="folder", steps=20_000),
+        "celeba": dict(source="celeba", batch_size=128, steps=40_000),
+        "lsun": dict(source="lsun", batch_size=128, steps=100_000),
+        "folder": dict(source="folder", batch_size=32, steps=40_000),
         "cifar10": dict(source="cifar10", size=32, steps=40_000),
         "stl10": dict(source="stl10", split="all", steps=40_000),
         "svhn": dict(source="svhn", size=32, steps=20_000, flip=False),
@@ -300,6 +301,7 @@ PRESETS: dict[str, TrainConfig] = {
             width=128,
             kernel_size=5,
             latent="uniform",
+            batch_size=128,
             steps=100_000,
             loss="non-saturating",
             r1=0.0,

@@ -1,6 +1,7 @@
 """The training loop: D step, G step, and what is written down along the way."""
 
 import copy
+import dataclasses
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dcgan import checkpoint, device, distributed, ema, vitals
-from dcgan.augment import adapted, augment, overfitting
+from dcgan.augment import adapted, augment, overfitting, strength
 from dcgan.checks import check
 from dcgan.conditions import UNCONDITIONAL, Conditions
 from dcgan.config import TrainConfig, has_penalties
@@ -54,8 +55,9 @@ class Trainer:
         self.loss_D = self.objective.D
         if config.label_smoothing:
             self.loss_D = partial(self.loss_D, smoothing=config.label_smoothing)
-        self.kinds = config.augment if config.augment_p else ()
-        p = 0.0 if config.augment_p == "adaptive" else config.augment_p
+        self.adaptive = config.augment_p == "adaptive"
+        p = config.augment_p if isinstance(config.augment_p, float) else 0.0
+        self.kinds = config.augment if self.adaptive or p else ()
         self.augment_p = torch.full((), p, device=on)
         self.opt_G = adam(self.G, config.lr_G, config)
         self.opt_D = adam(self.D, config.lr_D, config)
@@ -122,7 +124,7 @@ class Trainer:
             all_real_logits.append(real_logits.detach())
         norm = descend(self.D, self.opt_D)
         scalars = means(scalars)
-        if self.config.augment_p == "adaptive":
+        if self.adaptive:
             batch = self.config.batch_size
             self.augment_p.copy_(adapted(self.augment_p, scalars["overfitting"], batch))
         scalars |= {"grad_norm_D": norm, "augment_p": self.augment_p}
@@ -244,6 +246,8 @@ def fit(
 
 def trainer_of(packed: Packed, config: TrainConfig, on: torch.device) -> Trainer:
     """A new trainer for these images. UsageError where it is to learn labels that they lack."""
+    augment_p = strength(config.augment_p, len(packed))
+    config = dataclasses.replace(config, augment_p=augment_p)
     if not config.conditional:
         return Trainer(config, on)
     if packed.labels is None:

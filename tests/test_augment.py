@@ -7,7 +7,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from dcgan.augment import COLUMNS, DRAWS, KINDS, RAMP_IMAGES, TARGET, adapted, augment, overfitting
+from dcgan.augment import (
+    COLUMNS,
+    DRAWS,
+    FEW,
+    KINDS,
+    MOST,
+    RAMP_IMAGES,
+    TARGET,
+    adapted,
+    augment,
+    overfitting,
+    strength,
+)
 from dcgan.penalties import zero_centred
 
 ALL = tuple(KINDS)
@@ -246,20 +258,27 @@ def test_overfitting_is_the_sign_of_the_logits_where_D_is_balanced():
 
 def test_the_probability_goes_from_end_to_end_in_the_images_of_the_ramp():
     p = torch.tensor(0.0)
-    for measure, end in ((1.0, 1.0), (0.0, 0.0)):
-        for step in range(1, 11):
+    for measure, end in ((1.0, MOST), (0.0, 0.0)):
+        for step in range(1, 7):
             p = adapted(p, torch.tensor(measure), 100, 1000)
-            assert abs(p - abs(1 - end - step / 10)) < 1e-5
+            assert abs(p - abs(MOST - end - step / 10)) < 1e-5
         assert abs(p - end) < 1e-5
         assert abs(adapted(p, torch.tensor(measure), 100, 1000) - end) < 1e-5
     assert adapted(torch.tensor(0.5), torch.tensor(TARGET), 64, RAMP_IMAGES) == 0.5
+
+
+def test_automatic_strength_follows_the_number_of_images():
+    assert strength("auto", FEW - 1) == "adaptive"
+    assert strength("auto", FEW) == 0
+    assert strength("adaptive", 10**6) == "adaptive"
+    assert strength(0.3, 10) == 0.3
 
 
 def test_a_D_that_learns_few_images_by_heart_raises_the_probability_and_noise_lowers_it():
     """A linear D in many dimensions separates 16 images that follow the law of the fake ones; of
     new images at every step it has nothing to learn. Its logits are far from a zero of their own.
     """
-    for few, expected in ((True, 1.0), (False, 0.0)):
+    for few, expected in ((True, MOST), (False, 0.0)):
         torch.manual_seed(0)
         w, p = torch.zeros(256), torch.tensor(0.5)
         kept = torch.randn(16, 256)
@@ -270,7 +289,7 @@ def test_a_D_that_learns_few_images_by_heart_raises_the_probability_and_noise_lo
                 (fake_logits - real_logits).sigmoid() @ (real - fake)
             )  # descends -log sigmoid(real - fake)
             p = adapted(p, overfitting(real_logits, fake_logits), 16, 1600)
-        assert p == expected
+        assert float(p) == pytest.approx(expected)
 
 
 def test_the_columns_of_the_draws_are_apart():

@@ -127,7 +127,7 @@ def test_label_smoothing_is_a_target_below_one_for_real_images(tiny, packed):
 
 
 def test_lazy_penalties_come_at_their_steps_and_weigh_as_much_more(tiny, packed, tmp_path):
-    every, batch = start(tiny(r1=3, r2=1), packed)
+    every, batch = start(tiny(r1=3, r2=1, penalty_every=1), packed)
     lazy, _ = start(tiny(r1=3, r2=1, penalty_every=4), packed)
     values = []
     for ours in (every, lazy):
@@ -250,7 +250,7 @@ def test_checkpoints_from_before_there_were_these_options_load_and_go_on(
         (dict(gradient_penalty=-1), "--gradient-penalty must be at least 0"),
         (dict(label_smoothing=1.0), "--label-smoothing must be at least 0, below 1"),
         (dict(label_smoothing=0.1), "--label-smoothing must be left out but for --loss non-sat"),
-        (dict(augment_p=1.5), "--augment-p must be from 0 to 1, or adaptive, not 1.5"),
+        (dict(augment_p=1.5), "--augment-p must be from 0 to 1, adaptive or auto, not 1.5"),
         (dict(beta1=1.0), "--beta1 must be at least 0, below 1"),
         (dict(spectral_norm=True, batch_norm_D=True), "--batch-norm-D must be left out with"),
         (dict(cuda_graphs=True, penalty_every=1, r1=1), "--cuda-graphs must be left out where"),

@@ -1,0 +1,130 @@
+"""`python -m benchmarks.quality`: the recipe of 2015 beside the toolkit's own, at equal images.
+
+Both train networks of one size on the same images; the numbers are those of `dcgan evaluate`
+without anybody's weights, and what two halves of the real images score is their floor. Prints a
+table over seeds, and writes its numbers as JSON and a picture of both to `--out`.
+"""
+
+import dataclasses
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+
+import numpy as np
+import torch
+import tyro
+
+from benchmarks.__main__ import machine
+from benchmarks.step import EXAMPLE
+from dcgan import checkpoint, images, metrics, sampling, trainer
+from dcgan.config import PRESETS
+from dcgan.data.packed import Packed, open_packed
+from dcgan.features import RandomFeatures
+
+SHOWN = ("frechet", "kernel", "swd", "precision", "recall", "density", "coverage")
+RECIPES = {
+    # The example samples the weights of the last step.
+    "2015": dict(**EXAMPLE, ema=False),
+    "dcgan": dict(ema=True),
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    data: Path
+    """Packed folder made by `dcgan prepare`."""
+    images: int = 60_000
+    """Real images that D sees in a run."""
+    width: int = 32
+    """Channels at half the image's side, of both."""
+    batch_size: int = PRESETS["folder"].batch_size
+    """Of both."""
+    seeds: tuple[int, ...] = (0, 1)
+    """Runs of each recipe."""
+    count: int = 2000
+    """Images that are judged."""
+    runs: Path = Path("runs/quality")
+    """Where the runs are kept; finished ones are not trained again."""
+    out: Path | None = None
+    """Folder of quality.json and quality.png; none are written by default."""
+
+
+def main() -> None:
+    options = tyro.cli(Options, description=__doc__)
+    packed = open_packed(options.data)
+    order = metrics.chosen(packed, None)
+    judge = comparison(packed, order, options.count)
+    rows = [{"recipe": "real", "minutes": 0.0, **floor(packed, order, options.count)}]
+    pictures = []
+    for name, recipe in RECIPES.items():
+        for seed in options.seeds:
+            run = options.runs / f"{name}-{seed}"
+            minutes = train(options, run, seed, recipe)
+            G = checkpoint.load_generator(run, ema=recipe["ema"])
+            scores = judge.scores(sampling.sample(G, range(options.count)))
+            rows.append({"recipe": name, "seed": seed, "minutes": minutes, **scores})
+            print(json.dumps(rows[-1]), flush=True)
+        pictures.append(sampling.sample_grid(G, range(48), columns=8))
+    print(table(rows, options))
+    if options.out:
+        options.out.mkdir(parents=True, exist_ok=True)
+        results = {"machine": machine(), "date": time.strftime("%Y-%m-%d"), "rows": rows}
+        (options.out / "quality.json").write_text(json.dumps(results, indent=1) + "\n")
+        gap = np.full((len(pictures[0]), 16, pictures[0].shape[2]), 255, np.uint8)
+        beside = np.concatenate([pictures[0], gap, pictures[1]], 1)
+        images.save_png(options.out / "quality.png", beside)
+
+
+def train(options: Options, run: Path, seed: int, recipe: dict) -> float:
+    """Train one run, or go on with it; minutes that it took."""
+    config = dataclasses.replace(
+        PRESETS["folder"],
+        **{name: value for name, value in recipe.items() if name != "ema"},
+        data=options.data,
+        out=run,
+        size=open_packed(options.data).size,
+        width=options.width,
+        batch_size=options.batch_size,
+        steps=options.images // options.batch_size,
+        seed=seed,
+    )
+    trainer.train(config)
+    return checkpoint.find(run).header["seconds"] / 60
+
+
+def comparison(packed: Packed, order: np.ndarray, count: int) -> metrics.Comparison:
+    chunks = metrics.chunks(packed, order)
+    return metrics.Comparison(chunks, RandomFeatures(), torch.device("cpu"), count)
+
+
+def floor(packed: Packed, order: np.ndarray, count: int) -> dict[str, float]:
+    """What real images score against others: no generator can be expected to do better."""
+    held_out, rest = order[:count], order[count:]
+    return comparison(packed, rest, count).scores(metrics.chunks(packed, held_out))
+
+
+def table(rows: list[dict], options: Options) -> str:
+    """Means over the seeds, and half the range between them."""
+    lines = [
+        f"{options.images:,} images, batch {options.batch_size}, width {options.width}, "
+        f"{len(options.seeds)} seeds; {machine()}.",
+        "",
+        f"| recipe | minutes | {' | '.join(SHOWN)} |",
+        f"|---|{'---|' * (len(SHOWN) + 1)}",
+    ]
+    for recipe in dict.fromkeys(row["recipe"] for row in rows):
+        own = [row for row in rows if row["recipe"] == recipe]
+        cells = [spread([row[name] for row in own]) for name in ("minutes", *SHOWN)]
+        lines.append(f"| {recipe} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def spread(values: list[float]) -> str:
+    half = (max(values) - min(values)) / 2
+    return f"{mean(values):.3g}" + (f" ± {half:.2g}" if half else "")
+
+
+if __name__ == "__main__":
+    main()
