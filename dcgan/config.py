@@ -82,10 +82,10 @@ class ObjectiveOptions:
     loss: LossName = "relativistic"
     """Adversarial loss; relativistic compares real and fake in pairs and needs --r1 and --r2
     (Huang et al. 2024), wasserstein needs --gradient-penalty 10 (Gulrajani et al. 2017)."""
-    r1: float = 0.2
+    r1: float = 1.0
     """Weight gamma of the penalty gamma/2 |gradient of D|^2 on real images (Mescheder et al.
     2018)."""
-    r2: float = 0.2
+    r2: float = 1.0
     """The same on fake images."""
     gradient_penalty: float = 0.0
     """Weight of (|gradient of D| - 1)^2 between real and fake images."""
@@ -278,15 +278,7 @@ def to_json(config: TrainConfig) -> dict:
 PRESETS: dict[str, TrainConfig] = {
     name: TrainConfig(**options, out=Path("runs") / name)
     for name, options in {
-        "faces": dict(
-            width=24,
-            batch_size=16,
-            steps=3500,
-            lr_G=2e-3,
-            lr_D=3e-4,
-            beta1=0.0,
-            ema_images=3000,
-        ),
+        "faces": dict(width=24, batch_size=16, steps=3500, ema_images=3000),
         "celeba": dict(source="celeba", batch_size=128, steps=40_000),
         "lsun": dict(source="lsun", batch_size=128, steps=100_000),
         "folder": dict(source="folder", batch_size=32, steps=40_000),
