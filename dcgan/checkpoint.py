@@ -110,13 +110,10 @@ class Checkpoint:
 
 
 SLOTS = ("step", "exp_avg", "exp_avg_sq")
-# What networks were before there were these options.
+# What runs were before there were these options.
 LEGACY = {
-    "batch_norm_D": True,
-    "spectral_norm": False,
-    "minibatch_std": False,
-    "conditional": False,
-    "d_steps": 1,
+    **dict(batch_norm_D=True, spectral_norm=False, minibatch_std=False, conditional=False),
+    **dict(d_steps=1, loss="non-saturating", r1=0.0, r2=0.0, augment_p=0.0, smooth=False),
 }
 
 

@@ -41,17 +41,21 @@ class Conditions:
         if not self.names:
             raise UsageError(f"--label {wanted}: this network was not trained with --conditional")
         index = {name.casefold(): i for i, name in enumerate(self.names)}
-        if wanted in self.names:  # a folder's name may hold a comma, or differ only in its case
-            return {self.names.index(wanted): 1.0}
-        values = {}
-        for part in wanted.split(","):
-            name, _, value = (word.strip() for word in part.partition("="))
+        for whole in (wanted, wanted.removesuffix("=1")):
+            if whole in self.names:  # a folder's name may hold a comma, or differ only in its case
+                return {self.names.index(whole): 1.0}
+        values: dict[int, float] = {}
+        for part in map(str.strip, wanted.split(",")):
+            name, value = part, "1"
+            if part.casefold() not in index and "=" in part:  # which may be in a name, too
+                name, value = map(str.strip, part.rsplit("=", 1))
             if name.casefold() not in index:
                 some = ", ".join(self.names[:20]) + (", ..." if len(self.names) > 20 else "")
                 raise UsageError(f"--label {wanted}: no label {name!r}; one of {some}")
-            if value not in ("", "0", "1"):
+            if value not in ("0", "1"):
                 raise UsageError(f"--label {wanted}: write {name}=1 or {name}=0")
-            values[index[name.casefold()]] = float(value or 1)
+            if values.setdefault(index[name.casefold()], float(value)) != float(value):
+                raise UsageError(f"--label {wanted}: {name} cannot be both 1 and 0")
         if self.kind == "class" and list(values.values()) != [1.0]:
             raise UsageError(f"--label {wanted}: name the one class that is wanted")
         return values

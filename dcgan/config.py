@@ -5,6 +5,7 @@ torch, so that `--help` answers at once.
 """
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -209,21 +210,18 @@ class TrainConfig(
         for name in ("beta1", "beta2"):
             check(0 <= getattr(self, name) < 1, name, getattr(self, name), "at least 0, below 1")
         check(self.threads is None or self.threads >= 1, "threads", self.threads, "at least 1")
-        for name in (
-            "keep",
-            "seed",
-            "ema_images",
-            "eval_every",
-            "patience",
-            "r1",
-            "r2",
-            "gradient_penalty",
-        ):
+        for name in ("keep", "ema_images", "eval_every", "patience"):
             check(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
+        check(0 <= self.seed < 2**63, "seed", self.seed, "at least 0, below 2^63")
+        for name in ("r1", "r2", "gradient_penalty"):
+            valid = 0 <= getattr(self, name) < math.inf
+            check(valid, name, getattr(self, name), "at least 0, and finite")
         smoothing, p = self.label_smoothing, self.augment_p
         check(0 <= smoothing < 1, "label_smoothing", smoothing, "at least 0, below 1")
         valid = p in ("adaptive", "auto") or 0 <= p <= 1
         check(valid, "augment_p", p, "from 0 to 1, adaptive or auto")
+        twice = len(set(self.augment)) < len(self.augment)
+        check(not twice, "augment", " ".join(self.augment), "each kind once")
         parts = self.batch_size // self.accumulate
         divides = self.batch_size % self.accumulate == 0 and parts >= 2
         check(divides, "accumulate", self.accumulate, "a divisor of --batch-size, below it")

@@ -32,6 +32,9 @@ def examine(config: TrainConfig, say: Say) -> list[str]:
     trainer.to_continue(config, config.out)
     with tempfile.TemporaryDirectory(prefix="dcgan-doctor-") as scratch:
         packed, count, packing, wrong = data(config, Path(scratch), say)
+        if count < config.batch_size:
+            few = f"{count} images are fewer than a batch"
+            wrong.append(f"{few} (--batch-size {config.batch_size})")
         wrong += look(config, packed, say)
         return wrong + run(config, packed, count, packing, Path(scratch), on, say)
 

@@ -40,6 +40,7 @@ def evaluate(config: EvaluateConfig) -> Path:
     G = checkpoint.load_generator(found.path, ema=not config.raw, device=on)
     packed = open_packed(config.data)
     check_fit(G, packed)
+    sampling.of_seeds(G, [0], config.truncation, config.label)  # wrong ones fail before the work
     order = metrics.chosen(packed, config.reals)
     count = config.count or min(MOST, len(order))
 
@@ -123,7 +124,7 @@ def load_extractor(name: str, on: torch.device) -> Extractor:
         if isinstance(made, torch.nn.Module):
             made = made.to(on).eval()
         features = made(torch.zeros(2, 3, 64, 64, dtype=torch.uint8, device=on))
-    except Exception as error:  # whatever code of a user raises
+    except (Exception, SystemExit) as error:  # whatever code of a user raises
         raise UserError(f"--extractor {name}: {type(error).__name__}: {error}") from error
     finally:
         sys.path.remove(os.getcwd())

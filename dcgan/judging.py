@@ -43,7 +43,7 @@ class EvaluateConfig(DrawOptions):
             check(value is None or value >= LEAST, name, value, f"at least {LEAST}")
         if self.weights and not self.fidelity:
             raise UsageError("--weights are Inception's: give --fidelity too")
-        if self.extractor and not all(self.extractor.partition(":")):
+        if self.extractor is not None and not all(self.extractor.partition(":")):
             raise UsageError(f"--extractor {self.extractor}: write module:Class")
 
 

@@ -95,11 +95,21 @@ def read_metrics(run: Path) -> list[dict]:
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             values = json.loads(line)
-            if type(values["step"]) is int:
+            if is_line(values):
                 lines.append(values)
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, RecursionError):
             continue
     return lines
+
+
+def is_line(values) -> bool:
+    """Whether it is an object with what places a line of a log: a step, and images and seconds."""
+    return (
+        isinstance(values, dict)
+        and type(values.get("step")) is int
+        and values["step"] >= 0
+        and all(type(values.get(name, 0)) in (int, float) for name in ("images", "seconds"))
+    )
 
 
 def newest_samples(run: Path) -> Path | None:

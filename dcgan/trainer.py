@@ -26,7 +26,7 @@ from dcgan.models import INITIAL_STD, Upsample, networks
 from dcgan.optimisation import adam, decayed, descend, set_lr
 from dcgan.penalties import gradient_penalty, zero_centred
 from dcgan.recorder import Recorder
-from dcgan.resuming import to_continue
+from dcgan.resuming import last_strength, to_continue
 from dcgan.signals import Stopped, requests_to_stop
 from dcgan.smoothing import bilinear, learn_smoothly
 
@@ -190,7 +190,8 @@ class Trainer:
             found.restore(module, prefix)
         found.restore_optimizer(self.opt_G, self.G, "opt_G.")
         found.restore_optimizer(self.opt_D, self.D, "opt_D.")
-        self.augment_p.copy_(found.tensors("augment.").get("p", self.augment_p))
+        if self.adaptive:  # else it is what the flag says
+            self.augment_p.copy_(last_strength(found))
         self.step = found.step
 
 
@@ -294,17 +295,17 @@ def train(config: TrainConfig) -> Path:
             "left out but for one process on an NVIDIA GPU",
         )
         check(
-            config.batch_size % processes == 0,
+            config.batch_size % processes == 0 and config.batch_size >= 2 * processes,
             "batch_size",
             config.batch_size,
-            f"a multiple of the {processes} processes",
+            f"a multiple of the {processes} processes, and 2 for each at least",
         )
         share = config.batch_size // processes
         check(
-            share % config.accumulate == 0,
+            share % config.accumulate == 0 and share // config.accumulate >= 2,
             "accumulate",
             config.accumulate,
-            f"a divisor of the {share} images of each process",
+            f"a divisor of the {share} images of each process, below it",
         )
         found = to_continue(config, config.out)
         if config.data:

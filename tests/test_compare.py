@@ -26,7 +26,8 @@ def other(tmp_path_factory, packed):
     for line, swd, recall in zip(lines, (3.0, 5.0), (0.4, 0.2), strict=True):
         line |= {"eval/swd": swd, "eval/recall": recall}
     text = "".join(json.dumps(line) + "\n" for line in lines)
-    path.write_text(text + 'not json\n["step"]\n')
+    bad = ("not json", '["step"]', '{"step": 9, "images": "many", "loss_D": 1}', '{"step": -7}')
+    path.write_text(text + "\n".join(bad) + "\n")
     return folder
 
 

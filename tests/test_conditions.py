@@ -26,7 +26,7 @@ PETS = classes([1, 0, 0], [0, 1, 0])
         ("smiling=1,hat=0", {0: 1.0, 1: 0.0}),
         ("Smiling", {0: 1.0}),
         (" HAT = 0 ", {1: 0.0}),
-        ("hat=1,hat=0", {1: 0.0}),
+        ("hat=1,Hat", {1: 1.0}),
     ],
 )
 def test_words_are_labels(wanted, found):
@@ -46,6 +46,8 @@ def test_one_word_is_a_class(wanted):
         (SOME, "smiling=1,", "no label ''"),
         (SOME, "smiling=yes", "write smiling=1 or smiling=0"),
         (SOME, "smiling=0.5", "write smiling=1"),
+        (SOME, "hat=1,smiling,Hat=0", "Hat cannot be both 1 and 0"),
+        (SOME, "=1", "no label ''"),
         (PETS, "wolf", "no label 'wolf'; one of cat, dog, fox"),
         (PETS, "dog=0", "name the one class"),
         (PETS, "dog,cat", "name the one class"),
@@ -71,6 +73,14 @@ def test_names_of_folders_may_hold_commas_and_differ_in_case_alone():
     assert folders.parsed("cats, dogs") == {0: 1.0}
     assert folders.parsed("Rest") == {1: 1.0}
     assert folders.parsed("rest") == {2: 1.0}
+    assert folders.parsed("cats, dogs=1") == {0: 1.0}
+
+
+def test_names_may_hold_equals_signs():
+    assert classes([1, 0], names=("a=1", "b=2")).parsed("A=1") == {0: 1.0}
+    assert classes([1, 0], names=("a=1", "b=2")).parsed("b=2=1") == {1: 1.0}
+    both = Conditions("attributes", ("a=b", "hat"), torch.ones(1, 2, dtype=torch.uint8))
+    assert both.parsed("a=b=0, hat") == {0: 0.0, 1: 1.0}
 
 
 def test_a_seed_has_the_same_labels_whatever_it_is_drawn_with():

@@ -172,3 +172,10 @@ def test_a_subset_has_the_images_labels_and_names_of_its_source():
 def test_the_images_looked_at_are_those_of_the_packed_folder(packed):
     chosen = doctor.drawn(len(packed), trainer.TrainConfig(size=16))
     assert (reader(open_packed(packed.folder).images)(chosen) == packed.images).all()
+
+
+def test_images_that_do_not_fill_a_batch_are_not_fit(consult, tmp_path):
+    (tmp_path / "raw").mkdir()
+    Image.fromarray(faces.draw(range(1), 32).images.numpy()[0]).save(tmp_path / "raw" / "0.png")
+    code, _, err = consult("folder", "--root", tmp_path / "raw", "--size", 16)
+    assert code == 1 and "1 images are fewer than a batch (--batch-size 8)" in err

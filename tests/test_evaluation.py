@@ -102,6 +102,8 @@ def test_an_extractor_of_ones_own_is_compared_too(copied, packed, tmp_path, monk
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
+        (["--extractor", ""], "write module:Class"),
+        (["--extractor", "sys:exit"], "SystemExit"),
         (["--extractor", "nowhere"], "write module:Class"),
         (["--extractor", "no_such_module:Class"], "no_such_module"),
         (["--extractor", "math:no_such"], "no_such"),
@@ -112,6 +114,7 @@ def test_an_extractor_of_ones_own_is_compared_too(copied, packed, tmp_path, monk
         (["--reals", "0"], "--reals must be at least 10"),
         (["--data", "/no/such"], "does not exist"),
         (["--label", "smiling=1"], "--label"),
+        (["--truncation", "-1"], "--truncation must be above 0"),
     ],
 )
 def test_mistakes_are_one_line(run, packed, capsys, flags, words):

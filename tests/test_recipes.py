@@ -193,6 +193,36 @@ def test_the_strength_of_augmentation_follows_overfitting_and_is_kept(tiny, pack
     assert {line["augment_p"] for line in logged(tmp_path / "fixed")} == {0.25}
 
 
+def test_a_run_goes_on_with_the_flags_it_is_given_and_says_so(tiny, packed, tmp_path, capsys):
+    """A checkpoint's strength of augmentation must not win over --augment-p."""
+    first = tiny(steps=2, log_every=1, augment_p=0.25)
+    fit(first, packed, tmp_path / "run", CPU)
+    assert trainer.to_continue(first, tmp_path / "run").step == 2
+    assert trainer.to_continue(tiny(steps=2, augment_p="auto"), tmp_path / "run").step == 2
+    assert "goes on" not in capsys.readouterr().err
+    second = tiny(steps=4, log_every=1, augment_p=0.5, augment=(), r1=1.5)
+    found = trainer.to_continue(second, tmp_path / "run")
+    said = capsys.readouterr().err
+    assert said.startswith(f"{tmp_path / 'run'} goes on from step 2 with ")
+    for change in ("--augment none (translation cutout before)", "--augment-p 0.5 (0.25 be"):
+        assert change in said
+    trainer.fit(second, packed, tmp_path / "run", CPU, found)
+    assert [line["augment_p"] for line in logged(tmp_path / "run")] == [0.25, 0.25, 0.5, 0.5]
+    ours = trainer.Trainer(tiny(augment_p="adaptive"), CPU)
+    ours.restore(checkpoint.find(tmp_path / "run"), packed.fingerprint)
+    assert ours.augment_p == 0.5, "adaptive goes on from where it was"
+
+
+@pytest.mark.parametrize("p", [torch.tensor(2.0), torch.tensor(torch.nan), torch.zeros(3)])
+def test_a_strength_that_cannot_be_is_a_damaged_checkpoint(tiny, packed, tmp_path, p):
+    ours = trainer.Trainer(tiny(augment_p="adaptive"), CPU)
+    path = fit(tiny(steps=1), packed, tmp_path / "run", CPU)
+    found = checkpoint.read(path)
+    checkpoint.save(path, found.header, found.tensors("") | {"augment.p": p})
+    with pytest.raises(UserError, match=r"augment\.p is no probability"):
+        ours.restore(checkpoint.read(path), packed.fingerprint)
+
+
 # Names that checkpoints had before networks and objectives had options.
 OLD = (
     *("out", "data", "data_cache", "dry_run", "log_every", "sample_every", "save_every", "keep"),
@@ -245,8 +275,12 @@ def test_checkpoints_from_before_there_were_these_options_load_and_go_on(
         (dict(accumulate=3), "--accumulate must be a divisor of --batch-size, below it, not 3"),
         (dict(accumulate=128), "--accumulate must be a divisor"),
         (dict(penalty_every=0), "--penalty-every must be at least 1"),
-        (dict(r1=-1), "--r1 must be at least 0, not -1"),
+        (dict(r1=-1), "--r1 must be at least 0, and finite, not -1"),
         (dict(r2=float("nan")), "--r2 must be at least 0"),
+        (dict(r1=float("inf")), "--r1 must be at least 0, and finite, not inf"),
+        (dict(seed=2**63), "--seed must be at least 0, below 2"),
+        (dict(seed=-1), "--seed must be at least 0"),
+        (dict(augment=("cutout", "cutout")), "--augment must be each kind once, not cutout cut"),
         (dict(gradient_penalty=-1), "--gradient-penalty must be at least 0"),
         (dict(label_smoothing=1.0), "--label-smoothing must be at least 0, below 1"),
         (dict(label_smoothing=0.1), "--label-smoothing must be left out but for --loss non-sat"),
@@ -266,6 +300,10 @@ def test_parts_must_fit_the_share_of_each_process(tiny, packed, tmp_path, monkey
     config = tiny(data=packed.folder, out=tmp_path / "run", batch_size=12, accumulate=4)
     with pytest.raises(UsageError, match="--accumulate must be a divisor of the 6 images of each"):
         trainer.train(config)
+    for options, name in ((dict(batch_size=2), "batch-size"), (dict(accumulate=3), "accumulate")):
+        config = tiny(data=packed.folder, out=tmp_path / "run", **{"batch_size": 6} | options)
+        with pytest.raises(UsageError, match=f"--{name} must be"):
+            trainer.train(config)  # batch norm would see one image at a time
 
 
 def test_a_run_that_an_older_version_began_may_be_begun_again(tiny, packed, tmp_path):
