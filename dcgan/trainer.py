@@ -56,7 +56,7 @@ class Trainer:
         if config.label_smoothing:
             self.loss_D = partial(self.loss_D, smoothing=config.label_smoothing)
         self.adaptive = config.augment_p == "adaptive"
-        p = config.augment_p if isinstance(config.augment_p, float) else 0.0
+        p = 0.0 if isinstance(config.augment_p, str) else float(config.augment_p)
         self.kinds = config.augment if self.adaptive or p else ()
         self.augment_p = torch.full((), p, device=on)
         self.opt_G = adam(self.G, config.lr_G, config)
