@@ -266,12 +266,10 @@ def is_news(message: str) -> bool:
 
 def load(config: DrawOptions):
     """The generator that the flags of `sample` and `walk` name, on its device."""
-    from dcgan import checkpoint, device
+    from dcgan import device, sampling
 
     device.keep_freed_memory()
-    return checkpoint.load_generator(
-        config.checkpoint, ema=not config.raw, device=device.pick(config.device)
-    )
+    return sampling.load(config.checkpoint, config, device.pick(config.device))
 
 
 def progress(chunks: Iterator, total: int) -> Iterator:

@@ -25,6 +25,8 @@ class DrawOptions:
     label: str | None = None
     """What a network trained with --conditional is asked for: eyeglasses=1,smiling=0 or a class.
     What is not named is as in the images it was trained on."""
+    recalibrate: bool = False
+    """Compute batch norm's statistics anew, over 6,400 latents."""
     raw: bool = False
     """Use the weights of the last step, not their average."""
     precision: Literal["auto", "fp32", "bf16"] = TrainConfig.precision

@@ -37,7 +37,7 @@ def evaluate(config: EvaluateConfig) -> Path:
     extractor = load_extractor(config.extractor, on) if config.extractor else None
     if config.fidelity:
         fidelity.check_there(config.weights)
-    G = checkpoint.load_generator(found.path, ema=not config.raw, device=on)
+    G = sampling.load(found.path, config, on)
     packed = open_packed(config.data)
     check_fit(G, packed)
     sampling.of_seeds(G, [0], config.truncation, config.label)  # wrong ones fail before the work
@@ -82,7 +82,7 @@ def described(found: Checkpoint, config: EvaluateConfig) -> dict:
         "checkpoint_sha256": fidelity.digest(found.path),
         "step": found.step,
         "weights": "of the last step" if config.raw else "averaged (EMA)",
-        "batch_norm": "running statistics",
+        "batch_norm": "recalibrated" if config.recalibrate else "running statistics",
         "seeds": "from 0",
         "truncation": config.truncation,
         "label": config.label,

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dcgan import checkpoint, device, images, metrics, sampling
+from dcgan import device, images, metrics, sampling
 from dcgan.data.packed import Packed, open_packed
 from dcgan.distances import pairwise
 from dcgan.errors import UsageError, UserError
@@ -130,7 +130,7 @@ def write(config: NeighboursConfig) -> Path:
     """
     device.keep_freed_memory()
     on = device.pick(config.device)
-    G = checkpoint.load_generator(config.checkpoint, ema=not config.raw, device=on)
+    G = sampling.load(config.checkpoint, config, on)
     packed = open_packed(config.data)
     check_fit(G, packed)
     training, held_out = split(packed, config)

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dcgan import device, images, latents
+from dcgan import checkpoint, device, ema, images, latents
 from dcgan.data import rows
+from dcgan.drawing import DrawOptions
 from dcgan.errors import UsageError
 from dcgan.files import check_room, make_folder, replacing, writing
 from dcgan.folding import folded
@@ -20,6 +21,7 @@ from dcgan.threads import for_each
 # are wanted: kernels are chosen, and sums are ordered, by the shape of the batch.
 CHUNK = 64
 MAX_PIXELS = 2**27  # of a grid: what viewers open, and 0.4 GB
+MEASURED = 100 * CHUNK  # latents whose statistics batch norm gets when it is recalibrated
 TOGETHER = 8  # images that a thread writes at a time: one by one takes 15 % longer
 
 
@@ -63,6 +65,15 @@ def sample(
     groups = (seeds[start : start + CHUNK] for start in range(0, len(seeds), CHUNK))
     z = (of_seeds(G, group, truncation, label) for group in groups)
     yield from in_chunks(painter(G, precision), z)
+
+
+def load(path: Path, options: DrawOptions, on: torch.device) -> Generator:
+    """The generator of a checkpoint or run folder as `options` ask for it. Raises UserError."""
+    G = checkpoint.load_generator(path, ema=not options.raw, device=on)
+    if options.recalibrate:
+        groups = (range(start, start + CHUNK) for start in range(0, MEASURED, CHUNK))
+        ema.recalibrate(G, (of_seeds(G, seeds).to(on) for seeds in groups))
+    return G
 
 
 def of_seeds(
