@@ -82,7 +82,8 @@ class ObjectiveOptions:
 
     loss: LossName = "relativistic"
     """Adversarial loss; relativistic compares real and fake in pairs and needs --r1 and --r2
-    (Huang et al. 2024), wasserstein needs --gradient-penalty 10 (Gulrajani et al. 2017)."""
+    (Huang et al. 2024), wasserstein needs a smooth D, as by --gradient-penalty 10 (Gulrajani et
+    al. 2017)."""
     r1: float = 1.0
     """Weight gamma of the penalty gamma/2 |gradient of D|^2 on real images (Mescheder et al.
     2018)."""
@@ -231,6 +232,9 @@ class TrainConfig(
         recordable = not has_penalties(self) or self.penalty_every > 1
         rule = "left out where every step has penalties (--r1, --r2, --gradient-penalty)"
         check(recordable or not self.cuda_graphs, "cuda_graphs", self.cuda_graphs, rule)
+        smooth_D = self.loss != "wasserstein" or has_penalties(self) or self.spectral_norm
+        rule = "given with --gradient-penalty, --r1, --r2 or --spectral-norm"
+        check(smooth_D, "loss", self.loss, rule)
         check(self.eval_images >= 10, "eval_images", self.eval_images, "at least 10")
         if self.patience and not self.eval_every:
             raise UsageError("--patience counts evaluations: give --eval-every too")

@@ -285,6 +285,7 @@ def test_checkpoints_from_before_there_were_these_options_load_and_go_on(
         (dict(label_smoothing=1.0), "--label-smoothing must be at least 0, below 1"),
         (dict(label_smoothing=0.1), "--label-smoothing must be left out but for --loss non-sat"),
         (dict(augment_p=1.5), "--augment-p must be from 0 to 1, adaptive or auto, not 1.5"),
+        (dict(loss="wasserstein", r1=0, r2=0), "--loss must be given with --gradient-penalty"),
         (dict(beta1=1.0), "--beta1 must be at least 0, below 1"),
         (dict(spectral_norm=True, batch_norm_D=True), "--batch-norm-D must be left out with"),
         (dict(cuda_graphs=True, penalty_every=1, r1=1), "--cuda-graphs must be left out where"),
