@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dcgan.data.packed import Packed
 from dcgan.errors import UsageError
 
 EXAMPLES = 1024  # label rows of real images that a checkpoint remembers
@@ -19,6 +20,14 @@ class Conditions:
     kind: str | None  # "class": each image has one label; "attributes": any of them; None: none
     names: tuple[str, ...]
     examples: Tensor  # uint8 [M, len(names)] of 0 and 1, rows as frequent as in the data
+
+    @classmethod
+    def of(cls, packed: Packed) -> "Conditions":
+        """What a network that learns the labels of these images can be asked for."""
+        count = min(len(packed), EXAMPLES)
+        rows = np.random.default_rng(0).choice(len(packed), count, replace=False)
+        examples = torch.from_numpy(packed.multi_hot(np.sort(rows)).astype(np.uint8))
+        return cls(packed.meta["label_kind"], packed.label_names, examples)
 
     def of_seeds(self, seeds: Sequence[int], wanted: str | None = None) -> Tensor:
         """Labels of the images of some seeds -> float32 [N, len(names)] of 0 and 1.

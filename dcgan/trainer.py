@@ -253,7 +253,7 @@ def trainer_of(packed: Packed, config: TrainConfig, on: torch.device) -> Trainer
         return Trainer(config, on)
     if packed.labels is None:
         raise UsageError(f"--conditional: the images of {packed.folder} have no labels")
-    return Trainer(config, on, packed.conditions)
+    return Trainer(config, on, Conditions.of(packed))
 
 
 def batches_for(trainer: Trainer, packed: Packed) -> Iterator[Batch]:

@@ -185,7 +185,7 @@ def test_a_run_that_is_continued_says_what_an_uninterrupted_one_says(
     config = tiny(**options, steps=100)
     fit(config, packed, tmp_path / "whole", CPU)
     whole = words(tmp_path / "whole")
-    crashed = trainer.Trainer(config, CPU)
+    crashed = trainer.trainer_of(packed, config, CPU)
     batches = Batches(packed.images, config, CPU)
     with Recorder(crashed, packed, tmp_path / "parts") as recorder:
         for step in range(stop):

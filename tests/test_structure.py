@@ -13,7 +13,7 @@ ROOT = PACKAGE.parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = [
-    ["errors", "files", "threads", "checks", "config", "drawing", "judging"],
+    ["errors", "files", "threads", "checks", "config", "drawing", "judging", "data.packed"],
     [
         "convolution",
         "images",
@@ -28,7 +28,7 @@ LAYERS = [
     ["vitals", "health"],
     ["distributed", "device", "cuda_graph", "signals", "events", "snapshot", "writer"],
     ["data.traits", "data.portrait", "data.faces"],
-    ["data.jpeg", "data.resample", "data.packed", "data.rows", "data.order"],
+    ["data.jpeg", "data.resample", "data.rows", "data.order"],
     ["data.decode"],
     ["data.raw"],
     ["data.folder", "data.celeba", "data.lsun", "data.arrays", "data.drawn", "data.subset"],

@@ -6,9 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from dcgan.conditions import EXAMPLES, Conditions
 from dcgan.errors import UserError
 
 FORMAT = 1
@@ -44,14 +42,6 @@ class Packed:
         if chosen.ndim == 1:
             chosen = chosen[:, None] == np.arange(len(self.label_names))
         return chosen.astype(np.float32)
-
-    @property
-    def conditions(self) -> Conditions:
-        """What a network that learns the labels can be asked for."""
-        count = min(len(self), EXAMPLES)
-        rows = np.random.default_rng(0).choice(len(self), count, replace=False)
-        examples = torch.from_numpy(self.multi_hot(np.sort(rows)).astype(np.uint8))
-        return Conditions(self.meta["label_kind"], self.label_names, examples)
 
     @property
     def fingerprint(self) -> str:
