@@ -12,6 +12,7 @@ import os
 import re
 import sys
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -52,7 +53,7 @@ class Checkpoint:
         """The `TrainConfig` of the run as plain JSON values."""
         return LEGACY | self.header["config"]
 
-    @property
+    @cached_property
     def conditions(self) -> Conditions:
         """The labels that the networks know. Raises UserError where the file contradicts itself."""
         labels = self.header.get("labels")

@@ -13,11 +13,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from dcgan import checkpoint, distributed, images, latents, sampling
+from dcgan import checkpoint, distributed, images, sampling
 from dcgan.checkpoint import Checkpoint
 from dcgan.config import to_json
 from dcgan.data import rows
@@ -69,9 +68,7 @@ class Recorder:
                 first = np.arange(min(len(self.packed), len(GRID_SEEDS)))
                 real = images.grid(rows.reader(self.packed.images)(first))
                 self.log.picture(0, "real", real)
-            z = latents.of_seeds(GRID_SEEDS, self.config.latent_dim, self.config.latent)
-            labels = self.trainer.conditions.of_seeds(GRID_SEEDS)
-            self.z = torch.cat([z, labels], 1).to(self.trainer.device)
+            self.z = sampling.of_seeds(self.trainer.G, GRID_SEEDS).to(self.trainer.device)
             if self.config.eval_every:
                 self.evaluator = Evaluator(self.config, self.packed, self.trainer.device)
             self.saved: Future | None = None

@@ -13,6 +13,7 @@ Energy at the finest checkerboard, relative to that of the real images, after 24
 """
 
 from collections.abc import Iterable
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -21,10 +22,17 @@ from torch import Tensor
 def smooth(kernels: Tensor) -> Tensor:
     """S K S of kernels [..., k, k]; outside of a kernel is zero."""
     side = kernels.shape[-1]
-    offset = torch.arange(side, device=kernels.device)
-    once = (2 - (offset[:, None] - offset).abs()).clamp(min=0).to(kernels.dtype) / 4
+    both_axes = matrix(side, kernels.dtype, kernels.device)
+    return (kernels.flatten(-2) @ both_axes).unflatten(-1, (side, side))
+
+
+@cache
+def matrix(side: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """S along both axes of a flattened kernel: symmetric, [k k, k k]."""
+    offset = torch.arange(side, device=device)
+    once = (2 - (offset[:, None] - offset).abs()).clamp(min=0).to(dtype) / 4
     S = once @ once
-    return (kernels.flatten(-2) @ torch.kron(S, S)).unflatten(-1, (side, side))
+    return torch.kron(S, S)
 
 
 @torch.no_grad()
