@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dcgan import checkpoint, images, sampling
+from dcgan import checkpoint, images, metrics, sampling
 from dcgan.checks import flag
 from dcgan.errors import UserError
 from dcgan.files import replacing
@@ -16,7 +16,6 @@ from dcgan.log import read_metrics
 
 CURVES = ("loss_D", "loss_G", "accuracy_real", "accuracy_fake")
 EVALUATED = "eval/"  # what the names of evaluated metrics begin with
-HIGHER = ("precision", "recall", "density", "coverage", "inception")  # is better; of others, lower
 ELSEWHERE = ("out", "data_cache", "dry_run", "device", "threads")  # flags that change no result
 SMOOTH = 0.02  # of a curve: what its running mean reaches over
 
@@ -45,7 +44,7 @@ class Run:
     def best(self, name: str) -> float:
         """The best value of an evaluated metric; nan where there is none."""
         _, values = self.points(name, number)
-        better = max if any(word in name.lower() for word in HIGHER) else min
+        better = max if metrics.higher_is_better(name) else min
         return better(values.tolist(), default=math.nan)
 
 

@@ -14,7 +14,6 @@ from dcgan.features import RandomFeatures
 from dcgan.models import Generator
 
 PIXELS = 500  # images for what is computed from pixels
-HIGHER_IS_BETTER = {"precision", "recall", "coverage"}
 
 
 @dataclass
@@ -50,7 +49,7 @@ class Best:
     def update(self, step: int, scores: dict[str, float]) -> bool:
         """Take in an evaluation. Returns whether it is the best."""
         value = scores[self.by]
-        higher = self.by in HIGHER_IS_BETTER
+        higher = metrics.higher_is_better(self.by)
         if self.value is None or (value > self.value if higher else value < self.value):
             self.value, self.step, self.misses = value, step, 0
             return True

@@ -16,6 +16,12 @@ from dcgan.features import Extractor, in_colour
 PAIRED = 10_000  # images of a set whose features are compared with all others
 LEAST = 10  # images of a set that the numbers can be computed for
 CHUNK = 64  # images at a time
+RISING = ("precision", "recall", "density", "coverage", "inception")  # in names: higher is better
+
+
+def higher_is_better(name: str) -> bool:
+    """Of a score, by its name; of most, lower is."""
+    return any(word in name.lower() for word in RISING)
 
 
 class FeatureComparison:
