@@ -10,6 +10,7 @@ import statistics
 import tempfile
 import time
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -84,7 +85,7 @@ def measure(config: TrainConfig, steps: int, rounds: int) -> dict:
                 scalars = timed("update", trainer.update, batch)
                 timed("record", recorder.record, scalars)
             for name, write in (
-                ("log", recorder.write_scalars),
+                ("log", partial(recorder.write_scalars, {})),
                 ("samples", recorder.write_samples),
                 ("checkpoint", recorder.save),
             ):

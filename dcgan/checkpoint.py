@@ -3,16 +3,19 @@
 Tensors are named `G.`, `D.`, `ema.` + state-dict name, and `opt_G.`, `opt_D.` + slot + parameter;
 `augment.p` is the strength of the augmentation, `labels.examples` are combinations of labels.
 The header holds one JSON text under `dcgan`: format, step, seconds, config, fingerprint of the
-data, metrics, the sums that the next line of the log goes on from, and what the monitor has said.
+data, metrics, the sums that the next line of the log goes on from, and what the monitor has said;
+and under `sha256` a checksum of that text and of all tensors.
 """
 
+import hashlib
 import json
-import math
 import os
 import re
 import sys
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
 
 import torch
@@ -20,15 +23,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from dcgan import health
 from dcgan.checks import NETWORK, check_network
 from dcgan.conditions import UNCONDITIONAL, Conditions
 from dcgan.config import TrainConfig
 from dcgan.errors import UsageError, UserError
-from dcgan.files import replacing
+from dcgan.files import check_room, replacing
 from dcgan.models import Discriminator, Generator, build
 
-FORMAT = 1
+FORMAT = 2
+WITHOUT_CHECKSUM = 1  # the format before
 # What reading a file that is no checkpoint raises; RecursionError comes of JSON without end.
 UNREADABLE = (OSError, SafetensorError, UsageError, ValueError, TypeError, RecursionError)
 FOLDER = "checkpoints"
@@ -155,16 +158,11 @@ def named(
 def save(path: Path, header: dict, tensors: dict[str, Tensor]) -> None:
     """Write a checkpoint atomically: contiguous tensors of the CPU, and a `header` for JSON.
 
-    Raises UserError, and writes nothing, unless G and D are finite; and where the disk refuses.
+    Raises UserError where the disk refuses; nothing is written then.
     """
-    for name, value in tensors.items():
-        network = name.partition(".")[0]
-        if network in ("G", "D") and not value.isfinite().all():
-            raise UserError(
-                f"{network} is not finite at step {header['step']}: nothing is saved over the "
-                f"good checkpoints; try lower --lr-G and --lr-D"
-            )
-    metadata = {"dcgan": json.dumps({"format": FORMAT, **header})}
+    text = json.dumps({"format": FORMAT, **header})
+    metadata = {"dcgan": text, "sha256": checksum(text, tensors.items())}
+    check_room(path, sum(tensor.nbytes for tensor in tensors.values()))
     with replacing(path) as partial:
         try:
             partial.touch()
@@ -175,8 +173,17 @@ def save(path: Path, header: dict, tensors: dict[str, Tensor]) -> None:
             raise OSError(str(error)) from error
 
 
+def checksum(text: str, tensors: Iterable[tuple[str, Tensor]]) -> str:
+    """SHA-256 of a header's text, and of name, type, shape and bytes of every tensor."""
+    digest = hashlib.sha256(text.encode())
+    for name, tensor in sorted(tensors, key=itemgetter(0)):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
 def read(path: Path) -> Checkpoint:
-    """Open one file and check its header. Raises UserError for anything but a checkpoint."""
+    """Open one file and check all of it. Raises UserError for anything but a whole checkpoint."""
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint")
@@ -184,11 +191,16 @@ def read(path: Path) -> Checkpoint:
         raise UserError(f"cannot read {path}: permission denied")
     try:
         with safe_open(path, "pt") as file:
-            header = json.loads((file.metadata() or {})["dcgan"])
-        if header["format"] != FORMAT:
-            raise damaged(path, f"format {header['format']} needs a newer dcgan")
-        architecture(LEGACY | header["config"])
-        check_whole("step", header["step"])
+            metadata = file.metadata() or {}
+            header = json.loads(metadata["dcgan"])
+            if header["format"] not in (WITHOUT_CHECKSUM, FORMAT):
+                raise damaged(path, f"format {header['format']} needs a newer dcgan")
+            architecture(LEGACY | header["config"])
+            check_whole("step", header["step"])
+            if header["format"] == FORMAT:
+                tensors = ((name, file.get_tensor(name)) for name in file.keys())  # noqa: SIM118
+                if checksum(metadata["dcgan"], tensors) != metadata["sha256"]:
+                    raise damaged(path, "its checksum is another: it has been changed")
     except KeyError as error:
         raise damaged(path, f"its header lacks {error}") from error
     except UNREADABLE as error:
@@ -201,40 +213,20 @@ def check_whole(name: str, value) -> None:
         raise ValueError(f"{name} cannot be {value!r}")
 
 
-def check_resumable(found: Checkpoint) -> None:
-    """Raise UserError unless training can go on from this checkpoint; sampling needs less."""
-    header = found.header
-    try:
-        for name in ("seed", "batch_size"):
-            check_whole(name, header["config"][name])
-        seconds, data, meter = (header[name] for name in ("seconds", "data", "meter"))
-        if type(seconds) not in (int, float) or not 0 <= seconds < math.inf:
-            raise ValueError(f"seconds cannot be {seconds!r}")
-        if not isinstance(data, str):
-            raise TypeError(f"data cannot be {data!r}")
-        if not isinstance(meter, dict) or set(meter) != {"totals", "added"}:
-            raise TypeError("meter does not hold sums")
-        check_whole("added", meter["added"])
-        for name, total in dict(meter["totals"]).items():
-            if type(total) not in (int, float):
-                raise TypeError(f"the meter's sum of {name} cannot be {total!r}")
-        if "health" in header:
-            health.check(header["health"])
-    except KeyError as error:
-        raise damaged(found.path, f"its header lacks {error}") from error
-    except (ValueError, TypeError) as error:
-        raise damaged(found.path, error) from error
-
-
-def newest(run: Path) -> Checkpoint | None:
+def newest(
+    run: Path, check: Callable[[Checkpoint], None] = lambda found: None
+) -> Checkpoint | None:
     """The newest readable checkpoint of a run folder; None where there is none at all.
 
-    Damaged files are named on stderr and passed over; UserError if nothing else is left.
+    Damaged files, and those for which `check` raises UserError, are named on stderr and passed
+    over; UserError if nothing else is left.
     """
     paths = saved(run)
     for path in reversed(paths):
         try:
-            return read(path)
+            found = read(path)
+            check(found)
+            return found
         except UserError as error:
             print(f"passed over: {error}", file=sys.stderr)
     if paths:

@@ -14,7 +14,7 @@ from typing import get_args
 
 import tyro
 
-from dcgan.config import PRESETS, PrepareConfig, SourceName, TrainConfig, to_json
+from dcgan.config import PRESETS, PrepareConfig, TrainConfig, to_json
 from dcgan.drawing import (
     CompareConfig,
     DrawOptions,
@@ -26,6 +26,7 @@ from dcgan.drawing import (
 from dcgan.errors import UsageError, UserError
 from dcgan.flags import leading, parse
 from dcgan.judging import EvaluateConfig, NeighboursConfig
+from dcgan.options import SourceName
 from dcgan.signals import sigterm_raises
 from dcgan.threads import wait_briefly
 
@@ -41,9 +42,10 @@ def train(args: Sequence[str], prog: str) -> None:
 
     checkpoint = trainer.train(config)
     if int(os.environ.get("RANK", 0)) == 0:
-        print(f"sample grid  {log.newest_samples(config.out)}")
+        run = checkpoint.parent.parent
+        print(f"sample grid  {log.newest_samples(run)}")
         print(f"checkpoint   {checkpoint}")
-        print(f"TensorBoard  tensorboard --logdir {shlex.quote(str(config.out.parent))}")
+        print(f"TensorBoard  tensorboard --logdir {shlex.quote(str(run.parent))}")
 
 
 def train_config(args: Sequence[str], prog: str, does: str) -> TrainConfig:

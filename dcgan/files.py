@@ -66,8 +66,13 @@ def check_room(target: Path, needed: int) -> None:
         total, _, free = shutil.disk_usage(there)
     if total and needed > free:  # /proc and its like have no room, and say themselves what is wrong
         raise UserError(
-            f"{target} takes {needed / 1e9:.1f} GB, and there are {free / 1e9:.1f} GB free"
+            f"cannot write {target}: it takes {bytes_in_words(needed)}, and there are "
+            f"{bytes_in_words(free)} free"
         )
+
+
+def bytes_in_words(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
 
 
 def make_folder(path: Path) -> None:

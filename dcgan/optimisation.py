@@ -1,6 +1,7 @@
 """Adam and its learning rate, the same on one process and on many."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -21,11 +22,17 @@ def adam(network: nn.Module, lr: float, config: TrainConfig) -> torch.optim.Adam
     )
 
 
-def descend(network: nn.Module, optimizer: torch.optim.Optimizer) -> Tensor:
-    """Mean of the gradients over processes, one step of the optimizer. Returns their norm."""
+def descend(
+    network: nn.Module, optimizer: torch.optim.Optimizer, look: Callable[[Tensor], None]
+) -> Tensor:
+    """Mean of the gradients over processes, one step of the optimizer. Returns their norm.
+
+    `look` is shown the norm before the step.
+    """
     gradients = [parameter.grad for parameter in network.parameters()]
     distributed.average(gradients)
     norm = torch.nn.utils.get_total_norm(gradients)
+    look(norm)
     optimizer.step()
     return norm
 

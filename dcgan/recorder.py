@@ -5,7 +5,6 @@ Training hands over what is to be written and goes on: drawing, encoding and the
 """
 
 import json
-import math
 import sys
 import time
 from concurrent.futures import Future, wait
@@ -21,9 +20,9 @@ from dcgan.checkpoint import Checkpoint
 from dcgan.config import to_json
 from dcgan.data import rows
 from dcgan.data.packed import Packed
-from dcgan.errors import UserError
 from dcgan.evaluator import Best, Evaluator
 from dcgan.files import name_of_partial, remove, replacing, writing
+from dcgan.finite import Diverged
 from dcgan.health import Monitor
 from dcgan.log import METRICS, SAMPLES, Meter, RunLog
 from dcgan.optimisation import lr_of
@@ -31,6 +30,7 @@ from dcgan.snapshot import Snapshot
 from dcgan.writer import Writer
 
 CONFIG = "config.json"
+DIVERGED = "diverged"  # folder of states that came to numbers that are not finite
 GRID_SEEDS = range(sampling.CHUNK)  # the same in every grid, so that grids compare along a run
 WRITTEN = (  # by way of temporaries: folders in the run folder, names in them
     ("", CONFIG),
@@ -38,6 +38,7 @@ WRITTEN = (  # by way of temporaries: folders in the run folder, names in them
     (SAMPLES, "step-*.png"),
     (checkpoint.FOLDER, "step-*.safetensors"),
     (checkpoint.FOLDER, checkpoint.BEST),
+    (DIVERGED, "step-*.safetensors"),
 )
 WAITING = 16  # jobs: more than fall due while a large checkpoint is written
 
@@ -61,9 +62,11 @@ class Recorder:
         self.step_logged = self.step_saved = self.trainer.step
         if distributed.is_main():
             self.sweep()
+            config = json.dumps(to_json(self.config), indent=2) + "\n"
             with replacing(self.run / CONFIG) as partial:
-                partial.write_text(json.dumps(to_json(self.config), indent=2) + "\n")
+                partial.write_text(config)
             self.log = RunLog(self.run, self.trainer.step)
+            self.log.text(self.trainer.step, CONFIG, f"```\n{config}```")
             if self.trainer.step == 0:
                 first = np.arange(min(len(self.packed), len(GRID_SEEDS)))
                 real = images.grid(rows.reader(self.packed.images)(first))
@@ -84,9 +87,17 @@ class Recorder:
             self.bar = self.stack.enter_context(bar)
         return self
 
-    def __exit__(self, *error) -> None:
-        """Wait until all is written. Raises what writing has raised, unless the block raises."""
-        self.stack.__exit__(*error)
+    def __exit__(self, kind, *error) -> None:
+        """Wait until all is written. Raises what writing has raised, unless the block raises.
+
+        A state that has diverged is kept for whoever asks why, apart from the checkpoints.
+        """
+        try:
+            if kind is Diverged and distributed.is_main():
+                name = checkpoint.path_of(self.run, self.trainer.step).name
+                self.hand_over(self.run / DIVERGED / name)
+        finally:
+            self.stack.__exit__(kind, *error)
 
     def sweep(self) -> None:
         """Delete what an earlier start of this run was writing when it was killed."""
@@ -100,8 +111,12 @@ class Recorder:
     def record(self, scalars: dict[str, Tensor]) -> None:
         """Take in the scalars of the step just done and hand over what is due after it.
 
-        Raises UserError where a loss or a weight is not finite, or the disk has refused.
+        Raises Diverged where numbers are not finite, and UserError where the disk has refused.
         """
+        config = self.config
+        every = (config.log_every, config.eval_every, config.sample_every, config.save_every)
+        if any(map(self.due, every)):
+            self.trainer.check_finite()  # by all processes, which go back together
         if not distributed.is_main():
             return
         self.meter.add(scalars)
@@ -119,10 +134,12 @@ class Recorder:
 
     def save(self) -> None:
         """Hand over a checkpoint of this step, if there is none; the logs are written before it."""
-        if not distributed.is_main() or self.step_saved == self.trainer.step:
+        if self.step_saved == self.trainer.step:
             return
+        self.trainer.check_finite()
         self.step_saved = self.trainer.step
-        self.hand_over(checkpoint.path_of(self.run, self.trainer.step))
+        if distributed.is_main():
+            self.hand_over(checkpoint.path_of(self.run, self.trainer.step))
 
     def hand_over(self, path: Path) -> None:
         if self.saved:
@@ -136,6 +153,7 @@ class Recorder:
             "metrics": self.metrics,
             "health": self.monitor.state(),
             "best": self.best.header(),
+            "rollbacks": self.trainer.rollbacks,
         }
         conditions = self.trainer.conditions
         if conditions.names:
@@ -189,11 +207,6 @@ class Recorder:
         means = self.meter.read()  # waits for the device, so the clock is read after it
         means |= {name: float(value) for name, value in self.trainer.vitals().items()}
         now = time.perf_counter()
-        for name in ("loss_D", "loss_G"):
-            if not math.isfinite(means[name]):
-                raise UserError(
-                    f"{name} is {means[name]} near step {step}: try a lower --lr-G, --lr-D"
-                )
         rate = steps * self.config.batch_size / (now - self.logged)
         self.logged, self.step_logged = now, step
         self.metrics = {

@@ -1,39 +1,47 @@
 """Whether a run folder may be trained in, and from which checkpoint on."""
 
-import dataclasses
+import itertools
 import json
+import math
+import os
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from dcgan import checkpoint, distributed
+from dcgan import checkpoint, distributed, health
 from dcgan.checks import NETWORK, flag
-from dcgan.config import ObjectiveOptions, TrainConfig, to_json
+from dcgan.config import TrainConfig, to_json
 from dcgan.errors import UserError
-from dcgan.recorder import CONFIG
+from dcgan.files import make_folder, writing
+from dcgan.finite import Diverged
+from dcgan.options import EvaluationOptions, ObjectiveOptions
+from dcgan.recorder import CONFIG, DIVERGED
 
 OPTIONS = ("size", "width", "latent_dim", "batch_size", "steps", "seed")  # of every version's runs
 
-OF_RECIPE = (  # may change along a run, which then is none that its flags alone describe
-    *(field.name for field in dataclasses.fields(ObjectiveOptions)),
+MAY_CHANGE = (  # along a run, which then is none that its last flags alone describe
+    *(field.name for kind in (ObjectiveOptions, EvaluationOptions) for field in fields(kind)),
     *("lr_G", "lr_D", "beta1", "beta2", "smooth", "lr_decay", "accumulate", "flip", "ema_images"),
+    *("steps", "log_every", "sample_every", "save_every", "keep", "on_nan"),
 )
+
+MOST_ROLLBACKS = 3
 
 
 def to_continue(config: TrainConfig, run: Path) -> checkpoint.Checkpoint | None:
     """The checkpoint that a run folder goes on from; None for a new run.
 
     Raises UserError where the folder is of another run, or of something else: nothing that a user
-    made is written over. Says on stderr which options of the recipe change.
+    made is written over. Says on stderr which options change.
     """
-    found = checkpoint.newest(run)
+    found = checkpoint.newest(run, check_resumable)
     if found is None:
         if run.exists() and not (run.is_dir() and is_empty_or_run(run)):
             raise UserError(f"{run} holds other files: use another --out, new or empty")
         return None
-    checkpoint.check_resumable(found)
     for name in (*NETWORK, "conditional", "seed", "batch_size", "d_steps"):
         ours, theirs = getattr(config, name), found.config[name]
         if ours != theirs:
@@ -46,14 +54,70 @@ def to_continue(config: TrainConfig, run: Path) -> checkpoint.Checkpoint | None:
     return found
 
 
+def check_resumable(found: checkpoint.Checkpoint) -> None:
+    """Raise UserError unless training can go on from this checkpoint; sampling needs less."""
+    header = found.header
+    try:
+        for name in ("seed", "batch_size"):
+            checkpoint.check_whole(name, header["config"][name])
+        seconds, data, meter = (header[name] for name in ("seconds", "data", "meter"))
+        if type(seconds) not in (int, float) or not 0 <= seconds < math.inf:
+            raise ValueError(f"seconds cannot be {seconds!r}")
+        if not isinstance(data, str):
+            raise TypeError(f"data cannot be {data!r}")
+        if not isinstance(meter, dict) or set(meter) != {"totals", "added"}:
+            raise TypeError("meter does not hold sums")
+        checkpoint.check_whole("added", meter["added"])
+        rollbacks = header.get("rollbacks", 0)
+        checkpoint.check_whole("rollbacks", rollbacks)
+        if rollbacks > MOST_ROLLBACKS:
+            raise ValueError(f"rollbacks cannot be {rollbacks}")
+        for name, total in dict(meter["totals"]).items():
+            if type(total) not in (int, float):
+                raise TypeError(f"the meter's sum of {name} cannot be {total!r}")
+        if "health" in header:
+            health.check(header["health"])
+    except KeyError as error:
+        raise checkpoint.damaged(found.path, f"its header lacks {error}") from error
+    except (ValueError, TypeError) as error:
+        raise checkpoint.damaged(found.path, error) from error
+
+
 def changed(config: TrainConfig, found: checkpoint.Checkpoint) -> list[str]:
     """What is another recipe than the checkpoint's: "--r1 0.5 (2.0 before)"."""
     ours, theirs = json.loads(json.dumps(to_json(config))), found.config
     return [
         f"{flag(name)} {words(ours[name])} ({words(theirs[name])} before)"
-        for name in OF_RECIPE
+        for name in MAY_CHANGE
         if name in theirs and ours[name] not in (theirs[name], "auto")  # that is resolved later
     ]
+
+
+def consequence(
+    error: Diverged,
+    config: TrainConfig,
+    run: Path,
+    found: checkpoint.Checkpoint | None,
+    rollbacks: int,
+) -> None:
+    """Say what follows numbers that are not finite; raise that as UserError where it is the end.
+
+    `found` is the last good checkpoint, and this would be rollback number `rollbacks`.
+    """
+    step = found.step if found else 0
+    if config.on_nan == "rollback" and rollbacks <= MOST_ROLLBACKS:
+        if distributed.is_main():
+            print(
+                f"{error}: back to step {step}, with 1/{2**rollbacks} of --lr-G and --lr-D",
+                file=sys.stderr,
+            )
+        return
+    tried = f", after {MOST_ROLLBACKS} rollbacks" if config.on_nan == "rollback" else ""
+    cure = "" if tried else ", or --on-nan rollback"
+    raise UserError(
+        f"{error}{tried}. {run / DIVERGED} holds the state before it; the last good checkpoint is "
+        f"{found.path if found else 'none'}. Try a lower --lr-G and --lr-D{cure}"
+    )
 
 
 def words(value) -> str:
@@ -66,6 +130,23 @@ def last_strength(found: checkpoint.Checkpoint) -> Tensor:
     if p.shape != () or not 0 <= p <= 1:
         raise checkpoint.damaged(found.path, "its augment.p is no probability")
     return p
+
+
+def fresh(out: Path, on: torch.device) -> Path:
+    """The first of OUT, OUT-2, OUT-3, ... that is not there, made now; the same for all processes.
+
+    Where torchrun has restarted them it is the one that they began.
+    """
+    later = (out.with_name(f"{out.name}-{number}") for number in itertools.count(2))
+    there = list(itertools.takewhile(os.path.lexists, itertools.chain([out], later)))
+    restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
+    ours = max(len(there) - restarted, 0) if distributed.is_main() else 0
+    number = distributed.largest(ours, on) + 1
+    run = out.with_name(f"{out.name}-{number}") if number > 1 else out
+    if distributed.is_main():
+        with writing(run):
+            make_folder(run)
+    return run
 
 
 def is_empty_or_run(folder: Path) -> bool:

@@ -1,214 +1,26 @@
-"""The training loop: D step, G step, and what is written down along the way."""
+"""The training loop, and what it needs before it starts."""
 
-import copy
 import dataclasses
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
 
-from dcgan import checkpoint, device, distributed, ema, vitals
-from dcgan.augment import adapted, augment, overfitting, strength
+from dcgan import checkpoint, device, distributed
+from dcgan.augment import strength
 from dcgan.checks import check
-from dcgan.conditions import UNCONDITIONAL, Conditions
-from dcgan.config import TrainConfig, has_penalties
-from dcgan.cuda_graph import CudaGraph
+from dcgan.conditions import Conditions
+from dcgan.config import TrainConfig
 from dcgan.data.batches import Batch, Batches, unlabelled
 from dcgan.data.pack import cached
 from dcgan.data.packed import Packed, open_packed
 from dcgan.errors import UsageError, UserError
 from dcgan.evaluator import Best
-from dcgan.losses import OBJECTIVES, scores
-from dcgan.models import INITIAL_STD, Upsample, networks
-from dcgan.optimisation import adam, decayed, descend, set_lr
-from dcgan.penalties import gradient_penalty, zero_centred
+from dcgan.finite import Diverged
 from dcgan.recorder import Recorder
-from dcgan.resuming import last_strength, to_continue
+from dcgan.resuming import check_resumable, consequence, fresh, to_continue
 from dcgan.signals import Stopped, requests_to_stop
-from dcgan.smoothing import bilinear, learn_smoothly
-
-
-class Trainer:
-    """Networks, optimizers and the step they are at."""
-
-    def __init__(
-        self, config: TrainConfig, on: torch.device, conditions: Conditions = UNCONDITIONAL
-    ):
-        self.config, self.device, self.conditions = config, on, conditions
-        self.bf16 = device.computes_in_bf16(on, config.precision)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
-            G, D = networks(config, len(conditions.names))
-            if config.smooth:
-                bilinear(upsampling_kernels(G), INITIAL_STD)
-        G.conditions = conditions
-        self.G = G.to(on, memory_format=torch.channels_last)
-        self.D = D.to(on, memory_format=torch.channels_last)
-        self.G_ema = copy.deepcopy(self.G).requires_grad_(False)
-        self.average = ema.Average(self.G_ema, self.G)
-        self.statistics = statistics(self.G) + statistics(self.D)
-        self.vote = distributed.Vote(on)  # to stop
-        self.objective = OBJECTIVES[config.loss]
-        self.loss_D = self.objective.D
-        if config.label_smoothing:
-            self.loss_D = partial(self.loss_D, smoothing=config.label_smoothing)
-        self.adaptive = config.augment_p == "adaptive"
-        p = 0.0 if isinstance(config.augment_p, str) else float(config.augment_p)
-        self.kinds = config.augment if self.adaptive or p else ()
-        self.augment_p = torch.full((), p, device=on)
-        self.opt_G = adam(self.G, config.lr_G, config)
-        self.opt_D = adam(self.D, config.lr_D, config)
-        self.smoothed = upsampling_kernels(self.G) if config.smooth else []
-        learn_smoothly(self.opt_G, self.smoothed)
-        self.step = 0
-        if config.compile:
-            self.G.compile()
-            self.D.compile()
-        self.plain_step = CudaGraph(self.d_and_g_step) if config.cuda_graphs else self.d_and_g_step
-
-    def update(self, *batches: Batch, stop: Sequence[int] = ()) -> dict[str, Tensor]:
-        """One step: D learns from each batch, G from the last. Returns 0-dim tensors on the device.
-
-        `stop`: signals that have asked this process to stop, by the end of the step.
-        """
-        config = self.config
-        for optimizer, lr in ((self.opt_G, config.lr_G), (self.opt_D, config.lr_D)):
-            set_lr(optimizer, lr * decayed(self.step / config.steps, config.lr_decay))
-        penalised = has_penalties(config) and self.step % config.penalty_every == 0
-        for batch in batches[:-1]:
-            self.d_step(self.with_fakes(batch), penalised)
-        step = partial(self.d_and_g_step, penalised=True) if penalised else self.plain_step
-        scalars = step(batches[-1])
-        self.vote.cast(bool(stop))
-        distributed.average([*self.statistics, self.augment_p, self.vote.tensor])
-        self.step += 1
-        seen = self.step * config.batch_size
-        self.average.update(ema.decay(seen, config.batch_size, config.ema_images))
-        return scalars
-
-    def d_and_g_step(self, batch: Batch, penalised: bool = False) -> dict[str, Tensor]:
-        """Both networks descend. Does the same operations, with the same numbers, at every step."""
-        parts = self.with_fakes(batch)
-        signs = vitals.of_images(parts[0][0].real, parts[0][1].detach())
-        twice = penalised and self.config.compile  # what is compiled cannot be differentiated twice
-        with torch.compiler.set_stance("force_eager") if twice else nullcontext():
-            scalars, real_logits = self.d_step(parts, penalised)
-        return scalars | self.g_step(parts, real_logits) | signs
-
-    def with_fakes(self, batch: Batch) -> list[tuple[Batch, Tensor]]:
-        """The parts that go through D one after the other, each with what G makes for it."""
-        chunks = zip(*(tensor.chunk(self.config.accumulate) for tensor in batch), strict=True)
-        with self.autocast():
-            return [(part, self.G(part.z)) for part in map(Batch._make, chunks)]
-
-    def d_step(
-        self, parts: list[tuple[Batch, Tensor]], penalised: bool
-    ) -> tuple[dict[str, Tensor], list[Tensor]]:
-        """Returns D's logits of the real images of each part too."""
-        self.D.requires_grad_(True)
-        self.opt_D.zero_grad()
-        scalars, all_real_logits = [], []
-        for part, fake in parts:
-            real = self.augmented(part.real, part.draws[:, 0]).requires_grad_(penalised)
-            fake = self.augmented(fake.detach(), part.draws[:, 1]).requires_grad_(penalised)
-            real_logits, fake_logits = self.D_of(real, part), self.D_of(fake, part)
-            loss = self.loss_D(real_logits, fake_logits)
-            penalty = self.penalty(part, real, fake, real_logits, fake_logits) if penalised else 0
-            ((loss + penalty) / len(parts)).backward()
-            logits = real_logits.detach(), fake_logits.detach()
-            scored = scores(self.objective, *logits) | {"overfitting": overfitting(*logits)}
-            scalars.append({"loss_D": loss.detach(), **scored})
-            all_real_logits.append(real_logits.detach())
-        norm = descend(self.D, self.opt_D)
-        scalars = means(scalars)
-        if self.adaptive:
-            batch = self.config.batch_size
-            self.augment_p.copy_(adapted(self.augment_p, scalars["overfitting"], batch))
-        scalars |= {"grad_norm_D": norm, "augment_p": self.augment_p}
-        return scalars, all_real_logits
-
-    def g_step(
-        self, parts: list[tuple[Batch, Tensor]], all_real_logits: list[Tensor]
-    ) -> dict[str, Tensor]:
-        """The real logits are those of D before its step: a pass through D less."""
-        self.D.requires_grad_(False)
-        self.opt_G.zero_grad()
-        scalars = []
-        for (part, fake), real_logits in zip(parts, all_real_logits, strict=True):
-            fake_logits = self.D_of(self.augmented(fake, part.draws[:, 2]), part)
-            loss = self.objective.G(real_logits, fake_logits)
-            (loss / len(parts)).backward()
-            scalars.append({"loss_G": loss.detach()})
-        return {**means(scalars), "grad_norm_G": descend(self.G, self.opt_G)}
-
-    def D_of(self, images: Tensor, batch: Batch) -> Tensor:
-        """D's logits, in fp32 whatever it computes in."""
-        with self.autocast():
-            return self.D(images, batch.labels).float()
-
-    def augmented(self, images: Tensor, draws: Tensor) -> Tensor:
-        return augment(images, draws, self.augment_p, self.kinds)
-
-    def penalty(
-        self, part: Batch, real: Tensor, fake: Tensor, real_logits: Tensor, fake_logits: Tensor
-    ) -> Tensor:
-        """What is added to D's loss in one step for all `penalty_every` of them."""
-        config, total = self.config, 0.0
-        if config.r1:
-            total += config.r1 / 2 * zero_centred(real_logits, real)
-        if config.r2:
-            total += config.r2 / 2 * zero_centred(fake_logits, fake)
-        if config.gradient_penalty:
-            D = partial(self.D_of, batch=part)
-            mix = part.mix[:, None, None, None]
-            total += config.gradient_penalty * gradient_penalty(D, real, fake, mix)
-        return config.penalty_every * total
-
-    def vitals(self) -> dict[str, Tensor]:
-        """What the state after a step shows, see `vitals.of_state`."""
-        optimizers = {"G": self.opt_G, "D": self.opt_D}
-        return vitals.of_state(self.G, self.G_ema, optimizers, self.smoothed)
-
-    def autocast(self) -> AbstractContextManager:
-        return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext()
-
-    def tensors(self) -> dict[str, Tensor]:
-        """What a checkpoint holds, under its names."""
-        modules = {"G": self.G, "D": self.D, "ema": self.G_ema}
-        optimizers = {"opt_G": (self.opt_G, self.G), "opt_D": (self.opt_D, self.D)}
-        others = {"augment.p": self.augment_p, "labels.examples": self.conditions.examples}
-        return checkpoint.named(modules, optimizers) | others
-
-    def restore(self, found: checkpoint.Checkpoint, fingerprint: str) -> None:
-        """Go on from a checkpoint. UserError where it is of other networks or other data."""
-        if found.header["data"] != fingerprint:
-            raise UserError(f"{found.path} was trained on other images: use another --out")
-        for prefix, module in (("G.", self.G), ("D.", self.D), ("ema.", self.G_ema)):
-            found.restore(module, prefix)
-        found.restore_optimizer(self.opt_G, self.G, "opt_G.")
-        found.restore_optimizer(self.opt_D, self.D, "opt_D.")
-        if self.adaptive:  # else it is what the flag says
-            self.augment_p.copy_(last_strength(found))
-        self.step = found.step
-
-
-def means(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """The mean of every scalar over the parts of a batch."""
-    if len(parts) == 1:
-        return parts[0]
-    return {name: torch.stack([part[name] for part in parts]).mean() for name in parts[0]}
-
-
-def upsampling_kernels(G: nn.Module) -> list[nn.Parameter]:
-    return [module.weight for module in G.modules() if isinstance(module, Upsample)]
-
-
-def statistics(network: nn.Module) -> list[Tensor]:
-    """The running means and variances of batch norm, which every process sees part of."""
-    return [buffer for buffer in network.buffers() if buffer.is_floating_point()]
+from dcgan.step import Trainer
 
 
 def fit(
@@ -218,22 +30,45 @@ def fit(
     on: torch.device,
     found: checkpoint.Checkpoint | None,
 ) -> Path:
-    """Train in a run folder, on from a checkpoint if there is one; return the last checkpoint."""
-    trainer = trainer_of(packed, config, on)
-    if found:
-        trainer.restore(found, packed.fingerprint)
-        best = Best.of(config, found)
-        if trainer.step >= config.steps or best.stalled(config.patience):
-            best.announce(config.patience, run)
-            return found.path
+    """Train in a run folder, on from a checkpoint if there is one; return the last checkpoint.
+
+    Where numbers are not finite, `config.on_nan` decides.
+    """
+    rollbacks = 0
+    with requests_to_stop() as stop:
+        while True:
+            trainer = trainer_of(packed, config, on)
+            if found:
+                trainer.restore(found, packed.fingerprint)
+            trainer.rollbacks = max(trainer.rollbacks, rollbacks)
+            try:
+                return go_on(trainer, packed, run, found, stop)
+            except Diverged as error:
+                found = checkpoint.newest(run, check_resumable)
+                rollbacks = trainer.rollbacks + 1
+                consequence(error, config, run, found, rollbacks)
+
+
+def go_on(
+    trainer: Trainer,
+    packed: Packed,
+    run: Path,
+    found: checkpoint.Checkpoint | None,
+    stop: Sequence[int],
+) -> Path:
+    """Train to the last step, unless a signal is in `stop` or no score has risen for too long."""
+    config, best = trainer.config, Best.of(trainer.config, found)
+    if found and (trainer.step >= config.steps or best.stalled(config.patience)):
+        best.announce(config.patience, run)
+        return found.path
     steps_left = range(trainer.step, config.steps)
-    with requests_to_stop() as stop, Recorder(trainer, packed, run, found) as recorder:
+    with Recorder(trainer, packed, run, found) as recorder:
         drawn = saving_first(batches_for(trainer, packed), recorder)
         for _, *of_step in zip(steps_left, *[drawn] * config.d_steps):  # noqa: B905 (endless)
             recorder.record(trainer.update(*of_step, stop=stop))
             # All processes leave at the same step, or some would wait for the others for ever.
             if trainer.vote.passed() and trainer.step < config.steps:
-                signum = distributed.largest(max(stop, default=0), on)
+                signum = distributed.largest(max(stop, default=0), trainer.device)
                 recorder.save()
                 recorder.flush()
                 step = f"stopped after step {trainer.step} of {config.steps}"
@@ -307,6 +142,8 @@ def train(config: TrainConfig) -> Path:
             config.accumulate,
             f"a divisor of the {share} images of each process, below it",
         )
+        if config.fresh:
+            config = dataclasses.replace(config, out=fresh(config.out, on))
         found = to_continue(config, config.out)
         if config.data:
             packed = open_packed(config.data)

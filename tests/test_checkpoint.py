@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from dcgan import checkpoint, trainer
 from dcgan.errors import UserError
+from dcgan.resuming import check_resumable
 from dcgan.snapshot import Snapshot
 from tests.conftest import fit
 
@@ -137,18 +138,22 @@ def test_what_is_no_checkpoint_gives_one_clear_line(tmp_path, content, complaint
         ({"meter": {"totals": [1], "added": 0}}, "not a usable checkpoint"),
         ({"meter": {"totals": {}, "added": 0, "x": 0}}, "meter"),
         ({"meter": {"totals": {}, "added": -1}}, "added cannot be -1"),
+        ({"rollbacks": -1}, "rollbacks cannot be -1"),
+        ({"rollbacks": 10**9}, "rollbacks cannot be 1000000000"),
         ({"meter": None}, "meter"),
         ({"config": CONFIG | {"seed": "x"}}, "seed cannot be 'x'"),
         *(({name: "absent"}, f"lacks '{name}'") for name in ("seconds", "data", "meter")),
     ],
 )
-def test_what_training_needs_is_checked_before_it_goes_on(copy, tiny, changes, complaint):
+def test_what_training_needs_is_checked_before_it_goes_on(copy, tiny, changes, complaint, capsys):
     """Sampling needs less, and still works."""
     tensors = load_file(last(copy))
     changed = {k: v for k, v in (HEADER | {"step": 6} | changes).items() if v != "absent"}
     save_file(tensors, last(copy), {"dcgan": json.dumps(changed)})
     with pytest.raises(UserError, match=complaint):
-        trainer.to_continue(tiny(), copy)
+        check_resumable(checkpoint.find(copy))
+    assert trainer.to_continue(tiny(), copy).step == 4, "the one before it is whole"
+    assert re.search(f"passed over: .*{last(copy).name}.*{complaint}", capsys.readouterr().err)
     assert checkpoint.load_generator(copy).size == 16
 
 
@@ -166,10 +171,8 @@ def test_a_state_of_adam_that_does_not_fit_is_refused(copy, tiny, packed, change
     """The fused kernel would read beyond the end of a smaller tensor."""
     path = last(copy)
     name = f"opt_G.{slot}.layers.0.weight"
-    tensors = load_file(path)
-    with safe_open(path, "pt") as file:
-        metadata = file.metadata()
-    save_file(tensors | {name: change(tensors[name])}, path, metadata)
+    found, tensors = checkpoint.read(path), load_file(path)
+    checkpoint.save(path, found.header, tensors | {name: change(tensors[name])})
     with pytest.raises(UserError, match=r"state of Adam does not fit layers\.0\.weight"):
         fit(tiny(steps=8), packed, copy, torch.device("cpu"))
 

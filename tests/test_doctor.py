@@ -13,6 +13,7 @@ from dcgan.data.packed import open_packed
 from dcgan.data.rows import reader
 from dcgan.data.sources import open_source
 from dcgan.data.subset import Subset
+from dcgan.optimisation import adam
 
 QUICK = ["--width", "4", "--batch-size", "8", "--device", "cpu", "--workers", "1"]
 
@@ -114,7 +115,7 @@ def test_a_resume_that_is_not_exact_is_told(consult, packed, monkeypatch):
     def forgetful(self, *args):
         restore(self, *args)
         self.opt_G.state.clear()
-        self.opt_G = trainer.adam(self.G, self.config.lr_G, self.config)
+        self.opt_G = adam(self.G, self.config.lr_G, self.config)
         self.tensors = lambda: {
             name: value for name, value in trainer.Trainer.tensors(self).items() if self.opt_G.state
         }

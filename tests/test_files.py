@@ -76,7 +76,7 @@ def test_room_is_that_of_the_disk_and_what_cannot_be_written_is_said(tmp_path, m
     deep = tmp_path / "not" / "there" / "yet"
     free = shutil.disk_usage(tmp_path).free
     check_room(deep, free // 2)
-    with pytest.raises(UserError, match=r"yet takes .* GB, and there are .* GB free"):
+    with pytest.raises(UserError, match=r"write .*yet: it takes .* GB, and there are .* GB free"):
         check_room(deep, 2 * free)
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="file is not a folder"):

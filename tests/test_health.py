@@ -7,13 +7,14 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from dcgan import checkpoint, health, trainer
+from dcgan import checkpoint, ema, health, trainer
 from dcgan.config import PrepareConfig
 from dcgan.data import pack
 from dcgan.data.batches import Batches
 from dcgan.errors import UserError
 from dcgan.health import LINES, RULES, STEPS, Monitor
 from dcgan.recorder import Recorder
+from dcgan.resuming import check_resumable
 from tests.conftest import PLAIN, fit
 
 CPU = torch.device("cpu")
@@ -104,7 +105,7 @@ def test_tanh_saturates(train):
 
 
 def test_the_average_lags(train, monkeypatch):
-    monkeypatch.setattr(trainer.ema, "decay", lambda *_: 1.0)
+    monkeypatch.setattr(ema, "decay", lambda *_: 1.0)
     assert "average lags" in train(lr_G=2e-2)
 
 
@@ -210,4 +211,4 @@ def test_a_state_that_makes_no_sense_is_a_damaged_checkpoint(run, state):
     health.check(found.header["health"])
     found.header["health"] = state
     with pytest.raises(UserError, match="not a usable checkpoint"):
-        checkpoint.check_resumable(found)
+        check_resumable(found)

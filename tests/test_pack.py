@@ -18,12 +18,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from dcgan.config import DataOptions, PrepareConfig
+from dcgan.config import PrepareConfig
 from dcgan.data import pack as module
 from dcgan.data import parallel, rows
 from dcgan.data.pack import cached, open_packed, pack, prepare
 from dcgan.data.sources import open_source
 from dcgan.errors import UsageError, UserError
+from dcgan.options import DataOptions
 
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX signals only")
 DAMAGED = (0, 7, 8, 299, 599)
@@ -194,7 +195,7 @@ class TestWhereItIsWritten:
     def test_a_full_disk_is_noticed_before_anything_is_read(self, raw, tmp_path, monkeypatch):
         monkeypatch.setattr(shutil, "disk_usage", lambda _: (10**9, 10**9 - 1000, 1000))
         monkeypatch.setattr(parallel.Job, "write", lambda *_: pytest.fail("it was read"))
-        with pytest.raises(UserError, match=r"0\.0 GB free"):
+        with pytest.raises(UserError, match=r"0\.0 MB free"):
             prepare(config(raw, tmp_path / "out"))
 
     def test_a_disk_that_fails_meanwhile_is_one_clear_line(self, raw, tmp_path, monkeypatch):

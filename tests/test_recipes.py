@@ -14,6 +14,7 @@ from dcgan import checkpoint, trainer
 from dcgan.config import TrainConfig
 from dcgan.data.batches import Batch, Batches
 from dcgan.errors import UsageError, UserError
+from dcgan.optimisation import adam
 from dcgan.recorder import Recorder
 from tests.conftest import PLAIN, fit
 from tests.test_trainer import logged, state
@@ -26,8 +27,8 @@ def start(config, packed) -> tuple[trainer.Trainer, Batch]:
     ours = trainer.Trainer(config, CPU)
     for network in (ours.G, ours.D):
         network.double()
-    ours.opt_G = trainer.adam(ours.G, config.lr_G, config)
-    ours.opt_D = trainer.adam(ours.D, config.lr_D, config)
+    ours.opt_G = adam(ours.G, config.lr_G, config)
+    ours.opt_D = adam(ours.D, config.lr_D, config)
     batch = Batches(packed.images, config, CPU).at(0)
     return ours, Batch._make(tensor.double() for tensor in batch)
 
@@ -198,13 +199,18 @@ def test_a_run_goes_on_with_the_flags_it_is_given_and_says_so(tiny, packed, tmp_
     first = tiny(steps=2, log_every=1, augment_p=0.25)
     fit(first, packed, tmp_path / "run", CPU)
     assert trainer.to_continue(first, tmp_path / "run").step == 2
-    assert trainer.to_continue(tiny(steps=2, augment_p="auto"), tmp_path / "run").step == 2
+    auto = tiny(steps=2, log_every=1, augment_p="auto")
+    assert trainer.to_continue(auto, tmp_path / "run").step == 2
     assert "goes on" not in capsys.readouterr().err
     second = tiny(steps=4, log_every=1, augment_p=0.5, augment=(), r1=1.5)
     found = trainer.to_continue(second, tmp_path / "run")
     said = capsys.readouterr().err
     assert said.startswith(f"{tmp_path / 'run'} goes on from step 2 with ")
-    for change in ("--augment none (translation cutout before)", "--augment-p 0.5 (0.25 be"):
+    for change in (
+        "--augment none (translation cutout before)",
+        "--augment-p 0.5 (0.25 be",
+        "--steps 4 (2 be",
+    ):
         assert change in said
     trainer.fit(second, packed, tmp_path / "run", CPU, found)
     assert [line["augment_p"] for line in logged(tmp_path / "run")] == [0.25, 0.25, 0.5, 0.5]
@@ -240,6 +246,7 @@ def old_run(tiny, packed, tmp_path):
     for path in checkpoint.saved(tmp_path / "run"):
         with safe_open(path, "pt") as file:
             header = json.loads(file.metadata()["dcgan"])
+        header["format"] = 1
         header["config"] = {name: header["config"][name] for name in OLD}
         del header["health"]
         header["meter"]["totals"] = {

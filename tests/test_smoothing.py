@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from dcgan import step
 from dcgan.models import Generator, Upsample
 from dcgan.smoothing import bilinear, learn_smoothly, smooth
 
@@ -112,12 +113,12 @@ def test_all_upsampling_kernels_of_a_generator_and_no_others(tiny):
     from dcgan import trainer
 
     G = Generator(16, width=4)
-    kernels = trainer.upsampling_kernels(G)
+    kernels = step.upsampling_kernels(G)
     assert [k.shape[2:] for k in kernels] == [(4, 4)] * 2
     ours = trainer.Trainer(tiny(smooth=True), torch.device("cpu"))
     plain = trainer.Trainer(tiny(smooth=False), torch.device("cpu"))
     assert torch.equal(ours.D.score.weight, plain.D.score.weight)
     assert torch.equal(ours.G.layers[0].weight, plain.G.layers[0].weight)
-    for weight in trainer.upsampling_kernels(ours.G):
+    for weight in step.upsampling_kernels(ours.G):
         flat = weight.detach().flatten(2)
         assert torch.linalg.matrix_rank(flat.flatten(0, 1), rtol=1e-4) == 1, "one tent, scaled"

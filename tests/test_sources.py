@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dcgan.config import DataOptions
 from dcgan.data import lsun
 from dcgan.data.folder import MAX_BYTES
 from dcgan.data.sources import OPENERS, open_source
 from dcgan.errors import UsageError, UserError
+from dcgan.options import DataOptions
 
 
 def may_read_everything() -> bool:
@@ -682,6 +682,6 @@ def test_options_that_go_with_another_source(tmp_path):
 def test_every_source_of_the_command_line_can_be_opened():
     from typing import get_args
 
-    from dcgan.config import SourceName
+    from dcgan.options import SourceName
 
     assert set(OPENERS) == set(get_args(SourceName))

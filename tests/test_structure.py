@@ -13,7 +13,17 @@ ROOT = PACKAGE.parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = [
-    ["errors", "files", "threads", "checks", "config", "drawing", "judging", "data.packed"],
+    [
+        "errors",
+        "files",
+        "threads",
+        "checks",
+        "options",
+        "config",
+        "drawing",
+        "judging",
+        "data.packed",
+    ],
     [
         "convolution",
         "images",
@@ -26,7 +36,7 @@ LAYERS = [
     ],
     ["models", "folding", "losses", "penalties", "augment", "smoothing", "ema", "latents"],
     ["vitals", "health"],
-    ["distributed", "device", "cuda_graph", "signals", "events", "snapshot", "writer"],
+    ["distributed", "device", "finite", "cuda_graph", "signals", "events", "snapshot", "writer"],
     ["data.traits", "data.portrait", "data.faces"],
     ["data.jpeg", "data.resample", "data.rows", "data.order"],
     ["data.decode"],
@@ -38,6 +48,7 @@ LAYERS = [
     ["evaluator", "evaluation"],
     ["recorder", "compare", "timelapse", "neighbours"],
     ["resuming"],
+    ["step"],
     ["trainer"],
     ["rehearsal"],
     ["doctor"],

@@ -17,12 +17,14 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from dcgan import checkpoint, sampling, trainer, vitals
+from dcgan import checkpoint, sampling, step, trainer, vitals
 from dcgan.augment import overfitting
 from dcgan.data.batches import Batch, Batches
 from dcgan.data.packed import open_packed
 from dcgan.errors import UserError
+from dcgan.finite import Diverged
 from dcgan.log import Meter
+from dcgan.optimisation import adam
 from dcgan.recorder import Recorder
 from dcgan.signals import Stopped
 from tests.conftest import PLAIN, fit, write_packed
@@ -44,8 +46,8 @@ def test_one_step_is_that_of_the_plain_algorithm(tiny, packed):
     ours = trainer.Trainer(tiny(**PLAIN), CPU)
     for network in (ours.G, ours.D):
         network.double()
-    ours.opt_G = trainer.adam(ours.G, 1e-2, ours.config)
-    ours.opt_D = trainer.adam(ours.D, 3e-3, ours.config)
+    ours.opt_G = adam(ours.G, 1e-2, ours.config)
+    ours.opt_D = adam(ours.D, 3e-3, ours.config)
     G, D = copy.deepcopy(ours.G), copy.deepcopy(ours.D)
     opt_G = torch.optim.Adam(G.parameters(), 1e-2, (0.5, 0.999), foreach=False)
     opt_D = torch.optim.Adam(D.parameters(), 3e-3, (0.5, 0.999), foreach=False)
@@ -109,7 +111,7 @@ def test_the_step_stays_on_its_device(tiny, packed, monkeypatch, options):
     def plain_adam(network, lr, config):  # the fused one has no kernel there
         return torch.optim.Adam(network.parameters(), lr, betas=(config.beta1, config.beta2))
 
-    monkeypatch.setattr(trainer, "adam", plain_adam)
+    monkeypatch.setattr(step, "adam", plain_adam)
     meta = torch.device("meta")
     ours = trainer.Trainer(tiny(**options), meta)
     shapes = Batches(packed.images, ours.config, CPU).at(0)
@@ -266,7 +268,7 @@ def test_what_is_not_finite_is_never_saved(tiny, packed, tmp_path):
     ours = trainer.Trainer(config, CPU)
     batches = Batches(packed.images, config, CPU)
     with (
-        pytest.raises(UserError, match="not finite at step 4"),
+        pytest.raises(Diverged, match="G is not finite in step 4"),
         Recorder(ours, packed, tmp_path / "run") as recorder,
     ):
         for step in range(3):

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from dcgan.config import DataOptions, PrepareConfig
+from dcgan.config import PrepareConfig
 from dcgan.data import rows
 from dcgan.data.decode import RECIPE
 from dcgan.data.packed import FORMAT, IMAGES, LABELS, META, Packed, is_packed, open_packed
@@ -24,6 +24,7 @@ from dcgan.data.raw import Source
 from dcgan.data.sources import open_source
 from dcgan.errors import UserError
 from dcgan.files import check_room, replacing, writing
+from dcgan.options import DataOptions
 from dcgan.threads import processors
 
 __all__ = ["Packed", "cached", "open_packed", "pack", "prepare"]
