@@ -206,12 +206,8 @@ def test_a_run_goes_on_with_the_flags_it_is_given_and_says_so(tiny, packed, tmp_
     found = trainer.to_continue(second, tmp_path / "run")
     said = capsys.readouterr().err
     assert said.startswith(f"{tmp_path / 'run'} goes on from step 2 with ")
-    for change in (
-        "--augment none (translation cutout before)",
-        "--augment-p 0.5 (0.25 be",
-        "--steps 4 (2 be",
-    ):
-        assert change in said
+    for change in ("augment none (translation cutout", "augment-p 0.5 (0.25", "steps 4 (2"):
+        assert f"--{change} before)" in said
     trainer.fit(second, packed, tmp_path / "run", CPU, found)
     assert [line["augment_p"] for line in logged(tmp_path / "run")] == [0.25, 0.25, 0.5, 0.5]
     ours = trainer.Trainer(tiny(augment_p="adaptive"), CPU)

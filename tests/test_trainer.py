@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from dcgan import checkpoint, sampling, step, trainer, vitals
+from dcgan import checkpoint, sampling, trainer, vitals
 from dcgan.augment import overfitting
 from dcgan.data.batches import Batch, Batches
 from dcgan.data.packed import open_packed
@@ -111,7 +111,7 @@ def test_the_step_stays_on_its_device(tiny, packed, monkeypatch, options):
     def plain_adam(network, lr, config):  # the fused one has no kernel there
         return torch.optim.Adam(network.parameters(), lr, betas=(config.beta1, config.beta2))
 
-    monkeypatch.setattr(step, "adam", plain_adam)
+    monkeypatch.setattr("dcgan.step.adam", plain_adam)
     meta = torch.device("meta")
     ours = trainer.Trainer(tiny(**options), meta)
     shapes = Batches(packed.images, ours.config, CPU).at(0)
