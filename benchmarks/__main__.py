@@ -14,7 +14,16 @@ from typing import Literal
 import torch
 import tyro
 
-from benchmarks import end_to_end, memory, neighbour, overhead, packing, sampling, step
+from benchmarks import (
+    end_to_end,
+    memory,
+    neighbour,
+    overhead,
+    packing,
+    processes,
+    sampling,
+    step,
+)
 from benchmarks.harness import ForeignLoad, processor
 from benchmarks.report import chart, table
 
@@ -26,6 +35,7 @@ BENCHMARKS = {
     "packing": packing.run,
     "sampling": sampling.run,
     "memory": memory.run,
+    "processes": processes.run,
 }
 
 
@@ -38,7 +48,8 @@ class Options:
     peer: Path | None = None
     """dcgan/main.py of a checkout of pytorch/examples, to be timed from end to end too."""
     out: Path | None = None
-    """Folder of results.json and chart.png; none are written by default."""
+    """Folder of results.json and chart.png, written after each benchmark; of other benchmarks those
+    of an earlier call are kept. None are written by default."""
 
 
 def main() -> None:
@@ -49,23 +60,37 @@ def main() -> None:
         sys.exit(f"--peer {options.peer}: no such file")
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
-    rows = []
-    with ForeignLoad() as foreign:
-        for name in options.names:
-            print(f"{name} ...", flush=True)
-            more = {"peer": options.peer} if name == "end-to-end" else {}
-            rows += BENCHMARKS[name](options.rounds, **more)
-    results = {
-        "machine": machine(),
-        "date": time.strftime("%Y-%m-%d"),
-        "rounds": options.rounds,
-        "foreign": foreign.share,
-        "rows": rows,
-    }
-    if options.out:
-        (options.out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-        chart(results, options.out / "chart.png")
+    rows = earlier(options.out) if options.out else {}
+    for name in options.names:
+        print(f"{name} ...", flush=True)
+        more = {"peer": options.peer} if name == "end-to-end" else {}
+        with ForeignLoad() as foreign:
+            measured = BENCHMARKS[name](options.rounds, **more)
+        rows[name] = [{"part": name, "foreign": foreign.share, **row} for row in measured]
+        known = [row for part in BENCHMARKS for row in rows.get(part, [])]
+        shares = [row["foreign"] for row in known if row["foreign"] is not None]
+        results = {
+            "machine": machine(),
+            "date": time.strftime("%Y-%m-%d"),
+            "rounds": options.rounds,
+            "foreign": max(shares, default=None),
+            "rows": known,
+        }
+        if options.out:
+            (options.out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+            chart(results, options.out / "chart.png")
     print(table(results))
+
+
+def earlier(out: Path) -> dict[str, list[dict]]:
+    """The rows of every benchmark in the results that are there, if they are of this machine."""
+    path, rows = out / "results.json", {}
+    if path.is_file():
+        results = json.loads(path.read_text())
+        if results["machine"] == machine():
+            for row in results["rows"]:
+                rows.setdefault(row.get("part"), []).append(row)
+    return rows
 
 
 def machine() -> str:

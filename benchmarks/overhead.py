@@ -23,7 +23,7 @@ from dcgan.recorder import Recorder
 from dcgan.trainer import Trainer
 
 # name -> configuration, and steps to time in a round
-CASES = {"faces": (PRESETS["faces"], 20), "width 64, batch 128": (TrainConfig(), 2)}
+CASES = {"faces": (PRESETS["faces"], 20), "width 64, batch 64": (TrainConfig(), 2)}
 NEVER = 10**9
 EVERY = {  # steps between two calls of a part
     "data": 1,

@@ -22,6 +22,7 @@ from dcgan import checkpoint, images, metrics, sampling, trainer
 from dcgan.config import PRESETS
 from dcgan.data.packed import Packed, open_packed
 from dcgan.features import RandomFeatures
+from dcgan.log import read_metrics
 
 SHOWN = ("frechet", "kernel", "swd", "precision", "recall", "density", "coverage")
 RECIPES = {
@@ -45,6 +46,9 @@ class Options:
     """Runs of each recipe."""
     count: int = 2000
     """Images that are judged."""
+    longer: int = 0
+    """Also train the toolkit's recipe so many times as long, and say how far its last checkpoint is
+    from its best."""
     runs: Path = Path("runs/quality")
     """Where the runs are kept; finished ones are not trained again."""
     out: Path | None = None
@@ -68,6 +72,9 @@ def main() -> None:
             print(json.dumps(rows[-1]), flush=True)
         pictures.append(sampling.sample_grid(G, range(48), columns=8))
     print(table(rows, options))
+    if options.longer:
+        rows += late(options)
+        print(decline(rows))
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
         results = {"machine": machine(), "date": time.strftime("%Y-%m-%d"), "rows": rows}
@@ -75,6 +82,30 @@ def main() -> None:
         gap = np.full((len(pictures[0]), 16, pictures[0].shape[2]), 255, np.uint8)
         beside = np.concatenate([pictures[0], gap, pictures[1]], 1)
         images.save_png(options.out / "quality.png", beside)
+
+
+def late(options: Options) -> list[dict]:
+    """The evaluations along a run that is `longer` times as long."""
+    run, images = options.runs / f"dcgan-{options.longer}x", options.longer * options.images
+    longer = dataclasses.replace(options, images=images)
+    every = options.images // options.batch_size // 4
+    along = dict(eval_every=every, eval_images=options.count)
+    train(longer, run, options.seeds[0], RECIPES["dcgan"] | along)
+    judged = [line for line in read_metrics(run) if "eval/frechet" in line]
+    return [
+        {"recipe": "late", "images": line["images"], "frechet": line["eval/frechet"]}
+        for line in judged
+    ]
+
+
+def decline(rows: list[dict]) -> str:
+    """How the end of a long run compares with its best moment."""
+    along = [row for row in rows if row["recipe"] == "late"]
+    best, last = min(along, key=lambda row: row["frechet"]), along[-1]
+    return (
+        f"After {last['images']:,} images: frechet {last['frechet']:.3g}, "
+        f"{last['frechet'] / best['frechet']:.2f} times the best, of {best['images']:,} images."
+    )
 
 
 def train(options: Options, run: Path, seed: int, recipe: dict) -> float:

@@ -11,7 +11,7 @@ def table(results: dict) -> str:
     busy = results["foreign"]
     lines = [
         f"{results['machine']}; {results['date']}; medians of {results['rounds']} rounds by turns. "
-        + ("" if busy is None else f"Other work took {busy:.1%} of the processors")
+        + ("" if busy is None else f"Other work took {busy:.1%} of the processors at most")
         + (": the figures are suspect." if busy and busy > NOISY else "."),
         "",
         "| what | how | an item | ± | times as fast |",

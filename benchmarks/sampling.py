@@ -1,6 +1,5 @@
 """Drawing images, writing them as PNG, and starting to: as in PyTorch's example, and `dcgan`."""
 
-import json
 import subprocess
 import sys
 import time
@@ -86,15 +85,19 @@ def seconds_of(*command: str | Path) -> float:
 
 
 def save(path: Path, width: int) -> None:
-    """A checkpoint that holds what sampling reads."""
-    from safetensors.torch import save_file
-
+    """A checkpoint of a run that has not begun, of its full size."""
     from dcgan import checkpoint
     from dcgan.config import TrainConfig, to_json
+    from dcgan.snapshot import Snapshot
+    from dcgan.step import Trainer
 
-    header = {"format": checkpoint.FORMAT, "step": 0, "config": to_json(TrainConfig(width=width))}
-    tensors = {f"ema.{name}": tensor for name, tensor in generator(width).state_dict().items()}
-    save_file(tensors, path, {"dcgan": json.dumps(header)})
+    ours = Trainer(TrainConfig(width=width), torch.device("cpu"))
+    for optimizer, network in ((ours.opt_G, ours.G), (ours.opt_D, ours.D)):
+        for parameter in network.parameters():
+            moments = {slot: torch.zeros_like(parameter) for slot in ("exp_avg", "exp_avg_sq")}
+            optimizer.state[parameter] = {"step": torch.zeros(()), **moments}
+    header = {"step": 0, "config": to_json(ours.config)}
+    checkpoint.save(path, header, Snapshot(ours.tensors()).read())
 
 
 def run(rounds: int, width: int = 64) -> list[dict]:

@@ -10,7 +10,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 
-from dcgan.errors import UsageError
+from dcgan.errors import UsageError, UserError
 from dcgan.snapshot import Snapshot
 
 STORE_TIMEOUT = timedelta(seconds=5)
@@ -100,7 +100,7 @@ def average(tensors: Iterable[Tensor]) -> None:
     if world_size() == 1 or not tensors:
         return
     flat = _flatten_dense_tensors(tensors)
-    dist.all_reduce(flat)
+    all_reduce(flat, dist.ReduceOp.SUM)
     flat /= world_size()
     torch._foreach_copy_(tensors, list(_unflatten_dense_tensors(flat, tensors)))
 
@@ -139,5 +139,13 @@ def largest(number: int, device: torch.device) -> int:
     if world_size() == 1:
         return number
     tensor = torch.tensor(number, device=device)
-    dist.all_reduce(tensor, dist.ReduceOp.MAX)
+    all_reduce(tensor, dist.ReduceOp.MAX)
     return int(tensor)
+
+
+def all_reduce(tensor: Tensor, operation: dist.ReduceOp) -> None:
+    """Combine a tensor over all processes in place. Raises UserError where one of them is gone."""
+    try:
+        dist.all_reduce(tensor, operation)
+    except RuntimeError as error:  # of Gloo; NCCL ends the process by itself
+        raise UserError(f"another process is gone: {str(error).splitlines()[0]}") from error

@@ -26,8 +26,8 @@ RULES = {
     "D wins": Rule(
         lambda v: min(v["accuracy_real"], v["accuracy_fake"]) > 0.99 and v["D_fake"] < 0.02,
         "D wins everything: it tells {accuracy_real:.1%} of the reals and {accuracy_fake:.1%} of "
-        "the fakes, and G learns little from a D that is never wrong. Try a lower --lr-D or a "
-        "higher --lr-G.",
+        "the fakes, and G learns little from a D that is never wrong. Try a higher --r1 and --r2, "
+        "a lower --lr-D or a higher --lr-G; on few images --augment-p adaptive.",
     ),
     "D is blind": Rule(
         lambda v: abs(v["D_real"] - v["D_fake"]) < 1e-4,
@@ -37,13 +37,15 @@ RULES = {
     "one picture": Rule(
         lambda v: v["diversity"] < 0.1,
         "G has collapsed to one picture: its images differ by {diversity:.1%} of what real ones "
-        "do. Such runs seldom recover: begin anew with a lower --lr-G or a larger --batch-size.",
+        "do. Such runs seldom recover: begin anew with a lower --lr-G, a larger --batch-size or "
+        "--loss relativistic with its --r1 and --r2.",
         grown=True,
     ),
     "few pictures": Rule(
         lambda v: v["nearest"] < 0.1 <= v["diversity"],
         "G has collapsed to few images: the nearest other one is {nearest:.1%} as far as among "
-        "real ones. Begin anew with a lower --lr-G or a larger --batch-size.",
+        "real ones. Begin anew with a lower --lr-G, a larger --batch-size or --loss relativistic "
+        "with its --r1 and --r2.",
         grown=True,
     ),
     "G stands still": Rule(
@@ -74,7 +76,7 @@ RULES = {
     "gradients of D explode": Rule(
         lambda v: v["grad_norm_D"] > 100 * v["calm_grad_norm_D"],
         "The gradients of D explode: {grad_norm_D:.3g}, and {calm_grad_norm_D:.3g} at first. Try "
-        "lower --lr-D and --lr-G.",
+        "lower --lr-D and --lr-G, or other --r1 and --r2.",
     ),
 }
 

@@ -92,7 +92,8 @@ class ObjectiveOptions:
     """The non-saturating D aims at 1 minus this for real images (Salimans et al. 2016)."""
     augment: tuple[AugmentName, ...] = ("translation", "cutout")
     """What D sees of real and fake images is changed at random in these ways, differentiably
-    (Zhao et al. 2020), with the probability of --augment-p. Also: colour, which can fade images."""
+    (Zhao et al. 2020), with the probability of --augment-p. Also: colour, which can fade images.
+    Nothing after the flag: none."""
     augment_p: float | Literal["adaptive", "auto"] = "auto"
     """Probability from 0 (off) to 1 of each augmentation. adaptive: from 0 up while D overfits
     (Karras et al. 2020). auto: adaptive for fewer than 5,000 images, else off."""

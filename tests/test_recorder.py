@@ -3,7 +3,6 @@
 import contextlib
 import itertools
 import json
-import re
 import shutil
 import signal
 import subprocess
@@ -220,31 +219,6 @@ def until(condition, process):
     while not condition():
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A folder on a file system of 2.5 MB, where this user may make one."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2500k", "none", folder]
-    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("no file system can be mounted here")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
-
-
-@pytest.mark.slow
-def test_a_disk_that_fills_up_ends_a_run_with_one_line(packed, small_disk):
-    run = small_disk / "run"
-    process = begin(packed, run, "import sys", "--save-every", "2", "--keep", "0")
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 1
-    messages = [line for line in re.split("[\r\n]+", err) if line and "training:" not in line]
-    assert len(messages) == 1, err
-    assert re.search("cannot write .*/run.*: .*(No space left on device| MB free)", messages[0])
-    assert checkpoint.newest(run).path == checkpoint.saved(run)[-1], "none is damaged"
-    assert not list(small_disk.rglob("*.partial"))
 
 
 @pytest.mark.slow

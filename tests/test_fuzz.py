@@ -1,0 +1,260 @@
+"""Checkpoints and packed folders that are damaged or made up: the toolkit's own error, or all well.
+
+`DCGAN_FUZZ=5000 pytest tests/test_fuzz.py` tries more of them than the test suite does.
+"""
+
+import copy
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+
+from dcgan import checkpoint
+from dcgan.data.packed import open_packed
+from dcgan.data.rows import reader
+from dcgan.errors import UserError
+from dcgan.resuming import check_resumable
+from dcgan.step import Trainer
+from tests.conftest import TINY, write_packed
+
+EXAMPLES = int(os.environ.get("DCGAN_FUZZ", "200"))
+
+many = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+@st.composite
+def damages(draw, near: int = 2**20):
+    """A function from bytes to other bytes; most damage is within the first `near`."""
+    kind = draw(st.sampled_from(["flip", "overwrite", "cut out", "insert", "end", "repeat"]))
+    at, length = draw(st.integers(0, near)), draw(st.integers(1, 64))
+    junk, bit = draw(st.binary(min_size=1, max_size=64)), draw(st.integers(0, 7))
+
+    def damage(data: bytes) -> bytes:
+        start = at % max(len(data), 1)
+        if kind == "flip":
+            changed = data[start] ^ 1 << bit if data else 0
+            return data[:start] + bytes([changed]) + data[start + 1 :]
+        if kind == "overwrite":
+            return data[:start] + junk + data[start + len(junk) :]
+        if kind == "cut out":
+            return data[:start] + data[start + length :]
+        if kind == "insert":
+            return data[:start] + junk + data[start:]
+        if kind == "end":
+            return data[:start]
+        return data[:start] + 2 * data[start : start + length] + data[start + length :]
+
+    return damage
+
+
+numbers = st.one_of(
+    st.integers(-(2**70), 2**70),
+    st.floats(),
+    st.sampled_from([-1, 0, 1, 2, 3, 7, 8, 16, 31, 32, 2**31, 2**63, 10**30, True]),
+)
+values = st.recursive(
+    st.one_of(st.none(), st.booleans(), numbers, st.text(max_size=8)),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner),
+    max_leaves=6,
+)
+
+
+@pytest.fixture(scope="module")
+def whole(run):
+    """The last checkpoint of a run: its path, its bytes, and the same as read."""
+    path = checkpoint.find(run).path
+    return path, path.read_bytes(), checkpoint.read(path).header, load_file(path)
+
+
+def use(path) -> None:
+    """All that is done with a checkpoint."""
+    found = checkpoint.find(path)
+    checkpoint.load_generator(path)(torch.zeros(1, 8))
+    checkpoint.load_generator(path, ema=False)
+    checkpoint.load_discriminator(path)
+    check_resumable(found)
+    Trainer(TINY, torch.device("cpu")).restore(found, found.header["data"])
+
+
+@many
+@given(st.lists(damages(near=12_000), min_size=1, max_size=3))
+def test_a_damaged_checkpoint_is_refused_or_is_the_same(whole, tmp_path, damage):
+    _, data, header, tensors = whole
+    for change in damage:
+        data = change(data)
+    path = tmp_path / "step-00000006.safetensors"
+    path.write_bytes(data)
+    try:
+        use(path)
+    except UserError as error:
+        assert path.name in str(error)
+    else:
+        assert checkpoint.read(path).header == header
+        assert all(torch.equal(value, tensors[name]) for name, value in load_file(path).items())
+
+
+@many
+@given(position=st.integers(0, 10**6), bit=st.integers(0, 7))
+def test_no_flipped_bit_goes_unnoticed_anywhere_in_a_file(whole, tmp_path, position, bit):
+    _, data, header, tensors = whole
+    position %= len(data)
+    path = tmp_path / "step-00000006.safetensors"
+    path.write_bytes(data[:position] + bytes([data[position] ^ 1 << bit]) + data[position + 1 :])
+    try:
+        found = checkpoint.read(path)
+    except UserError:
+        return
+    # Only the blanks that fill up the header say nothing.
+    assert found.header == header
+    assert all(torch.equal(value, tensors[name]) for name, value in load_file(path).items())
+
+
+def places(value, path=()):
+    """Every place in nested objects and lists."""
+    yield path
+    inner = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, child in inner if isinstance(value, dict | list) else ():
+        yield from places(child, (*path, key))
+
+
+def put(value, path, new):
+    if not path:
+        return new
+    copied = copy.copy(value)
+    copied[path[0]] = put(value[path[0]], path[1:], new)
+    return copied
+
+
+@many
+@given(st.data())
+def test_a_header_of_nonsense_is_refused(whole, tmp_path, data):
+    """Signed by whoever made it up, so that the checksum is right."""
+    _, _, header, tensors = whole
+    for _ in range(data.draw(st.integers(1, 2))):
+        place = data.draw(st.sampled_from(list(places(header))[1:]))
+        header = put(header, place, data.draw(values))
+    path = tmp_path / "step-00000006.safetensors"
+    checkpoint.save(path, header, tensors)
+    try:
+        use(path)
+    except UserError as error:
+        assert path.name in str(error)
+
+
+SHAPES = st.lists(st.integers(0, 9), max_size=5)
+DTYPES = st.sampled_from([torch.float32, torch.float16, torch.int64, torch.uint8, torch.bool])
+
+
+@many
+@given(st.data())
+def test_tensors_of_nonsense_are_refused(whole, tmp_path, data):
+    """Another shape, another type, numbers that are none, one too few or one too many."""
+    _, _, header, tensors = whole
+    tensors = dict(tensors)
+    name = data.draw(st.sampled_from(sorted(tensors)))
+    kind = data.draw(st.sampled_from(["shape", "dtype", "nan", "absent", "more"]))
+    if kind == "shape":
+        tensors[name] = torch.ones(data.draw(SHAPES))
+    elif kind == "dtype":
+        tensors[name] = tensors[name].to(data.draw(DTYPES))
+    elif kind == "nan":
+        tensors[name] = torch.full_like(tensors[name].float(), torch.nan)
+    elif kind == "absent":
+        del tensors[name]
+    else:
+        tensors[name + data.draw(st.text("abG.", max_size=5))] = torch.ones(data.draw(SHAPES))
+    path = tmp_path / "step-00000006.safetensors"
+    checkpoint.save(path, header, tensors)
+    try:
+        use(path)
+    except UserError as error:
+        assert path.name in str(error)
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+    images = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)
+    labels = np.arange(12, dtype=np.int64) % 3
+    folder = tmp_path_factory.mktemp("packed") / "labelled"
+    return write_packed(folder, images, labels, ("a", "b", "c"), "class")
+
+
+def look(folder) -> None:
+    """A packed folder that opens can be read to its end."""
+    packed = open_packed(folder)
+    assert reader(packed.images)(np.arange(len(packed))).dtype == np.uint8
+    if packed.labels is not None:
+        assert set(np.unique(packed.multi_hot(np.arange(len(packed))))) <= {0.0, 1.0}
+
+
+@many
+@given(
+    name=st.sampled_from(["images.npy", "labels.npy", "meta.json"]),
+    damage=st.lists(damages(near=700), min_size=1, max_size=2),
+)
+def test_a_damaged_packed_folder_is_refused_or_can_be_read(labelled, tmp_path, name, damage):
+    folder = tmp_path / "copy"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(labelled, folder)
+    data = (folder / name).read_bytes()
+    for change in damage:
+        data = change(data)
+    (folder / name).write_bytes(data)
+    try:
+        look(folder)
+    except UserError as error:
+        assert str(folder) in str(error)
+
+
+@many
+@given(st.data())
+def test_a_meta_of_nonsense_is_refused_or_can_be_read(labelled, tmp_path, data):
+    folder = tmp_path / "copy"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(labelled, folder)
+    meta = json.loads((folder / "meta.json").read_text())
+    meta = put(meta, data.draw(st.sampled_from(list(places(meta)))), data.draw(values))
+    (folder / "meta.json").write_text(json.dumps(meta))
+    try:
+        look(folder)
+    except UserError as error:
+        assert str(folder) in str(error)
+
+
+HEADERS = [
+    "{'descr': '|u1', 'fortran_order': False, 'shape': (99999999999999, 8, 8, 3)}",
+    "{'descr': '|u1', 'fortran_order': True, 'shape': (12, 8, 8, 3)}",
+    "{'descr': '|O', 'fortran_order': False, 'shape': (12, 8, 8, 3)}",
+    "{'descr': '|u1', 'fortran_order': False, 'shape': (-12, 8, 8, 3)}",
+    "{'descr': '|u1', 'fortran_order': False, 'shape': (12.0, 8, 8, 3)}",
+    "{'descr': '|u1', 'fortran_order': False, 'shape': (2**3, 8, 8, 3)}",
+    "{'descr': '|u1', 'fortran_order': False, 'shape': " + 3000 * "(" + "}",
+    "{'descr': [('a', '|u1')], 'fortran_order': False, 'shape': (12, 8, 8, 3)}",
+    "__import__('os').system('touch pwned')",
+    "[]",
+    "",
+]
+
+
+@pytest.mark.parametrize("header", HEADERS)
+@pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0), (9, 9)])
+def test_an_array_with_a_header_of_nonsense_is_refused(labelled, tmp_path, header, version):
+    folder = tmp_path / "copy"
+    shutil.copytree(labelled, folder)
+    text = header.encode() + b"\n"
+    length = len(text).to_bytes(2 if version == (1, 0) else 4, "little")
+    content = b"\x93NUMPY" + bytes(version) + length + text + bytes(12 * 8 * 8 * 3)
+    (folder / "images.npy").write_bytes(content)
+    with pytest.raises(UserError, match="copy is damaged"):
+        open_packed(folder)
+    assert not list(tmp_path.rglob("pwned"))

@@ -1,0 +1,75 @@
+import json
+import shutil
+
+import pytest
+import torch
+
+from dcgan import checkpoint, cli
+from dcgan.resuming import fresh, to_continue
+
+CPU = torch.device("cpu")
+
+
+def content(folder) -> dict:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_fresh_begins_in_a_folder_of_its_own_and_deletes_nothing(packed, run, tmp_path, capsys):
+    out = tmp_path / "run"
+    shutil.copytree(run, out)
+    before = content(out)
+    flags = ["--data", str(packed.folder), "--out", str(out), "--width", "8", "--batch-size", "8"]
+    for number in (2, 3):
+        assert cli.main(["train", *flags, "--steps", "3", "--device", "cpu", "--fresh"]) == 0
+        new = tmp_path / f"run-{number}"
+        assert f"checkpoint   {checkpoint.path_of(new, 3)}" in capsys.readouterr().out
+        assert checkpoint.find(new).config["out"] == str(new)
+        assert json.loads((new / "config.json").read_text())["width"] == 8
+    assert content(out) == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "run-2", "run-3"]
+    # Without it the first of them is gone on with, and refuses another width.
+    assert cli.main(["train", *flags, "--steps", "9", "--device", "cpu"]) == 1
+    assert "--width" in capsys.readouterr().err
+
+
+def test_fresh_takes_the_folder_itself_where_nothing_is_there(tmp_path):
+    assert fresh(tmp_path / "a" / "run", CPU) == tmp_path / "a" / "run"
+    assert fresh(tmp_path / "a" / "run", CPU) == tmp_path / "a" / "run-2"
+    (tmp_path / "a" / "run-3").write_text("a file")
+    (tmp_path / "a" / "run-4").symlink_to("nowhere")
+    assert fresh(tmp_path / "a" / "run", CPU) == tmp_path / "a" / "run-5"
+
+
+def test_processes_that_torchrun_has_restarted_go_on_with_the_folder_they_began(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "run").mkdir()
+    begun = fresh(tmp_path / "run", CPU)
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "2")
+    assert fresh(tmp_path / "run", CPU) == begun == tmp_path / "run-2"
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[:-1], lambda data: b"", lambda data: data[7:]]
+)
+def test_the_newest_whole_checkpoint_wins(run, tiny, tmp_path, capsys, damage):
+    shutil.copytree(run, tmp_path / "run")
+    newest = checkpoint.path_of(tmp_path / "run", 6)
+    newest.write_bytes(damage(newest.read_bytes()))
+    assert to_continue(tiny(), tmp_path / "run").step == 4
+    assert f"passed over: {newest}" in capsys.readouterr().err
+    assert newest.exists()
+
+
+def test_a_bit_that_has_flipped_in_a_tensor_is_noticed(run, tiny, tmp_path, capsys):
+    shutil.copytree(run, tmp_path / "run")
+    newest = checkpoint.path_of(tmp_path / "run", 6)
+    data = bytearray(newest.read_bytes())
+    data[-1000] ^= 1
+    newest.write_bytes(data)
+    assert to_continue(tiny(), tmp_path / "run").step == 4
+    assert "its checksum is another" in capsys.readouterr().err
+    assert cli.main(["sample", str(newest), "--out", str(tmp_path / "a.png")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert newest.name in line
+    assert not (tmp_path / "a.png").exists()

@@ -1,0 +1,69 @@
+"""The smallest and dullest sets of images there can be: each trains, or says what is wrong."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from dcgan import checkpoint
+from dcgan.data.packed import open_packed
+from dcgan.errors import UserError
+from dcgan.finite import not_finite
+from tests.conftest import PLAIN, fit, write_packed
+
+CPU = torch.device("cpu")
+RNG = np.random.default_rng(0)
+NOISE = RNG.integers(0, 256, (9, 16, 16, 3), dtype=np.uint8)
+
+SETS = {
+    "one image": NOISE[:1],
+    "fewer images than a batch": NOISE[:3],
+    "one image more than a batch": NOISE,
+    "identical images": np.repeat(NOISE[:1], 20, 0),
+    "black images": np.zeros((20, 16, 16, 3), np.uint8),
+    "one black image": np.zeros((1, 16, 16, 3), np.uint8),
+    "grey": NOISE[..., :1],
+}
+RECIPES = {
+    "default": {},
+    "2015": PLAIN,
+    "all on": dict(
+        loss="wasserstein", gradient_penalty=10, minibatch_std=True, augment_p="adaptive"
+    ),
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("name", SETS)
+def test_it_trains_on(name, recipe, tiny, tmp_path):
+    images = SETS[name]
+    packed = open_packed(write_packed(tmp_path / "packed", images))
+    config = tiny(channels=images.shape[3], log_every=1, **RECIPES[recipe])
+    fit(config, packed, tmp_path / "run", CPU)
+    assert not_finite(load_file(checkpoint.find(tmp_path / "run").path)) == []
+    lines = list(map(json.loads, (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()))
+    assert len(lines) == config.steps
+    assert all(math.isfinite(value) for line in lines for value in line.values())
+
+
+def test_one_image_is_learnt(tiny, tmp_path):
+    """And not a mixture of it and its mirror image, which it is seen as half the time."""
+    image = np.zeros((1, 16, 16, 3), np.uint8)
+    image[:, :, :8] = 255
+    packed = open_packed(write_packed(tmp_path / "packed", image))
+    fit(tiny(steps=200, flip=False, log_every=50), packed, tmp_path / "run", CPU)
+    G = checkpoint.load_generator(tmp_path / "run")
+    drawn = G(torch.randn(16, 8, generator=torch.Generator().manual_seed(0)))
+    left, right = drawn[..., :6].mean(), drawn[..., 10:].mean()
+    assert left > 0.6 and right < -0.6
+
+
+def test_too_few_to_evaluate_is_said_before_anything_is_trained(tiny, tmp_path):
+    packed = open_packed(write_packed(tmp_path / "packed", NOISE))
+    with pytest.raises(UserError, match="images"):
+        fit(tiny(eval_every=2, eval_images=10), packed, tmp_path / "run", CPU)
+    assert not checkpoint.saved(tmp_path / "run")
