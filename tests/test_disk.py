@@ -45,7 +45,7 @@ def only_line(process: subprocess.Popen, bar: str) -> str:
     return line
 
 
-FULL = r"(No space left on device|there are \d\.\d MB free)$"
+FULL = r": .*(No space left on device|it takes \d\.\d MB, and there are \d\.\d MB free)$"
 
 
 def ballast(folder: Path, size: int) -> Path:
