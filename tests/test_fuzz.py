@@ -123,9 +123,9 @@ def test_no_flipped_bit_goes_unnoticed_anywhere_in_a_file(whole, tmp_path, posit
 def places(value, path=()):
     """Every place in nested objects and lists."""
     yield path
-    inner = value.items() if isinstance(value, dict) else enumerate(value)
-    for key, child in inner if isinstance(value, dict | list) else ():
-        yield from places(child, (*path, key))
+    if isinstance(value, dict | list):
+        for key, child in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from places(child, (*path, key))
 
 
 def put(value, path, new):

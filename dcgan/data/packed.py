@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,9 @@ from dcgan.errors import UserError
 
 FORMAT = 1
 IMAGES, LABELS, META = "images.npy", "labels.npy", "meta.json"
+# RecursionError comes of JSON nested without end, OverflowError of arrays without end, the last two
+# of headers of arrays that NumPy takes for those of Python 2.
+UNREADABLE = (OSError, ValueError, RecursionError, OverflowError, SyntaxError, TokenError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,8 +71,7 @@ def open_packed(folder: Path) -> Packed:
         compare(meta, images, labels)
     except PermissionError as error:
         raise UserError(f"cannot read {folder}: permission denied") from error
-    # RecursionError comes of JSON nested without end, OverflowError of arrays without end.
-    except (OSError, ValueError, RecursionError, OverflowError) as error:
+    except UNREADABLE as error:
         raise UserError(f"{folder} is damaged: {error}; pack the images again") from error
     return Packed(folder, images, labels, tuple(meta["label_names"]), meta)
 
