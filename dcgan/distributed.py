@@ -62,14 +62,29 @@ def started(device: torch.device) -> Iterator[torch.device]:
     if device.type == "cuda":
         device = own_gpu(int(os.environ.get("LOCAL_RANK", 0)))
         torch.cuda.set_device(device)
-        dist.init_process_group("nccl", device_id=device)
+        dist.init_process_group("nccl", device_id=device, **meeting_place())
     elif device.type == "cpu":
-        dist.init_process_group("gloo")
+        dist.init_process_group("gloo", **meeting_place())
     else:
         raise UsageError(f"--device {device.type} cannot be shared by processes: --device cpu can")
     yield device
     # Not after an error: the others wait in a message then, and taking leave would wait for them.
     dist.destroy_process_group()
+
+
+def meeting_place() -> dict:
+    """Where the processes of this start find each other: a store that those of no other start use.
+
+    torchrun keeps one store over its restarts, in which a process would find the addresses of dead
+    ones, and wait for them (pytorch/pytorch#135712). On several machines, where the restarts are
+    not counted in common, TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 has torchrun do without.
+    """
+    one_machine = os.environ.get("GROUP_WORLD_SIZE") == "1"
+    if not one_machine or os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        return {}
+    store, rank, world_size = next(dist.rendezvous("env://"))
+    start = os.environ["TORCHELASTIC_RESTART_COUNT"]
+    return {"store": dist.PrefixStore(start, store), "rank": rank, "world_size": world_size}
 
 
 def own_gpu(local_rank: int) -> torch.device:

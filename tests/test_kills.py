@@ -50,8 +50,8 @@ class Job:
     run: Path
 
     def begin(self) -> subprocess.Popen:
-        log = open(self.run.with_suffix(".log"), "a")  # noqa: SIM115 (it is the process's)
-        return subprocess.Popen(self.command, cwd=ROOT, env=ONE_THREAD, stdout=log, stderr=log)
+        with open(self.run.with_suffix(".log"), "a") as log:
+            return subprocess.Popen(self.command, cwd=ROOT, env=ONE_THREAD, stdout=log, stderr=log)
 
     def finish(self) -> None:
         assert self.begin().wait(300) == 0, self.said()[-2000:]
