@@ -23,7 +23,7 @@ from dcgan.resuming import check_resumable
 from dcgan.step import Trainer
 from tests.conftest import TINY, write_packed
 
-EXAMPLES = int(os.environ.get("DCGAN_FUZZ", "200"))
+EXAMPLES = int(os.environ.get("DCGAN_FUZZ", "60"))
 
 many = settings(
     max_examples=EXAMPLES,

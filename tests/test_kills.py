@@ -25,7 +25,7 @@ from tests.conftest import write_packed
 from tests.test_distributed import TORCHRUN
 
 ROOT = Path(__file__).parents[1]
-KILLS = int(os.environ.get("DCGAN_KILLS", "5"))
+KILLS = int(os.environ.get("DCGAN_KILLS", "3"))
 OF_THE_CLOCK = ("seconds", "images_per_second")
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 
