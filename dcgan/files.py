@@ -4,13 +4,20 @@ import errno
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dcgan.errors import UserError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
 PARTIAL = ".partial"
+YOUNG = 60  # seconds in which a folder's maker may not have claimed it yet
 
 
 @contextmanager
@@ -52,6 +59,42 @@ def replacing(target: Path, durable: bool = True) -> Iterator[Path]:
 def name_of_partial(name: str, token: str = "[0-9a-f]" * 8) -> str:
     """The name of a temporary beside `name`; without a token, the pattern of all of them."""
     return f".{name}.{token}{PARTIAL}"
+
+
+@contextmanager
+def claimed(partial: Path) -> Iterator[None]:
+    """Make a temporary folder that is marked as being written to as long as this process lives."""
+    partial.mkdir()
+    descriptor = lock(partial)
+    try:
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def sweep_abandoned(target: Path) -> None:
+    """Delete the temporary folders of `target` that killed processes have left."""
+    target = Path(os.path.realpath(target))
+    for partial in target.parent.glob(name_of_partial(target.name)):
+        with suppress(OSError):  # another process sweeps too
+            made_just_now = time.time() - partial.stat().st_mtime < YOUNG
+            if partial.is_dir() and not made_just_now and (descriptor := lock(partial)) is not None:
+                remove(partial)
+                os.close(descriptor)
+
+
+def lock(folder: Path) -> int | None:
+    """A descriptor that holds a lock; None where another process holds it, or locks are unknown."""
+    if fcntl is None:
+        return None
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 def check_room(target: Path, needed: int) -> None:

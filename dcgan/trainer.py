@@ -44,7 +44,8 @@ def fit(
             try:
                 return go_on(trainer, packed, run, found, stop)
             except Diverged as error:
-                found = checkpoint.newest(run, check_resumable)
+                with distributed.main_first():  # it may have been writing the newest one
+                    found = checkpoint.newest(run, check_resumable)
                 rollbacks = trainer.rollbacks + 1
                 consequence(error, config, run, found, rollbacks)
 

@@ -77,6 +77,34 @@ def stopping_main(rank, port, folder, out, environment):
         assert torch.equal(*steps)
 
 
+def rollback_main(rank, port, folder, out, environment):
+    """Rank 1 sees images that are not finite, in step 8; both must go back to one checkpoint."""
+    os.environ |= environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+    torch.set_num_threads(1)
+    made, batches_for, save = [], trainer.batches_for, checkpoint.save
+
+    def poisoned(ours, packed):
+        made.append(ours)
+        for step, batch in enumerate(batches_for(ours, packed), start=ours.step + 1):
+            ill = rank == 1 and step == 8 and ours.rollbacks == 0
+            yield batch._replace(real=batch.real * (float("nan") if ill else 1.0))
+
+    def slow(*args):
+        time.sleep(0.5)
+        save(*args)
+
+    trainer.batches_for, checkpoint.save = poisoned, slow
+    config = dataclasses.replace(TINY, steps=12, log_every=9, save_every=7, on_nan="rollback")
+    with distributed.started(torch.device("cpu")) as on:
+        fit(config, open_packed(folder), out, on)
+        assert [ours.rollbacks for ours in made] == [0, 1]
+        values = [value.double().flatten() for value in made[1].tensors().values()]
+        flat = torch.cat(values)
+        theirs = flat.clone()
+        torch.distributed.broadcast(theirs, 0)
+        assert torch.equal(flat, theirs), "they went back to different checkpoints"
+
+
 def in_two_processes(function, *args):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -99,6 +127,16 @@ def test_a_signal_to_one_process_stops_both_at_the_same_step(packed, tmp_path):
     """They must not wait for the next line of the log: torchrun kills what does not end soon."""
     in_two_processes(stopping_main, packed.folder, tmp_path / "run")
     assert checkpoint.find(tmp_path / "run").step in (4, 5)
+
+
+@pytest.mark.slow
+def test_both_go_back_to_the_same_checkpoint(packed, tmp_path):
+    """Though rank 0 is still writing it when the other finds that it has to go back."""
+    in_two_processes(rollback_main, packed.folder, tmp_path / "run")
+    found = checkpoint.find(tmp_path / "run")
+    assert (found.step, found.header["rollbacks"]) == (12, 1)
+    (kept,) = (tmp_path / "run" / "diverged").iterdir()
+    assert kept.stem == "step-00000009"
 
 
 @pytest.mark.parametrize("late", [False, True])

@@ -1,9 +1,13 @@
 import os
 import shutil
 import stat
+import subprocess
+import sys
+import time
 
 import pytest
 
+from dcgan import files
 from dcgan.errors import UserError
 from dcgan.files import check_room, replacing
 
@@ -92,3 +96,28 @@ def test_a_place_without_any_room_says_itself_what_is_wrong():
         check_room("/proc/self/a", 1)
         with replacing("/proc/self/a"):
             pass
+
+
+@pytest.mark.skipif(files.fcntl is None, reason="needs locks")
+def test_what_a_killed_process_was_writing_is_swept_and_what_a_living_one_writes_is_not(tmp_path):
+    hold = (
+        "import sys, time; from pathlib import Path; from dcgan.files import claimed, replacing\n"
+        "with replacing(Path(sys.argv[1])) as partial, claimed(partial):\n"
+        "    (partial / 'a').write_text('a'); print(partial.name, flush=True); time.sleep(600)"
+    )
+    target, old = tmp_path / "packed", (time.time() - 2 * files.YOUNG,) * 2
+    others = tmp_path / ".other.0123abcd.partial"
+    others.mkdir()
+    young = tmp_path / ".packed.0123abcd.partial"
+    young.mkdir()
+    with subprocess.Popen([sys.executable, "-c", hold, target], stdout=subprocess.PIPE) as holder:
+        partial = tmp_path / holder.stdout.readline().decode().strip()
+        for path in (partial, others):
+            os.utime(path, old)
+        files.sweep_abandoned(target)
+        assert partial.is_dir(), "its maker is alive"
+        holder.kill()
+        holder.wait()
+    os.utime(partial, old)
+    files.sweep_abandoned(target)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [others.name, young.name]

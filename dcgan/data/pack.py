@@ -23,7 +23,7 @@ from dcgan.data.parallel import Job, results
 from dcgan.data.raw import Source
 from dcgan.data.sources import open_source
 from dcgan.errors import UserError
-from dcgan.files import check_room, replacing, writing
+from dcgan.files import check_room, claimed, replacing, sweep_abandoned, writing
 from dcgan.options import DataOptions
 from dcgan.threads import processors
 
@@ -90,10 +90,10 @@ def pack(
     `out` holds something already, and where the disk or a worker fails; `out` is then as before.
     """
     check_free(out)
+    sweep_abandoned(out)
     check_room(out, len(source) * size * size * channels)
     crop = crop or source.default_crop
-    with replacing(out) as partial:
-        partial.mkdir()
+    with replacing(out) as partial, claimed(partial):
         images = partial / IMAGES
         rows.create(images, (len(source), size, size, channels))
         job = Job(source, images, size, channels, crop)
