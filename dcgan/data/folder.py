@@ -14,12 +14,11 @@ from typing import BinaryIO
 import numpy as np
 
 from dcgan.data.decode import BadImage
-from dcgan.data.raw import EncodedSource, file_hash, printable
+from dcgan.data.raw import MAX_BYTES, EncodedSource, file_hash, printable
 from dcgan.errors import UsageError, UserError
 from dcgan.options import DataOptions
 
 EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
-MAX_BYTES = 2**28  # of one file in a zip, inflated
 
 
 class Files(EncodedSource):

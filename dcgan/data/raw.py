@@ -10,6 +10,8 @@ import numpy as np
 
 from dcgan.data.decode import BadImage, decode
 
+MAX_BYTES = 2**28  # of one image file inside another file, which is read at once
+
 
 class Source:
     """Raw images by index.
