@@ -10,7 +10,7 @@ import numpy as np
 
 from dcgan.data.decode import BadImage, decode
 
-MAX_BYTES = 2**28  # of one image file inside another file, which is read at once
+MAX_BYTES = 2**28  # of what is unpacked into memory: one image file, or an array of small ones
 
 
 class Source:
