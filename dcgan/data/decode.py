@@ -73,29 +73,39 @@ def decode(file: BinaryIO | bytes, size: int, channels: int, crop: int | None) -
         length = file.seek(0, io.SEEK_END)
         if not length:
             raise BadImage("empty file")
-        if length > MAX_BYTES:
-            raise BadImage(f"{length:,} bytes, more than {MAX_BYTES:,}")
         file.seek(0)
         if length <= AT_ONCE:
             data = file.read()
             if (square := plain_jpeg(data, size, channels, crop)) is not None:
                 return square
             file = io.BytesIO(data)
-        # Pillow warns of damaged metadata and of large images; the limit here is our own.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            refuse_numbers(file)
-            with Image.open(file, formats=FORMATS) as image:
-                if image.format in ("JPEG", "MPO"):
-                    file.seek(0)
-                    refuse_scans(file.read(), *image.size)
-                with no_stderr() if image.format == "TIFF" else nullcontext():
-                    return to_square(image, size, channels, crop)
+        with opened(file) as image, no_stderr() if image.format == "TIFF" else nullcontext():
+            return to_square(image, size, channels, crop)
     except BadImage:
         raise
     # On damaged files Pillow's parsers raise nearly every exception there is.
     except Exception as error:
         raise BadImage(reason_of(error)) from error
+
+
+@contextmanager
+def opened(file: BinaryIO) -> Iterator[Image.Image]:
+    """What Pillow makes of a file after its header. Raises BadImage, or whatever Pillow does.
+
+    Nothing in it takes minutes or gigabytes.
+    """
+    length = file.seek(0, io.SEEK_END)
+    if length > MAX_BYTES:
+        raise BadImage(f"{length:,} bytes, more than {MAX_BYTES:,}")
+    refuse_numbers(file)
+    # Pillow warns of damaged metadata and of large images; the limits here are our own.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(file, formats=FORMATS) as image:
+            if image.format in ("JPEG", "MPO"):
+                file.seek(0)
+                refuse_scans(file.read(), *image.size)
+            yield image
 
 
 def plain_jpeg(data: bytes, size: int, channels: int, crop: int | None) -> np.ndarray | None:
@@ -191,6 +201,7 @@ def refuse_scans(data: bytes, width: int, height: int) -> None:
 
 def refuse_numbers(file: BinaryIO) -> None:
     """Raise BadImage for a TIFF with a tag that would take minutes and gigabytes."""
+    file.seek(0)
     head = file.read(16).ljust(16, b"\0")
     order = {b"II": "<", b"MM": ">"}.get(head[:2])
     if order and 42 in head[2:4]:
