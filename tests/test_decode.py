@@ -382,7 +382,7 @@ class TestBadImages:
         """A file with a hole takes no space, and Pillow reads a WebP whole."""
         with open(tmp_path / "a.webp", "w+b", buffering=0) as file:
             file.write(b"RIFF\xff\xff\xff\x7fWEBPVP8 \xf0\xff\xff\x7f")
-            file.truncate(module.MAX_BYTES + 1)
+            file.truncate(module.MAX_FILE + 1)
             with pytest.raises(BadImage, match="536,870,913 bytes, more than 536,870,912"):
                 decode(file, 32, 3, None)
 
@@ -415,7 +415,7 @@ class TestBadImages:
         data = encode(picture(), "TIFF", icc_profile=bytes(module.MAX_NUMBERS + 1))
         assert decode(data, 32, 3, None).shape == (32, 32, 3)
 
-    def test_a_damaged_tiff_is_a_reason_where_stderr_is_closed_too(self, monkeypatch):
+    def test_a_tiff_is_read_where_stderr_is_closed_too(self, monkeypatch):
         def closed(_):
             raise OSError(9, "Bad file descriptor")
 

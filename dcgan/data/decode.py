@@ -25,7 +25,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 # A file of 2 KB may declare 10 gigapixels. 134 megapixels is as much as the largest cameras take
 # in one exposure, and half a gigabyte as RGBA.
 MAX_PIXELS = 2**27
-MAX_BYTES = 4 * MAX_PIXELS
+MAX_FILE = 4 * MAX_PIXELS
 
 # A progressive JPEG goes over all its pixels once per scan, for which 20 bytes are enough. Usual
 # are 10 scans.
@@ -95,8 +95,8 @@ def opened(file: BinaryIO) -> Iterator[Image.Image]:
     Nothing in it takes minutes or gigabytes.
     """
     length = file.seek(0, io.SEEK_END)
-    if length > MAX_BYTES:
-        raise BadImage(f"{length:,} bytes, more than {MAX_BYTES:,}")
+    if length > MAX_FILE:
+        raise BadImage(f"{length:,} bytes, more than {MAX_FILE:,}")
     refuse_numbers(file)
     # Pillow warns of damaged metadata and of large images; the limits here are our own.
     with warnings.catch_warnings():
