@@ -2,8 +2,12 @@
 
 import contextlib
 import io
+import os
 import struct
+import subprocess
+import sys
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -293,6 +297,23 @@ class TestColourModes:
             decode(encode(image, "TIFF"), 8, 1, None)
 
 
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "I;16"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pictures_converted_in_bands_are_the_same(mode, channels, monkeypatch):
+    image = picture(50, 37)
+    if mode == "I;16":
+        image = Image.fromarray(np.asarray(image)[..., 0].astype(np.uint16) * 256)
+    elif mode == "PA":
+        image = image.convert("P")
+        image.info["transparency"] = bytes(range(256))
+    else:
+        image = image.convert(mode)
+    data = encode(image, "TIFF" if mode == "CMYK" else "PNG")
+    expected = decode(data, 16, channels, 30)
+    monkeypatch.setattr(module, "BAND", 7 * 30)
+    np.testing.assert_array_equal(decode(data, 16, channels, 30), expected)
+
+
 STORED = {  # how the upright picture is stored, for each EXIF orientation
     2: lambda a: a[:, ::-1],
     3: lambda a: a[::-1, ::-1],
@@ -357,6 +378,72 @@ class TestBadImages:
         with pytest.raises(BadImage, match="pixels"):
             decode(png(side, side, data=b"\0" * 1000), 32, 3, None)
 
+    def test_a_file_that_is_too_long_is_refused_before_it_is_read(self, tmp_path):
+        """A file with a hole takes no space, and Pillow reads a WebP whole."""
+        with open(tmp_path / "a.webp", "w+b", buffering=0) as file:
+            file.write(b"RIFF\xff\xff\xff\x7fWEBPVP8 \xf0\xff\xff\x7f")
+            file.truncate(module.MAX_FILE + 1)
+            with pytest.raises(BadImage, match="536,870,913 bytes, more than 536,870,912"):
+                decode(file, 32, 3, None)
+
+    def test_a_jpeg_that_goes_over_its_pixels_without_end_is_refused(self):
+        """Of 60 KB, it would take 21 s."""
+        data = encode(Image.new("L", (2048, 2048)), "JPEG", progressive=True)
+        last = data[data.rindex(b"\xff\xda") : -2]
+        assert decode(data[:-2] + 9 * last + data[-2:], 32, 3, None).shape == (32, 32, 3)
+        many = data[:-2] + 2000 * last + data[-2:]
+        for file in (many, many + bytes(module.AT_ONCE)):
+            with pytest.raises(BadImage, match=r"2,0\d\d scans of 2048 x 2048 pixels"):
+                decode(file, 32, 3, None)
+
+    @pytest.mark.parametrize("order", ["<", ">"])
+    @pytest.mark.parametrize("big", [False, True])
+    @pytest.mark.parametrize("tag", [256, 324])
+    def test_a_tiff_tag_of_endless_numbers_is_refused(self, order, big, tag):
+        """Pillow makes an object of each: 2 MB took 10 s, and 3 GB did not come to an end."""
+        head = {"<": b"II", ">": b"MM"}[order]
+        if big:
+            head += struct.pack(order + "HHHQQ", 43, 8, 0, 16, 1)
+            entry = struct.pack(order + "HHQQ", tag, 4, 300_000, 36)
+        else:
+            head += struct.pack(order + "HIH", 42, 8, 1)
+            entry = struct.pack(order + "HHII", tag, 4, 300_000, 22)
+        with pytest.raises(BadImage, match="a TIFF tag of 300,000 numbers"):
+            decode(head + entry + bytes(4 * 300_000 + 8), 32, 3, None)
+
+    def test_a_long_profile_in_a_tiff_is_no_reason_to_refuse_it(self):
+        data = encode(picture(), "TIFF", icc_profile=bytes(module.MAX_NUMBERS + 1))
+        assert decode(data, 32, 3, None).shape == (32, 32, 3)
+
+    def test_a_tiff_is_read_where_stderr_is_closed_too(self, monkeypatch):
+        def closed(_):
+            raise OSError(9, "Bad file descriptor")
+
+        monkeypatch.setattr("dcgan.data.decode.os.dup", closed)
+        data = encode(picture().convert("1"), "TIFF", compression="tiff_lzw")
+        assert decode(data, 32, 3, None).shape == (32, 32, 3)
+
+    @pytest.mark.slow
+    @pytest.mark.skipif(sys.platform != "linux", reason="measured as Linux tells")
+    def test_the_largest_picture_takes_less_than_a_gigabyte(self, tmp_path):
+        """11,585 x 11,585 pixels with alpha, in half a megabyte."""
+        side, deflate = 11_585, zlib.compressobj(9)
+        rows = [deflate.compress(bytes(4 * side + 1)) for _ in range(side)]
+        data = png(side, side, b"", colour=6, packed=b"".join(rows) + deflate.flush())
+        (tmp_path / "a.png").write_bytes(data)
+        code = (
+            "import resource, sys; from dcgan.data.decode import decode\n"
+            "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+            "before = peak(); decode(open(sys.argv[1], 'rb'), 64, 3, None); print(peak() - before)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code, tmp_path / "a.png"],
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+        assert int(done.stdout) < 10**6  # kB
+
     def test_a_text_chunk_that_inflates_without_end_is_refused(self):
         text = b"comment\0\0" + zlib.compress(bytes(50_000_000))
         with pytest.raises(BadImage):
@@ -385,8 +472,8 @@ def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", check)
 
 
-def png(width, height, data, depth=8, colour=0, extra=b"") -> bytes:
+def png(width, height, data, depth=8, colour=0, extra=b"", packed=None) -> bytes:
     """A PNG written by hand, that may declare what it does not hold."""
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    parts = chunk(b"IHDR", header) + extra + chunk(b"IDAT", zlib.compress(data))
+    parts = chunk(b"IHDR", header) + extra + chunk(b"IDAT", packed or zlib.compress(data))
     return b"\x89PNG\r\n\x1a\n" + parts + chunk(b"IEND", b"")

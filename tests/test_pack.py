@@ -6,9 +6,12 @@ import json
 import os
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import time
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,9 +21,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from dcgan import cli
 from dcgan.config import PrepareConfig
 from dcgan.data import pack as module
 from dcgan.data import parallel, rows
+from dcgan.data.folder import FolderFiles
 from dcgan.data.pack import cached, open_packed, pack, prepare
 from dcgan.data.sources import open_source
 from dcgan.errors import UsageError, UserError
@@ -151,6 +156,119 @@ def test_names_that_are_not_unicode_can_be_written_down(tmp_path, capsys):
     assert skipped.isprintable()
     assert skipped.encode()
     assert skipped in capsys.readouterr().err
+
+
+def encoded(format: str, mode: str = "RGB", shape=(24, 20), **options) -> bytes:
+    file = io.BytesIO()
+    Image.new(mode, shape, 200 if mode in ("1", "L", "P", "I;16") else "red").save(
+        file, format, **options
+    )
+    return file.getvalue()
+
+
+def grey_png(side: int, *chunks: tuple[bytes, bytes]) -> bytes:
+    """A PNG that may declare what it does not hold, with the right check sums."""
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in [(b"IHDR", header), *chunks, (b"IEND", b"")]
+    )
+
+
+TURNED = Image.Exif()
+TURNED[0x0112] = 6
+UNUSUAL = {
+    "1x1.png": encoded("PNG", shape=(1, 1)),
+    "16-bit.png": encoded("PNG", "I;16"),
+    "alpha.png": encoded("PNG", "RGBA"),
+    "animated.gif": encoded("GIF", save_all=True, append_images=[Image.new("RGB", (24, 20))]),
+    "caf\u00e9 \u6f22\n\u202e.jpg": encoded("JPEG"),
+    "cmyk.jpg": encoded("JPEG", "CMYK"),
+    "palette.png": encoded("PNG", "P"),
+    "turned.jpg": encoded("JPEG", exif=TURNED),
+    "wrong-extension.jpg": encoded("WEBP"),
+}
+HORRORS = {  # content, and the reason why it is bad
+    "bomb.png": (grey_png(50_000, (b"IDAT", zlib.compress(bytes(9)))), "pixels"),
+    "empty.jpg": (b"", "empty file"),
+    "text\x1b[31m.png": (b"dear diary", "not an image"),
+    "truncated.jpg": (encoded("JPEG")[:500], "Truncated"),
+    "zlib.png": (grey_png(1, (b"zTXt", b"x\0\0" + zlib.compress(bytes(10**8)))), "too large"),
+}
+
+
+@posix
+class TestHorrors:
+    """Folders as they come, through the command: everything is packed, or has its reason."""
+
+    def folder(self, root: Path) -> Path:
+        for name, data in UNUSUAL.items():
+            (root / name).write_bytes(data)
+        for name, (data, _) in HORRORS.items():
+            (root / name).write_bytes(data)
+        (root / "folder.jpg").mkdir()
+        (root / "loop.jpg").symlink_to("loop.jpg")
+        (root / "around").symlink_to(".")
+        (root / "endless.jpg").symlink_to("/dev/zero")
+        os.mkfifo(root / "pipe.jpg")
+        return root
+
+    @pytest.mark.parametrize("workers", ["1", "2"])
+    def test_each_has_its_reason_in_meta_json(self, tmp_path, capfd, workers, monkeypatch):
+        (tmp_path / "raw").mkdir()
+        monkeypatch.chdir(tmp_path / "raw")
+        monkeypatch.setattr(module.Source, "chunk", 8)
+        root, out = self.folder(tmp_path / "raw"), tmp_path / "out"
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind("socket.jpg")
+            flags = ["folder", "--root", str(root), "--out", str(out), "--size", "16"]
+            flags += ["--workers", workers, "--max-bad"]
+            assert cli.main(["prepare", *flags, "0.1"]) == 1
+            assert [path.name for path in tmp_path.iterdir()] == ["raw"]
+            assert cli.main(["prepare", *flags, "0.9"]) == 0
+        meta = json.loads((out / "meta.json").read_text())
+        reasons = {one["name"]: one["reason"] for one in meta["skipped"]}
+        assert meta["packed"] == len(UNUSUAL) == len(open_packed(out))
+        expected = {name.replace("\x1b", "\\x1b"): reason for name, (_, reason) in HORRORS.items()}
+        expected |= dict.fromkeys(["pipe.jpg", "socket.jpg", "endless.jpg"], "not a regular file")
+        expected["loop.jpg"] = "symbolic links"
+        assert list(reasons) == sorted(expected)
+        for name, reason in expected.items():
+            assert reason in reasons[name], name
+        shown = capfd.readouterr()
+        assert "Traceback" not in shown.err
+        assert shown.out == f"{out}\n"
+        assert cli.main(["prepare", *flags, "0.9"]) == 1, "it is there already"
+        assert "is not overwritten" in capfd.readouterr().err
+
+    def test_what_takes_the_place_of_an_image_meanwhile(self, tmp_path, monkeypatch):
+        names = ["0", "another", "cut", "folder", "gone", "link", "pipe", "unlike"]
+        root = tmp_path / "raw"
+        root.mkdir()
+        for name in names:
+            (root / f"{name}.png").write_bytes(encoded("PNG", shape=(16, 16)))
+
+        def open_after_that(files, first):
+            monkeypatch.undo()
+            for name in names[1:]:
+                (root / f"{name}.png").unlink()
+            (root / "another.png").write_bytes(encoded("JPEG", "L", shape=(9, 9)))
+            (root / "cut.png").write_bytes(encoded("PNG")[:60])
+            (root / "folder.png").mkdir()
+            (root / "link.png").symlink_to("nowhere")
+            os.mkfifo(root / "pipe.png")
+            (root / "unlike.png").write_bytes(b"text")
+            return files.open_file(first)
+
+        options = config(root, tmp_path / "out", class_folders=False, max_bad=0.9, workers=1)
+        source = open_source(options)
+        monkeypatch.setattr(FolderFiles, "open_file", open_after_that)
+        packed = pack(source, options.out, 16, 3, max_bad=0.9, workers=1)
+        reasons = {one["name"][:-4]: one["reason"] for one in packed.meta["skipped"]}
+        assert list(reasons) == ["cut", "folder", "gone", "link", "pipe", "unlike"]
+        assert packed.images[:, 8, 8].tolist() == [[255, 0, 0], [200, 200, 200]]
+        assert reasons["folder"] == reasons["pipe"] == "not a regular file"
+        assert (reasons["gone"], reasons["link"]) == ("no longer there", "broken link")
 
 
 class TestMaxBad:

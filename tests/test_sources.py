@@ -4,6 +4,7 @@ import gzip
 import io
 import os
 import pickle
+import shutil
 import socket
 import struct
 import sys
@@ -17,7 +18,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dcgan.data import lsun
 from dcgan.data.folder import MAX_BYTES
 from dcgan.data.sources import OPENERS, open_source
 from dcgan.errors import UsageError, UserError
@@ -258,6 +258,31 @@ class TestZip:
         assert "bytes, more than" in reasons["declared.jpg"]
         assert "CRC" in reasons["hidden.jpg"]
 
+    def test_members_without_a_name_and_names_twice(self, tmp_path):
+        path = zipped(tmp_path / "x.zip", "?.jpg", "b.jpg", "c.jpg", "N")
+        data = path.read_bytes().replace(b"c.jpg", b"b.jpg")
+        at = data.rindex(b"PK\1\2")
+        nameless = data[at : at + 28] + b"\0\0" + data[at + 30 : at + 46]
+        end = data[at + 47 :]
+        size = struct.pack("<I", struct.unpack_from("<I", end, 12)[0] - 1)
+        path.write_bytes(data[:at] + nameless + end[:12] + size + end[16:])
+        source = opened("folder", path)
+        assert names(source) == ["?.jpg", "b.jpg"]
+        assert reds(source) == [0, 2], "the last of a name counts"
+
+    def test_a_zip_that_is_another_one_meanwhile(self, tmp_path):
+        """A worker process opens it anew."""
+        path = zipped(tmp_path / "x.zip", "a.jpg", "b.jpg")
+        source = opened("folder", path)
+        zipped(path, "b.jpg")
+        assert list(bad(source)) == ["a.jpg"]
+        path.write_bytes(b"text")
+        assert bad(source) == dict.fromkeys(
+            ["a.jpg", "b.jpg"], "damaged in the zip: File is not a zip file"
+        )
+        path.unlink()
+        assert list(bad(source)) == ["a.jpg", "b.jpg"]
+
     def test_a_truncated_archive_is_one_clear_line(self, tmp_path):
         path = zipped(tmp_path / "x.zip", *(f"{i}.jpg" for i in range(20)))
         whole = path.read_bytes()
@@ -348,6 +373,12 @@ class TestCelebA:
         }
         assert source.labels[[0, 5]].tolist() == [[1, 0], [0, 1]]
 
+    def test_names_of_attributes_can_be_shown(self, tmp_path):
+        root = self.layout(tmp_path, "flat zip")
+        text = "1\nA\x1b[31m \u202eB\n000001.jpg 1 1\n"
+        (root / "list_attr_celeba.txt").write_text(text, encoding="utf-8")
+        assert opened("celeba", root).label_names == ("A\\x1b[31m", "\\u202eB")
+
     def test_images_without_a_split_are_left_out_and_counted(self, tmp_path):
         root = self.layout(tmp_path, "flat zip")
         (root / "list_eval_partition.txt").write_text("000001.jpg 0\n000002.jpg\n000003.jpg 9\n")
@@ -404,8 +435,7 @@ class TestLsun:
         assert reds(opened("lsun", root, split="all", classes=("bedroom",))) == [0, 1, 2, 6, 7, 8]
         assert reds(opened("lsun", root / "bedroom_val_lmdb")) == [6, 7, 8]
 
-    def test_any_order_of_indices_gives_the_same_images(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(lsun, "STRIDE", 4)
+    def test_any_order_of_indices_gives_the_same_images(self, tmp_path):
         keys = [os.urandom(20).hex().encode() for _ in range(50)]
         make_lmdb(tmp_path / "a_train_lmdb", {key: jpeg(i * 5) for i, key in enumerate(keys)})
         make_lmdb(tmp_path / "b_train_lmdb", {b"k%d" % i: jpeg(i * 5) for i in range(9)})
@@ -427,6 +457,81 @@ class TestLsun:
         assert "not an image" in reasons["bedroom_train_lmdb/c"]
         assert "bedroom_train_lmdb/\\xff\\xfe" in reasons
         assert len(reasons) == 3
+
+    def test_an_lmdb_inside_an_lmdb_is_no_image(self, tmp_path):
+        with lmdb.open(str(tmp_path / "b_train_lmdb"), max_dbs=1, map_size=2**20) as database:
+            database.open_db(b"inner")
+            with database.begin(write=True) as change:
+                change.put(b"a", jpeg())
+        reasons = bad(opened("lsun", tmp_path))
+        assert list(reasons) == ["b_train_lmdb/inner"]
+        assert "and kind 2" in reasons["b_train_lmdb/inner"]
+
+    def damaged(self, tmp_path, page: int, offset: int, value: bytes):
+        """An LMDB of a branch and leaves, 16 large images each, with some bytes replaced.
+
+        Pages 2 and 3 are the first leaf and the first image; page 0 is not the newer first page.
+        """
+        folder = tmp_path / "bedroom_train_lmdb"
+        shutil.rmtree(folder, ignore_errors=True)
+        make_lmdb(folder, {b"%02d" % i * 100: jpeg(i) + bytes(4000) for i in range(60)})
+        content = bytearray((folder / "data.mdb").read_bytes())
+        kinds = [content[start + 10] for start in range(0, len(content), 4096)]
+        at = {"branch": kinds.index(1), "leaf": kinds.index(2), "image": kinds.index(4)}
+        place = 4096 * at.get(page, page) + offset
+        content[place : place + len(value)] = value
+        (folder / "data.mdb").write_bytes(content)
+        return tmp_path
+
+    @pytest.mark.parametrize(
+        ("page", "offset", "value", "message"),
+        [
+            ("branch", 12, b"\xff\xff", "a pointer leads out of its page"),
+            ("branch", 10, b"\2", "is another one"),
+            ("leaf", 0, b"\x77", "is another one"),
+            ("leaf", 12, b"\x12", "entries of 60"),
+            (1, 128, b"\xff" * 8, "there is no page"),
+            (1, 94, b"\7", "is another one"),
+            (1, 16, b"text", "is not an LMDB"),
+            (0, 40, b"\0\0\0\0", "is not an LMDB"),
+        ],
+    )
+    def test_a_damaged_page_is_one_clear_line(self, tmp_path, page, offset, value, message):
+        """liblmdb ends the process at some of these."""
+        root = self.damaged(tmp_path, page, offset, value)
+        with pytest.raises(UserError, match=message) as caught:
+            opened("lsun", root)
+        assert "bedroom_train_lmdb" in str(caught.value)
+
+    def test_a_tree_that_leads_back_into_itself_comes_to_an_end(self, tmp_path):
+        root = self.damaged(tmp_path, "branch", 0, b"")
+        data = root / "bedroom_train_lmdb" / "data.mdb"
+        content = bytearray(data.read_bytes())
+        start = next(s for s in range(0, len(content), 4096) if content[s + 10] == 1)
+        first, second = struct.unpack_from("<HH", content, start + 16)
+        content[start + first : start + first + 4] = content[start + second : start + second + 4]
+        data.write_bytes(content)
+        with pytest.raises(UserError, match="two branches lead to the same page"):
+            opened("lsun", root)
+
+    def test_damage_to_one_image_is_the_reason_of_that_image(self, tmp_path):
+        root = self.damaged(tmp_path, "leaf", 16, b"\xff\xff")
+        assert bad(opened("lsun", root)) == {
+            "bedroom_train_lmdb/entry 0": "damaged in the LMDB: a pointer leads out of its page"
+        }
+        ((name, reason),) = bad(opened("lsun", self.damaged(tmp_path, "image", 0, b"\1"))).items()
+        assert "0" in name
+        assert "is another one" in reason
+
+    def test_an_lmdb_that_is_another_one_meanwhile(self, tmp_path):
+        source = opened("lsun", self.damaged(tmp_path, "leaf", 0, b""))
+        path = tmp_path / "bedroom_train_lmdb" / "data.mdb"
+        path.write_bytes(path.read_bytes()[: 4096 * 3])
+        reasons = bad(source)
+        assert len(reasons) > 40
+        assert set(map(len, reasons)) and all("damaged in the LMDB" in r for r in reasons.values())
+        path.unlink()
+        assert len(bad(source)) == 60
 
     def test_no_lock_file_and_no_right_to_write_are_needed(self, tmp_path):
         folder = make_lmdb(tmp_path / "bedroom_train_lmdb", {b"a": jpeg()})
@@ -545,6 +650,7 @@ class TestIdx:
             ("train-images-idx3-ubyte", labels, "not an IDX file of 3-dim"),
             ("train-images-idx3-ubyte", idx(self.IMAGES[:0]), "damaged"),
             ("train-images-idx3-ubyte", b"\0\0\x08\x03" + b"\xff" * 12, "damaged"),
+            ("train-images-idx3-ubyte", idx(self.IMAGES)[:4] + b"\0\0\7\0" * 3, "damaged"),
             ("train-labels-idx1-ubyte", idx(self.LABELS[:3]), "5 images, but 3 labels"),
             ("train-labels-idx1-ubyte", idx(self.LABELS[:5] + 10), "label of 15"),
         ]:
@@ -560,6 +666,37 @@ class TestIdx:
             (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(data)
             with pytest.raises(UserError, match="damaged"):
                 opened("mnist", tmp_path)
+
+    def test_parts_that_do_not_go_together_are_one_clear_line(self, tmp_path):
+        self.mnist(tmp_path)
+        (tmp_path / "t10k-images-idx3-ubyte").write_bytes(idx(self.IMAGES[:2, :, :9]))
+        with pytest.raises(UserError, match="of another size"):
+            opened("mnist", tmp_path, split="all")
+        self.mnist(tmp_path)  # as many labels as images, but not in each part
+        (tmp_path / "train-labels-idx1-ubyte").write_bytes(idx(self.LABELS[:6]))
+        (tmp_path / "t10k-labels-idx1-ubyte").write_bytes(idx(self.LABELS[6:]))
+        with pytest.raises(UserError, match="5 images, but 6 labels"):
+            opened("mnist", tmp_path, split="all")
+
+    def test_a_bomb_in_a_gz_is_not_unpacked(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("dcgan.data.arrays.MAX_BYTES", 10**6)
+        self.mnist(tmp_path, gz=True)
+        count = 10**6 + 1
+        header = bytes([0, 0, 8, 3]) + struct.pack(">3I", count, 1, 1)
+        bomb = gzip.compress(header + bytes(10**7))
+        (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(bomb)
+        monkeypatch.setattr(gzip.GzipFile, "read", self.at_most(10**6))
+        with pytest.raises(UserError, match="damaged: it should hold 1000001 x 1 x 1 bytes"):
+            opened("mnist", tmp_path)
+
+    def at_most(self, limit):
+        read = gzip.GzipFile.read
+
+        def counted(file, size=-1):
+            assert 0 <= size <= limit + 1
+            return read(file, size)
+
+        return counted
 
     def test_there_is_no_valid_split(self, tmp_path):
         for source in ("mnist", "cifar10", "svhn", "stl10"):
@@ -632,6 +769,37 @@ class TestTorchvision:
             everything = opened(source, tmp_path, split="all")
             assert (everything.labels is None) == (source == "stl10")
             assert len(everything) == (4 if source == "stl10" else 8)
+
+    def test_a_forged_pickle_is_not_executed(self, tmp_path, torchvision_sets, monkeypatch):
+        """CIFAR-10 comes as pickles: torchvision reads those of the right checksum alone."""
+
+        class Forged:
+            def __reduce__(self):
+                return Path.touch, (tmp_path / "pwned",)
+
+        def refuse(*_, **__):
+            raise URLError("no network")
+
+        monkeypatch.setattr("urllib.request.urlopen", refuse)
+        batches = [f"data_batch_{i}" for i in range(1, 6)] + ["test_batch", "batches.meta"]
+        data = pickle.dumps(Forged())
+        write(tmp_path / "cifar-10-batches-py", *batches, data=data)
+        with pytest.raises(UserError, match=r"cifar10 is not whole in"):
+            opened("cifar10", tmp_path)
+        assert not (tmp_path / "pwned").exists()
+        pickle.loads(data)
+        assert (tmp_path / "pwned").exists(), "it would have shown"
+
+    def test_stl10_does_without_its_file_of_names(self, tmp_path, torchvision_sets, monkeypatch):
+        class Fake:  # without classes, as torchvision's where class_names.txt is missing
+            data, labels = np.zeros((3, 3, 8, 8), np.uint8), np.array([0, 1, 9])
+
+            def __init__(self, *_, **__):
+                pass
+
+        monkeypatch.setattr(torchvision_sets, "STL10", Fake)
+        names = opened("stl10", tmp_path).label_names
+        assert (len(names), names[0], names[9]) == (10, "airplane", "truck")
 
     def test_svhn_names_the_extra_that_it_needs(self, tmp_path, monkeypatch):
         monkeypatch.setitem(sys.modules, "scipy.io", None)

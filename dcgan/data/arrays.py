@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from dcgan.data.decode import to_square
-from dcgan.data.raw import Source, file_hash
+from dcgan.data.raw import MAX_BYTES, Source, file_hash
 from dcgan.errors import UsageError, UserError
 from dcgan.options import DataOptions
 
@@ -19,6 +19,10 @@ DIGITS = tuple("0123456789")
 CLOTHES = (
     *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
     *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+)
+OBJECTS = (
+    *("airplane", "bird", "car", "cat", "deer"),
+    *("dog", "horse", "monkey", "ship", "truck"),
 )
 # The class of torchvision that downloads them, and the names of their labels.
 IDX_SETS = {"mnist": ("MNIST", DIGITS), "fashion-mnist": ("FashionMNIST", CLOTHES)}
@@ -74,13 +78,22 @@ def open_idx(options: DataOptions, root: Path) -> Arrays:
         missing = ", ".join(f"{name}-ubyte" for name in wanted)
         download(torchvision_name, root, f"{options.source} ({missing})", download=True)
         paths = [find_idx(folders, f"{name}-ubyte") for name in wanted]
-    images = np.concatenate([read_idx(path, 3) for path in paths[::2]])
-    labels = np.concatenate([read_idx(path, 1) for path in paths[1::2]])
-    if len(images) != len(labels):
-        raise UserError(f"{paths[0]} has {len(images)} images, but {len(labels)} labels")
-    if labels.max() >= len(label_names):
-        raise UserError(f"{paths[1]} has a label of {labels.max()}; they end at 9")
-    return Arrays(images, labels.astype(np.int64), label_names, file_hash(paths))
+    images = [read_idx(path, 3) for path in paths[::2]]
+    labels = [read_idx(path, 1) for path in paths[1::2]]
+    for i, (some, theirs) in enumerate(zip(images, labels, strict=True)):
+        path, labels_path = paths[2 * i : 2 * i + 2]
+        if len(some) != len(theirs):
+            raise UserError(f"{path} has {len(some)} images, but {len(theirs)} labels")
+        if some.shape[1:] != images[0].shape[1:]:
+            raise UserError(f"the images of {path} are of another size than those of {paths[0]}")
+        if theirs.max() >= len(label_names):
+            raise UserError(f"{labels_path} has a label of {theirs.max()}; they end at 9")
+    return Arrays(
+        np.concatenate(images),
+        np.concatenate(labels).astype(np.int64),
+        label_names,
+        file_hash(paths),
+    )
 
 
 def find_idx(folders: Sequence[Path], name: str) -> Path | None:
@@ -98,8 +111,8 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
                 raise UserError(f"{path} is not an IDX file of {dimensions}-dimensional bytes")
             shape = np.frombuffer(file.read(4 * dimensions), ">u4").tolist()
             count = math.prod(shape)
-            # One byte more than declared tells a file that is too long. At most 2 GB are read.
-            data = file.read(count + 1) if 0 < count < 2**31 else b""
+            # One byte more than declared tells a file that is too long.
+            data = file.read(count + 1) if 0 < count <= MAX_BYTES else b""
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise UserError(f"{path} is damaged: {error}") from error
     if len(shape) != dimensions or not count or len(data) != count:
@@ -138,7 +151,8 @@ def open_stl10(options: DataOptions, root: Path) -> Arrays:
     part = "train+unlabeled" if options.split == "all" else options.split
     one = download("STL10", root, options.source, split=part, download=True)
     labels = None if options.split == "all" else one.labels.astype(np.int64)
-    return Arrays(one.data.transpose(0, 2, 3, 1), labels, one.classes, "verified")
+    # torchvision does not check the file that it reads these names from.
+    return Arrays(one.data.transpose(0, 2, 3, 1), labels, OBJECTS, "verified")
 
 
 def download(class_name: str, root: Path, source: str, **arguments):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from dcgan.data.folder import Files, open_files
-from dcgan.data.raw import file_hash
+from dcgan.data.raw import file_hash, printable
 from dcgan.errors import UserError
 from dcgan.options import DataOptions
 
@@ -86,7 +86,7 @@ def label(files: Files, attributes: Path) -> None:
             labels[i] = np.frombuffer(row, np.uint8)
         else:
             files.refused[i] = f"no whole row in {attributes.name}"
-    files.labels, files.label_names = labels, tuple(header)
+    files.labels, files.label_names = labels, tuple(map(printable, header))
 
 
 def is_whole(row: list[str], header: list[str]) -> bool:

@@ -2,7 +2,11 @@
 
 import io
 import math
+import os
+import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import BinaryIO
 
 import numpy as np
@@ -21,9 +25,19 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 # A file of 2 KB may declare 10 gigapixels. 134 megapixels is as much as the largest cameras take
 # in one exposure, and half a gigabyte as RGBA.
 MAX_PIXELS = 2**27
+MAX_FILE = 4 * MAX_PIXELS
+
+# A progressive JPEG goes over all its pixels once per scan, for which 20 bytes are enough. Usual
+# are 10 scans.
+MAX_SCANNED = 16 * MAX_PIXELS
+
+# Numbers in one tag of a TIFF, each an object to Pillow, or several where they are of strips.
+MAX_NUMBERS = 2**18
+BYTES = (1, 2, 7)  # types of tags that it leaves as they are
 
 # Larger files are read as they are needed, since hostile ones have no end.
 AT_ONCE = 2**22  # bytes
+BAND = 2**22  # pixels that are converted at a time
 
 # EXIF orientation -> how the stored picture is turned upright; whether that reverses its x, its y.
 ORIENTATION_TAG = 0x0112
@@ -65,16 +79,33 @@ def decode(file: BinaryIO | bytes, size: int, channels: int, crop: int | None) -
             if (square := plain_jpeg(data, size, channels, crop)) is not None:
                 return square
             file = io.BytesIO(data)
-        # Pillow warns of damaged metadata and of large images; the limit here is our own.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(file, formats=FORMATS) as image:
-                return to_square(image, size, channels, crop)
+        with opened(file) as image, no_stderr() if image.format == "TIFF" else nullcontext():
+            return to_square(image, size, channels, crop)
     except BadImage:
         raise
     # On damaged files Pillow's parsers raise nearly every exception there is.
     except Exception as error:
         raise BadImage(reason_of(error)) from error
+
+
+@contextmanager
+def opened(file: BinaryIO) -> Iterator[Image.Image]:
+    """What Pillow makes of a file after its header. Raises BadImage, or whatever Pillow does.
+
+    Nothing in it takes minutes or gigabytes.
+    """
+    length = file.seek(0, io.SEEK_END)
+    if length > MAX_FILE:
+        raise BadImage(f"{length:,} bytes, more than {MAX_FILE:,}")
+    refuse_numbers(file)
+    # Pillow warns of damaged metadata and of large images; the limits here are our own.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(file, formats=FORMATS) as image:
+            if image.format in ("JPEG", "MPO"):
+                file.seek(0)
+                refuse_scans(file.read(), *image.size)
+            yield image
 
 
 def plain_jpeg(data: bytes, size: int, channels: int, crop: int | None) -> np.ndarray | None:
@@ -83,6 +114,7 @@ def plain_jpeg(data: bytes, size: int, channels: int, crop: int | None) -> np.nd
         return None
     try:
         side, scale = plan(*found, size, crop)
+        refuse_scans(data, *found)
     except BadImage:
         return None
     pixels = jpeg.pixels_of(data, *found, scale, channels)
@@ -106,9 +138,22 @@ def to_square(image: Image.Image, size: int, channels: int, crop: int | None) ->
 
     transpose, *reverses = UPRIGHT.get(orientation(image), (None, False, False))
     *bounds, box = middle(width, height, side, scale, *reverses)
-    square = to_mode(image.crop(bounds), mode)
-    pixels = resample(np.asarray(square).reshape(*square.size[::-1], channels), box, size)
-    return pixels if transpose is None else transpose(pixels)
+    square = resample(pixels_of(image, bounds, mode), box, size)
+    return square if transpose is None else transpose(square)
+
+
+def pixels_of(image: Image.Image, bounds: list[int], mode: str) -> np.ndarray:
+    """The part `bounds` of an image: uint8 [H, W, C].
+
+    Band by band, since Pillow makes a copy for each of its operations.
+    """
+    left, top, right, bottom = bounds
+    pixels = np.empty((bottom - top, right - left, len(mode)), np.uint8)
+    step = max(1, BAND // (right - left))
+    for y in range(top, bottom, step):
+        band = to_mode(image.crop((left, y, right, min(y + step, bottom))), mode)
+        pixels[y - top : y - top + step] = np.asarray(band).reshape(-1, *pixels.shape[1:])
+    return pixels
 
 
 def plan(width: int, height: int, size: int, crop: int | None) -> tuple[int, int]:
@@ -146,6 +191,49 @@ def middle(
     x, y = int(box[0]), int(box[1])
     relative = (box[0] - x, box[1] - y, box[2] - x, box[3] - y)
     return x, y, math.ceil(box[2]), math.ceil(box[3]), relative
+
+
+def refuse_scans(data: bytes, width: int, height: int) -> None:
+    """Raise BadImage for a JPEG that would take minutes."""
+    if width * height * jpeg.scans_of(data) > MAX_SCANNED:
+        raise BadImage(f"{jpeg.scans_of(data):,} scans of {width} x {height} pixels")
+
+
+def refuse_numbers(file: BinaryIO) -> None:
+    """Raise BadImage for a TIFF with a tag that would take minutes and gigabytes."""
+    file.seek(0)
+    head = file.read(16).ljust(16, b"\0")
+    order = {b"II": "<", b"MM": ">"}.get(head[:2])
+    if order and 42 in head[2:4]:
+        first, count, entry = (struct.Struct(order + rest) for rest in ("4xI", "H", "2xHI4x"))
+    elif order and 43 in head[2:4]:
+        first, count, entry = (struct.Struct(order + rest) for rest in ("8xQ", "Q", "2xHQ8x"))
+    else:
+        return
+    file.seek(*first.unpack_from(head))
+    (tags,) = count.unpack(file.read(count.size).ljust(count.size, b"\0"))
+    content = file.read(entry.size * min(tags, 2**16))
+    for kind, numbers in entry.iter_unpack(content[: len(content) // entry.size * entry.size]):
+        if numbers > MAX_NUMBERS and kind not in BYTES:
+            raise BadImage(f"a TIFF tag of {numbers:,} numbers")
+
+
+@contextmanager
+def no_stderr() -> Iterator[None]:
+    """libtiff says on the terminal what Pillow raises too, without the name of the file."""
+    try:
+        stderr = os.dup(2)
+    except OSError:  # it has been closed
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(nowhere)
 
 
 def orientation(image: Image.Image) -> int:

@@ -14,12 +14,11 @@ from typing import BinaryIO
 import numpy as np
 
 from dcgan.data.decode import BadImage
-from dcgan.data.raw import EncodedSource, file_hash, printable
+from dcgan.data.raw import MAX_BYTES, EncodedSource, file_hash, printable
 from dcgan.errors import UsageError, UserError
 from dcgan.options import DataOptions
 
 EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
-MAX_BYTES = 2**28  # of one file in a zip, inflated
 
 
 class Files(EncodedSource):
@@ -117,9 +116,11 @@ class ZipFiles(Files):
         super().__init__(root)
         self.archive: zipfile.ZipFile | None = None
         try:
-            members = {info.filename for info in self.opened().infolist() if not info.is_dir()}
-        except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, EOFError) as error:
+            members = {info.filename for info in self.opened().infolist()}
+        # Every field that is damaged has an exception of its own.
+        except Exception as error:
             raise UserError(f"{root} is not a whole zip archive: {error}") from error
+        members = {name for name in members if name and not name.endswith("/")}
         members = {name for name in members if not any(map(is_hidden, name.split("/")))}
         self.names = sorted(filter(is_image, members))
         self.ignored = len(members) - len(self.names)
@@ -134,20 +135,27 @@ class ZipFiles(Files):
         return self.archive
 
     def open_file(self, name: str) -> AbstractContextManager[BinaryIO]:
-        info = self.opened().getinfo(name)
-        if info.flag_bits & 1:
-            raise BadImage("encrypted")
-        if stat.S_ISLNK(info.external_attr >> 16):
-            raise BadImage("a link")
-        if info.file_size > MAX_BYTES:
-            raise BadImage(f"{info.file_size:,} bytes, more than {MAX_BYTES:,}")
         try:
+            info = self.opened().getinfo(name)
+            refuse_member(info)
             with self.opened().open(info) as member:
                 # zipfile inflates no more than asked for, and no more than the member declares.
                 return io.BytesIO(member.read(MAX_BYTES + 1))
+        except BadImage:
+            raise
         # Every method of compression has an exception of its own.
         except Exception as error:
             raise BadImage(f"damaged in the zip: {error}") from error
+
+
+def refuse_member(info: zipfile.ZipInfo) -> None:
+    """Raise BadImage for what is not read, whatever is in it."""
+    if info.flag_bits & 1:
+        raise BadImage("encrypted")
+    if stat.S_ISLNK(info.external_attr >> 16):
+        raise BadImage("a link")
+    if info.file_size > MAX_BYTES:
+        raise BadImage(f"{info.file_size:,} bytes, more than {MAX_BYTES:,}")
 
 
 def open_folder(options: DataOptions, root: Path) -> Files:

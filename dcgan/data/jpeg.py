@@ -4,12 +4,24 @@ simplejpeg and Pillow wrap the same decoder, libjpeg-turbo. simplejpeg spends no
 so whatever has any that matters, and whatever is out of the ordinary or damaged, is left to Pillow.
 """
 
+import re
+
 import numpy as np
 
 try:
     import simplejpeg
 except ImportError:  # no wheel for this platform: Pillow reads everything, slower
     simplejpeg = None
+
+
+SCAN = re.compile(rb"\xff\xda\0[\x08\x0a\x0c\x0e][\x01-\x04]")
+
+
+def scans_of(data: bytes) -> int:
+    """How many scans a JPEG has, those of the pictures in its metadata among them."""
+    # Nearly always it is one, and to count two bytes is quicker.
+    count = data.count(b"\xff\xda")
+    return count if count <= 1 else len(SCAN.findall(data))
 
 
 def size_of(data: bytes) -> tuple[int, int] | None:

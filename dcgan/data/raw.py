@@ -10,6 +10,8 @@ import numpy as np
 
 from dcgan.data.decode import BadImage, decode
 
+MAX_BYTES = 2**28  # of what is unpacked into memory: one image file, or an array of small ones
+
 
 class Source:
     """Raw images by index.

@@ -6,10 +6,9 @@ from hashlib import sha256
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 
-from dcgan.data.decode import FORMATS
+from dcgan.data.decode import opened
 from dcgan.data.raw import EncodedSource
 
 BITS = 8  # of 64, in which the hashes of two near-duplicates may differ
@@ -22,7 +21,7 @@ def sizes_and_modes(source: EncodedSource, indices: np.ndarray) -> tuple[np.ndar
     sizes, modes = [], Counter()
     for i in indices:
         try:
-            with source.open(int(i)) as file, Image.open(file, formats=FORMATS) as image:
+            with source.open(int(i)) as file, opened(file) as image:
                 sizes.append(image.size)
                 modes[image.mode] += 1
         # Packing says what is wrong with these.
