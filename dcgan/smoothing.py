@@ -5,11 +5,15 @@ apart puts a pattern of two pixels over every image, and both begin with it: ind
 numbers, and Adam, which moves all taps at one speed however little of the gradient tells them
 apart. So kernels start as bilinear interpolation, and where learning moves neighbouring taps apart
 it is slowed down: the kernel is W = S V S with a fixed smoothing S along each axis, that of
-[1 2 1] / 4 twice over, and V is what Adam moves. S can be inverted, so that any kernel can still be
-learnt, and W itself is kept: of V only the steps are needed.
+[1 2 1] / 4 twice over, and V is what Adam moves. W itself is kept: of V only the steps are needed.
+
+What is the same everywhere is to stay so: even and odd taps of a kernel always add up to the same.
+Else all channels together draw a pattern on plain ground, however little each of them does: the
+features after a ReLU have means, and Adam moves all the kernels one way at once.
 
 Energy at the finest checkerboard, relative to that of the real images, after 24,000 drawings:
 396 with the bilinear start alone, 23 with [1 2 1] / 4 once, 6 with it twice (1,676 with neither).
+In other runs, after 32,000: 7.0 with it twice, and 0.5 with even and odd taps alike too.
 """
 
 from collections.abc import Iterable
@@ -20,7 +24,7 @@ from torch import Tensor
 
 
 def smooth(kernels: Tensor) -> Tensor:
-    """S K S of kernels [..., k, k]; outside of a kernel is zero."""
+    """S K S of kernels [..., k, k], outside of which is zero, with even and odd taps alike."""
     side = kernels.shape[-1]
     both_axes = matrix(side, kernels.dtype, kernels.device)
     return (kernels.flatten(-2) @ both_axes).unflatten(-1, (side, side))
@@ -28,11 +32,21 @@ def smooth(kernels: Tensor) -> Tensor:
 
 @cache
 def matrix(side: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """S along both axes of a flattened kernel: symmetric, [k k, k k]."""
+    """What smooths a flattened kernel and evens its taps: symmetric, [k k, k k]."""
     offset = torch.arange(side, device=device)
     once = (2 - (offset[:, None] - offset).abs()).clamp(min=0).to(dtype) / 4
     S = once @ once
-    return torch.kron(S, S)
+    P = evenly(side).to(S)
+    return P @ torch.kron(S, S) @ P
+
+
+def evenly(side: int) -> Tensor:
+    """The projection to kernels whose even and odd taps add up to the same, [k k, k k]."""
+    odd = torch.arange(side, dtype=torch.float64) % 2
+    along = torch.stack([1 - odd, odd])
+    phases = torch.einsum("pi,qj->pqij", along, along).reshape(4, side * side)
+    apart = phases[1:] - phases[:1]
+    return torch.eye(side * side, dtype=torch.float64) - torch.linalg.pinv(apart) @ apart
 
 
 @torch.no_grad()

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from dcgan.data.decode import BadImage, decode
-from dcgan.data.lsun import Lmdb
+from dcgan.data.mdb import Lmdb
 from dcgan.data.sources import open_source
 from dcgan.errors import UserError
 from dcgan.options import DataOptions

@@ -41,6 +41,7 @@ LAYERS = [
     ["data.jpeg", "data.resample", "data.rows", "data.order"],
     ["data.decode"],
     ["data.raw"],
+    ["data.mdb"],
     ["data.folder", "data.celeba", "data.lsun", "data.arrays", "data.drawn", "data.subset"],
     ["data.sources", "data.parallel"],
     ["data.pack", "data.batches", "data.survey"],
