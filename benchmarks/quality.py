@@ -142,12 +142,12 @@ def table(rows: list[dict], options: Options) -> str:
         f"{options.images:,} images, batch {options.batch_size}, width {options.width}, "
         f"{len(options.seeds)} seeds; {machine()}.",
         "",
-        f"| recipe | minutes | {' | '.join(SHOWN)} |",
-        f"|---|{'---|' * (len(SHOWN) + 1)}",
+        f"| recipe | {' | '.join(SHOWN)} |",
+        f"|---|{'---|' * len(SHOWN)}",
     ]
     for recipe in dict.fromkeys(row["recipe"] for row in rows):
         own = [row for row in rows if row["recipe"] == recipe]
-        cells = [spread([row[name] for row in own]) for name in ("minutes", *SHOWN)]
+        cells = [spread([row[name] for row in own]) for name in SHOWN]
         lines.append(f"| {recipe} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

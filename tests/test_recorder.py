@@ -243,19 +243,3 @@ def test_a_signal_during_a_pending_write(packed, tmp_path, signum):
     assert all(value.isfinite().all() for value in load_file(found.path).values())
     assert logged(tmp_path / "run")[-1] == found.step
     assert not list(tmp_path.rglob("*.partial"))
-
-
-@pytest.mark.slow
-def test_a_killed_run_leaves_a_whole_checkpoint_and_its_log(packed, tiny, tmp_path):
-    run = tmp_path / "run"
-    for attempt in range(3):
-        process = begin(packed, run, "import sys", "--save-every", "1")
-        before = checkpoint.saved(run)
-        until(lambda before=before: checkpoint.saved(run)[-1:] != before[-1:], process)
-        time.sleep(0.05 * attempt)
-        process.kill()
-        process.communicate()
-        found = checkpoint.newest(run)
-        assert found.path == checkpoint.saved(run)[-1], "none is damaged"
-        assert all(value.isfinite().all() for value in load_file(found.path).values())
-        assert found.step in logged(run)
