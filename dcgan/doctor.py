@@ -29,7 +29,8 @@ def examine(config: TrainConfig, say: Say) -> list[str]:
     """
     device.tune(config.threads)
     on = device.pick(config.device)
-    trainer.to_continue(config, config.out)
+    if not config.fresh:
+        trainer.to_continue(config, config.out)
     with tempfile.TemporaryDirectory(prefix="dcgan-doctor-") as scratch:
         packed, count, packing, wrong = data(config, Path(scratch), say)
         if count < config.batch_size:
