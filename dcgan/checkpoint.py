@@ -23,6 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from dcgan import distributed
 from dcgan.checks import NETWORK, check_network
 from dcgan.conditions import UNCONDITIONAL, Conditions
 from dcgan.config import TrainConfig
@@ -225,10 +226,13 @@ def newest(
     for path in reversed(paths):
         try:
             found = read(path)
+            if found.step != step_of(path):  # a run that goes on from there would do so for ever
+                raise damaged(path, f"it is of step {found.step}, and has another name")
             check(found)
             return found
         except UserError as error:
-            print(f"passed over: {error}", file=sys.stderr)
+            if distributed.is_main():
+                print(f"passed over: {error}", file=sys.stderr)
     if paths:
         raise UserError(f"{run} holds no checkpoint that can be read")
     return None
@@ -252,11 +256,14 @@ def find(path: Path) -> Checkpoint:
 
 def saved(run: Path) -> list[Path]:
     """The checkpoint files of a run that carry a step in their name, oldest first."""
-    steps = {}
-    for path in (Path(run) / FOLDER).glob("step-*.safetensors"):
-        if (match := re.fullmatch(r"step-(\d{1,18})", path.stem)) and path.is_file():
-            steps[path] = int(match[1])
-    return sorted(steps, key=steps.get)
+    paths = (Path(run) / FOLDER).glob("step-*.safetensors")
+    return sorted((path for path in paths if step_of(path) >= 0 and path.is_file()), key=step_of)
+
+
+def step_of(path: Path) -> int:
+    """The step in the name of a checkpoint file; -1 where it has none."""
+    match = re.fullmatch(r"step-(\d{1,18})", path.stem)
+    return int(match[1]) if match else -1
 
 
 def prune(newest: Path, keep: int) -> None:

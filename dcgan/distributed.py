@@ -102,10 +102,10 @@ def main_first() -> Iterator[None]:
     Where rank 0 fails, torchrun ends the others.
     """
     if not is_main():
-        dist.barrier()
+        wait_for_all()
     yield
     if is_main() and dist.is_initialized():
-        dist.barrier()
+        wait_for_all()
 
 
 @torch.no_grad()
@@ -158,9 +158,26 @@ def largest(number: int, device: torch.device) -> int:
     return int(tensor)
 
 
+def agree(number: int, device: torch.device) -> bool:
+    """Whether all processes call this with the same number. Waits for all of them."""
+    return largest(number, device) == -largest(-number, device)
+
+
 def all_reduce(tensor: Tensor, operation: dist.ReduceOp) -> None:
     """Combine a tensor over all processes in place. Raises UserError where one of them is gone."""
-    try:
+    with nobody_gone():
         dist.all_reduce(tensor, operation)
+
+
+def wait_for_all() -> None:
+    """Go on when all processes are here. Raises UserError where one of them is gone."""
+    with nobody_gone():
+        dist.barrier()
+
+
+@contextmanager
+def nobody_gone() -> Iterator[None]:
+    try:
+        yield
     except RuntimeError as error:  # of Gloo; NCCL ends the process by itself
         raise UserError(f"another process is gone: {str(error).splitlines()[0]}") from error

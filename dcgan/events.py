@@ -6,12 +6,16 @@ in Python over every byte of a picture, would keep training from the interpreter
 """
 
 import os
+import re
 import socket
 import struct
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import google_crc32c
+
+PREFIX = "events.out.tfevents."
 
 
 class EventFile:
@@ -22,9 +26,8 @@ class EventFile:
 
         self.Event, self.Summary = event_pb2.Event, summary_pb2.Summary
         self.Metadata, self.Tensor = summary_pb2.SummaryMetadata, tensor_pb2.TensorProto
-        # TensorBoard reads the files of a folder in the order of their names.
-        name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}"
-        self.path = Path(folder) / name
+        now = after_all(Path(folder).glob(f"{PREFIX}*"))
+        self.path = Path(folder) / f"{PREFIX}{now:.6f}.{socket.gethostname()}.{os.getpid()}"
         start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
         self.write(file_version="brain.Event:2")
         self.write(step=purge_step, session_log=start)
@@ -58,6 +61,16 @@ class EventFile:
         length = struct.pack("<Q", len(data))
         with open(self.path, "ab") as file:
             file.write(length + checksum(length) + data + checksum(data))
+
+
+def after_all(paths: Iterable[Path]) -> float:
+    """The time; later than that in all names, though the clock may have been set back.
+
+    TensorBoard reads the files of a folder in the order of their names, and a new one that came
+    before the others would lose what they hold already.
+    """
+    times = [re.match(r"\d{10}(\.\d{6})?(?!\d)", path.name.removeprefix(PREFIX)) for path in paths]
+    return max([time.time(), *(float(found[0]) + 1e-3 for found in times if found)])
 
 
 def checksum(data: bytes) -> bytes:

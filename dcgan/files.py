@@ -97,6 +97,29 @@ def lock(folder: Path) -> int | None:
     return descriptor
 
 
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Make a folder, and hold it against other processes. Raises UserError where one has it."""
+    with writing(folder):
+        make_folder(folder)
+        descriptor = os.open(folder, os.O_RDONLY) if fcntl else None
+    try:
+        if descriptor is not None:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise UserError(
+                    f"another process is training in {folder}: wait for its end, or use another "
+                    f"--out"
+                ) from error
+            except OSError:
+                pass  # of a file system that knows no locks
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
 def check_room(target: Path, needed: int) -> None:
     """Raise UserError unless a file or folder of so many bytes can be written to `target`."""
     with writing(target):

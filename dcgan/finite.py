@@ -48,12 +48,14 @@ class Watch:
 
         Names the first step that was not, and G or D. Waits for the device.
         """
-        before_G, after_G = torch.stack([self.before_G, self.after_G]).tolist()
+        counts = torch.stack([self.before_G, self.after_G, self.broken])
+        before_G, after_G, broken = counts.tolist()
         spoilt = not_finite(tensors)
-        if after_G:
+        if broken:
             # Where G draws what is no image, its own statistics show it, and D only passes it on.
             by_D = before_G == after_G and not any(name.startswith("G.") for name in spoilt)
-            raise Diverged("D" if by_D else "G", step - int(after_G) + 1)
+            # Where it was another process alone that saw it, none has been counted in this step.
+            raise Diverged("D" if by_D else "G", step - max(int(after_G), 1) + 1)
         if spoilt:
             raise Diverged(spoilt[0].split(".")[0], step)
 

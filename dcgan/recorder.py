@@ -21,7 +21,7 @@ from dcgan.config import to_json
 from dcgan.data import rows
 from dcgan.data.packed import Packed
 from dcgan.evaluator import Best, Evaluator
-from dcgan.files import name_of_partial, remove, replacing, writing
+from dcgan.files import alone_in, name_of_partial, remove, replacing, writing
 from dcgan.finite import Diverged
 from dcgan.health import Monitor
 from dcgan.log import METRICS, SAMPLES, Meter, RunLog
@@ -61,6 +61,7 @@ class Recorder:
         self.started = self.logged = time.perf_counter()
         self.step_logged = self.step_saved = self.trainer.step
         if distributed.is_main():
+            self.stack.enter_context(alone_in(self.run))
             self.sweep()
             config = json.dumps(to_json(self.config), indent=2) + "\n"
             with replacing(self.run / CONFIG) as partial:
@@ -105,8 +106,9 @@ class Recorder:
             for folder, name in WRITTEN:
                 for path in (self.run / folder).glob(name_of_partial(name)):
                     remove(path)
-            for path in (self.run / checkpoint.FOLDER).glob(checkpoint.TEMPORARY):
-                remove(path)
+            for folder in (checkpoint.FOLDER, DIVERGED):
+                for path in (self.run / folder).glob(checkpoint.TEMPORARY):
+                    remove(path)
 
     def record(self, scalars: dict[str, Tensor]) -> None:
         """Take in the scalars of the step just done and hand over what is due after it.

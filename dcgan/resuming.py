@@ -25,7 +25,7 @@ OPTIONS = ("size", "width", "latent_dim", "batch_size", "steps", "seed")  # of e
 MAY_CHANGE = (  # along a run, which then is none that its last flags alone describe
     *(field.name for kind in (ObjectiveOptions, EvaluationOptions) for field in fields(kind)),
     *("lr_G", "lr_D", "beta1", "beta2", "smooth", "lr_decay", "accumulate", "flip", "ema_images"),
-    *("steps", "log_every", "sample_every", "save_every", "keep", "on_nan"),
+    *("precision", "steps", "log_every", "sample_every", "save_every", "keep", "on_nan"),
 )
 
 MOST_ROLLBACKS = 3
@@ -89,8 +89,13 @@ def changed(config: TrainConfig, found: checkpoint.Checkpoint) -> list[str]:
     return [
         f"{flag(name)} {words(ours[name])} ({words(theirs[name])} before)"
         for name in MAY_CHANGE
-        if name in theirs and ours[name] not in (theirs[name], "auto")  # that is resolved later
+        if name in theirs and not same(ours[name], theirs[name])
     ]
+
+
+def same(ours, theirs) -> bool:
+    """Whether a value is that of the checkpoint, which says what --augment-p auto stood for."""
+    return ours == theirs or (ours == "auto" and theirs in ("adaptive", 0.0))
 
 
 def consequence(

@@ -37,6 +37,12 @@ def fit(
     rollbacks = 0
     with requests_to_stop() as stop:
         while True:
+            step = found.step if found else 0
+            if not distributed.agree(step, on):
+                raise UserError(
+                    f"this process would go on from step {step}, and others from other ones: "
+                    f"{run} must be the same folder for all"
+                )
             trainer = trainer_of(packed, config, on)
             if found:
                 trainer.restore(found, packed.fingerprint)
@@ -73,7 +79,10 @@ def go_on(
                 recorder.save()
                 recorder.flush()
                 step = f"stopped after step {trainer.step} of {config.steps}"
-                raise Stopped(signum, f"{step}; the same command goes on from there")
+                command = "the same command"
+                if config.fresh:
+                    command = f"the same without --fresh and with --out {run}"
+                raise Stopped(signum, f"{step}; {command} goes on from there")
             if recorder.stalled():
                 recorder.save()
                 break

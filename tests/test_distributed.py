@@ -1,5 +1,6 @@
 import dataclasses
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from safetensors.torch import load_file
 from dcgan import checkpoint, distributed, trainer
 from dcgan.data.batches import Batches
 from dcgan.data.packed import open_packed
+from dcgan.errors import UserError
 from dcgan.signals import Stopped
 from tests.conftest import TINY, fit
 
@@ -105,6 +107,27 @@ def rollback_main(rank, port, folder, out, environment):
         assert torch.equal(flat, theirs), "they went back to different checkpoints"
 
 
+def apart_main(rank, port, folder, out, environment):
+    """Rank 1 does not see the run folder, as on a machine that does not share it."""
+    os.environ |= environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+    with (
+        distributed.started(torch.device("cpu")) as on,
+        pytest.raises(UserError, match=f"go on from step {[6, 0][rank]}, and .* the same folder"),
+    ):
+        fit(dataclasses.replace(TINY, steps=9), open_packed(folder), out / str(rank), on)
+
+
+def gone_main(rank, port, environment):
+    """Rank 0 fails while the other waits for it."""
+    os.environ |= environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+    with (
+        pytest.raises(UserError, match=["it cannot", "another process is gone"][rank]),
+        distributed.started(torch.device("cpu")),
+        distributed.main_first(),
+    ):
+        raise UserError("it cannot")
+
+
 def in_two_processes(function, *args):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -137,6 +160,20 @@ def test_both_go_back_to_the_same_checkpoint(packed, tmp_path):
     assert (found.step, found.header["rollbacks"]) == (12, 1)
     (kept,) = (tmp_path / "run" / "diverged").iterdir()
     assert kept.stem == "step-00000009"
+
+
+@pytest.mark.slow
+def test_processes_that_would_go_on_from_different_steps_are_told(packed, run, tmp_path):
+    """They would average the gradients of different networks."""
+    shutil.copytree(run, tmp_path / "0")
+    in_two_processes(apart_main, packed.folder, tmp_path)
+    assert not (tmp_path / "1").exists()
+    assert checkpoint.find(tmp_path / "0").step == 6
+
+
+@pytest.mark.slow
+def test_who_waits_for_a_process_that_fails_is_told():
+    in_two_processes(gone_main)
 
 
 @pytest.mark.parametrize("late", [False, True])

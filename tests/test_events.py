@@ -1,4 +1,5 @@
 import io
+import time
 
 import numpy as np
 import pytest
@@ -76,3 +77,17 @@ def test_words_show_under_the_text_plugin(tmp_path):
     assert [event["step"] for event in shown] == [50, 70]
     html = "<p>D wins everything: try a lower <code>--lr-D</code> or Größe</p>"
     assert [event["text"] for event in shown] == [html, "<p>more</p>"]
+
+
+def test_a_file_comes_after_the_others_though_the_clock_was_set_back(tmp_path, monkeypatch):
+    """TensorBoard would read it first, and then drop all it holds for what came before."""
+    begun = events.EventFile(tmp_path, 0)
+    for step in (1, 2, 3, 4):
+        begun.scalars(step, {"a": step})
+    (tmp_path / "events.out.tfevents.mine").write_bytes(b"")
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now - 3600)
+    for start in (3, 5):
+        events.EventFile(tmp_path, start).scalars(start, {"a": 10 * start})
+    points = EventAccumulator(str(tmp_path)).Reload().Scalars("a")
+    assert [(point.step, point.value) for point in points] == [(1, 1), (2, 2), (3, 30), (5, 50)]

@@ -46,6 +46,14 @@ def test_the_first_step_and_the_network_are_named_whatever_comes_after(good, fir
         watch.check(100 + good + 1 + len(after), {"G.w": torch.ones(2)})
 
 
+def test_what_another_process_saw_in_this_step_counts_here_too():
+    """Or it would go back alone: all ask after the step, in which `broken` has come to all."""
+    watch = watched(WELL)
+    watch.broken.fill_(1.0)
+    with pytest.raises(Diverged, match=r"not finite in step 7$"):
+        watch.check(7, {"D.w": GOOD})
+
+
 def test_finite_numbers_are_no_news():
     huge = torch.tensor(3e38)
     watched(WELL, (huge, GOOD, -huge, GOOD)).check(2, {"D.w": huge, "G.n": torch.tensor(3)})

@@ -139,6 +139,18 @@ def test_what_a_killed_run_was_writing_is_swept_and_nothing_else(start, tmp_path
     assert left >= set(others)
 
 
+def test_a_folder_that_is_trained_in_is_refused_until_that_ends(start, tiny, packed, tmp_path):
+    """Two runs would sweep away what the other one writes, and log every step twice."""
+    _, recorder, go = start()
+    with recorder:
+        go(1)
+        before = set((tmp_path / "run").rglob("*"))
+        with pytest.raises(UserError, match=r"another process is training in .*run"):
+            fit(tiny(), packed, tmp_path / "run", CPU)
+        assert set((tmp_path / "run").rglob("*")) == before
+    fit(tiny(), packed, tmp_path / "run", CPU)
+
+
 def test_there_is_one_copy_of_the_networks_at_a_time(start):
     _, recorder, go = start()
     gate, saved = threading.Event(), threading.Event()

@@ -6,6 +6,7 @@ import torch
 
 from dcgan import checkpoint, cli
 from dcgan.resuming import fresh, to_continue
+from tests.conftest import fit
 
 CPU = torch.device("cpu")
 
@@ -73,3 +74,31 @@ def test_a_bit_that_has_flipped_in_a_tensor_is_noticed(run, tiny, tmp_path, caps
     (line,) = capsys.readouterr().err.splitlines()
     assert newest.name in line
     assert not (tmp_path / "a.png").exists()
+
+
+def test_a_checkpoint_under_the_name_of_a_later_one_is_passed_over(run, tiny, tmp_path, capsys):
+    """A run would go on from it for ever, and lose what it learns after it each time."""
+    shutil.copytree(run, tmp_path / "run")
+    early, late = (checkpoint.path_of(tmp_path / "run", step) for step in (2, 99))
+    early.rename(late)
+    assert to_continue(tiny(), tmp_path / "run").step == 6
+    assert f"passed over: {late}" in (err := capsys.readouterr().err)
+    assert "it is of step 2" in err
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "said"),
+    [
+        (dict(augment_p=0.5), dict(augment_p="auto"), "--augment-p auto (0.5 before)"),
+        (dict(augment_p="auto"), dict(augment_p="auto"), None),  # it stood for adaptive
+        (dict(augment_p="auto"), dict(augment_p=0.0), "--augment-p 0.0 (adaptive before)"),
+        (dict(precision="bf16"), dict(precision="auto"), "--precision auto (bf16 before)"),
+        (dict(lr_G=0.02), dict(lr_G=0.01), "--lr-G 0.01 (0.02 before)"),
+    ],
+)
+def test_what_changes_along_a_run_is_said(packed, tiny, tmp_path, capsys, before, now, said):
+    fit(tiny(steps=2, **before), packed, tmp_path / "run", CPU)
+    capsys.readouterr()
+    to_continue(tiny(steps=2, **now), tmp_path / "run")
+    expected = f"{tmp_path / 'run'} goes on from step 2 with {said}\n" if said else ""
+    assert capsys.readouterr().err == expected
