@@ -46,14 +46,22 @@ WAITING = 16  # jobs: more than fall due while a large checkpoint is written
 class Recorder:
     """Watches a trainer and writes its run folder, on rank 0; the other ranks write nothing."""
 
-    def __init__(self, trainer, packed: Packed, run: Path, found: Checkpoint | None = None):
+    def __init__(
+        self,
+        trainer,
+        packed: Packed,
+        run: Path,
+        found: Checkpoint | None = None,
+        best: Best | None = None,
+    ):
+        """Goes on from what was `found`; `best` is what best.safetensors holds, if not as there."""
         self.trainer, self.config = trainer, trainer.config
         self.packed, self.run = packed, Path(run)
         self.meter = Meter(**found.header["meter"]) if found else Meter()
         # Checkpoints of before there was a monitor hold no state of one.
         self.monitor = Monitor(**found.header.get("health", {})) if found else Monitor()
         self.metrics: dict[str, float] = {}
-        self.best = Best.of(self.config, found)
+        self.best = best or Best.of(self.config, found)
         self.seconds_before = found.header["seconds"] if found else 0.0
         self.stack = ExitStack()
 

@@ -1,9 +1,10 @@
 """Whether a run folder may be trained in, and from which checkpoint on."""
 
-import itertools
+import glob
 import json
 import math
 import os
+import re
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -49,7 +50,10 @@ def to_continue(config: TrainConfig, run: Path) -> checkpoint.Checkpoint | None:
                 f"{found.path} was trained with {flag(name)} {theirs}, not {ours}: "
                 f"use that, or another --out"
             )
-    if (changes := changed(config, found)) and distributed.is_main():
+    changes = changed(config, found)
+    if rollbacks := found.header.get("rollbacks"):
+        changes.append(f"1/{2**rollbacks} of --lr-G and --lr-D after {rollbacks} rollbacks")
+    if changes and distributed.is_main():
         print(f"{run} goes on from step {found.step} with {', '.join(changes)}", file=sys.stderr)
     return found
 
@@ -138,15 +142,18 @@ def last_strength(found: checkpoint.Checkpoint) -> Tensor:
 
 
 def fresh(out: Path, on: torch.device) -> Path:
-    """The first of OUT, OUT-2, OUT-3, ... that is not there, made now; the same for all processes.
+    """OUT, or the first of OUT-2, OUT-3, ... after those there are; made now, the same for all.
 
-    Where torchrun has restarted them it is the one that they began.
+    Where torchrun has restarted the processes it is the last one, which they began.
     """
-    later = (out.with_name(f"{out.name}-{number}") for number in itertools.count(2))
-    there = list(itertools.takewhile(os.path.lexists, itertools.chain([out], later)))
-    restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
-    ours = max(len(there) - restarted, 0) if distributed.is_main() else 0
-    number = distributed.largest(ours, on) + 1
+    number = 0
+    if distributed.is_main():
+        there = [out, *out.parent.glob(f"{glob.escape(out.name)}-*")]
+        ends = [path.name.removeprefix(out.name) for path in there if os.path.lexists(path)]
+        numbers = [1 if not end else int(end[1:]) for end in ends if re.fullmatch(r"(-\d+)?", end)]
+        restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
+        number = max(max(numbers, default=0) + 1 - restarted, 1)
+    number = distributed.largest(number, on)
     run = out.with_name(f"{out.name}-{number}") if number > 1 else out
     if distributed.is_main():
         with writing(run):

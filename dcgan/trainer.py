@@ -1,6 +1,7 @@
 """The training loop, and what it needs before it starts."""
 
 import dataclasses
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def fit(
 
     Where numbers are not finite, `config.on_nan` decides.
     """
-    rollbacks = 0
+    rollbacks, best = 0, Best.of(config, found)
     with requests_to_stop() as stop:
         while True:
             step = found.step if found else 0
@@ -46,9 +47,11 @@ def fit(
             trainer = trainer_of(packed, config, on)
             if found:
                 trainer.restore(found, packed.fingerprint)
+                if distributed.is_main():
+                    packed.check_unchanged()
             trainer.rollbacks = max(trainer.rollbacks, rollbacks)
             try:
-                return go_on(trainer, packed, run, found, stop)
+                return go_on(trainer, packed, run, found, best, stop)
             except Diverged as error:
                 with distributed.main_first():  # it may have been writing the newest one
                     found = checkpoint.newest(run, check_resumable)
@@ -61,15 +64,18 @@ def go_on(
     packed: Packed,
     run: Path,
     found: checkpoint.Checkpoint | None,
+    best: Best,
     stop: Sequence[int],
 ) -> Path:
     """Train to the last step, unless a signal is in `stop` or no score has risen for too long."""
-    config, best = trainer.config, Best.of(trainer.config, found)
+    config = trainer.config
     if found and (trainer.step >= config.steps or best.stalled(config.patience)):
+        if distributed.is_main():
+            print(f"{run} has its {trainer.step} steps: more --steps prolong it", file=sys.stderr)
         best.announce(config.patience, run)
         return found.path
     steps_left = range(trainer.step, config.steps)
-    with Recorder(trainer, packed, run, found) as recorder:
+    with Recorder(trainer, packed, run, found, best) as recorder:
         drawn = saving_first(batches_for(trainer, packed), recorder)
         for _, *of_step in zip(steps_left, *[drawn] * config.d_steps):  # noqa: B905 (endless)
             recorder.record(trainer.update(*of_step, stop=stop))
@@ -86,7 +92,7 @@ def go_on(
             if recorder.stalled():
                 recorder.save()
                 break
-    recorder.best.announce(config.patience, run)
+    best.announce(config.patience, run)
     return checkpoint.path_of(run, trainer.step)
 
 

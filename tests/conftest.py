@@ -1,5 +1,4 @@
 import dataclasses
-import hashlib
 import json
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import torch
 
 from dcgan import trainer
 from dcgan.config import TrainConfig
-from dcgan.data.packed import Packed, open_packed
+from dcgan.data.packed import Packed, content_hash, open_packed
 
 # Networks this small gain nothing from threads, and a busy neighbour makes threads wait.
 torch.set_num_threads(1)
@@ -64,7 +63,7 @@ def write_packed(folder: Path, images: np.ndarray, labels=None, names=(), kind=N
         "notes": [],
         "label_kind": kind,
         "label_names": list(names),
-        "sha256": hashlib.sha256(images.tobytes()).hexdigest(),
+        "sha256": content_hash(folder),
     }
     (folder / "meta.json").write_text(json.dumps(meta))
     return folder

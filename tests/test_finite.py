@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 from dcgan import checkpoint, cli, trainer
 from dcgan.data.batches import Batches
 from dcgan.errors import UserError
+from dcgan.evaluator import Evaluator
 from dcgan.finite import Diverged, Watch, not_finite
 from dcgan.step import Trainer
 from tests.conftest import fit
@@ -158,6 +159,21 @@ def test_a_rollback_is_as_if_the_rates_had_been_half_from_that_checkpoint_on(
     plain = load_file(fit(tiny(steps=6, **half), packed, tmp_path / "plain", CPU))
     back = load_file(path)
     assert all(torch.equal(back[name], plain[name]) for name in plain)
+
+
+def test_the_best_stays_what_its_file_holds(tiny, packed, tmp_path, poison, monkeypatch):
+    """Though it is of steps that were gone back behind."""
+    scores = iter([5.0, 3.0, 6.0, 7.0])
+    monkeypatch.setattr(Evaluator, "scores", lambda *_: {"frechet": next(scores)})
+    config = tiny(steps=12, save_every=6, eval_every=4, eval_images=10, on_nan="rollback")
+    poison("z", 9, until=1)
+    fit(config, packed, tmp_path / "run", CPU)
+    best = checkpoint.read(checkpoint.path_of_best(tmp_path / "run"))
+    assert (best.step, best.header["best"]["value"]) == (8, 3.0)
+    assert checkpoint.find(tmp_path / "run").header["best"] == {
+        **best.header["best"],
+        "misses": 2,
+    }
 
 
 def test_without_a_checkpoint_it_goes_back_to_the_beginning(tiny, packed, tmp_path, poison):

@@ -1,10 +1,13 @@
 import json
+import os
 import shutil
 
 import pytest
 import torch
 
 from dcgan import checkpoint, cli
+from dcgan.data.packed import open_packed
+from dcgan.errors import UserError
 from dcgan.resuming import fresh, to_continue
 from tests.conftest import fit
 
@@ -45,6 +48,7 @@ def test_processes_that_torchrun_has_restarted_go_on_with_the_folder_they_began(
     tmp_path, monkeypatch
 ):
     (tmp_path / "run").mkdir()
+    (tmp_path / "run-other").mkdir()
     begun = fresh(tmp_path / "run", CPU)
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "2")
     assert fresh(tmp_path / "run", CPU) == begun == tmp_path / "run-2"
@@ -102,3 +106,31 @@ def test_what_changes_along_a_run_is_said(packed, tiny, tmp_path, capsys, before
     to_continue(tiny(steps=2, **now), tmp_path / "run")
     expected = f"{tmp_path / 'run'} goes on from step 2 with {said}\n" if said else ""
     assert capsys.readouterr().err == expected
+
+
+def test_fresh_leaves_gaps_alone(tmp_path):
+    """A restart takes the last folder, so that must be the one that was begun."""
+    (tmp_path / "run-7").mkdir()
+    assert fresh(tmp_path / "run", CPU) == tmp_path / "run-8"
+
+
+def test_images_that_have_changed_are_refused(tiny, packed, tmp_path):
+    """By one byte, under a meta.json that knows nothing of it."""
+    folder = shutil.copytree(packed.folder, tmp_path / "packed")
+    fit(tiny(steps=2), open_packed(folder), tmp_path / "run", CPU)
+    fit(tiny(steps=3), open_packed(folder), tmp_path / "run", CPU)
+    with open(folder / "images.npy", "r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        last = file.read()[0]
+        file.seek(-1, os.SEEK_END)
+        file.write(bytes([last ^ 1]))
+    with pytest.raises(UserError, match="packed have changed: pack them again"):
+        fit(tiny(steps=4), open_packed(folder), tmp_path / "run", CPU)
+
+
+def test_a_run_that_has_its_steps_says_so(tiny, packed, run, capsys):
+    before = content(run)
+    for steps in (6, 4):
+        fit(tiny(steps=steps), packed, run, CPU)
+        assert "has its 6 steps: more --steps prolong it" in capsys.readouterr().err
+    assert content(run) == before

@@ -18,7 +18,16 @@ from tqdm import tqdm
 from dcgan.config import PrepareConfig
 from dcgan.data import rows
 from dcgan.data.decode import RECIPE
-from dcgan.data.packed import FORMAT, IMAGES, LABELS, META, Packed, is_packed, open_packed
+from dcgan.data.packed import (
+    FORMAT,
+    IMAGES,
+    LABELS,
+    META,
+    Packed,
+    content_hash,
+    is_packed,
+    open_packed,
+)
 from dcgan.data.parallel import Job, results
 from dcgan.data.raw import Source
 from dcgan.data.sources import open_source
@@ -144,17 +153,6 @@ def write_all(job: Job, max_bad: float, workers: int, progress: bool) -> dict[in
                     f"of {total} allows: {some(job.source, bad)}"
                 )
     return dict(sorted(bad.items()))
-
-
-def content_hash(folder: Path) -> str:
-    """SHA-256 of images.npy, followed by labels.npy where there is one."""
-    digest = hashlib.sha256()
-    for path in (folder / IMAGES, folder / LABELS):
-        if path.exists():
-            with open(path, "rb") as file:
-                while block := file.read(rows.BLOCK):
-                    digest.update(block)
-    return digest.hexdigest()
 
 
 def describe(source: Source, good: np.ndarray, bad: dict[int, str]) -> dict[str, object]:

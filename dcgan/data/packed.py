@@ -1,5 +1,6 @@
 """The packed folder, opened and checked."""
 
+import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,8 @@ from dcgan.errors import UserError
 
 FORMAT = 1
 IMAGES, LABELS, META = "images.npy", "labels.npy", "meta.json"
+BLOCK = 2**22  # bytes that are read at a time
+HASHED = 2**32  # bytes: some seconds
 # RecursionError comes of JSON nested without end, OverflowError of arrays without end, the last two
 # of headers of arrays that NumPy takes for those of Python 2.
 UNREADABLE = (OSError, ValueError, RecursionError, OverflowError, SyntaxError, TokenError)
@@ -49,8 +52,24 @@ class Packed:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the images and the labels."""
+        """Hash of the images and the labels, as they were when they were packed."""
         return self.meta["sha256"]
+
+    def check_unchanged(self) -> None:
+        """Raise UserError unless they still are. Large sets are taken at their word."""
+        if self.images.nbytes <= HASHED and content_hash(self.folder) != self.fingerprint:
+            raise UserError(f"the images in {self.folder} have changed: pack them again")
+
+
+def content_hash(folder: Path) -> str:
+    """SHA-256 of images.npy, followed by labels.npy where there is one."""
+    digest = hashlib.sha256()
+    for path in (folder / IMAGES, folder / LABELS):
+        if path.exists():
+            with open(path, "rb") as file:
+                while block := file.read(BLOCK):
+                    digest.update(block)
+    return digest.hexdigest()
 
 
 def is_packed(folder: Path) -> bool:
