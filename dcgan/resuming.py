@@ -124,8 +124,8 @@ def consequence(
     tried = f", after {MOST_ROLLBACKS} rollbacks" if config.on_nan == "rollback" else ""
     cure = "" if tried else ", or --on-nan rollback"
     raise UserError(
-        f"{error}{tried}. {run / DIVERGED} holds the networks as they were; the last good checkpoint is "
-        f"{found.path if found else 'none'}. Try a lower --lr-G and --lr-D{cure}"
+        f"{error}{tried}. {run / DIVERGED} holds the networks as they were; the last good "
+        f"checkpoint is {found.path if found else 'none'}. Try a lower --lr-G and --lr-D{cure}"
     )
 
 
