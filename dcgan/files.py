@@ -85,15 +85,20 @@ def sweep_abandoned(target: Path) -> None:
 
 
 def lock(folder: Path) -> int | None:
-    """A descriptor that holds a lock; None where another process holds it, or locks are unknown."""
+    """A descriptor that holds a lock; None where there are no locks.
+
+    Raises BlockingIOError where another process holds it.
+    """
     if fcntl is None:
         return None
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except OSError as error:
         os.close(descriptor)
-        return None
+        if isinstance(error, BlockingIOError):
+            raise
+        return None  # of a file system that knows none
     return descriptor
 
 
@@ -102,18 +107,13 @@ def alone_in(folder: Path) -> Iterator[None]:
     """Make a folder, and hold it against other processes. Raises UserError where one has it."""
     with writing(folder):
         make_folder(folder)
-        descriptor = os.open(folder, os.O_RDONLY) if fcntl else None
+        try:
+            descriptor = lock(folder)
+        except BlockingIOError as error:
+            raise UserError(
+                f"another process is training in {folder}: wait for its end, or use another --out"
+            ) from error
     try:
-        if descriptor is not None:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise UserError(
-                    f"another process is training in {folder}: wait for its end, or use another "
-                    f"--out"
-                ) from error
-            except OSError:
-                pass  # of a file system that knows no locks
         yield
     finally:
         if descriptor is not None:

@@ -140,16 +140,22 @@ class Recorder:
         if self.due(self.config.sample_every):
             self.write_samples()
         if self.due(self.config.save_every):
-            self.save()
+            self.keep()
 
     def save(self) -> None:
-        """Hand over a checkpoint of this step, if there is none; the logs are written before it."""
-        if self.step_saved == self.trainer.step:
-            return
-        self.trainer.check_finite()
+        """Hand over a checkpoint of this step, if there is none; the logs are written before it.
+
+        Raises Diverged where numbers are not finite.
+        """
+        if self.step_saved != self.trainer.step:
+            self.trainer.check_finite()
+            if distributed.is_main():
+                self.keep()
+
+    def keep(self) -> None:
+        """Hand over a checkpoint of this step, which is known to be finite."""
         self.step_saved = self.trainer.step
-        if distributed.is_main():
-            self.hand_over(checkpoint.path_of(self.run, self.trainer.step))
+        self.hand_over(checkpoint.path_of(self.run, self.trainer.step))
 
     def hand_over(self, path: Path) -> None:
         if self.saved:

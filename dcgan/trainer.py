@@ -35,6 +35,8 @@ def fit(
 
     Where numbers are not finite, `config.on_nan` decides.
     """
+    if found and distributed.is_main():
+        packed.check_unchanged()
     rollbacks, best = 0, Best.of(config, found)
     with requests_to_stop() as stop:
         while True:
@@ -47,8 +49,6 @@ def fit(
             trainer = trainer_of(packed, config, on)
             if found:
                 trainer.restore(found, packed.fingerprint)
-                if distributed.is_main():
-                    packed.check_unchanged()
             trainer.rollbacks = max(trainer.rollbacks, rollbacks)
             try:
                 return go_on(trainer, packed, run, found, best, stop)

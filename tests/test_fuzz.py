@@ -5,13 +5,12 @@
 
 import copy
 import json
-import os
 import shutil
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
@@ -21,41 +20,11 @@ from dcgan.data.rows import reader
 from dcgan.errors import UserError
 from dcgan.resuming import check_resumable
 from dcgan.step import Trainer
+from tests import fuzzing
 from tests.conftest import TINY, write_packed
+from tests.fuzzing import damage
 
-EXAMPLES = int(os.environ.get("DCGAN_FUZZ", "60"))
-
-many = settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-
-
-@st.composite
-def damages(draw, near: int = 2**20):
-    """A function from bytes to other bytes; most damage is within the first `near`."""
-    kind = draw(st.sampled_from(["flip", "overwrite", "cut out", "insert", "end", "repeat"]))
-    at, length = draw(st.integers(0, near)), draw(st.integers(1, 64))
-    junk, bit = draw(st.binary(min_size=1, max_size=64)), draw(st.integers(0, 7))
-
-    def damage(data: bytes) -> bytes:
-        start = at % max(len(data), 1)
-        if kind == "flip":
-            changed = data[start] ^ 1 << bit if data else 0
-            return data[:start] + bytes([changed]) + data[start + 1 :]
-        if kind == "overwrite":
-            return data[:start] + junk + data[start + len(junk) :]
-        if kind == "cut out":
-            return data[:start] + data[start + length :]
-        if kind == "insert":
-            return data[:start] + junk + data[start:]
-        if kind == "end":
-            return data[:start]
-        return data[:start] + 2 * data[start : start + length] + data[start + length :]
-
-    return damage
-
+many = fuzzing.many(60)
 
 numbers = st.one_of(
     st.integers(-(2**70), 2**70),
@@ -96,11 +65,10 @@ def use(path) -> None:
 
 
 @many
-@given(st.lists(damages(near=12_000), min_size=1, max_size=3))
+@given(damage(near=(12_000,)))
 def test_a_damaged_checkpoint_is_refused_or_is_the_same(whole, tmp_path, damage):
     _, data, header, tensors = whole
-    for change in damage:
-        data = change(data)
+    data = damage(data)
     path = tmp_path / "step-00000006.safetensors"
     path.write_bytes(data)
     if not refused(use, path):
@@ -195,16 +163,13 @@ def look(folder) -> None:
 @many
 @given(
     name=st.sampled_from(["images.npy", "labels.npy", "meta.json"]),
-    damage=st.lists(damages(near=700), min_size=1, max_size=2),
+    damage=damage(near=(700,)),
 )
 def test_a_damaged_packed_folder_is_refused_or_can_be_read(labelled, tmp_path, name, damage):
     folder = tmp_path / "copy"
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(labelled, folder)
-    data = (folder / name).read_bytes()
-    for change in damage:
-        data = change(data)
-    (folder / name).write_bytes(data)
+    (folder / name).write_bytes(damage((folder / name).read_bytes()))
     refused(look, folder)
 
 

@@ -5,7 +5,6 @@
 
 import gzip
 import io
-import os
 import re
 import struct
 import time
@@ -17,7 +16,7 @@ from pathlib import Path
 import lmdb
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -26,53 +25,10 @@ from dcgan.data.mdb import Lmdb
 from dcgan.data.sources import open_source
 from dcgan.errors import UserError
 from dcgan.options import DataOptions
+from tests import fuzzing
+from tests.fuzzing import damage
 
-EXAMPLES = int(os.environ.get("DCGAN_FUZZ", "150"))
-
-many = settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-KINDS = ["flip", "overwrite", "number", "cut out", "insert", "end", "repeat", "swap"]
-
-
-@st.composite
-def damage(draw):
-    """A function from bytes to other bytes, a few small changes away; half of them early on."""
-    changes = []
-    for _ in range(draw(st.integers(1, 5))):
-        near = draw(st.sampled_from([64, 512, 2**20]))
-        at, length = draw(st.integers(0, near)), draw(st.integers(1, 64))
-        junk = draw(st.binary(min_size=1, max_size=16))
-        number = draw(st.sampled_from([0, 1, 0x7F, 0x80, 0xFF, 0xFFFF, 2**31, 2**32 - 1, 2**63]))
-        changes.append((draw(st.sampled_from(KINDS)), at, length, junk, number))
-
-    def damaged(data: bytes) -> bytes:
-        for kind, at, length, junk, number in changes:
-            at %= max(len(data), 1)
-            before, after = data[:at], data[at:]
-            if kind == "flip":
-                data = before + bytes([byte ^ 1 << length % 8 for byte in after[:1]]) + after[1:]
-            elif kind == "overwrite":
-                data = before + junk + after[len(junk) :]
-            elif kind == "number":
-                size = 1 << length % 4
-                order = "little" if length % 2 else "big"
-                data = before + (number % 256**size).to_bytes(size, order) + after[size:]
-            elif kind == "cut out":
-                data = before + after[length:]
-            elif kind == "insert":
-                data = before + junk + after
-            elif kind == "end":
-                data = before
-            elif kind == "repeat":
-                data = before + after[:length] * 3 + after[length:]
-            else:
-                data = before + after[length : 2 * length] + after[:length] + after[2 * length :]
-        return data
-
-    return damaged
+many = fuzzing.many(150)
 
 
 def encoded(format: str, mode: str = "RGB", **options) -> bytes:
@@ -404,7 +360,7 @@ def write_lmdb(path: Path, transactions: list[dict[bytes, bytes]]) -> list[tuple
             return list(reader.cursor())
 
 
-@settings(many, max_examples=max(EXAMPLES // 3, 1))
+@settings(many, max_examples=max(many.max_examples // 3, 1))
 @given(st.lists(entries(), min_size=1, max_size=4))
 def test_an_lmdb_is_read_as_liblmdb_reads_it(tmp_path_factory, transactions):
     path = tmp_path_factory.mktemp("lmdb")
