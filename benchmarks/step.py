@@ -18,7 +18,7 @@ SIDE = 2048  # of the matrices
 EXAMPLE = {
     name: getattr(PRESETS["paper"], name)
     for name in (
-        *("loss", "r1", "r2", "batch_norm_D", "augment_p", "smooth"),
+        *("loss", "r1", "r2", "batch_norm_D", "bias_D", "augment_p", "smooth"),
         *("lr_G", "lr_D", "beta1"),
     )
 }

@@ -117,7 +117,8 @@ class Checkpoint:
 SLOTS = ("step", "exp_avg", "exp_avg_sq")
 # What runs were before there were these options.
 LEGACY = {
-    **dict(batch_norm_D=True, spectral_norm=False, minibatch_std=False, conditional=False),
+    **dict(batch_norm_D=True, bias_D=False, spectral_norm=False, minibatch_std=False),
+    **dict(conditional=False),
     **dict(d_steps=1, loss="non-saturating", r1=0.0, r2=0.0, augment_p=0.0, smooth=False),
 }
 

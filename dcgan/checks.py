@@ -18,6 +18,7 @@ def check_network(
     latent: str,
     kernel_size: int,
     batch_norm_D: bool,
+    bias_D: bool,
     spectral_norm: bool,
     minibatch_std: bool,
 ) -> None:

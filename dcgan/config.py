@@ -128,6 +128,7 @@ PRESETS: dict[str, TrainConfig] = {
             r1=0.0,
             r2=0.0,
             batch_norm_D=True,
+            bias_D=False,
             augment_p=0.0,
             smooth=False,
             lr_G=2e-4,

@@ -20,14 +20,16 @@ GROUP = 4  # images whose spread `MinibatchStd` measures together
 
 
 class Downsample(nn.Module):
-    """`downsample` with a learnt kernel and no bias."""
+    """`downsample` with a learnt kernel, and a bias where it is asked for."""
 
-    def __init__(self, inputs: int, outputs: int, kernel_size: int):
+    def __init__(self, inputs: int, outputs: int, kernel_size: int, bias: bool = False):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(outputs, inputs, kernel_size, kernel_size))
+        self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        return downsample(x, self.weight)
+        maps = downsample(x, self.weight)
+        return maps if self.bias is None else maps + self.bias[:, None, None]
 
 
 class Upsample(nn.Module):
@@ -124,8 +126,9 @@ class Discriminator(nn.Module):
     x: [N, channels, size, size] in [-1, 1] -> [N]. A larger image gets the mean of the logits of
     all its windows.
 
-    `batch_norm_D` is the paper's, between the first and the last layer; `spectral_norm` divides
-    every kernel by its largest singular value (Miyato et al. 2018). A conditional D is given labels
+    `batch_norm_D` is the paper's, between the first and the last layer; `bias_D` gives the layers
+    without it a bias; `spectral_norm` divides every kernel by its largest singular value (Miyato et
+    al. 2018). A conditional D is given labels
     too, [N, labels] of 0 and 1, and adds the product of their embedding with the features to the
     logit (projection discriminator, Miyato and Koyama 2018, equation 3).
     """
@@ -137,6 +140,7 @@ class Discriminator(nn.Module):
         width: int = TrainConfig.width,
         kernel_size: int = TrainConfig.kernel_size,
         batch_norm_D: bool = True,
+        bias_D: bool = False,
         spectral_norm: bool = False,
         minibatch_std: bool = False,
         labels: int = 0,
@@ -148,7 +152,7 @@ class Discriminator(nn.Module):
             norm = [nn.BatchNorm2d(outputs)] if blocks and batch_norm_D else []
             blocks.append(
                 nn.Sequential(
-                    Downsample(inputs, outputs, kernel_size),
+                    Downsample(inputs, outputs, kernel_size, bias=bias_D and not norm),
                     *norm,
                     nn.LeakyReLU(SLOPE, inplace=True),
                 )

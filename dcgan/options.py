@@ -41,6 +41,9 @@ class NetworkOptions:
     batch_norm_D: bool = False
     """Batch norm in D, as in the 2015 paper. Without it the penalties of --r1 and --r2 mean what
     they say, for every image by itself."""
+    bias_D: bool = True
+    """Biases in D's layers without batch norm. With neither, twice the contrast is twice the logit,
+    and D knows no brightness or strength of an edge from another."""
     spectral_norm: bool = False
     """Divide every kernel of D by its largest singular value (Miyato et al. 2018)."""
     minibatch_std: bool = False

@@ -34,6 +34,7 @@ PLAIN = dict(
     r1=0,
     r2=0,
     batch_norm_D=True,
+    bias_D=False,
     augment_p=0,
     beta1=0.5,
     smooth=False,

@@ -177,6 +177,30 @@ def test_without_batch_norm_activations_keep_their_size_at_every_depth():
         assert 0.6 < after / before < 1.6, sizes
 
 
+def test_without_biases_and_norms_D_is_homogeneous_and_with_biases_it_is_not():
+    torch.manual_seed(0)
+    x = torch.randn(4, 3, 16, 16)
+    without = Discriminator(16, width=4, batch_norm_D=False)
+    assert not any(name.endswith("bias") for name, _ in without.named_parameters())
+    torch.testing.assert_close(without(3 * x), 3 * without(x))
+    biased = Discriminator(16, width=4, batch_norm_D=False, bias_D=True)
+    biased.load_state_dict(without.state_dict(), strict=False)
+    assert torch.equal(biased(x), without(x)), "biases start as zero"
+    maps = x
+    for block in biased.blocks:
+        torch.nn.init.normal_(block[0].bias)
+        maps = F.conv2d(maps, block[0].weight, block[0].bias, stride=2, padding=1)
+        maps = F.leaky_relu(maps, 0.2)
+    expected = F.conv2d(maps, biased.score.weight).flatten()
+    torch.testing.assert_close(biased(x), expected)
+    assert not torch.allclose(biased(3 * x), 3 * biased(x))
+
+
+def test_batch_norm_is_what_biases_a_layer_that_has_it():
+    D = Discriminator(32, width=4, batch_norm_D=True, bias_D=True)
+    assert [block[0].bias is not None for block in D.blocks] == [True, False, False]
+
+
 @pytest.mark.parametrize(("count", "members"), [(8, 4), (4, 4), (6, 6), (1, 1)])
 def test_minibatch_std_is_the_mean_spread_within_groups(count, members):
     """Images that are count / 4 apart are a group; Karras et al. 2018, section 3, in NumPy."""
