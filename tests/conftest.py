@@ -1,5 +1,7 @@
 import dataclasses
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +78,28 @@ def packed(tmp_path_factory) -> Packed:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (50, 16, 16, 3), dtype=np.uint8)
     return open_packed(write_packed(tmp_path_factory.mktemp("packed") / "noise", images))
+
+
+class Flushes(list):
+    """What reaches the disk: (inode, what `note` has asked to be looked at then) of every fsync."""
+
+    look: Callable = staticmethod(lambda: None)
+
+    def note(self, look: Callable) -> None:
+        self.look = look
+
+
+@pytest.fixture
+def flushes(monkeypatch) -> Flushes:
+    """The calls of fsync during a test, which are made all the same."""
+    seen, fsync = Flushes(), os.fsync
+
+    def watched(descriptor: int) -> None:
+        seen.append((os.fstat(descriptor).st_ino, seen.look()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    return seen
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,36 @@ def test_old_content_stays_until_the_block_ends(tmp_path):
     assert os.listdir(tmp_path) == ["a.txt"]
 
 
+def test_content_reaches_the_disk_before_its_name_and_the_name_after_that(tmp_path, flushes):
+    """What a power cut leaves hangs on this order."""
+    target = tmp_path / "a"
+    target.write_text("old")
+    old = target.stat().st_ino
+    with replacing(target) as partial:
+        partial.write_text("new")
+        new = partial.stat().st_ino
+        flushes.note(lambda: target.stat().st_ino)
+    assert flushes == [(new, old), (tmp_path.stat().st_ino, new)]
+
+
+def test_all_of_a_folder_reaches_the_disk_before_its_name(tmp_path, flushes):
+    target = tmp_path / "folder"
+    with replacing(target) as partial:
+        (partial / "deep").mkdir(parents=True)
+        (partial / "deep" / "x").write_text("1")
+        made = {path.stat().st_ino for path in (partial, *partial.rglob("*"))}
+        flushes.note(target.exists)
+    *before, after = flushes
+    assert {inode for inode, named in before if not named} == made and len(before) == 3
+    assert after == (tmp_path.stat().st_ino, True)
+
+
+def test_what_need_not_last_is_not_flushed(tmp_path, flushes):
+    with replacing(tmp_path / "a", durable=False) as partial:
+        partial.write_text("new")
+    assert flushes == []
+
+
 def test_a_block_that_raises_leaves_the_old_file_and_no_temporary(tmp_path):
     target = tmp_path / "a.txt"
     target.write_text("old")

@@ -55,6 +55,22 @@ def start(tiny, packed, tmp_path):
     return starting
 
 
+def test_the_log_reaches_the_disk_before_the_checkpoint_that_goes_on_from_it(
+    start, tmp_path, flushes
+):
+    """Else a power cut could leave a checkpoint whose steps were never logged."""
+    run = tmp_path / "run"
+    _, recorder, go = start(log_every=2, save_every=4)
+    with recorder:
+        flushes.note(lambda: (logged(run), [path.name for path in checkpoint.saved(run)]))
+        go(4)
+        recorder.flush()
+        log, events = run / "metrics.jsonl", next(run.glob("events.out.*"))
+        seen = dict(flushes)
+        for path in (log, events):
+            assert seen[path.stat().st_ino] == ([2, 4], [])
+
+
 def test_a_checkpoint_is_of_the_step_it_was_asked_for_whenever_it_is_written(start, tmp_path):
     ours, recorder, go = start()
     gate = threading.Event()
