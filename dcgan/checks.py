@@ -43,4 +43,11 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
+def given(name: str, value) -> str:
+    """The flag that gives an option this value: "--width 8", "--no-flip"."""
+    if isinstance(value, bool):
+        return flag(name if value else f"no_{name}")
+    return f"{flag(name)} {value}"
+
+
 NETWORK = tuple(inspect.signature(check_network).parameters)  # what the networks are built from

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from dcgan import checkpoint, distributed, health
-from dcgan.checks import NETWORK, flag
+from dcgan.checks import NETWORK, flag, given
 from dcgan.config import TrainConfig, to_json
 from dcgan.errors import UserError
 from dcgan.files import make_folder, writing
@@ -46,8 +46,9 @@ def to_continue(config: TrainConfig, run: Path) -> checkpoint.Checkpoint | None:
     for name in (*NETWORK, "conditional", "seed", "batch_size", "d_steps"):
         ours, theirs = getattr(config, name), found.config[name]
         if ours != theirs:
+            ours = given(name, ours).removeprefix(f"{flag(name)} ")
             raise UserError(
-                f"{found.path} was trained with {flag(name)} {theirs}, not {ours}: "
+                f"{found.path} was trained with {given(name, theirs)}, not {ours}: "
                 f"use that, or another --out"
             )
     changes = changed(config, found)

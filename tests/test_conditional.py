@@ -73,7 +73,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(labelled, trained, tiny, tmp_
     whole, halves = (load_file(checkpoint.find(run).path) for run in (trained, tmp_path / "halves"))
     assert set(whole) == set(halves)
     assert all(torch.equal(whole[name], halves[name]) for name in whole)
-    with pytest.raises(UserError, match="--conditional True, not False"):
+    with pytest.raises(UserError, match="--conditional, not --no-conditional"):
         fit(tiny(steps=9), labelled, tmp_path / "halves", CPU)
 
 

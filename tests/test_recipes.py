@@ -260,7 +260,7 @@ def test_checkpoints_from_before_there_were_these_options_load_and_go_on(
     G, D = checkpoint.load_generator(old_run), checkpoint.load_discriminator(old_run)
     assert G.conditions.names == () and D(G(torch.randn(4, 8))).shape == (4,)
     assert any(isinstance(module, torch.nn.BatchNorm2d) for module in D.modules())
-    with pytest.raises(UserError, match="--batch-norm-D True, not False"):
+    with pytest.raises(UserError, match="--batch-norm-D, not --no-batch-norm-D"):
         fit(tiny(), packed, old_run, CPU)
     fit(tiny(**PLAIN), packed, old_run, CPU)
     fit(tiny(**PLAIN), packed, tmp_path / "whole", CPU)

@@ -108,6 +108,21 @@ def test_what_changes_along_a_run_is_said(packed, tiny, tmp_path, capsys, before
     assert capsys.readouterr().err == expected
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "said"),
+    [
+        (dict(bias_D=False), dict(bias_D=True), "with --no-bias-D, not --bias-D: use that"),
+        (dict(seed=1), dict(seed=2), "with --seed 1, not 2: use that"),
+    ],
+)
+def test_what_a_run_cannot_go_on_with_is_named_by_the_flag_that_it_can(
+    packed, tiny, tmp_path, before, now, said
+):
+    fit(tiny(steps=2, **before), packed, tmp_path / "run", CPU)
+    with pytest.raises(UserError, match=said):
+        to_continue(tiny(steps=2, **now), tmp_path / "run")
+
+
 def test_fresh_leaves_gaps_alone(tmp_path):
     """A restart takes the last folder, so that must be the one that was begun."""
     (tmp_path / "run-7").mkdir()
