@@ -71,7 +71,10 @@ def go_on(
     config = trainer.config
     if found and (trainer.step >= config.steps or best.stalled(config.patience)):
         if distributed.is_main():
-            print(f"{run} has its {trainer.step} steps: more --steps prolong it", file=sys.stderr)
+            done = f"{run} has its {trainer.step} steps: more --steps prolong it"
+            if best.stalled(config.patience):
+                done = f"{run} has run out of --patience {config.patience}: more of it goes on"
+            print(done, file=sys.stderr)
         best.announce(config.patience, run)
         return found.path
     steps_left = range(trainer.step, config.steps)

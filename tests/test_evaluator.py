@@ -130,7 +130,9 @@ def test_patience_ends_a_run_with_all_saved(worse_and_worse, packed, tiny, tmp_p
     assert out[0] == "stopped: 3 evaluations were no better than the best"
     assert out[1].startswith("best frechet 1, of step 2: ") and out[1].endswith("best.safetensors")
     # The same command again has no patience left; more patience has.
-    assert fit(config, packed, tmp_path / "run", CPU) == last
+    longer = dataclasses.replace(config, steps=199)
+    assert fit(longer, packed, tmp_path / "run", CPU) == last
+    assert "has run out of --patience 3: more of it goes on" in capsys.readouterr().err
     more = tiny(steps=99, eval_every=2, eval_images=20, patience=4, save_every=50)
     assert checkpoint.read(fit(more, packed, tmp_path / "run", CPU)).step > 8
 
