@@ -113,7 +113,8 @@ def look(config: TrainConfig, packed: Packed, say: Say) -> list[str]:
         among += f", drawn at random; in all {len(packed):,} there are more pairs to find"
     flat, again = survey.constant(images), survey.copies(images)
     near = np.zeros_like(flat)
-    near[~flat & ~again] = survey.near_copies(images[~flat & ~again])
+    if (rest := ~flat & ~again).any():
+        near[rest] = survey.near_copies(images[rest])
     findings = (("constant", flat), ("copies", again), ("look-alike", near))
     for topic, which in findings:
         say(topic, f"{which.sum():,} {among}" if which.any() else "none")

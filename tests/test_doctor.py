@@ -14,6 +14,7 @@ from dcgan.data.rows import reader
 from dcgan.data.sources import open_source
 from dcgan.data.subset import Subset
 from dcgan.optimisation import adam
+from tests.conftest import write_packed
 
 QUICK = ["--width", "4", "--batch-size", "8", "--device", "cpu", "--workers", "1"]
 
@@ -107,6 +108,14 @@ def test_a_set_of_copies_is_not_fit(consult, folder):
     code, said, err = consult("folder", "--root", folder, "--size", 16)
     assert (code, said["copies"]) == (1, ["60 of 100"])
     assert "60% of the images are copies" in err
+
+
+def test_nothing_but_single_colours_is_not_fit(consult, tmp_path):
+    colours = np.arange(40, dtype=np.uint8)[:, None, None, None]
+    packed = write_packed(tmp_path / "flat", np.broadcast_to(colours, (40, 16, 16, 3)).copy())
+    code, said, err = consult(packed)
+    assert (code, said["constant"], said["look-alike"]) == (1, ["40 of 40"], ["none"])
+    assert "100% of the images are a single colour" in err
 
 
 def test_a_resume_that_is_not_exact_is_told(consult, packed, monkeypatch):
