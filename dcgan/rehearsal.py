@@ -16,6 +16,7 @@ from dcgan import checkpoint, trainer
 from dcgan.config import TrainConfig
 from dcgan.data.packed import Packed
 from dcgan.errors import UserError
+from dcgan.finite import Diverged
 from dcgan.log import METRICS, read_metrics, samples_path
 
 SECONDS = 3.0  # that steps are timed for, and at least two of them
@@ -44,6 +45,11 @@ def run(
     except (RuntimeError, MemoryError) as error:  # torch's own for want of memory among them
         reason = str(error).splitlines()[0] if str(error) else "not enough memory"
         raise UserError(f"not fit to train: a step fails ({reason})") from error
+    except UserError as error:
+        if isinstance(error.__context__, Diverged):  # its sentence is of files that are not kept
+            cause = f"{error.__context__}. Try a lower --lr-G and --lr-D"
+            raise UserError(f"not fit to train: {cause}") from error
+        raise
     numbers = read_metrics(last.parents[1])[-1]
     values = [value for value in numbers.values() if isinstance(value, int | float)]
     say("steps", f"D and G, loss {numbers['loss_D']:.3f} and {numbers['loss_G']:.3f}")
@@ -82,6 +88,7 @@ def rehearse(
             sample_every=STEPS,
             save_every=STEPS,
             lr_decay="none",
+            patience=0,
             eval_images=min(config.eval_images, 10),  # whether it can be done, not how well G does
         )
         return trainer.fit(short, packed, out, on, trainer.to_continue(short, out))
@@ -124,7 +131,7 @@ def peak(on: torch.device) -> str:
 def disk(config: TrainConfig, last: Path) -> int:
     """Bytes of the finished run: what is kept, and one checkpoint that is being written."""
     saves = -(-config.steps // config.save_every)
-    kept = min(saves, config.keep or saves) + 1
+    kept = min(saves, config.keep or saves) + bool(config.eval_every) + 1
     grids = -(-config.steps // config.sample_every) * 3  # a PNG, and two in TensorBoard's file
     lines = -(-config.steps // config.log_every) * 2
     line = (last.parents[1] / METRICS).stat().st_size // STEPS

@@ -1,5 +1,6 @@
 """What the doctor finds, and that it leaves nothing behind."""
 
+import dataclasses
 import tempfile
 
 import numpy as np
@@ -7,12 +8,13 @@ import pytest
 import torch
 from PIL import Image
 
-from dcgan import cli, doctor, rehearsal, trainer
+from dcgan import checkpoint, cli, doctor, rehearsal, trainer
 from dcgan.data import faces
 from dcgan.data.packed import open_packed
 from dcgan.data.rows import reader
 from dcgan.data.sources import open_source
 from dcgan.data.subset import Subset
+from dcgan.evaluator import Evaluator
 from dcgan.optimisation import adam
 from tests.conftest import write_packed
 
@@ -144,6 +146,27 @@ def test_a_step_that_fails_is_one_line(consult, packed, monkeypatch, error):
     code, _, err = consult(packed.folder)
     assert code == 1
     assert err == "dcgan: not fit to train: a step fails (out of memory: 7 GB)\n"
+
+
+def test_numbers_that_are_not_finite_are_one_line_without_files_that_are_gone(consult, packed):
+    code, _, err = consult(packed.folder, "--gradient-penalty", "1e30", "--lr-D", "0.9")
+    assert code == 1
+    said = "D is not finite in step 1. Try a lower --lr-G and --lr-D"
+    assert err == f"dcgan: not fit to train: {said}\n"
+
+
+def test_patience_does_not_end_a_rehearsal(consult, packed, monkeypatch):
+    scores = {"frechet": 1.0}
+    monkeypatch.setattr(Evaluator, "scores", lambda self, G: scores)
+    code, said, err = consult(packed.folder, "--eval-every", "1", "--patience", "1")
+    assert (code, err, said["resume"]) == (0, "", ["bit for bit"])
+
+
+def test_the_best_checkpoint_needs_room_too(tiny, run):
+    last = checkpoint.newest(run).path
+    config = tiny(steps=10, save_every=10)
+    more = rehearsal.disk(dataclasses.replace(config, eval_every=5), last)
+    assert more - rehearsal.disk(config, last) == last.stat().st_size
 
 
 def test_a_full_disk_is_told(consult, packed, monkeypatch):
