@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -34,10 +35,10 @@ def evaluate(config: EvaluateConfig) -> Path:
     device.keep_freed_memory()
     on = device.pick(config.device)
     found = checkpoint.find(config.checkpoint)
-    extractor = load_extractor(config.extractor, on) if config.extractor else None
     if config.fidelity:
         fidelity.check_there(config.weights)
     G = sampling.load(found.path, config, on)
+    extractor = load_extractor(config.extractor, G.size, on) if config.extractor else None
     packed = open_packed(config.data)
     check_fit(G, packed)
     sampling.of_seeds(G, [0], config.truncation, config.label)  # wrong ones fail before the work
@@ -114,8 +115,11 @@ def check_fit(G: Generator, packed: Packed) -> None:
             raise UsageError(f"{packed.folder} has images of {name} {theirs}, and G makes {ours}")
 
 
-def load_extractor(name: str, on: torch.device) -> Extractor:
-    """What module:Class names, made and checked by what it sees in a few images. UserError."""
+def load_extractor(name: str, size: int, on: torch.device) -> Extractor:
+    """What module:Class names, made and checked by what it sees in two images of a size.
+
+    Raises UserError, now and later, for whatever goes wrong in it and for features that are none.
+    """
     module, _, attribute = name.partition(":")
     sys.path.insert(0, os.getcwd())
     try:
@@ -123,11 +127,40 @@ def load_extractor(name: str, on: torch.device) -> Extractor:
         made = made() if isinstance(made, type) else made
         if isinstance(made, torch.nn.Module):
             made = made.to(on).eval()
-        features = made(torch.zeros(2, 3, 64, 64, dtype=torch.uint8, device=on))
+        extractor = partial(features_of, name, made)
+        pixels = np.random.default_rng(0).integers(256, size=(2, 3, size, size), dtype=np.uint8)
+        count = extractor(torch.from_numpy(pixels).to(on)).shape[1]
+    except UserError:
+        raise
     except (Exception, SystemExit) as error:  # whatever code of a user raises
-        raise UserError(f"--extractor {name}: {type(error).__name__}: {error}") from error
+        raise failed(name, error) from error
     finally:
         sys.path.remove(os.getcwd())
-    if not (isinstance(features, Tensor) and features.dim() == 2 and len(features) == 2):
-        raise UserError(f"--extractor {name} does not make features [N, F] of images [N, 3, S, S]")
-    return torch.inference_mode()(made)
+    return partial(extractor, count=count)
+
+
+@torch.inference_mode()
+def features_of(name: str, made: Extractor, images: Tensor, count: int | None = None) -> Tensor:
+    """What an extractor sees in images: `count` finite numbers of each. UserError otherwise."""
+    try:
+        features = made(images)
+    except (Exception, SystemExit) as error:
+        raise failed(name, error) from error
+    fit = (
+        isinstance(features, Tensor)
+        and features.dim() == 2
+        and features.shape == (len(images), count or max(features.shape[1], 1))
+        and not features.is_complex()
+        and features.isfinite().all()
+    )
+    if not fit:
+        raise UserError(
+            f"--extractor {name} does not make features [N, F] of images [N, 3, S, S]: "
+            f"as many numbers of each, real and finite"
+        )
+    return features
+
+
+def failed(name: str, error: BaseException) -> UserError:
+    """What is said of an error in an extractor."""
+    return UserError(f"--extractor {name}: {type(error).__name__}: {error}")

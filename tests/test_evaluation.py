@@ -1,6 +1,7 @@
 """`dcgan evaluate`: the numbers, their protocol, and what can be wrong with what it is given."""
 
 import json
+from contextlib import chdir
 
 import numpy as np
 import pytest
@@ -97,6 +98,34 @@ def test_an_extractor_of_ones_own_is_compared_too(copied, packed, tmp_path, monk
     ours = found["results"]["my_features:Colour"]
     assert ours["frechet"] == pytest.approx(expected, rel=1e-4)
     assert set(ours) == {"frechet", "kernel", "precision", "recall", "density", "coverage"}
+
+
+def test_an_extractor_is_tried_on_images_of_the_size_it_is_for(copied, packed, tmp_path):
+    text = "def flat(x):\n    return x.reshape(-1, 3 * 16 * 16)[:, :5]\n"
+    (tmp_path / "of_16.py").write_text(text)
+    with chdir(tmp_path):
+        assert cli.main(command(copied, packed, "--extractor", "of_16:flat")) == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("torch.zeros(2, 4)", "does not make features"),
+        ("torch.zeros(len(x), len(x))", "does not make features"),
+        ("torch.zeros(len(x), 0)", "does not make features"),
+        ("x.flatten(1)[:, :5] * 1j", "does not make features"),
+        ("torch.full((len(x), 4), torch.nan)", "real and finite"),
+        ("x.flatten(1)[:, : 4 if len(x) == 2 else 1 // 0]", "ZeroDivisionError"),
+    ],
+)
+def test_what_an_extractor_does_wrong_is_one_line(copied, packed, tmp_path, capsys, body, words):
+    """In the first images or in later ones, where it would be a traceback or a wrong number."""
+    module = tmp_path / f"{tmp_path.name}.py"
+    module.write_text(f"import torch\ndef seen(x):\n    return {body}\n")
+    with chdir(tmp_path):
+        assert cli.main(command(copied, packed, "--extractor", f"{module.stem}:seen")) == 1
+    err = capsys.readouterr().err
+    assert words in err and err.count("\n") == 1, err
 
 
 @pytest.mark.parametrize(
