@@ -78,6 +78,13 @@ def test_channels_are_normalised_apart():
     torch.testing.assert_close(found.std((0, 2)), torch.ones(3), atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("value", [127, 200, 255])
+def test_a_single_colour_is_normalised_to_nothing(value):
+    """As it is where G has collapsed to it; a mean that is off would be divided by nothing."""
+    patches = torch.full((200 * pyramid.PATCHES, 3 * 49), float(value))
+    assert not pyramid.normalised(patches).any()
+
+
 def test_the_distance_along_one_axis_is_scipys():
     rng = np.random.default_rng(1)
     x, y = rng.normal(size=(200, 1)), rng.gamma(2, size=(200, 1))
