@@ -76,13 +76,19 @@ def open_runs(paths: Sequence[Path]) -> list[Run]:
 
 
 def names(paths: Sequence[Path]) -> list[str]:
-    """What to call the runs: as much of the end of their paths as tells them apart."""
+    """What to call the runs: as much of the end of their paths as tells them apart. UserError
+    for a run that is named twice.
+    """
+    places = [Path(path).resolve() for path in paths]
+    for i, path in enumerate(paths):
+        if places.index(places[i]) < i:
+            raise UserError(f"{path} is named twice: a run is not compared with itself")
     parts = [Path(path).absolute().parts for path in paths]
     for length in range(1, max(map(len, parts)) + 1):
         short = ["/".join(p[-length:]) for p in parts]
         if len(set(short)) == len(short):
             return short
-    raise UserError(f"{paths[0]} is named twice: a run is not compared with itself")
+    raise AssertionError("different paths differ in their parts")
 
 
 # The table
@@ -97,7 +103,7 @@ def table(runs: Sequence[Run]) -> str:
     rows.append(["images/s", *(shown(rate(run)) for run in runs)])
     for metric in (*CURVES, *evaluated(runs)):
         rows.append([f"{metric}, last", *(shown(run.last(metric)) for run in runs)])
-    for metric in evaluated(runs):
+    for metric in filter(metrics.has_best, evaluated(runs)):
         rows.append([f"{metric}, best", *(shown(run.best(metric)) for run in runs)])
     rows += [[name, *map(plain, values)] for name, values in differing(runs)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -136,10 +142,10 @@ def differing(runs: Sequence[Run]) -> list[tuple[str, list]]:
 
 def picture(path: Path, runs: Sequence[Run], seeds: Sequence[int], device) -> None:
     """Write the grids of the same seeds, and the curves over images and over minutes, as PNG."""
-    grids = [
-        sampling.sample_grid(checkpoint.load_generator(run.path, device=device), seeds)
-        for run in runs
-    ]
+    generators = [checkpoint.load_generator(run.path, device=device) for run in runs]
+    for G in generators:
+        sampling.check_grid(G, len(seeds))
+    grids = [sampling.sample_grid(G, seeds) for G in generators]
     import matplotlib
 
     matplotlib.use("Agg")

@@ -19,6 +19,14 @@ CHUNK = 64  # images at a time
 RISING = ("precision", "recall", "density", "coverage", "inception")  # in names: higher is better
 
 
+BALANCED = ("density", "ms_ssim")  # in names: best near a value of its own, neither high nor low
+
+
+def has_best(name: str) -> bool:
+    """Of a score, by its name: whether the more, or the less, the better."""
+    return not any(word in name.lower() for word in BALANCED)
+
+
 def higher_is_better(name: str) -> bool:
     """Of a score, by its name; of most, lower is."""
     return any(word in name.lower() for word in RISING)

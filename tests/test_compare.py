@@ -24,7 +24,7 @@ def other(tmp_path_factory, packed):
     path = folder / "metrics.jsonl"
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     for line, swd, recall in zip(lines, (3.0, 5.0), (0.4, 0.2), strict=True):
-        line |= {"eval/swd": swd, "eval/recall": recall}
+        line |= {"eval/swd": swd, "eval/recall": recall, "eval/ms_ssim": 0.3, "eval/density": 2.0}
     text = "".join(json.dumps(line) + "\n" for line in lines)
     bad = ("not json", '["step"]', '{"step": 9, "images": "many", "loss_D": 1}', '{"step": -7}')
     path.write_text(text + "\n".join(bad) + "\n")
@@ -42,6 +42,9 @@ def test_the_table_shows_last_and_best_and_what_differs(run, other, tmp_path, ca
     assert ["eval/swd,", "last", "-", "5"] in lines
     assert ["eval/swd,", "best", "-", "3"] in lines, "less is better"
     assert ["eval/recall,", "best", "-", "0.4"] in lines, "more is better"
+    assert ["eval/ms_ssim,", "last", "-", "0.3"] in lines
+    best = {words[0] for words in lines if words[1:2] == ["best"]}
+    assert best == {"eval/swd,", "eval/recall,"}, "of others neither more nor less is better"
     assert [words for words in lines if words[0].startswith("--")] == [
         ["--width", "4", "6"],
         ["--steps", "6", "4"],
@@ -111,6 +114,8 @@ def test_names_tell_runs_apart(tmp_path):
         (["compare"], 2, "which runs?"),
         (["compare", "RUN"], 2, "which runs?"),
         (["compare", "RUN", "RUN"], 1, "named twice"),
+        (["compare", "RUN", "OTHER", "LINK"], 1, "link is named twice"),
+        (["compare", "RUN", "OTHER", "--seeds", "0-999999"], 2, "1,000,000 images has 256,000,000"),
         (["compare", "RUN", "/no/such"], 1, "/no/such: no such checkpoint or run folder"),
         (["compare", "RUN", "FILE"], 1, "name the run folder"),
         (["compare", "RUN", "UNLOGGED"], 1, "it has no metrics.jsonl"),
@@ -129,6 +134,8 @@ def test_mistakes_are_one_line(run, other, tmp_path, monkeypatch, capsys, words,
     (tmp_path / "empty" / "samples").mkdir(parents=True)
     shutil.copytree(run, tmp_path / "unlogged", ignore=shutil.ignore_patterns("metrics*"))
     places = {"RUN": run, "OTHER": other, "FILE": run / "config.json"}
+    (tmp_path / "link").symlink_to(run, target_is_directory=True)
+    places["LINK"] = tmp_path / "link"
     places |= {"EMPTY": tmp_path / "empty", "UNLOGGED": tmp_path / "unlogged"}
     assert cli.main([str(places.get(word, word)) for word in words]) == code
     err = capsys.readouterr().err
