@@ -7,6 +7,7 @@ table over seeds, and writes its numbers as JSON and a picture of both to `--out
 
 import dataclasses
 import json
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from benchmarks.step import EXAMPLE
 from dcgan import checkpoint, images, metrics, sampling, trainer
 from dcgan.config import PRESETS
 from dcgan.data.packed import Packed, open_packed
+from dcgan.errors import UserError
 from dcgan.features import RandomFeatures
 from dcgan.log import read_metrics
 
@@ -45,7 +47,7 @@ class Options:
     seeds: tuple[int, ...] = (0, 1)
     """Runs of each recipe."""
     count: int = 2000
-    """Images that are judged."""
+    """Images that are judged; at most half of those there are."""
     longer: int = 0
     """Also train the toolkit's recipe so many times as long, and say how far its last checkpoint is
     from its best."""
@@ -57,8 +59,21 @@ class Options:
 
 def main() -> None:
     options = tyro.cli(Options, description=__doc__)
+    try:
+        measure(options)
+    except UserError as error:
+        sys.exit(str(error))
+
+
+def measure(options: Options) -> None:
+    if not options.seeds:
+        raise UserError("--seeds: name one at least")
     packed = open_packed(options.data)
     order = metrics.chosen(packed, None)
+    most = len(packed) // 2  # the others are what real images are compared with
+    if most < metrics.LEAST:
+        raise UserError(f"{options.data}: {len(packed)} images are too few to compare with")
+    options = dataclasses.replace(options, count=min(options.count, most))
     judge = comparison(packed, order, options.count)
     rows = [{"recipe": "real", "minutes": 0.0, **floor(packed, order, options.count)}]
     pictures = []
@@ -88,7 +103,7 @@ def late(options: Options) -> list[dict]:
     """The evaluations along a run that is `longer` times as long."""
     run, images = options.runs / f"dcgan-{options.longer}x", options.longer * options.images
     longer = dataclasses.replace(options, images=images)
-    every = options.images // options.batch_size // 4
+    every = max(options.images // options.batch_size // 4, 1)
     along = dict(eval_every=every, eval_images=options.count)
     train(longer, run, options.seeds[0], RECIPES["dcgan"] | along)
     judged = [line for line in read_metrics(run) if "eval/frechet" in line]
@@ -109,7 +124,10 @@ def decline(rows: list[dict]) -> str:
 
 
 def train(options: Options, run: Path, seed: int, recipe: dict) -> float:
-    """Train one run, or go on with it; minutes that it took."""
+    """Train one run, or go on with it; minutes that it took.
+
+    Raises UserError for a run of other images: its scores would stand under these.
+    """
     config = dataclasses.replace(
         PRESETS["folder"],
         **{name: value for name, value in recipe.items() if name != "ema"},
@@ -122,7 +140,10 @@ def train(options: Options, run: Path, seed: int, recipe: dict) -> float:
         seed=seed,
     )
     trainer.train(config)
-    return checkpoint.find(run).header["seconds"] / 60
+    found = checkpoint.find(run)
+    if found.step != config.steps:
+        raise UserError(f"{run} has {found.step} steps, not {config.steps}: use another --runs")
+    return found.header["seconds"] / 60
 
 
 def comparison(packed: Packed, order: np.ndarray, count: int) -> metrics.Comparison:

@@ -6,14 +6,16 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks import __main__ as benchmarks
-from benchmarks import end_to_end, step
+from benchmarks import end_to_end, quality, step
 from benchmarks.harness import ForeignLoad, Variant, alternate, runner
 from benchmarks.report import seconds, table
 from dcgan import cli
 from dcgan.config import has_penalties
+from tests.conftest import write_packed
 
 ROOT = Path(__file__).parent.parent
 
@@ -136,6 +138,27 @@ def test_wrong_flags_take_one_line(flags, words, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["benchmarks", "step", *flags])
     with pytest.raises(SystemExit, match=words):
         benchmarks.main()
+
+
+def quality_of(monkeypatch, tmp_path, data, *flags):
+    words = ["--data", str(data), "--runs", str(tmp_path / "runs"), "--seeds", "0", *flags]
+    monkeypatch.setattr(sys, "argv", ["quality", "--batch-size", "8", "--width", "2", *words])
+    quality.main()
+
+
+def test_quality_of_few_images_and_a_short_run_is_measured(packed, tmp_path, monkeypatch, capsys):
+    """Fewer images than are to be judged, and fewer steps than evaluations along the run."""
+    quality_of(monkeypatch, tmp_path, packed.folder, "--images", "16", "--longer", "2")
+    assert "After 32 images: frechet" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="2015-0 has 2 steps, not 1: use another --runs"):
+        quality_of(monkeypatch, tmp_path, packed.folder, "--images", "8")
+
+
+def test_mistakes_of_quality_take_one_line(tmp_path, monkeypatch):
+    few = write_packed(tmp_path / "few", np.zeros((19, 16, 16, 3), np.uint8))
+    for data, words in ((few, "19 images are too few"), ("/no/such", "/no/such does not exist")):
+        with pytest.raises(SystemExit, match=words):
+            quality_of(monkeypatch, tmp_path, data)
 
 
 def test_stored_results_are_written_over_only_when_that_is_asked_for(tmp_path, monkeypatch, capsys):
