@@ -29,7 +29,8 @@ class Downsample(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         maps = downsample(x, self.weight)
-        return maps if self.bias is None else maps + self.bias[:, None, None]
+        # A bias in fp32 would make maps in bf16 fp32 too.
+        return maps if self.bias is None else maps + self.bias.to(maps.dtype)[:, None, None]
 
 
 class Upsample(nn.Module):

@@ -196,6 +196,15 @@ def test_without_biases_and_norms_D_is_homogeneous_and_with_biases_it_is_not():
     assert not torch.allclose(biased(3 * x), 3 * biased(x))
 
 
+def test_maps_in_bf16_stay_so_with_biases():
+    D = Discriminator(32, width=4, batch_norm_D=False, bias_D=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        maps = D.features(torch.randn(4, 3, 32, 32))
+    assert {m.dtype for m in maps} == {torch.bfloat16}
+    sum(m.float().sum() for m in maps).backward()
+    assert {block[0].bias.grad.dtype for block in D.blocks} == {torch.float32}
+
+
 def test_batch_norm_is_what_biases_a_layer_that_has_it():
     D = Discriminator(32, width=4, batch_norm_D=True, bias_D=True)
     assert [block[0].bias is not None for block in D.blocks] == [True, False, False]
