@@ -16,6 +16,7 @@ from dcgan.features import in_colour
 BATCH = 64  # images: the chunks that sampling makes
 KID_SUBSET = 1000  # of the authors of KID
 EXTRACTOR = "inception-v3-compat"
+CUT_SHORT = ("UnpicklingError", "EOFError")  # what reading part of a download raises
 
 
 def check_there(weights: Path | None) -> None:
@@ -72,10 +73,12 @@ def scores(
         hint = "give --weights FILE where there is no network"
         raise UserError(f"cannot load Inception's weights: {error}; {hint}") from error
     except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if not weights and type(error).__name__ in CUT_SHORT:
+            raise UserError(f"{downloaded()} is damaged: {reason}; delete it") from error
         if not weights:
             raise
         # What unpickling a file of anything may raise is anybody's guess.
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{weights} holds no weights of Inception: {reason}") from error
     names = {
         "fid": "frechet_inception_distance",

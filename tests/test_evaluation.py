@@ -234,3 +234,15 @@ def test_a_file_that_holds_no_weights_is_a_mistake_of_one_line(run, packed, tmp_
         assert cli.main(command(run, packed, *flags)) == 1
         err = capsys.readouterr().err
         assert "bad.pth" in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"junk"])
+def test_a_download_that_is_damaged_is_named(run, packed, tmp_path, capsys, monkeypatch, content):
+    pytest.importorskip("torch_fidelity")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    path = fidelity.downloaded()
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    assert cli.main(command(run, packed, "--fidelity", "--count", 10)) == 1
+    err = capsys.readouterr().err
+    assert f"{path} is damaged" in err and "delete it" in err and err.count("\n") == 1, err
