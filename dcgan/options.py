@@ -128,7 +128,8 @@ class OptimisationOptions:
     d_steps: int = 1
     """Updates of D in a step, each on a batch of its own; G has one."""
     accumulate: int = 1
-    """Parts that a batch goes through D in, for memory; their gradients add up."""
+    """Parts that a batch goes through G and D in, for memory; their gradients add up. Batch norm
+    and --minibatch-std see a part at a time."""
     flip: bool = True
     """Mirror half of the images at random."""
     ema_images: int = 10_000
