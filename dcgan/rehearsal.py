@@ -57,6 +57,8 @@ def run(
     rate, seconds = config.batch_size / per_step, per_step * config.steps
     say("speed", f"{rate:,.0f} images/s on {on.type}, {1000 * per_step:,.0f} ms a step")
     whole = f"{config.steps:,} steps, {config.steps * config.batch_size:,} images: {clock(seconds)}"
+    if config.eval_every:
+        whole += f", beside its {-(-config.steps // config.eval_every):,} evaluations"
     say("whole run", whole + (f", and {clock(packing)} to pack" if packing else ""))
     say("memory", peak(on))
     needed, free = disk(config, last), free_near(config.out)

@@ -158,8 +158,9 @@ def test_numbers_that_are_not_finite_are_one_line_without_files_that_are_gone(co
 def test_patience_does_not_end_a_rehearsal(consult, packed, monkeypatch):
     scores = {"frechet": 1.0}
     monkeypatch.setattr(Evaluator, "scores", lambda self, G: scores)
-    code, said, err = consult(packed.folder, "--eval-every", "1", "--patience", "1")
+    code, said, err = consult(packed.folder, "--eval-every", "1", "--patience", "1", "--steps", "7")
     assert (code, err, said["resume"]) == (0, "", ["bit for bit"])
+    assert said["whole run"][0].endswith(" s, beside its 7 evaluations"), "they are not timed"
 
 
 def test_the_best_checkpoint_needs_room_too(tiny, run):
