@@ -105,7 +105,7 @@ def check_grid(G: Generator, count: int) -> None:
     if pixels > MAX_PIXELS:
         raise UsageError(
             f"a grid of {count:,} images has {pixels:,} pixels, more than {MAX_PIXELS:,}: "
-            f"ask for fewer, or write them with `dcgan sample --each` or --npy"
+            f"ask for fewer, or `dcgan sample` them with --each or --npy"
         )
 
 
