@@ -21,17 +21,18 @@ def decay(images: int, batch: int, half_life: int) -> float:
 def recalibrate(G: nn.Module, latents: Iterable[Tensor]) -> None:
     """Give batch norm the plain means of its statistics over some batches of latents.
 
-    Averages over a run lag behind weights that move fast; these are of the weights as they are
-    (standing statistics: Brock et al. 2019, section 4.1). The batches count alike, so they should
-    be of one size. The mode of G stays as it was.
+    Running ones are of weights that G had before, and of none that an average of G has; these are
+    of the weights as they are (standing statistics: Brock et al. 2019, section 4.1). The batches
+    count alike, so they should be of one size. The mode of G stays as it was.
     """
     norms = [module for module in G.modules() if isinstance(module, nn.BatchNorm2d)]
     momenta, training = [norm.momentum for norm in norms], G.training
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # the plain mean
     G.train()
-    for z in latents:
+    for before, z in enumerate(latents):
+        for norm in norms:
+            norm.momentum = 1 / (before + 1)  # None would do, but asks the device for its counter
         G(z)
     G.train(training)
     for norm, momentum in zip(norms, momenta, strict=True):
@@ -39,26 +40,21 @@ def recalibrate(G: nn.Module, latents: Iterable[Tensor]) -> None:
 
 
 class Average:
-    """Keeps `average`, a copy of `model`, as the average of what `model` has been.
+    """Keeps the weights of `average`, a copy of `model`, as the average of those of `model`.
 
-    The rule for batch norm: running means and variances are averaged like the weights, with the
-    same decay, because they describe the activations that those weights make; the counter of
-    batches is copied.
+    The rule for batch norm: its statistics are not averaged, but measured (`recalibrate`) whenever
+    the average is looked at. Those of the model describe other activations: an average of weights
+    is smaller than the weights are. The distance of one run from its drawings was 1.58 after 105,000
+    images and 1.84 after 172,000 with averaged statistics, and 1.23 and 1.34 with measured ones.
 
     The tensors are looked up once, since a search through the modules would cost as much as the
     arithmetic: neither module may be given others later, as `.to(device)` does.
     """
 
     def __init__(self, average: nn.Module, model: nn.Module):
-        self.floating, self.counters = ([], []), ([], [])
-        for pair in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
-            kind = self.floating if pair[0].is_floating_point() else self.counters
-            for tensors, tensor in zip(kind, pair, strict=True):
-                tensors.append(tensor)
+        self.weights = [*average.parameters()], [*model.parameters()]
 
     @torch.no_grad()
     def update(self, decay: float) -> None:
         """Move the average towards the model: a <- decay a + (1 - decay) m, without a host sync."""
-        torch._foreach_lerp_(*self.floating, weight=1.0 - decay)
-        if self.counters[0]:
-            torch._foreach_copy_(*self.counters)
+        torch._foreach_lerp_(*self.weights, weight=1.0 - decay)

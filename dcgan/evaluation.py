@@ -83,7 +83,7 @@ def described(found: Checkpoint, config: EvaluateConfig) -> dict:
         "checkpoint_sha256": fidelity.digest(found.path),
         "step": found.step,
         "weights": "of the last step" if config.raw else "averaged (EMA)",
-        "batch_norm": "recalibrated" if config.recalibrate else "running statistics",
+        "batch_norm": "measured anew" if config.recalibrate else "of the checkpoint",
         "seeds": "from 0",
         "truncation": config.truncation,
         "label": config.label,

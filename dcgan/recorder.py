@@ -63,6 +63,7 @@ class Recorder:
         self.metrics: dict[str, float] = {}
         self.best = best or Best.of(self.config, found)
         self.seconds_before = found.header["seconds"] if found else 0.0
+        self.step_calibrated: int | None = None
         self.stack = ExitStack()
 
     def __enter__(self) -> "Recorder":
@@ -158,6 +159,7 @@ class Recorder:
         self.hand_over(checkpoint.path_of(self.run, self.trainer.step))
 
     def hand_over(self, path: Path) -> None:
+        self.calibrate()
         if self.saved:
             wait([self.saved])  # so that there never is more than one copy of the networks
         self.writer.check()
@@ -178,6 +180,12 @@ class Recorder:
         self.saved = self.writer.submit(
             self.write_checkpoint, path, header, state, sums, self.meter.added
         )
+
+    def calibrate(self) -> None:
+        """Measure batch norm's statistics of the averaged G, if that was not done at this step."""
+        if self.step_calibrated != self.trainer.step:
+            self.step_calibrated = self.trainer.step
+            sampling.calibrate(self.trainer.G_ema)
 
     def flush(self) -> None:
         """Wait until all that was handed over is written. Raises what writing has raised."""
@@ -206,6 +214,7 @@ class Recorder:
     def evaluate(self) -> dict[str, float]:
         """Scores of the averaged G, which the best so far is compared with."""
         started = time.perf_counter()
+        self.calibrate()
         scores = self.evaluator.scores(self.trainer.G_ema)
         self.best.update(self.trainer.step, scores)
         self.logged += time.perf_counter() - started  # the rate is that of training
@@ -243,6 +252,7 @@ class Recorder:
             self.writer.submit(self.log.text, step, "health", sentence)
 
     def write_samples(self) -> None:
+        self.calibrate()
         drawn = {
             name: sampling.painter(G, self.config.precision)(self.z)
             for name, G in (("averaged", self.trainer.G_ema), ("raw", self.trainer.G))

@@ -54,7 +54,7 @@ def test_the_protocol_says_what_the_numbers_depend_on(copied, packed):
     first, second = (found["protocol"] for found in stored(copied.parent))
     plain, raw = sorted((first, second), key=lambda protocol: protocol["truncation"] is None)
     assert raw["weights"] == "of the last step" and plain["weights"] == "averaged (EMA)"
-    assert raw["step"] == 6 and raw["batch_norm"] == "running statistics"
+    assert raw["step"] == 6 and raw["batch_norm"] == "of the checkpoint"
     assert (raw["images"], raw["real_images"], raw["real_images_there"]) == (20, 20, 50)
     assert (plain["images"], plain["truncation"]) == (50, 0.5)
     assert raw["real_fingerprint"] == packed.fingerprint

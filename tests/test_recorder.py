@@ -1,6 +1,7 @@
 """What is written in the background is what training handed over, and in that order."""
 
 import contextlib
+import copy
 import itertools
 import json
 import shutil
@@ -17,6 +18,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import Tensor
 
 from dcgan import checkpoint, device, images, sampling, trainer
 from dcgan.data.batches import Batches
@@ -77,6 +79,7 @@ def test_a_checkpoint_is_of_the_step_it_was_asked_for_whenever_it_is_written(sta
     with recorder:
         go(3)
         recorder.writer.submit(gate.wait)
+        sampling.calibrate(ours.G_ema)
         expected = {name: value.clone() for name, value in ours.tensors().items()}
         sums = {name: float(value) for name, value in recorder.meter.sums.items()}
         recorder.save()
@@ -91,7 +94,41 @@ def test_a_checkpoint_is_of_the_step_it_was_asked_for_whenever_it_is_written(sta
         assert torch.equal(written[name], value), name
     stayed = {name for name, value in ours.tensors().items() if value.equal(expected[name])}
     may_stay = {"augment.p", "labels.examples"}
-    assert stayed <= may_stay, "the test must see the tensors change"
+    measured = {f"ema.{name}" for name, _ in ours.G_ema.named_buffers()}
+    assert stayed <= may_stay | measured, "the test must see the tensors change"
+
+
+def test_wherever_the_average_is_looked_at_its_statistics_are_its_own(start, tmp_path, monkeypatch):
+    """In the checkpoint, in the grid and in the evaluation, at whatever steps they are due."""
+    judged = []
+    ours, recorder, go = start(save_every=3, sample_every=2, eval_every=5, eval_images=10, lr_G=0.1)
+
+    def own() -> Tensor:
+        twin = copy.deepcopy(ours.G_ema)
+        sampling.calibrate(twin)
+        return statistics(twin)
+
+    with recorder:
+        monkeypatch.setattr(
+            recorder.evaluator, "scores", lambda G: judged.append(statistics(G)) or {"frechet": 1.0}
+        )
+        drawn = []
+        monkeypatch.setattr(
+            recorder, "write_grids", lambda *_: drawn.append(statistics(ours.G_ema))
+        )
+        go(2)
+        recorder.flush()
+        assert torch.equal(drawn[0], own())
+        go(1)
+        recorder.flush()
+        saved = statistics(checkpoint.load_generator(tmp_path / "run"))
+        assert torch.equal(saved, own()) and not torch.equal(saved, drawn[0])
+        go(2)
+        assert torch.equal(judged[0], own()) and not torch.equal(judged[0], saved)
+
+
+def statistics(G) -> Tensor:
+    return torch.cat([b.clone() for b in G.buffers() if b.is_floating_point()])
 
 
 def test_a_grid_is_of_the_step_it_was_due_at_whenever_it_is_drawn(start, tmp_path):
@@ -99,6 +136,7 @@ def test_a_grid_is_of_the_step_it_was_due_at_whenever_it_is_drawn(start, tmp_pat
     gate = threading.Event()
     with recorder:
         go(2)
+        sampling.calibrate(ours.G_ema)
         expected = sampling.sample_grid(ours.G_ema, GRID_SEEDS)
         raw = images.to_png(sampling.sample_grid(ours.G, GRID_SEEDS))
         recorder.writer.submit(gate.wait)
@@ -119,6 +157,7 @@ def test_grids_are_drawn_as_precisely_as_the_run_is_trained(
     ours, recorder, go = start(precision=precision, width=16)
     with recorder:
         go(2)
+        sampling.calibrate(ours.G_ema)
         drawn = sampling.sample(ours.G_ema, GRID_SEEDS, precision=precision)
         expected = sampling.grid(drawn)
         recorder.write_samples()

@@ -1,7 +1,10 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 from dcgan import device, images, latents, sampling
 from dcgan.models import Generator
@@ -62,6 +65,31 @@ def test_sampling_leaves_a_training_network_training(G):
     drawn(G, [1])
     assert G.training
     G.eval()
+
+
+@pytest.mark.parametrize("mode", [True, False])
+def test_calibrated_batch_norm_normalises_what_G_makes_of_latents(G, mode):
+    """Over the latents that it was measured on: mean 0 and deviation 1, before scale and shift."""
+    G, seen = copy.deepcopy(G), {}
+    for module in G.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.fill_(5.0)
+            module.register_forward_hook(
+                lambda norm, _, y: seen.setdefault(norm, []).append(
+                    (y - norm.bias[:, None, None]) / norm.weight[:, None, None]
+                )
+            )
+    G.train(mode)
+    sampling.calibrate(G, 128)
+    assert G.training == mode
+    seen.clear()
+    with torch.no_grad():
+        G.eval()(sampling.of_seeds(G, range(128)))
+    assert len(seen) >= 2
+    for (y,) in seen.values():
+        # The mean of the batches' variances lacks that between the batches: a percent or so.
+        torch.testing.assert_close(y.mean((0, 2, 3)), torch.zeros(y.shape[1]), atol=0.02, rtol=0)
+        torch.testing.assert_close(y.std((0, 2, 3)), torch.ones(y.shape[1]), atol=0.03, rtol=0)
 
 
 def test_smaller_truncation_gives_less_varied_images(G):
