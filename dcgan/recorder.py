@@ -63,7 +63,6 @@ class Recorder:
         self.metrics: dict[str, float] = {}
         self.best = best or Best.of(self.config, found)
         self.seconds_before = found.header["seconds"] if found else 0.0
-        self.step_calibrated: int | None = None
         self.stack = ExitStack()
 
     def __enter__(self) -> "Recorder":
@@ -105,6 +104,7 @@ class Recorder:
         try:
             if kind is Diverged and distributed.is_main():
                 name = checkpoint.path_of(self.run, self.trainer.step).name
+                sampling.calibrate(self.trainer.G_ema)
                 self.hand_over(self.run / DIVERGED / name)
         finally:
             self.stack.__exit__(kind, *error)
@@ -125,9 +125,11 @@ class Recorder:
         Raises Diverged where numbers are not finite, and UserError where the disk has refused.
         """
         config = self.config
-        every = (config.log_every, config.eval_every, config.sample_every, config.save_every)
-        if any(map(self.due, every)):
+        looks = (config.eval_every, config.sample_every, config.save_every)
+        if any(map(self.due, (config.log_every, *looks))):
             self.trainer.check_finite()  # by all processes, which go back together
+        if any(map(self.due, looks)):
+            sampling.calibrate(self.trainer.G_ema)  # by all processes, which stay equal
         if not distributed.is_main():
             return
         self.meter.add(scalars)
@@ -150,6 +152,7 @@ class Recorder:
         """
         if self.step_saved != self.trainer.step:
             self.trainer.check_finite()
+            sampling.calibrate(self.trainer.G_ema)
             if distributed.is_main():
                 self.keep()
 
@@ -159,7 +162,6 @@ class Recorder:
         self.hand_over(checkpoint.path_of(self.run, self.trainer.step))
 
     def hand_over(self, path: Path) -> None:
-        self.calibrate()
         if self.saved:
             wait([self.saved])  # so that there never is more than one copy of the networks
         self.writer.check()
@@ -180,12 +182,6 @@ class Recorder:
         self.saved = self.writer.submit(
             self.write_checkpoint, path, header, state, sums, self.meter.added
         )
-
-    def calibrate(self) -> None:
-        """Measure batch norm's statistics of the averaged G, if that was not done at this step."""
-        if self.step_calibrated != self.trainer.step:
-            self.step_calibrated = self.trainer.step
-            sampling.calibrate(self.trainer.G_ema)
 
     def flush(self) -> None:
         """Wait until all that was handed over is written. Raises what writing has raised."""
@@ -214,7 +210,6 @@ class Recorder:
     def evaluate(self) -> dict[str, float]:
         """Scores of the averaged G, which the best so far is compared with."""
         started = time.perf_counter()
-        self.calibrate()
         scores = self.evaluator.scores(self.trainer.G_ema)
         self.best.update(self.trainer.step, scores)
         self.logged += time.perf_counter() - started  # the rate is that of training
@@ -252,7 +247,6 @@ class Recorder:
             self.writer.submit(self.log.text, step, "health", sentence)
 
     def write_samples(self) -> None:
-        self.calibrate()
         drawn = {
             name: sampling.painter(G, self.config.precision)(self.z)
             for name, G in (("averaged", self.trainer.G_ema), ("raw", self.trainer.G))
