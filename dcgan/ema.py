@@ -44,8 +44,9 @@ class Average:
 
     The rule for batch norm: its statistics are not averaged, but measured (`recalibrate`) whenever
     the average is looked at. Those of the model describe other activations: an average of weights
-    is smaller than the weights are. The distance of one run from its drawings was 1.58 after 105,000
-    images and 1.84 after 172,000 with averaged statistics, and 1.23 and 1.34 with measured ones.
+    is smaller than the weights are. The distance of one run from its drawings was 1.58 after
+    105,000 images and 1.84 after 172,000 with averaged statistics; with measured ones, 1.23 and
+    1.34.
 
     The tensors are looked up once, since a search through the modules would cost as much as the
     arithmetic: neither module may be given others later, as `.to(device)` does.
