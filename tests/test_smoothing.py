@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from dcgan import step
 from dcgan.models import Generator, Upsample
-from dcgan.smoothing import bilinear, learn_smoothly, smooth
+from dcgan.smoothing import SLOPES, bilinear, learn_smoothly, smooth
 
 SIZES = pytest.mark.parametrize("side", [4, 5])
 
@@ -23,16 +23,27 @@ def matrix(side: int) -> torch.Tensor:
 
 
 def evened(kernels: torch.Tensor) -> torch.Tensor:
-    """The nearest kernels whose taps of every phase add up to the same: each phase is shifted."""
-    kernels = kernels.clone()
-    phases = [kernels[..., i::2, j::2] for i in (0, 1) for j in (0, 1)]
-    counts = [phase[0, 0].numel() for phase in phases]
-    sums = [phase.sum((-2, -1), keepdim=True) for phase in phases]
-    # The smallest change puts all sums at their mean, weighted by what a change of each costs.
-    goal = sum(s / n for s, n in zip(sums, counts, strict=True)) / sum(1 / n for n in counts)
-    for phase, s, n in zip(phases, sums, counts, strict=True):
-        phase += (goal - s) / n
-    return kernels
+    """The nearest kernels with planes of one sum and slope through the taps of every phase, and
+    SLOPES of the way from there to the nearest ones whose phases have one sum."""
+    ramps, plain = nearest(kernels, moments=3), nearest(kernels, moments=1)
+    return ramps + SLOPES * (plain - ramps)
+
+
+def nearest(kernels: torch.Tensor, moments: int) -> torch.Tensor:
+    """The least squares solution over kernels whose phases have equal moments 1, y, x."""
+    side = kernels.shape[-1]
+    y, x = torch.meshgrid(*[torch.arange(side, dtype=torch.float64)] * 2, indexing="ij")
+    rows = []
+    for moment in (torch.ones_like(x), y, x)[:moments]:
+        phase = [torch.zeros(side, side, dtype=torch.float64) for _ in range(4)]
+        for taps, (i, j) in zip(phase, [(0, 0), (0, 1), (1, 0), (1, 1)], strict=True):
+            taps[i::2, j::2] = moment[i::2, j::2]
+        rows += [(taps - phase[0]).flatten() for taps in phase[1:]]
+    # Lagrange: K - K0 is a combination of the rows, and the rows times K are 0.
+    rows = torch.stack(rows)
+    flat = kernels.flatten(-2)
+    factors = torch.linalg.lstsq(rows.T, flat.flatten(0, -2).T, driver="gelsd").solution
+    return (flat - (rows.T @ factors).T.view_as(flat)).view_as(kernels)
 
 
 @SIZES
@@ -68,6 +79,26 @@ def test_plain_ground_stays_plain_whatever_is_learnt(side):
         inside = ours(plain).detach()[..., 2:-2, 2:-2]
         patterns.append(float(inside.std((2, 3)).max()))
     assert patterns[0] < 1e-5 < 1e-2 < patterns[1]
+
+
+@SIZES
+@pytest.mark.parametrize("axis", [2, 3])
+def test_a_ramp_stays_a_ramp_but_for_slow_stripes(side, axis):
+    """Stripes: what bends a line. Those of kernels whose phases have one sum are damped."""
+    torch.manual_seed(0)
+    kernels = torch.randn(1, 7, side, side, dtype=torch.float64)
+    S, layer = matrix(side), Upsample(1, 7, side).double()
+    ramp = torch.arange(12.0).double().expand(1, 1, 12, 12)
+
+    def stripes(weight: torch.Tensor) -> torch.Tensor:
+        layer.weight.data.copy_(weight)
+        upsampled = layer(ramp if axis == 3 else ramp.mT).detach()
+        return upsampled[..., 6:-6, 6:-6].diff(n=2, dim=axis)
+
+    undamped = stripes(nearest(S @ evened(kernels) @ S, moments=1))
+    assert undamped.abs().amax((0, 2, 3)).min() > 1e-3
+    torch.testing.assert_close(stripes(smooth(kernels)), SLOPES * undamped)
+    torch.testing.assert_close(stripes(nearest(kernels, moments=3)), 0 * undamped)
 
 
 @SIZES
