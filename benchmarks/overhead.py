@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from dcgan import device
+from dcgan import device, sampling
 from dcgan.config import PRESETS, TrainConfig
 from dcgan.data.batches import Batches
 from dcgan.data.pack import cached
@@ -30,6 +30,7 @@ EVERY = {  # steps between two calls of a part
     "EMA": 1,
     "record": 1,
     "log": TrainConfig.log_every,
+    "batch norm": TrainConfig.sample_every,  # for the samples, and every other time a checkpoint
     "samples": TrainConfig.sample_every,
     "checkpoint": TrainConfig.save_every,
 }
@@ -84,10 +85,11 @@ def measure(config: TrainConfig, steps: int, rounds: int) -> dict:
                 batch = timed("data", next, batches)
                 scalars = timed("update", trainer.update, batch)
                 timed("record", recorder.record, scalars)
+            timed("batch norm", sampling.calibrate, trainer.G_ema)
             for name, write in (
                 ("log", partial(recorder.write_scalars, {})),
                 ("samples", recorder.write_samples),
-                ("checkpoint", recorder.save),
+                ("checkpoint", recorder.keep),
             ):
                 timed(name, write)
                 timed(f"{name}, written", recorder.flush)
