@@ -69,6 +69,9 @@ def started(device: torch.device) -> Iterator[torch.device]:
         raise UsageError(f"--device {device.type} cannot be shared by processes: --device cpu can")
     yield device
     # Not after an error: the others wait in a message then, and taking leave would wait for them.
+    # Together, since Gloo's threads let go of a message's tensors after it has arrived: one that
+    # still does so while the interpreter ends aborts the process (pytorch/pytorch#179291).
+    wait_for_all()
     dist.destroy_process_group()
 
 
