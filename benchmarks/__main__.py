@@ -16,6 +16,7 @@ import tyro
 
 from benchmarks import (
     end_to_end,
+    gpu,
     memory,
     neighbour,
     overhead,
@@ -29,6 +30,7 @@ from benchmarks.report import chart, table
 
 BENCHMARKS = {
     "step": step.run,
+    "gpu": gpu.run,
     "end-to-end": end_to_end.run,
     "overhead": overhead.run,
     "neighbour": neighbour.run,

@@ -24,14 +24,17 @@ EXAMPLE = {
 }
 
 
-def plain(width: int, batch_size: int) -> Callable[[], int]:
+def plain(width: int, batch_size: int, device: str = "cpu") -> Callable[[], int]:
     """Steps in the order of PyTorch's example."""
     from benchmarks.plain import Plain
 
-    trainer, real = Plain(width), torch.rand(batch_size, 3, 64, 64) * 2 - 1
+    on = torch.device(device)
+    with on:
+        trainer, real = Plain(width), torch.rand(batch_size, 3, 64, 64) * 2 - 1
 
     def step() -> int:
-        trainer.update(real)
+        with on:
+            trainer.update(real)
         return batch_size
 
     return step
@@ -44,23 +47,25 @@ def ours(
     winograd: bool = True,
     malloc: bool = True,
     recipe: Mapping = EXAMPLE,
+    device: str = "cpu",
 ) -> Callable[[], int]:
     """Steps of dcgan.trainer, all of its measures taken or some left out.
 
     `recipe`: options that the networks learn by; with none it is the default one.
     """
-    from dcgan import convolution, device
+    from dcgan import convolution
     from dcgan.augment import DRAWS
     from dcgan.config import TrainConfig
     from dcgan.data.batches import Batch
+    from dcgan.device import keep_freed_memory
     from dcgan.trainer import Trainer
 
     if not winograd:
         convolution.CAPABILITY = "none"
     if malloc:
-        device.keep_freed_memory()
+        keep_freed_memory()
     config = TrainConfig(width=width, batch_size=batch_size, precision=precision, **recipe)
-    trainer = Trainer(config, torch.device("cpu"))
+    trainer = Trainer(config, torch.device(device))
     real = (torch.rand(batch_size, 3, 64, 64) * 2 - 1).contiguous(memory_format=torch.channels_last)
     batch = Batch(
         real,
@@ -69,6 +74,7 @@ def ours(
         draws=torch.rand(batch_size, 3, DRAWS),
         mix=torch.rand(batch_size),
     )
+    batch = Batch._make(tensor.to(device) for tensor in batch)
 
     def step() -> int:
         trainer.update(batch)

@@ -63,9 +63,6 @@ class TrainConfig(
         non_saturating = self.loss == "non-saturating"
         rule = "left out but for --loss non-saturating"
         check(not smoothing or non_saturating, "label_smoothing", smoothing, rule)
-        recordable = not has_penalties(self) or self.penalty_every > 1
-        rule = "left out where every step has penalties (--r1, --r2, --gradient-penalty)"
-        check(recordable or not self.cuda_graphs, "cuda_graphs", self.cuda_graphs, rule)
         smooth_D = self.loss != "wasserstein" or has_penalties(self) or self.spectral_norm
         rule = "given with --gradient-penalty, --r1, --r2 or --spectral-norm"
         check(smooth_D, "loss", self.loss, rule)

@@ -54,7 +54,8 @@ def is_main() -> bool:
 def started(device: torch.device) -> Iterator[torch.device]:
     """Join the process group that torchrun set up, if any, and yield this process's device.
 
-    Raises UsageError where there are more processes than GPUs, or no collectives for the device.
+    Raises UsageError where there are more processes than GPUs, or no collectives for the device,
+    and UserError where NCCL cannot start.
     """
     if not under_torchrun():
         yield device
@@ -62,7 +63,11 @@ def started(device: torch.device) -> Iterator[torch.device]:
     if device.type == "cuda":
         device = own_gpu(int(os.environ.get("LOCAL_RANK", 0)))
         torch.cuda.set_device(device)
-        dist.init_process_group("nccl", device_id=device, **meeting_place())
+        try:
+            dist.init_process_group("nccl", device_id=device, **meeting_place())
+        except dist.DistBackendError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise UserError(f"NCCL: {reason}; each process needs a GPU of its own") from error
     elif device.type == "cpu":
         dist.init_process_group("gloo", **meeting_place())
     else:

@@ -10,15 +10,18 @@ from dcgan import distributed
 from dcgan.config import TrainConfig
 
 
-def adam(network: nn.Module, lr: float, config: TrainConfig) -> torch.optim.Adam:
-    if config.cuda_graphs:
-        lr = torch.tensor(lr, device=next(network.parameters()).device)  # read by recorded steps
+def adam(
+    network: nn.Module, lr: float, config: TrainConfig, recorded: bool = False
+) -> torch.optim.Adam:
+    """Of all parameters of a network. `recorded`: its steps may be part of a CUDA graph."""
+    if recorded:
+        lr = torch.tensor(lr, device=next(network.parameters()).device)
     return torch.optim.Adam(
         network.parameters(),
         lr,
         betas=(config.beta1, config.beta2),
         fused=True,
-        capturable=config.cuda_graphs,
+        capturable=recorded,
     )
 
 

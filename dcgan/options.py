@@ -145,8 +145,8 @@ class OptimisationOptions:
     that other work slows them no more than it must (GOMP_SPINCOUNT=1000; yours wins)."""
     compile: bool = False
     """torch.compile both networks: minutes at the start, faster steps on GPUs, none on CPUs."""
-    cuda_graphs: bool = False
-    """Record the step once and replay it: for steps that wait for Python (one NVIDIA GPU)."""
+    cuda_graphs: bool = True
+    """On one NVIDIA GPU record the step once and replay it, since it would wait for Python."""
 
 
 @dataclass(frozen=True)

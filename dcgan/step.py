@@ -12,7 +12,7 @@ from dcgan import checkpoint, device, distributed, ema, vitals
 from dcgan.augment import adapted, augment, overfitting
 from dcgan.conditions import UNCONDITIONAL, Conditions
 from dcgan.config import TrainConfig, has_penalties
-from dcgan.cuda_graph import CudaGraph
+from dcgan.cuda_graph import recordings
 from dcgan.data.batches import Batch
 from dcgan.errors import UserError
 from dcgan.finite import Watch
@@ -53,8 +53,9 @@ class Trainer:
         p = 0.0 if isinstance(config.augment_p, str) else float(config.augment_p)
         self.kinds = config.augment if self.adaptive or p else ()
         self.augment_p = torch.full((), p, device=on)
-        self.opt_G = adam(self.G, config.lr_G, config)
-        self.opt_D = adam(self.D, config.lr_D, config)
+        recorded = config.cuda_graphs and on.type == "cuda" and distributed.world_size() == 1
+        self.opt_G = adam(self.G, config.lr_G, config, recorded)
+        self.opt_D = adam(self.D, config.lr_D, config, recorded)
         self.smoothed = upsampling_kernels(self.G) if config.smooth else []
         learn_smoothly(self.opt_G, self.smoothed)
         for optimizer in (self.opt_G, self.opt_D):
@@ -64,7 +65,8 @@ class Trainer:
         if config.compile:
             self.G.compile()
             self.D.compile()
-        self.plain_step = CudaGraph(self.d_and_g_step) if config.cuda_graphs else self.d_and_g_step
+        steps = [partial(self.d_and_g_step, penalised=penalised) for penalised in (False, True)]
+        self.plain_step, self.penalised_step = recordings(steps) if recorded else steps
 
     def update(self, *batches: Batch, stop: Sequence[int] = ()) -> dict[str, Tensor]:
         """One step: D learns from each batch, G from the last. Returns 0-dim tensors on the device.
@@ -76,10 +78,8 @@ class Trainer:
             lr *= decayed(self.step / config.steps, config.lr_decay)
             set_lr(optimizer, lr / 2**self.rollbacks)
         penalised = has_penalties(config) and self.step % config.penalty_every == 0
-        for batch in batches[:-1]:
-            self.d_step(self.with_fakes(batch), penalised)
-        step = partial(self.d_and_g_step, penalised=True) if penalised else self.plain_step
-        scalars = step(batches[-1])
+        step = self.penalised_step if penalised else self.plain_step
+        scalars = step(*batches)
         self.vote.cast(bool(stop))
         together = [*self.statistics, self.augment_p, self.vote.tensor, self.watch.broken]
         distributed.average(together)
@@ -89,13 +89,14 @@ class Trainer:
         self.average.update(ema.decay(seen, config.batch_size, config.ema_images))
         return scalars
 
-    def d_and_g_step(self, batch: Batch, penalised: bool = False) -> dict[str, Tensor]:
+    def d_and_g_step(self, *batches: Batch, penalised: bool = False) -> dict[str, Tensor]:
         """Both networks descend. Does the same operations, with the same numbers, at every step."""
-        parts = self.with_fakes(batch)
-        signs = vitals.of_images(parts[0][0].real, parts[0][1].detach())
         twice = penalised and self.config.compile  # what is compiled cannot be differentiated twice
-        with torch.compiler.set_stance("force_eager") if twice else nullcontext():
-            scalars, real_logits = self.d_step(parts, penalised)
+        for batch in batches:
+            parts = self.with_fakes(batch)
+            with torch.compiler.set_stance("force_eager") if twice else nullcontext():
+                scalars, real_logits = self.d_step(parts, penalised)
+        signs = vitals.of_images(parts[0][0].real, parts[0][1].detach())
         return scalars | self.g_step(parts, real_logits) | signs
 
     def with_fakes(self, batch: Batch) -> list[tuple[Batch, Tensor]]:

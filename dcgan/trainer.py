@@ -141,13 +141,6 @@ def train(config: TrainConfig) -> Path:
     device.tune(config.threads)
     with distributed.started(device.pick(config.device)) as on:
         processes = distributed.world_size()
-        graphs_run = on.type == "cuda" and processes == 1
-        check(
-            graphs_run or not config.cuda_graphs,
-            "cuda_graphs",
-            config.cuda_graphs,
-            "left out but for one process on an NVIDIA GPU",
-        )
         check(
             config.batch_size % processes == 0 and config.batch_size >= 2 * processes,
             "batch_size",

@@ -72,6 +72,14 @@ def write_packed(folder: Path, images: np.ndarray, labels=None, names=(), kind=N
     return folder
 
 
+@pytest.fixture(autouse=True)
+def on_cpu(request, monkeypatch) -> None:
+    """On machines with GPUs too, here and in subprocesses, but for tests marked `cuda`."""
+    if "cuda" not in request.keywords:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+
+
 @pytest.fixture(scope="session")
 def packed(tmp_path_factory) -> Packed:
     """50 noise images of 16x16."""

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as benchmarks
-from benchmarks import end_to_end, quality, step
+from benchmarks import end_to_end, gpu, quality, step
 from benchmarks.harness import ForeignLoad, Variant, alternate, runner
 from benchmarks.report import seconds, table
 from dcgan import cli
@@ -52,6 +52,16 @@ def test_a_runner_is_warm_and_counts_per_item():
     with runner(variant) as run:
         assert 0.005 <= run() < 0.05  # neither the first call, ten times as long, nor all ten items
     assert "PACE" not in os.environ
+
+
+def test_steps_on_a_gpu_are_many_between_two_waits_and_differ_as_they_say(monkeypatch):
+    """Here on the CPU, where nothing is recorded; where there is no GPU there are no rows."""
+    monkeypatch.setattr(gpu, "STEPS", 2)
+    variants = gpu.variants(4, 4, "cpu")
+    assert [variant.start(*variant.args)() for variant in variants] == [8] * 9
+    for variant in variants[1:]:
+        assert variant.args[-1].get("cuda_graphs", True) == ("recorded" in variant.name)
+    assert gpu.run(1) == []
 
 
 def broken():

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from dcgan import cli
@@ -130,15 +129,6 @@ def test_contradictions_are_found_before_packing(capsys, run, tmp_path):
     assert code == 1
     assert "trained with --size 16, not 64" in err
     assert not (tmp_path / "cache").exists()
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU has CUDA graphs")
-def test_cuda_graphs_are_refused_without_a_gpu(capsys, tmp_path):
-    out = tmp_path / "run"
-    code, err = fails(capsys, cli.train, "--cuda-graphs", "--out", out)
-    assert code == 2
-    assert "--cuda-graphs" in err
-    assert not out.exists()
 
 
 def test_packing_into_the_current_folder_is_refused(tmp_path, monkeypatch, capsys):

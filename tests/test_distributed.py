@@ -228,3 +228,22 @@ def test_sigterm_under_torchrun_saves_the_run(packed, tmp_path):
     assert text.count("the same command goes on from there") == 1
     found = checkpoint.find(tmp_path / "run")
     assert found.step >= 15
+
+
+def test_processes_that_share_a_gpu_are_told_so_in_one_line(monkeypatch):
+    """NCCL's own message has many, of which the last says why."""
+
+    def refuse(*_, **__):
+        raise torch.distributed.DistBackendError("ncclInvalidUsage\nDuplicate GPU detected\n")
+
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_PORT"):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("MASTER_ADDR", "localhost")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
+    monkeypatch.setattr(torch.distributed, "init_process_group", refuse)
+    with (
+        pytest.raises(UserError, match="NCCL: Duplicate GPU detected; each process needs a GPU"),
+        distributed.started(torch.device("cuda")),
+    ):
+        pass

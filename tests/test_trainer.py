@@ -108,7 +108,7 @@ def test_g_step_leaves_no_gradient_in_D(tiny, packed):
 def test_the_step_stays_on_its_device(tiny, packed, monkeypatch, options):
     """On "meta" there are no values: reading one, or mixing in a tensor of the CPU, raises."""
 
-    def plain_adam(network, lr, config):  # the fused one has no kernel there
+    def plain_adam(network, lr, config, recorded):  # the fused one has no kernel there
         return torch.optim.Adam(network.parameters(), lr, betas=(config.beta1, config.beta2))
 
     monkeypatch.setattr("dcgan.step.adam", plain_adam)
@@ -187,10 +187,11 @@ def test_every_step_does_the_same_operations_on_the_same_numbers(tiny, packed):
     assert recordings[1] == recordings[2] == recordings[3]
 
 
-def losses_of(config, packed, on, steps=8) -> torch.Tensor:
+def losses_of(config, packed, on, steps=16) -> torch.Tensor:
     ours = trainer.Trainer(config, on)
-    batches = Batches(packed.images, ours.config, on)
-    scalars = [ours.update(batches.at(step)) for step in range(steps)]
+    batches = Batches(packed.images, ours.config, on).starting_at(0)
+    groups = zip(range(steps), *[batches] * config.d_steps, strict=False)
+    scalars = (ours.update(*group) for _, *group in groups)
     return torch.tensor([[float(s["loss_D"]), float(s["loss_G"])] for s in scalars])
 
 
@@ -208,12 +209,20 @@ def test_compiled_networks_learn_the_same(tiny, packed):
 @pytest.mark.cuda
 @pytest.mark.filterwarnings("default")  # of the compiler, at itself
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
-@pytest.mark.parametrize("mode", [dict(cuda_graphs=True), dict(compile=True)])
+@pytest.mark.parametrize(
+    "mode",
+    [
+        dict(cuda_graphs=True),
+        dict(cuda_graphs=True, d_steps=2, accumulate=2, augment_p=0.5),
+        dict(cuda_graphs=True, compile=True),
+        dict(cuda_graphs=False, compile=True),
+    ],
+)
 def test_every_mode_learns_on_a_gpu_what_eager_does(tiny, packed, mode):
-    """Some steps have penalties, which are never recorded; enough others to replay are between."""
-    gpu, lazy = torch.device("cuda"), dict(precision="fp32", penalty_every=3)
-    eager = losses_of(tiny(**lazy), packed, gpu, steps=12)
-    found = losses_of(tiny(**lazy, **mode), packed, gpu, steps=12)
+    """Steps with penalties and those without are recorded after three of each, then replayed."""
+    gpu, lazy = torch.device("cuda"), dict(precision="fp32", penalty_every=2, lr_G=1e-3)
+    eager = losses_of(tiny(**lazy | mode | dict(cuda_graphs=False, compile=False)), packed, gpu)
+    found = losses_of(tiny(**lazy | mode), packed, gpu)
     torch.testing.assert_close(found, eager, rtol=1e-2, atol=1e-3)
 
 

@@ -1,0 +1,64 @@
+"""The step of `benchmarks.step` on an NVIDIA GPU. Its kernels are short, so that what counts is how
+few calls of Python launch them.
+"""
+
+from collections.abc import Callable
+
+import torch
+
+from benchmarks.harness import Variant, race
+from benchmarks.step import EXAMPLE, ours, plain
+
+STEPS = 64  # between two waits for the GPU; recordings are made within the first ones
+
+
+def settled(start: Callable[..., Callable[[], int]], *args, **options) -> Callable[[], int]:
+    """Many steps, and a wait until the GPU has done them."""
+    from dcgan import device
+
+    device.tune()
+    step = start(*args, **options)
+
+    def steps() -> int:
+        images = sum(step() for _ in range(STEPS))
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        return images
+
+    return steps
+
+
+def example(width: int, batch_size: int, device: str) -> Callable[[], int]:
+    return settled(plain, width, batch_size, device)
+
+
+def toolkit(
+    width: int, batch_size: int, device: str, precision: str, recipe: dict
+) -> Callable[[], int]:
+    return settled(ours, width, batch_size, precision, recipe=recipe, device=device)
+
+
+def variants(width: int, batch_size: int, device: str) -> list[Variant]:
+    sizes, eager = (width, batch_size, device), {"cuda_graphs": False}
+    recipes = {
+        "dcgan, from Python": EXAMPLE | eager,
+        "dcgan, recorded": EXAMPLE,
+        "dcgan, the default recipe, from Python": eager,
+        "dcgan, the default recipe, recorded": {},
+    }
+    return [Variant("in the order of PyTorch's example", example, sizes)] + [
+        Variant(f"{name}, {precision}", toolkit, (*sizes, precision, recipe))
+        for name, recipe in recipes.items()
+        for precision in ("fp32", "bf16")
+    ]
+
+
+def run(rounds: int, width: int = 64, batch_sizes: tuple[int, ...] = (32, 128)) -> list[dict]:
+    """No rows where there is no NVIDIA GPU."""
+    if not torch.cuda.is_available():
+        return []
+    return [
+        timing.row(f"step on {torch.cuda.get_device_name()}, width {width}, batch {batch_size}")
+        for batch_size in batch_sizes
+        for timing in race(variants(width, batch_size, "cuda"), rounds)
+    ]
