@@ -33,8 +33,8 @@ def discriminator(width: int) -> nn.Sequential:
 class Plain:
     """Trains 64x64 networks."""
 
-    def __init__(self, width: int):
-        self.G, self.D = generator(width), discriminator(width)
+    def __init__(self, width: int, device: str = "cpu"):
+        self.G, self.D = generator(width).to(device), discriminator(width).to(device)
         for module in (*self.G, *self.D):
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.normal_(module.weight, 0.0, 0.02)
@@ -44,12 +44,13 @@ class Plain:
 
     def update(self, real: Tensor) -> tuple[float, ...]:
         """One step of D and one of G on real images [N, 3, 64, 64]."""
-        ones, zeros = torch.ones(len(real)), torch.zeros(len(real))
+        ones = torch.ones(len(real), device=real.device)
+        zeros = torch.zeros(len(real), device=real.device)
         self.D.zero_grad()
         D_real = self.D(real).flatten()
         loss_real = self.loss(D_real, ones)
         loss_real.backward()
-        fake = self.G(torch.randn(len(real), 100, 1, 1))
+        fake = self.G(torch.randn(len(real), 100, 1, 1, device=real.device))
         D_fake = self.D(fake.detach()).flatten()
         loss_fake = self.loss(D_fake, zeros)
         loss_fake.backward()

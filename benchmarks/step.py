@@ -28,13 +28,10 @@ def plain(width: int, batch_size: int, device: str = "cpu") -> Callable[[], int]
     """Steps in the order of PyTorch's example."""
     from benchmarks.plain import Plain
 
-    on = torch.device(device)
-    with on:
-        trainer, real = Plain(width), torch.rand(batch_size, 3, 64, 64) * 2 - 1
+    trainer, real = Plain(width, device), torch.rand(batch_size, 3, 64, 64, device=device) * 2 - 1
 
     def step() -> int:
-        with on:
-            trainer.update(real)
+        trainer.update(real)
         return batch_size
 
     return step

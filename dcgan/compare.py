@@ -16,7 +16,8 @@ from dcgan.log import read_metrics
 
 CURVES = ("loss_D", "loss_G", "accuracy_real", "accuracy_fake")
 EVALUATED = "eval/"  # what the names of evaluated metrics begin with
-ELSEWHERE = ("out", "data_cache", "dry_run", "device", "threads")  # flags that change no result
+# Flags that change no result.
+ELSEWHERE = ("out", "data_cache", "dry_run", "device", "threads", "cuda_graphs")
 SMOOTH = 0.02  # of a curve: what its running mean reaches over
 
 

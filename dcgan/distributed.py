@@ -66,8 +66,10 @@ def started(device: torch.device) -> Iterator[torch.device]:
         try:
             dist.init_process_group("nccl", device_id=device, **meeting_place())
         except dist.DistBackendError as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise UserError(f"NCCL: {reason}; each process needs a GPU of its own") from error
+            reason = f"NCCL cannot start: {str(error).strip().splitlines()[0]}"
+            if "Duplicate GPU" in str(error):
+                reason = "two processes have one GPU: start one process for each (--nproc-per-node)"
+            raise UserError(reason) from error
     elif device.type == "cpu":
         dist.init_process_group("gloo", **meeting_place())
     else:

@@ -1,6 +1,7 @@
 """Adam and its learning rate, the same on one process and on many."""
 
 import math
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -16,6 +17,8 @@ def adam(
     """Of all parameters of a network. `recorded`: its steps may be part of a CUDA graph."""
     if recorded:
         lr = torch.tensor(lr, device=next(network.parameters()).device)
+        # The steps before the recording are no mistake.
+        warnings.filterwarnings("ignore", ".* running without CUDA graph capture", UserWarning)
     return torch.optim.Adam(
         network.parameters(),
         lr,
@@ -50,7 +53,8 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
 
 def lr_of(optimizer: torch.optim.Optimizer) -> float:
     """The learning rate of the last step. Waits for the device where a recorded step reads it."""
-    return float(optimizer.param_groups[0]["lr"])
+    lr = optimizer.param_groups[0]["lr"]
+    return float(f"{lr.item():.6g}") if isinstance(lr, Tensor) else lr  # of fp32's digits
 
 
 def decayed(done: float, law: str) -> float:

@@ -144,9 +144,10 @@ class OptimisationOptions:
     """Threads that compute on the CPU. Default: one per core. They wait for each other asleep, so
     that other work slows them no more than it must (GOMP_SPINCOUNT=1000; yours wins)."""
     compile: bool = False
-    """torch.compile both networks: minutes at the start, faster steps on GPUs, none on CPUs."""
+    """torch.compile both networks: a minute at the start, and no gain on CPUs."""
     cuda_graphs: bool = True
-    """On one NVIDIA GPU record the step once and replay it, since it would wait for Python."""
+    """Record the step and replay it, where Python would launch its kernels more slowly than they
+    run: one process on an NVIDIA GPU. Elsewhere it means nothing."""
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,7 @@ def rehearse(
 def timed(config: TrainConfig, packed: Packed, on: torch.device) -> float:
     """Seconds that a step takes."""
     ours = trainer.trainer_of(packed, config, on)
-    started, steps = 0.0, -2  # the first two make what the others use again
+    started, steps = 0.0, -ours.warm_up
     for of_step in zip(*[trainer.batches_for(ours, packed)] * config.d_steps, strict=False):
         float(ours.update(*of_step)["loss_D"])  # waits for the device
         steps += 1
@@ -126,7 +126,7 @@ def peak(on: torch.device) -> str:
         unit = 1 if sys.platform == "darwin" else 1024
         lines.append(volume(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit))
     if on.type == "cuda":
-        lines.append(f"{volume(torch.cuda.max_memory_allocated(on))} of the GPU")
+        lines.append(f"{volume(torch.cuda.max_memory_reserved(on))} of the GPU")
     return f"{' and '.join(lines) or 'unknown'} at its peak"
 
 

@@ -12,7 +12,7 @@ from dcgan import checkpoint, device, distributed, ema, vitals
 from dcgan.augment import adapted, augment, overfitting
 from dcgan.conditions import UNCONDITIONAL, Conditions
 from dcgan.config import TrainConfig, has_penalties
-from dcgan.cuda_graph import recordings
+from dcgan.cuda_graph import WARM_UP, CudaGraphs, can_record
 from dcgan.data.batches import Batch
 from dcgan.errors import UserError
 from dcgan.finite import Watch
@@ -53,7 +53,7 @@ class Trainer:
         p = 0.0 if isinstance(config.augment_p, str) else float(config.augment_p)
         self.kinds = config.augment if self.adaptive or p else ()
         self.augment_p = torch.full((), p, device=on)
-        recorded = config.cuda_graphs and on.type == "cuda" and distributed.world_size() == 1
+        recorded = config.cuda_graphs and can_record(on)
         self.opt_G = adam(self.G, config.lr_G, config, recorded)
         self.opt_D = adam(self.D, config.lr_D, config, recorded)
         self.smoothed = upsampling_kernels(self.G) if config.smooth else []
@@ -65,11 +65,15 @@ class Trainer:
         if config.compile:
             self.G.compile()
             self.D.compile()
-        steps = [partial(self.d_and_g_step, penalised=penalised) for penalised in (False, True)]
-        self.plain_step, self.penalised_step = recordings(steps) if recorded else steps
+        self.take_step, self.warm_up = self.d_and_g_step, 2
+        if recorded:
+            kinds = {self.penalises(step) for step in (0, 1)}
+            self.take_step = CudaGraphs(self.d_and_g_step, kinds)
+            self.warm_up = WARM_UP * config.penalty_every + 1
 
     def update(self, *batches: Batch, stop: Sequence[int] = ()) -> dict[str, Tensor]:
-        """One step: D learns from each batch, G from the last. Returns 0-dim tensors on the device.
+        """One step: D learns from each batch, G from the last. Returns 0-dim tensors on the device,
+        which the next step may overwrite. The first `warm_up` steps take longer than later ones.
 
         `stop`: signals that have asked this process to stop, by the end of the step.
         """
@@ -77,9 +81,7 @@ class Trainer:
         for optimizer, lr in ((self.opt_G, config.lr_G), (self.opt_D, config.lr_D)):
             lr *= decayed(self.step / config.steps, config.lr_decay)
             set_lr(optimizer, lr / 2**self.rollbacks)
-        penalised = has_penalties(config) and self.step % config.penalty_every == 0
-        step = self.penalised_step if penalised else self.plain_step
-        scalars = step(*batches)
+        scalars = self.take_step(*batches, penalised=self.penalises(self.step))
         self.vote.cast(bool(stop))
         together = [*self.statistics, self.augment_p, self.vote.tensor, self.watch.broken]
         distributed.average(together)
@@ -88,6 +90,10 @@ class Trainer:
         seen = self.step * config.batch_size
         self.average.update(ema.decay(seen, config.batch_size, config.ema_images))
         return scalars
+
+    def penalises(self, step: int) -> bool:
+        """Whether D's gradients are penalised in a step."""
+        return has_penalties(self.config) and step % self.config.penalty_every == 0
 
     def d_and_g_step(self, *batches: Batch, penalised: bool = False) -> dict[str, Tensor]:
         """Both networks descend. Does the same operations, with the same numbers, at every step."""

@@ -162,4 +162,8 @@ def train(config: TrainConfig) -> Path:
         else:
             with distributed.main_first():
                 packed = cached(config, config.size, config.channels, config.data_cache)
-        return fit(config, packed, config.out, on, found)
+        try:
+            return fit(config, packed, config.out, on, found)
+        except torch.OutOfMemoryError as error:
+            less = "a smaller --batch-size, more --accumulate, or --no-cuda-graphs"
+            raise UserError(f"the GPU's memory is full: {less} needs less") from error

@@ -27,7 +27,6 @@ from tests.test_distributed import TORCHRUN
 ROOT = Path(__file__).parents[1]
 KILLS = int(os.environ.get("DCGAN_KILLS", "3"))
 OF_THE_CLOCK = ("seconds", "images_per_second")
-ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 pytestmark = pytest.mark.slow
 
@@ -50,8 +49,9 @@ class Job:
     run: Path
 
     def begin(self) -> subprocess.Popen:
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         with open(self.run.with_suffix(".log"), "a") as log:
-            return subprocess.Popen(self.command, cwd=ROOT, env=ONE_THREAD, stdout=log, stderr=log)
+            return subprocess.Popen(self.command, cwd=ROOT, env=environment, stdout=log, stderr=log)
 
     def finish(self) -> None:
         assert self.begin().wait(300) == 0, self.said()[-2000:]

@@ -172,19 +172,46 @@ class Operations(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def test_every_step_does_the_same_operations_on_the_same_numbers(tiny, packed):
+@pytest.mark.parametrize("penalised", [False, True])
+@pytest.mark.parametrize("options", [{}, dict(d_steps=2, accumulate=2, augment_p="adaptive")])
+def test_every_step_does_the_same_operations_on_the_same_numbers(tiny, packed, penalised, options):
     """What a CUDA graph has recorded it does again: a learning rate or a shape included."""
-    ours = trainer.Trainer(tiny(), CPU)
-    batches = Batches(packed.images, ours.config, CPU)
+    ours = trainer.Trainer(tiny(**options), CPU)
+    batches = Batches(packed.images, ours.config, CPU).starting_at(0)
     recordings = []
-    for step in range(4):
-        batch = batches.at(step)
+    for _ in range(4):
+        of_step = [next(batches) for _ in range(ours.config.d_steps)]
         with Operations() as recording:
-            ours.d_and_g_step(batch)
+            ours.d_and_g_step(*of_step, penalised=penalised)
         recordings.append(recording.seen)
     assert len(recordings[1]) > 100
     # The first step also makes the state of Adam.
     assert recordings[1] == recordings[2] == recordings[3]
+
+
+@pytest.mark.parametrize(
+    ("options", "kinds"),
+    [
+        (dict(r1=1, r2=0, penalty_every=3), [True, False, False] * 2),
+        (dict(r1=1, r2=0, penalty_every=1), [True] * 6),
+        (dict(r1=0, r2=0), [False] * 6),
+    ],
+)
+def test_the_first_two_steps_are_of_all_kinds_there_will_be(tiny, options, kinds):
+    """Or a recording would wait for ever for one that never comes."""
+    ours = trainer.Trainer(tiny(**options), CPU)
+    assert [ours.penalises(step) for step in range(6)] == kinds
+    assert set(kinds[:2]) == set(kinds)
+
+
+def test_a_full_gpu_is_one_line_that_says_what_takes_less(tiny, packed, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+
+    monkeypatch.setattr(trainer.Trainer, "update", full)
+    config = tiny(data=packed.folder, out=tmp_path / "run")
+    with pytest.raises(UserError, match="memory is full: a smaller --batch-size"):
+        trainer.train(config)
 
 
 def losses_of(config, packed, on, steps=16) -> torch.Tensor:
@@ -214,6 +241,7 @@ def test_compiled_networks_learn_the_same(tiny, packed):
     [
         dict(cuda_graphs=True),
         dict(cuda_graphs=True, d_steps=2, accumulate=2, augment_p=0.5),
+        dict(cuda_graphs=True, precision="bf16", lr_decay="linear", augment_p="adaptive"),
         dict(cuda_graphs=True, compile=True),
         dict(cuda_graphs=False, compile=True),
     ],
