@@ -14,10 +14,10 @@ rise or fall evenly, the same is asked of the first moments of the taps, or a pl
 slope; but no kernel is sharper than bilinear then, so that these are slowed down, and not stopped.
 
 Energy at the finest checkerboard, relative to that of the real images, after 24,000 drawings:
-1,676 with neither, 396 with the bilinear start alone, 23 with S too. After 32,000: 7.0 with S twice,
-and 0.5 with even and odd taps alike too. Near the finest stripes, after 20,000 at width 64: 5.4 with
-free moments, 1.4 with slow ones. More of S is not better: with S twice, what an image shows is learnt
-slowly too, and with none drawings have speckled edges (README has the distances).
+1,676 with neither, 396 with the bilinear start alone, 23 with S too. After 32,000: 7.0 with S
+twice, and 0.5 with even and odd taps alike too. Near the finest stripes, after 20,000 at width 64:
+5.4 with free moments, 1.4 with slow ones. More of S is not better: with S twice, what an image
+shows is learnt slowly too, and with none drawings have speckled edges (README has the distances).
 """
 
 from collections.abc import Iterable
