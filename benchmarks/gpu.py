@@ -12,12 +12,12 @@ from benchmarks.step import EXAMPLE, ours, plain
 STEPS = 64  # between two waits for the GPU; recordings are made within the first ones
 
 
-def settled(start: Callable[..., Callable[[], int]], *args, **options) -> Callable[[], int]:
-    """Many steps, and a wait until the GPU has done them."""
+def settled(start: Callable[..., Callable[[], int]], *args) -> Callable[[], int]:
+    """Many steps of what `start(*args)` returns, and a wait until the GPU has done them."""
     from dcgan import device
 
     device.tune()
-    step = start(*args, **options)
+    step = start(*args)
 
     def steps() -> int:
         images = sum(step() for _ in range(STEPS))
@@ -28,26 +28,18 @@ def settled(start: Callable[..., Callable[[], int]], *args, **options) -> Callab
     return steps
 
 
-def example(width: int, batch_size: int, device: str) -> Callable[[], int]:
-    return settled(plain, width, batch_size, device)
-
-
-def toolkit(
-    width: int, batch_size: int, device: str, precision: str, recipe: dict
-) -> Callable[[], int]:
-    return settled(ours, width, batch_size, precision, recipe=recipe, device=device)
-
-
 def variants(width: int, batch_size: int, device: str) -> list[Variant]:
-    sizes, eager = (width, batch_size, device), {"cuda_graphs": False}
+    sizes, eager = (width, batch_size), {"cuda_graphs": False}
     recipes = {
         "dcgan, from Python": EXAMPLE | eager,
         "dcgan, recorded": EXAMPLE,
         "dcgan, the default recipe, from Python": eager,
         "dcgan, the default recipe, recorded": {},
     }
-    return [Variant("in the order of PyTorch's example", example, sizes)] + [
-        Variant(f"{name}, {precision}", toolkit, (*sizes, precision, recipe))
+    return [Variant("in the order of PyTorch's example", settled, (plain, *sizes, device))] + [
+        Variant(
+            f"{name}, {precision}", settled, (ours, *sizes, precision, True, True, recipe, device)
+        )
         for name, recipe in recipes.items()
         for precision in ("fp32", "bf16")
     ]

@@ -69,7 +69,7 @@ class Trainer:
         if recorded:
             kinds = {self.penalises(step) for step in (0, 1)}
             self.take_step = CudaGraphs(self.d_and_g_step, kinds)
-            self.warm_up = WARM_UP * config.penalty_every + 1
+            self.warm_up = (WARM_UP + 1) * config.penalty_every
 
     def update(self, *batches: Batch, stop: Sequence[int] = ()) -> dict[str, Tensor]:
         """One step: D learns from each batch, G from the last. Returns 0-dim tensors on the device,

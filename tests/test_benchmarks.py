@@ -60,7 +60,8 @@ def test_steps_on_a_gpu_are_many_between_two_waits_and_differ_as_they_say(monkey
     variants = gpu.variants(4, 4, "cpu")
     assert [variant.start(*variant.args)() for variant in variants] == [8] * 9
     for variant in variants[1:]:
-        assert variant.args[-1].get("cuda_graphs", True) == ("recorded" in variant.name)
+        *_, recipe, _ = variant.args
+        assert recipe.get("cuda_graphs", True) == ("recorded" in variant.name)
     assert gpu.run(1) == []
 
 

@@ -241,7 +241,6 @@ def test_sigterm_under_torchrun_saves_the_run(packed, tmp_path):
     ],
 )
 def test_why_nccl_does_not_start_is_one_line(monkeypatch, said, told):
-
     def refuse(*_, **__):
         raise torch.distributed.DistBackendError(said)
 
