@@ -43,6 +43,19 @@ class Conditions:
             labels[:, index] = value
         return labels
 
+    def fulfilled(self, packed: Packed, wanted: str) -> np.ndarray:
+        """Whether each image has the labels that are wanted, bool [N]. Those without labels do.
+
+        Raises UsageError for images that are labelled by other names.
+        """
+        fulfilled = np.ones(len(packed), bool)
+        for index, value in self.parsed(wanted).items() if packed.label_names else ():
+            name = self.names[index]
+            if name not in packed.label_names:
+                raise UsageError(f"--label {wanted}: no image in {packed.folder} has label {name}")
+            fulfilled &= packed.has(packed.label_names.index(name)) == value
+        return fulfilled
+
     def parsed(self, wanted: str | None) -> dict[int, float]:
         """ "smiling=1,hat=0" -> {index of smiling: 1, index of hat: 0}."""
         if wanted is None:

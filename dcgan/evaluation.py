@@ -42,7 +42,8 @@ def evaluate(config: EvaluateConfig) -> Path:
     packed = open_packed(config.data)
     check_fit(G, packed)
     sampling.of_seeds(G, [0], config.truncation, config.label)  # wrong ones fail before the work
-    order = metrics.chosen(packed, config.reals)
+    fulfilled = G.conditions.fulfilled(packed, config.label) if config.label else None
+    order = metrics.chosen(packed, config.reals, fulfilled)
     count = config.count or min(MOST, len(order))
 
     def real() -> Iterator[np.ndarray]:
@@ -55,7 +56,7 @@ def evaluate(config: EvaluateConfig) -> Path:
         **described(found, config),
         "images": count,
         "real_images": len(order),
-        "real_images_there": len(packed),
+        "real_images_there": len(packed) if fulfilled is None else int(fulfilled.sum()),
         "real_fingerprint": packed.fingerprint,
     }
     comparison = metrics.Comparison(real(), RandomFeatures().to(on), on, PIXELS)

@@ -112,12 +112,14 @@ class Comparison:
         return torch.cat(features), torch.cat(kept)
 
 
-def chosen(packed: Packed, count: int | None) -> np.ndarray:
+def chosen(packed: Packed, count: int | None, among: np.ndarray | None = None) -> np.ndarray:
     """Indices of `count` of the images, or of all, in an order that only depends on their number.
 
-    Raises UserError where there are too few to compare with.
+    `among`: bool [N], those to choose from. Raises UserError where there are too few to compare
+    with.
     """
-    order = np.random.default_rng(0).permutation(len(packed))[:count]
+    order = np.random.default_rng(0).permutation(len(packed))
+    order = order[:count] if among is None else order[among[order]][:count]
     if len(order) < LEAST:
         raise UserError(f"{packed.folder}: {len(order)} images are too few to compare with")
     return order

@@ -2,16 +2,17 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from dcgan import checkpoint, cli, images, latent, rehearsal, sampling
+from dcgan import checkpoint, cli, images, latent, metrics, rehearsal, sampling
 from dcgan.data.batches import Batches
 from dcgan.data.packed import open_packed
-from dcgan.errors import UserError
+from dcgan.errors import UsageError, UserError
 from tests.conftest import TINY, fit, write_packed
 
 CPU = torch.device("cpu")
@@ -106,6 +107,41 @@ def test_it_is_evaluated_with_the_labels_that_seeds_have(labelled, tiny, tmp_pat
     assert checkpoint.path_of_best(tmp_path / "run").is_file()
     *_, line = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     assert np.isfinite(json.loads(line)["eval/frechet"])
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_label_is_judged_beside_the_images_that_have_it(
+    labelled, trained, tmp_path, monkeypatch, which
+):
+    i = np.arange(N)
+    wanted, has = {
+        "class": [("dog", i % 3 == 1), ("Fox=1", i % 3 == 2)],
+        "attributes": [("smiling", i % 2 == 1), ("hat=0, smiling=1", (i % 3 > 0) & (i % 2 == 1))],
+    }[labelled.meta["label_kind"]][which]
+    read, chunks = [], metrics.chunks
+    monkeypatch.setattr(metrics, "chunks", lambda p, rows: read.append(rows) or chunks(p, rows))
+    run = shutil.copytree(trained, tmp_path / "run")
+    command = ["evaluate", run, "--data", labelled.folder, "--label", wanted, "--reals", 12]
+    assert cli.main([*map(str, command)]) == 0
+    (rows,) = read
+    assert len(set(rows)) == 12 and has[rows].all()
+    (path,) = (run / "evaluations").iterdir()
+    protocol = json.loads(path.read_text())["protocol"]
+    assert (protocol["real_images"], protocol["real_images_there"]) == (12, has.sum())
+
+
+def test_a_label_is_judged_beside_all_images_without_labels(trained, packed, labelled, tmp_path):
+    conditions = checkpoint.load_generator(trained).conditions
+    assert conditions.fulfilled(packed, conditions.names[0]).tolist() == [True] * len(packed)
+    other = write_packed(
+        tmp_path / "other",
+        labelled.images,
+        labelled.labels * 0,
+        ("hen", "cow"),
+        labelled.meta["label_kind"],
+    )
+    with pytest.raises(UsageError, match=f"no image in .*other has label {conditions.names[0]}"):
+        conditions.fulfilled(open_packed(other), conditions.names[0])
 
 
 def test_a_wrong_label_takes_one_line(trained, run, capsys):

@@ -50,6 +50,11 @@ class Packed:
             chosen = chosen[:, None] == np.arange(len(self.label_names))
         return chosen.astype(np.float32)
 
+    def has(self, index: int) -> np.ndarray:
+        """Whether each image has a label, bool [N]."""
+        labels = self.labels
+        return labels == index if labels.ndim == 1 else labels[:, index] == 1
+
     @property
     def fingerprint(self) -> str:
         """Hash of the images and the labels, as they were when they were packed."""
