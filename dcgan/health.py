@@ -34,6 +34,11 @@ RULES = {
         "D gives reals and fakes the same, {D_real:.3f}, and so leads G nowhere. Begin anew with "
         "another --lr-D.",
     ),
+    "D has diverged": Rule(
+        lambda v: v["loss_D"] > 2 * v["guess"],
+        "D has diverged: its loss is {loss_D:.3g}, and {guess:.3g} is that of a D which guesses. "
+        "Begin anew with a lower --lr-D, or with penalties more often, by --penalty-every 4.",
+    ),
     "one picture": Rule(
         lambda v: v["diversity"] < 0.1,
         "G has collapsed to one picture: its images differ by {diversity:.1%} of what real ones "

@@ -8,6 +8,7 @@ Each is a pair with one signature, so that the training step is the same for all
 Only the relativistic G looks at `real_logits`.
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -80,15 +81,16 @@ class Objective(NamedTuple):
 
     D: Callable[..., Tensor]
     G: Callable[[Tensor, Tensor], Tensor]
-    middle: float | None = 0.0  # logit of a D that cannot tell; None where only differences count
+    guess: float  # loss of a D that cannot tell; nan where losses have no scale
+    middle: float | None = 0.0  # its logit; None where only differences count
 
 
 OBJECTIVES = {
-    "non-saturating": Objective(non_saturating_D, non_saturating_G),
-    "hinge": Objective(hinge_D, linear_G),
-    "least-squares": Objective(least_squares_D, least_squares_G, middle=0.5),
-    "wasserstein": Objective(wasserstein_D, linear_G, middle=None),
-    "relativistic": Objective(relativistic_D, relativistic_G, middle=None),
+    "non-saturating": Objective(non_saturating_D, non_saturating_G, guess=2 * math.log(2)),
+    "hinge": Objective(hinge_D, linear_G, guess=2.0),
+    "least-squares": Objective(least_squares_D, least_squares_G, guess=0.25, middle=0.5),
+    "wasserstein": Objective(wasserstein_D, linear_G, guess=math.nan, middle=None),
+    "relativistic": Objective(relativistic_D, relativistic_G, guess=math.log(2), middle=None),
 }
 
 

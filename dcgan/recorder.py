@@ -242,7 +242,8 @@ class Recorder:
         self.bar.set_postfix_str(
             f"{rate:.0f} images/s, loss D {means['loss_D']:.3f}, G {means['loss_G']:.3f}"
         )
-        for sentence in self.monitor.watch(step, means):
+        shown = {**means, "guess": self.trainer.objective.guess}
+        for sentence in self.monitor.watch(step, shown):
             self.bar.write(f"step {step}: {sentence}", file=sys.stderr)
             self.writer.submit(self.log.text, step, "health", sentence)
 

@@ -77,6 +77,12 @@ def test_d_is_blind(train):
     assert "D is blind" in train(lambda ours: freeze_at_zero(ours.D.score.weight))
 
 
+def test_d_diverges(train):
+    """Penalties that come too seldom for its steps."""
+    said = train(lr_D=0.1, penalty_every=32)
+    assert "D has diverged" in said and "D wins" not in said
+
+
 def test_g_collapses_to_one_picture(train):
     def blind(ours):
         freeze_at_zero(ours.G.layers[0].weight)

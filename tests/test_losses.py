@@ -154,7 +154,8 @@ def test_real_logits_reach_the_loss_of_G_only_where_it_is_relativistic(name, log
 def test_the_relativistic_game_is_symmetric(logits):
     """G's loss is D's with the roles exchanged."""
     real, fake = logits
-    D, G, _ = OBJECTIVES["relativistic"]
+    objective = OBJECTIVES["relativistic"]
+    D, G = objective.D, objective.G
     assert torch.equal(G(real, fake), D(fake, real))
 
 
@@ -169,3 +170,15 @@ def test_an_undecided_discriminator_costs_twice_log_2():
     zero = torch.zeros(3)
     torch.testing.assert_close(non_saturating_D(zero, zero), torch.tensor(2 * math.log(2)))
     torch.testing.assert_close(non_saturating_G(zero, zero), torch.tensor(math.log(2)))
+
+
+@every_objective
+def test_the_loss_of_a_guess_is_that_of_equal_logits(name):
+    """The least that a D gets which gives all images the same, unless losses have no scale."""
+    objective = OBJECTIVES[name]
+    same = torch.linspace(-3, 3, 601, dtype=torch.float64)
+    losses = [float(objective.D(a.expand(4), a.expand(4))) for a in same]
+    if math.isnan(objective.guess):
+        assert max(map(abs, losses)) == 0
+    else:
+        assert min(losses) == pytest.approx(objective.guess, abs=1e-4)
