@@ -48,7 +48,7 @@ class TrainConfig(
         for name in ("keep", "ema_images", "eval_every", "patience"):
             check(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
         check(0 <= self.seed < 2**63, "seed", self.seed, "at least 0, below 2^63")
-        for name in ("r1", "r2", "gradient_penalty"):
+        for name in ("r1", "r2", "gradient_penalty", "clip"):
             valid = 0 <= getattr(self, name) < math.inf
             check(valid, name, getattr(self, name), "at least 0, and finite")
         smoothing, p = self.label_smoothing, self.augment_p
@@ -127,6 +127,7 @@ PRESETS: dict[str, TrainConfig] = {
             batch_norm_D=True,
             bias_D=False,
             augment_p=0.0,
+            clip=0.0,
             smooth=False,
             lr_G=2e-4,
             lr_D=2e-4,

@@ -28,6 +28,30 @@ def adam(
     )
 
 
+def clip(optimizer: torch.optim.Adam, times: float) -> None:
+    """Have an optimizer scale gradients down that are longer than `times` what they have been
+    lately: the root mean square that Adam's second moments keep, of all weights together.
+
+    Adam divides by moments that take 1 / (1 - beta2) steps to follow: gradients that have just
+    grown move the weights up to 1 / sqrt(1 - beta2) times as far as others do, D's grow more by
+    such a step, and it runs away. The remedy of Shazeer and Stern 2018, section 6.
+    """
+    (group,) = optimizer.param_groups
+    parameters, (_, beta2) = group["params"], group["betas"]
+
+    def shorten(*_) -> None:
+        if parameters[0] not in optimizer.state:
+            return  # nothing is known before the first step
+        states = [optimizer.state[parameter] for parameter in parameters]
+        gradients = [parameter.grad for parameter in parameters]
+        moments = torch._foreach_norm([state["exp_avg_sq"] for state in states], 1)
+        usual = (torch.stack(moments).sum() / (1 - beta2 ** states[0]["step"])).sqrt()
+        factor = times * usual / torch.nn.utils.get_total_norm(gradients)
+        torch._foreach_mul_(gradients, torch.where(usual > 0, factor.clamp_max(1), 1))
+
+    optimizer.register_step_pre_hook(shorten)
+
+
 def descend(
     network: nn.Module, optimizer: torch.optim.Optimizer, look: Callable[[Tensor], None]
 ) -> Tensor:

@@ -25,8 +25,9 @@ OPTIONS = ("size", "width", "latent_dim", "batch_size", "steps", "seed")  # of e
 
 MAY_CHANGE = (  # along a run, which then is none that its last flags alone describe
     *(field.name for kind in (ObjectiveOptions, EvaluationOptions) for field in fields(kind)),
-    *("lr_G", "lr_D", "beta1", "beta2", "smooth", "lr_decay", "accumulate", "flip", "ema_images"),
-    *("precision", "steps", "log_every", "sample_every", "save_every", "keep", "on_nan"),
+    *("lr_G", "lr_D", "beta1", "beta2", "clip", "smooth", "lr_decay", "accumulate", "flip"),
+    *("ema_images", "precision", "steps", "log_every", "sample_every", "save_every"),
+    *("keep", "on_nan"),
 )
 
 MOST_ROLLBACKS = 3

@@ -18,7 +18,7 @@ from dcgan.errors import UserError
 from dcgan.finite import Watch
 from dcgan.losses import OBJECTIVES, scores
 from dcgan.models import INITIAL_STD, Upsample, networks
-from dcgan.optimisation import adam, decayed, descend, set_lr
+from dcgan.optimisation import adam, clip, decayed, descend, set_lr
 from dcgan.penalties import gradient_penalty, zero_centred
 from dcgan.resuming import last_strength
 from dcgan.smoothing import bilinear, learn_smoothly
@@ -60,6 +60,8 @@ class Trainer:
         learn_smoothly(self.opt_G, self.smoothed)
         for optimizer in (self.opt_G, self.opt_D):
             self.watch.guard(optimizer)
+            if config.clip:
+                clip(optimizer, config.clip)
         self.step = 0
         self.rollbacks = 0  # each has halved the learning rates
         if config.compile:

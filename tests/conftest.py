@@ -39,6 +39,7 @@ PLAIN = dict(
     bias_D=False,
     augment_p=0,
     beta1=0.5,
+    clip=0,
     smooth=False,
 )
 
