@@ -37,7 +37,8 @@ RULES = {
     "D has diverged": Rule(
         lambda v: v["loss_D"] > 2 * v["guess"],
         "D has diverged: its loss is {loss_D:.3g}, and {guess:.3g} is that of a D which guesses. "
-        "Begin anew with a lower --lr-D, or with penalties more often, by --penalty-every 4.",
+        "Begin anew with a lower --lr-D, with --clip 3, or with penalties more often, by "
+        "--penalty-every 4.",
     ),
     "one picture": Rule(
         lambda v: v["diversity"] < 0.1,
