@@ -118,7 +118,7 @@ SLOTS = ("step", "exp_avg", "exp_avg_sq")
 # What runs were before there were these options.
 LEGACY = {
     **dict(batch_norm_D=True, bias_D=False, spectral_norm=False, minibatch_std=False),
-    **dict(conditional=False),
+    **dict(conditional=False, clip=0.0),
     **dict(d_steps=1, loss="non-saturating", r1=0.0, r2=0.0, augment_p=0.0, smooth=False),
 }
 

@@ -48,9 +48,12 @@ class TrainConfig(
         for name in ("keep", "ema_images", "eval_every", "patience"):
             check(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
         check(0 <= self.seed < 2**63, "seed", self.seed, "at least 0, below 2^63")
-        for name in ("r1", "r2", "gradient_penalty", "clip"):
+        for name in ("r1", "r2", "gradient_penalty"):
             valid = 0 <= getattr(self, name) < math.inf
             check(valid, name, getattr(self, name), "at least 0, and finite")
+        # By less than 1 they would shrink for ever: what is usual follows from what was clipped.
+        valid = self.clip == 0 or 1 < self.clip < math.inf
+        check(valid, "clip", self.clip, "above 1, or 0 for none")
         smoothing, p = self.label_smoothing, self.augment_p
         check(0 <= smoothing < 1, "label_smoothing", smoothing, "at least 0, below 1")
         valid = p in ("adaptive", "auto") or 0 <= p <= 1

@@ -56,7 +56,8 @@ def evaluate(config: EvaluateConfig) -> Path:
         **described(found, config),
         "images": count,
         "real_images": len(order),
-        "real_images_there": len(packed) if fulfilled is None else int(fulfilled.sum()),
+        "real_images_there": len(packed),
+        "real_label": config.label if packed.label_names else None,
         "real_fingerprint": packed.fingerprint,
     }
     comparison = metrics.Comparison(real(), RandomFeatures().to(on), on, PIXELS)

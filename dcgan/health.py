@@ -35,10 +35,9 @@ RULES = {
         "another --lr-D.",
     ),
     "D has diverged": Rule(
-        lambda v: v["loss_D"] > 2 * v["guess"],
+        lambda v: v["loss_D"] > 3 * v["guess"],
         "D has diverged: its loss is {loss_D:.3g}, and {guess:.3g} is that of a D which guesses. "
-        "Begin anew with a lower --lr-D, with --clip 3, or with penalties more often, by "
-        "--penalty-every 4.",
+        "Begin anew with a lower --lr-D.",
     ),
     "one picture": Rule(
         lambda v: v["diversity"] < 0.1,

@@ -26,7 +26,7 @@ class EvaluateConfig(DrawOptions):
     """Images to generate, of seeds 0, 1, 2, ... Default: as many as there are real ones, at most
     50,000."""
     reals: int | None = None
-    """Real images to take, by chance but always the same. Default: all of them."""
+    """Real images to take, by chance but always the same. Default: all, or all with --label."""
     fidelity: bool = False
     """FID, KID, Inception Score, precision and recall on Inception's features too, by
     torch-fidelity (pip install "dcgan[metrics]"), which downloads Inception's weights."""

@@ -34,7 +34,8 @@ def clip(optimizer: torch.optim.Adam, times: float) -> None:
 
     Adam divides by moments that take 1 / (1 - beta2) steps to follow: gradients that have just
     grown move the weights up to 1 / sqrt(1 - beta2) times as far as others do, D's grow more by
-    such a step, and it runs away. The remedy of Shazeer and Stern 2018, section 6.
+    such a step, and it runs away. Shazeer and Stern 2018, section 6, have the reason; they limit
+    the updates of each matrix.
     """
     (group,) = optimizer.param_groups
     parameters, (_, beta2) = group["params"], group["betas"]

@@ -122,7 +122,8 @@ class OptimisationOptions:
     """Adam's decay of the squared gradient average."""
     clip: float = 3.0
     """Scale a network's gradient down where it is longer than this many times what it has been
-    lately, so that D does not run away. 0 leaves all as they are."""
+    lately, so that D does not run away. Rare penalties may always make it as long as they do. 0
+    leaves all as they are."""
     smooth: bool = True
     """Let G's kernels start as bilinear interpolation and learn what sets neighbouring pixels apart
     slowly, so that no checkerboard is learnt."""

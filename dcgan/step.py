@@ -60,8 +60,11 @@ class Trainer:
         learn_smoothly(self.opt_G, self.smoothed)
         for optimizer in (self.opt_G, self.opt_D):
             self.watch.guard(optimizer)
-            if config.clip:
-                clip(optimizer, config.clip)
+        if config.clip:
+            # One long gradient in n is as long as sqrt(n) times the root mean square of all.
+            rare = 1.1 * config.penalty_every**0.5 if has_penalties(config) else 0.0
+            clip(self.opt_G, config.clip)
+            clip(self.opt_D, max(config.clip, rare))
         self.step = 0
         self.rollbacks = 0  # each has halved the learning rates
         if config.compile:

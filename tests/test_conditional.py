@@ -127,7 +127,7 @@ def test_a_label_is_judged_beside_the_images_that_have_it(
     assert len(set(rows)) == 12 and has[rows].all()
     (path,) = (run / "evaluations").iterdir()
     protocol = json.loads(path.read_text())["protocol"]
-    assert (protocol["real_images"], protocol["real_images_there"]) == (12, has.sum())
+    assert (protocol["real_images"], protocol["real_label"]) == (12, wanted)
 
 
 def test_a_label_is_judged_beside_all_images_without_labels(trained, packed, labelled, tmp_path):

@@ -162,7 +162,7 @@ def test_lazy_penalties_come_at_their_steps_and_weigh_as_much_more(tiny, packed,
         dict(minibatch_std=True, accumulate=2),
         dict(penalty_every=2, augment_p=0.5),
         dict(augment_p="adaptive", loss="wasserstein", r1=0, r2=0, gradient_penalty=10),
-        dict(loss="hinge", batch_norm_D=True, r2=0),
+        dict(loss="hinge", batch_norm_D=True, r2=0, clip=1.01),
         dict(loss="least-squares", smooth=False, kernel_size=5),
     ],
     ids=str,
@@ -268,9 +268,17 @@ def test_checkpoints_from_before_there_were_these_options_load_and_go_on(
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
+def test_a_run_from_before_says_what_it_goes_on_with(old_run, tiny, packed, capsys):
+    fit(tiny(**PLAIN | dict(clip=3.0)), packed, old_run, CPU)
+    assert "from step 4 with --clip 3.0 (0.0 before)" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
+        (dict(clip=1.0), "--clip must be above 1, or 0 for none, not 1.0"),
+        (dict(clip=-3.0), "--clip must be above 1"),
+        (dict(clip=float("inf")), "--clip must be above 1"),
         (dict(d_steps=0), "--d-steps must be at least 1, not 0"),
         (dict(accumulate=0), "--accumulate must be at least 1, not 0"),
         (dict(accumulate=3), "--accumulate must be a divisor of --batch-size, below it, not 3"),
