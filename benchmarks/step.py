@@ -19,7 +19,7 @@ EXAMPLE = {
     name: getattr(PRESETS["paper"], name)
     for name in (
         *("loss", "r1", "r2", "batch_norm_D", "bias_D", "augment_p", "smooth"),
-        *("lr_G", "lr_D", "beta1"),
+        *("lr_G", "lr_D", "beta1", "clip"),
     )
 }
 

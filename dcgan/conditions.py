@@ -43,7 +43,7 @@ class Conditions:
             labels[:, index] = value
         return labels
 
-    def fulfilled(self, packed: Packed, wanted: str) -> np.ndarray:
+    def fulfilled(self, packed: Packed, wanted: str | None) -> np.ndarray:
         """Whether each image has the labels that are wanted, bool [N]. Those without labels do.
 
         Raises UsageError for images that are labelled by other names.

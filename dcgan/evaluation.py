@@ -42,8 +42,7 @@ def evaluate(config: EvaluateConfig) -> Path:
     packed = open_packed(config.data)
     check_fit(G, packed)
     sampling.of_seeds(G, [0], config.truncation, config.label)  # wrong ones fail before the work
-    fulfilled = G.conditions.fulfilled(packed, config.label) if config.label else None
-    order = metrics.chosen(packed, config.reals, fulfilled)
+    order = metrics.chosen(packed, config.reals, G.conditions.fulfilled(packed, config.label))
     count = config.count or min(MOST, len(order))
 
     def real() -> Iterator[np.ndarray]:
