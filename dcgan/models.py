@@ -166,6 +166,7 @@ class Discriminator(nn.Module):
         initialise(self)
         if not batch_norm_D:
             keep_variance(self)
+            keep_pace(self)
         if spectral_norm:
             for module in self.modules():
                 if isinstance(module, Downsample | nn.Conv2d | nn.Linear):
@@ -210,6 +211,25 @@ def keep_variance(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, Downsample):
             nn.init.normal_(module.weight, 0.0, gain / module.weight[0].numel() ** 0.5)
+
+
+@torch.no_grad()
+def keep_pace(D: Discriminator) -> None:
+    """Bring the spreads of D's kernels halfway together, so that its layers learn more alike.
+
+    Adam moves all numbers at one speed, and so changes a wide kernel less, in proportion, than a
+    narrow one: D's first ten times less than its last (Karras et al. 2018, section 4.1). The
+    product of the scales is kept, and with it the function: a leaky ReLU passes them on.
+    """
+    if next(D.parameters()).is_meta:
+        return
+    kernels = [*(block[0].weight for block in D.blocks), D.score.weight]
+    spreads = torch.stack([kernel.std() for kernel in kernels])
+    scales = (spreads.log().mean().exp() / spreads).sqrt()
+    for kernel, scale in zip(kernels, scales, strict=True):
+        kernel.mul_(scale)
+    if D.embed is not None:  # it reads the maps that the score does
+        D.embed.weight.mul_(scales[-1])
 
 
 def networks(config: TrainConfig, labels: int = 0) -> tuple[Generator, Discriminator]:

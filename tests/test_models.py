@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from dcgan import models
 from dcgan.models import (
     Discriminator,
     Downsample,
@@ -168,13 +169,35 @@ def test_G_can_be_mapped_over_latents_and_weights():
     torch.testing.assert_close(torch.func.vmap(draw)(weights), torch.stack(each))
 
 
-def test_without_batch_norm_activations_keep_their_size_at_every_depth():
+def test_without_batch_norm_activations_keep_their_size_at_every_depth(monkeypatch):
+    """Before the scales of D's kernels are brought together."""
+    monkeypatch.setattr(models, "keep_pace", lambda D: None)
     torch.manual_seed(0)
     D = Discriminator(128, width=16, batch_norm_D=False)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in D.modules())
     sizes = [maps.square().mean().sqrt().item() for maps in D.features(torch.randn(8, 3, 128, 128))]
     for before, after in itertools.pairwise(sizes):
         assert 0.6 < after / before < 1.6, sizes
+
+
+def test_bringing_the_scales_of_Ds_kernels_together_leaves_it_the_same_function(monkeypatch):
+    """Their ratios are square roots of those by He et al. 2015 and, of the last one, 0.02."""
+
+    def D():
+        torch.manual_seed(0)
+        return Discriminator(128, width=16, batch_norm_D=False, bias_D=True, labels=5)
+
+    paced = D()
+    monkeypatch.setattr(models, "keep_pace", lambda D: None)
+    plain = D()
+    kernels = [*(block[0].weight for block in paced.blocks), paced.score.weight]
+    spreads = [(2 / (1 + 0.2**2) / kernel[0].numel()) ** 0.5 for kernel in kernels[:-1]] + [0.02]
+    for (wide, spread), (narrow, its) in itertools.pairwise(zip(kernels, spreads, strict=True)):
+        ratio = (wide.std() / narrow.std()).item()
+        assert ratio == pytest.approx((spread / its) ** 0.5, rel=0.05)
+    x, labels = torch.randn(8, 3, 128, 128), torch.eye(8, 5)
+    for wanted in labels, 0 * labels:
+        torch.testing.assert_close(paced(x, wanted), plain(x, wanted), rtol=1e-4, atol=1e-6)
 
 
 def test_without_biases_and_norms_D_is_homogeneous_and_with_biases_it_is_not():
