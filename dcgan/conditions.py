@@ -62,21 +62,26 @@ class Conditions:
             return {}
         if not self.names:
             raise UsageError(f"--label {wanted}: this network was not trained with --conditional")
-        index = {name.casefold(): i for i, name in enumerate(self.names)}
+        exact = {name: i for i, name in enumerate(self.names)}
+        index = {name.casefold(): i for name, i in exact.items()} | exact
+
+        def position(name: str) -> int | None:
+            return index.get(name, index.get(name.casefold()))
+
         for whole in (wanted, wanted.removesuffix("=1")):
-            if whole in self.names:  # a folder's name may hold a comma, or differ only in its case
-                return {self.names.index(whole): 1.0}
+            if whole in exact:  # a folder's name may hold a comma
+                return {exact[whole]: 1.0}
         values: dict[int, float] = {}
         for part in map(str.strip, wanted.split(",")):
             name, value = part, "1"
-            if part.casefold() not in index and "=" in part:  # which may be in a name, too
+            if position(part) is None and "=" in part:  # which may be in a name, too
                 name, value = map(str.strip, part.rsplit("=", 1))
-            if name.casefold() not in index:
+            if position(name) is None:
                 some = ", ".join(self.names[:20]) + (", ..." if len(self.names) > 20 else "")
                 raise UsageError(f"--label {wanted}: no label {name!r}; one of {some}")
             if value not in ("0", "1"):
                 raise UsageError(f"--label {wanted}: write {name}=1 or {name}=0")
-            if values.setdefault(index[name.casefold()], float(value)) != float(value):
+            if values.setdefault(position(name), float(value)) != float(value):
                 raise UsageError(f"--label {wanted}: {name} cannot be both 1 and 0")
         if self.kind == "class" and list(values.values()) != [1.0]:
             raise UsageError(f"--label {wanted}: name the one class that is wanted")

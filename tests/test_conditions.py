@@ -76,6 +76,12 @@ def test_names_of_folders_may_hold_commas_and_differ_in_case_alone():
     assert folders.parsed("cats, dogs=1") == {0: 1.0}
 
 
+def test_names_that_differ_in_case_alone_are_told_apart_in_a_list_too():
+    names = ("hat", "Hat", "Smiling")
+    mixed = Conditions("attributes", names, torch.zeros(1, 3, dtype=torch.uint8))
+    assert mixed.parsed("hat=1,Hat=0,smiling") == {0: 1.0, 1: 0.0, 2: 1.0}
+
+
 def test_names_may_hold_equals_signs():
     assert classes([1, 0], names=("a=1", "b=2")).parsed("A=1") == {0: 1.0}
     assert classes([1, 0], names=("a=1", "b=2")).parsed("b=2=1") == {1: 1.0}
