@@ -30,7 +30,7 @@ from torch import Tensor
 CAPABILITY = "AVX2"
 WIDE = 256  # channels at the small side
 NARROW = 4  # channels at the large side
-MANY = 512  # positions at the small side, over the batch
+MANY = 256  # positions at the small side, over the batch
 
 
 def downsample(x: Tensor, weight: Tensor) -> Tensor:
