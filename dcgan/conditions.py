@@ -62,15 +62,15 @@ class Conditions:
             return {}
         if not self.names:
             raise UsageError(f"--label {wanted}: this network was not trained with --conditional")
-        exact = {name: i for i, name in enumerate(self.names)}
-        index = {name.casefold(): i for name, i in exact.items()} | exact
+        index = {name.casefold(): i for i, name in enumerate(self.names)}
+        index |= {name: i for i, name in enumerate(self.names)}
 
         def position(name: str) -> int | None:
             return index.get(name, index.get(name.casefold()))
 
         for whole in (wanted, wanted.removesuffix("=1")):
-            if whole in exact:  # a folder's name may hold a comma
-                return {exact[whole]: 1.0}
+            if whole in self.names:  # a folder's name may hold a comma
+                return {self.names.index(whole): 1.0}
         values: dict[int, float] = {}
         for part in map(str.strip, wanted.split(",")):
             name, value = part, "1"

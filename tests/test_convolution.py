@@ -185,8 +185,7 @@ def test_only_layers_of_few_channels_are_made_of_parities(monkeypatch):
 def test_narrow_layers_and_few_positions_are_left_alone(monkeypatch):
     seen = calls(monkeypatch)
     monkeypatch.setattr(convolution, "CAPABILITY", torch.backends.cpu.get_cpu_capability())
-    enough = convolution.MANY // 16  # images of 4x4 positions
-    many, few = torch.randn(enough, 8, 8, 8), torch.randn(enough - 1, 8, 8, 8)
+    many, few = torch.randn(16, 8, 8, 8), torch.randn(15, 8, 8, 8)
     downsample(many, torch.randn(convolution.WIDE, 8, 4, 4))
     assert seen == ["winograd_down"]
     downsample(few, torch.randn(convolution.WIDE, 8, 4, 4))
