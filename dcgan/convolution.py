@@ -284,13 +284,22 @@ def expand(kernels: Tensor) -> Tensor:
 
 @operator
 def contract(points: Tensor) -> Tensor:
-    """Adjoint of `expand`."""
+    """Adjoint of `expand`.
+
+    The gradients of `winograd_down` come with C' last in memory. They are summed up in that order,
+    and turned when fewer numbers are left, in the two dimensions that torch turns quickly.
+    """
     _, _, k, _, _, c = points.shape
-    rows = points.new_empty(3, k, 2, 2, 2, c)
-    torch.add(points[:, 0], points[:, 1], out=rows[:, :, :, 0])
-    torch.add(points[:, 1], points[:, 2], out=rows[:, :, :, 1])
-    kernels = points.new_empty(k, 4, 4, c)
+    turned = points.stride(-1) != 1
+
+    def empty(*shape: int) -> Tensor:
+        return points.new_empty(*shape, k).movedim(-1, 0) if turned else points.new_empty(k, *shape)
+
+    points = points.movedim(2, 0)
+    rows, kernels = empty(3, 2, 2, 2, c), empty(4, 4, c)
+    torch.add(points[:, :, 0], points[:, :, 1], out=rows[:, :, :, 0])
+    torch.add(points[:, :, 1], points[:, :, 2], out=rows[:, :, :, 1])
     first, last = kernels.view(k, 2, 2, 2, 2, c).unbind(1)
-    torch.add(rows[0], rows[1], out=first)
-    torch.add(rows[1], rows[2], out=last)
-    return kernels
+    torch.add(rows[:, 0], rows[:, 1], out=first)
+    torch.add(rows[:, 1], rows[:, 2], out=last)
+    return kernels.flatten(1).contiguous().view(k, 4, 4, c)
