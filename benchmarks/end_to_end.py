@@ -8,16 +8,18 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks import packing
 from benchmarks.harness import alternate
 from benchmarks.step import EXAMPLE
+from dcgan.config import PRESETS
 
 ROOT = Path(__file__).parent.parent
 EPOCHS = 3
+DEFAULTS = {"example": 64, "folder": PRESETS["folder"].batch_size}  # images in a batch
 
 
 def script(command: list[str], root: Path, batch_size: int, images: int, out: Path) -> float:
@@ -71,14 +73,22 @@ def run(
         if peer:
             scripts = {"PyTorch's example": [sys.executable, "-u", str(peer)], **scripts}
         numbers = iter(range(10**6))
-        works = {
-            name: lambda command=command: script(command, root, batch_size, images, scratch)
-            for name, command in scripts.items()
+
+        def theirs(command: list[str], batch_size: int) -> Callable[[], float]:
+            return lambda: script(command, root, batch_size, images, scratch)
+
+        def with_recipe(recipe: Mapping, batch_size: int) -> Callable[[], float]:
+            return lambda: ours(root, batch_size, images, scratch / str(next(numbers)), recipe)
+
+        equal = {name: theirs(command, batch_size) for name, command in scripts.items()} | {
+            "train.py": with_recipe(EXAMPLE, batch_size),
+            "train.py, the default recipe": with_recipe({}, batch_size),
         }
-        for name, recipe in (("train.py", EXAMPLE), ("train.py, the default recipe", {})):
-            works[name] = lambda recipe=recipe: ours(
-                root, batch_size, images, scratch / str(next(numbers)), recipe
-            )
-        timings = alternate(works, rounds)
-    benchmark = f"end to end, width 64, batch {batch_size}"
-    return [timing.row(benchmark) for timing in timings]
+        own = {
+            f"{name}, {DEFAULTS['example']}": theirs(command, DEFAULTS["example"])
+            for name, command in scripts.items()
+        } | {f"train.py folder, {DEFAULTS['folder']}": with_recipe({}, DEFAULTS["folder"])}
+        benchmark = "end to end, width 64, batch"
+        return [t.row(f"{benchmark} {batch_size}") for t in alternate(equal, rounds)] + [
+            t.row(f"{benchmark} as by default") for t in alternate(own, rounds)
+        ]

@@ -102,6 +102,9 @@ def test_the_example_is_timed_beside_its_own_recipe(capsys):
     assert not has_penalties(config)
     for recipe in (step.EXAMPLE, {}):
         assert step.ours(4, 4, "fp32", malloc=False, recipe=recipe)() == 4
+    # A step in many has penalties: what is timed of the default recipe has its share of them.
+    several = step.repeated(8, step.ours, 4, 4, "fp32", True, False, {})
+    assert several() == 8 * 4
 
 
 def test_units_and_rows():
