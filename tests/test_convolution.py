@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcgan import convolution
-from dcgan.convolution import downsample, narrow_up, upsample, winograd_down, winograd_up
+from dcgan.convolution import downsample, narrow_up, upsample
 from dcgan.models import Discriminator, Generator
+from dcgan.winograd import winograd_down, winograd_up
 
 sides = st.integers(1, 4).map(lambda tiles: 4 * tiles)
 few = st.integers(1, 4)

@@ -24,6 +24,8 @@ LAYERS = [
         "judging",
         "data.packed",
     ],
+    ["linear"],
+    ["winograd"],
     [
         "convolution",
         "images",
