@@ -1,5 +1,6 @@
 """Before the first step: looks over the data, rehearses the run, and says what it will take."""
 
+import dataclasses
 import tempfile
 import time
 from collections.abc import Iterator
@@ -8,15 +9,16 @@ from pathlib import Path
 import numpy as np
 
 from dcgan import device, trainer
+from dcgan.augment import strength
 from dcgan.config import TrainConfig
 from dcgan.data import survey
-from dcgan.data.pack import pack
-from dcgan.data.packed import Packed, open_packed
+from dcgan.data.pack import pack, place
+from dcgan.data.packed import Packed, is_packed, open_packed
 from dcgan.data.raw import EncodedSource
 from dcgan.data.rows import reader
 from dcgan.data.sources import open_source
 from dcgan.data.subset import Subset
-from dcgan.rehearsal import Say, quiet, run
+from dcgan.rehearsal import Packing, Say, quiet, run
 
 LOOKED_AT = 4096  # images, drawn at random
 PIXELS = 2**28  # bytes, if that is fewer images
@@ -29,24 +31,25 @@ def examine(config: TrainConfig, say: Say) -> list[str]:
     """
     device.tune(config.threads)
     on = device.pick(config.device)
-    if not config.fresh:
-        trainer.to_continue(config, config.out)
+    found = None if config.fresh else trainer.to_continue(config, config.out)
     with tempfile.TemporaryDirectory(prefix="dcgan-doctor-") as scratch:
         packed, count, packing, wrong = data(config, Path(scratch), say)
         if count < config.batch_size:
-            few = f"{count} images are fewer than a batch"
-            wrong.append(f"{few} (--batch-size {config.batch_size})")
+            wrong.append(f"fewer images, {count}, than in a batch, {config.batch_size}")
         wrong += look(config, packed, say)
-        return wrong + run(config, packed, count, packing, Path(scratch), on, say)
+        # "auto" is of all images, not of those that are looked at.
+        config = dataclasses.replace(config, augment_p=strength(config.augment_p, count))
+        done = found.step if found else 0
+        return wrong + run(config, packed, done, packing, Path(scratch), on, say)
 
 
-def data(config: TrainConfig, scratch: Path, say: Say) -> tuple[Packed, int, float, list[str]]:
-    """Images to look at, how many there are in all, seconds to pack them, and what is wrong."""
+def data(config: TrainConfig, scratch: Path, say: Say) -> tuple[Packed, int, Packing, list[str]]:
+    """Images to look at, how many there are in all, what is to be packed, and what is wrong."""
     if config.data:
         packed = open_packed(config.data)
         shape = "x".join(map(str, packed.images.shape[1:]))
         say("data", f"{len(packed):,} images of {shape}, packed in {config.data}")
-        return packed, len(packed), 0.0, []
+        return packed, len(packed), Packing(), []
     source = open_source(config)
     chosen = drawn(len(source), config)
     say("data", f"{len(source):,} images of {config.source}{seen(len(chosen), len(source))}")
@@ -71,7 +74,11 @@ def data(config: TrainConfig, scratch: Path, say: Say) -> tuple[Packed, int, flo
     if len(skipped) > config.max_bad * len(chosen):
         share = len(skipped) / len(chosen)
         wrong = [f"{share:.1%} of the images cannot be read (--max-bad {config.max_bad:g})"]
-    return packed, len(source), took * len(source), wrong
+    cache = place(source, config, config.size, config.channels, config.data_cache)
+    if is_packed(cache):
+        return packed, len(source), Packing(), wrong
+    packing = Packing(took * len(source), len(source) * packed.images[0].nbytes)
+    return packed, len(source), packing, wrong
 
 
 def drawn(count: int, config: TrainConfig) -> np.ndarray:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -26,16 +27,23 @@ Say = Callable[[str, str], None]
 """Takes a topic and a line on it."""
 
 
+class Packing(NamedTuple):
+    """What packing takes; nothing where the images are packed."""
+
+    seconds: float = 0.0
+    bytes: int = 0
+
+
 def run(
     config: TrainConfig,
     packed: Packed,
-    count: int,
-    packing: float,
+    done: int,
+    packing: Packing,
     scratch: Path,
     on: torch.device,
     say: Say,
 ) -> list[str]:
-    """Rehearse a run, and say what the whole of it takes."""
+    """Rehearse a run, and say what it takes, but for the steps that are done."""
     if on.type == "cuda":
         torch.cuda.reset_peak_memory_stats(on)
     try:
@@ -54,24 +62,22 @@ def run(
     values = [value for value in numbers.values() if isinstance(value, int | float)]
     say("steps", f"D and G, loss {numbers['loss_D']:.3f} and {numbers['loss_G']:.3f}")
     say("resume", "bit for bit" if same else "differs from a run without a stop")
-    rate, seconds = config.batch_size / per_step, per_step * config.steps
+    rate, steps = config.batch_size / per_step, max(config.steps - done, 0)
     say("speed", f"{rate:,.0f} images/s on {on.type}, {1000 * per_step:,.0f} ms a step")
-    whole = f"{config.steps:,} steps, {config.steps * config.batch_size:,} images: {clock(seconds)}"
+    whole = f"{steps:,} steps, {steps * config.batch_size:,} images: {clock(per_step * steps)}"
     if config.eval_every:
-        whole += f", beside its {-(-config.steps // config.eval_every):,} evaluations"
-    say("whole run", whole + (f", and {clock(packing)} to pack" if packing else ""))
+        whole += f", beside its {-(-steps // config.eval_every):,} evaluations"
+    if packing.bytes:
+        whole += f", and {clock(packing.seconds)} to pack"
+    say("rest" if done else "whole run", whole)
     say("memory", peak(on))
-    needed, free = disk(config, last), free_near(config.out)
-    image_bytes = 0 if config.data else count * packed.images[0].nbytes
-    say("disk", f"{volume(needed)} for the run, {volume(image_bytes)} to pack; {volume(free)} free")
+    of_run = disk(config, done, last)
+    room, short = disks({config.out: of_run, config.data_cache: packing.bytes})
+    say("disk", f"{volume(of_run)} for the run, {volume(packing.bytes)} to pack; {room} free")
     wrong = [] if all(map(math.isfinite, values)) else ["the losses are not finite"]
     if not same and on.type == "cpu":
         wrong.append("a continued run differs from one without a stop")
-    if needed + image_bytes > free:
-        wrong.append(
-            f"the disk has {volume(free)} free, and {volume(needed + image_bytes)} are needed"
-        )
-    return wrong
+    return wrong + short
 
 
 def rehearse(
@@ -130,20 +136,44 @@ def peak(on: torch.device) -> str:
     return f"{' and '.join(lines) or 'unknown'} at its peak"
 
 
-def disk(config: TrainConfig, last: Path) -> int:
-    """Bytes of the finished run: what is kept, and one checkpoint that is being written."""
-    saves = -(-config.steps // config.save_every)
-    kept = min(saves, config.keep or saves) + bool(config.eval_every) + 1
-    grids = -(-config.steps // config.sample_every) * 3  # a PNG, and two in TensorBoard's file
-    lines = -(-config.steps // config.log_every) * 2
+def disk(config: TrainConfig, done: int, last: Path) -> int:
+    """Bytes that the steps to be done add: what is kept, and a checkpoint that is being written."""
+    steps = max(config.steps - done, 0)
+    saves = -(-steps // config.save_every)
+    there = list((config.out / checkpoint.FOLDER).glob("*.safetensors")) if done else []
+    kept = min(saves, config.keep or saves) + bool(config.eval_every)
+    kept = max(kept - len(there) if config.keep else kept, 0) + 1
+    grids = -(-steps // config.sample_every) * 3  # a PNG, and two in TensorBoard's file
+    lines = -(-steps // config.log_every) * 2
     line = (last.parents[1] / METRICS).stat().st_size // STEPS
     grid = samples_path(last.parents[1], STEPS).stat().st_size
     return kept * last.stat().st_size + grids * grid + lines * line
 
 
-def free_near(folder: Path) -> int:
-    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    return shutil.disk_usage(there).free
+def disks(needed: dict[Path, int]) -> tuple[str, list[str]]:
+    """What is free where so many bytes are needed, and what is wrong where they are too many."""
+    together: dict[int, tuple[Path, int]] = {}
+    for folder, count in needed.items():
+        if count:
+            there = nearest(folder)
+            _, others = together.get(there.stat().st_dev, (there, 0))
+            together[there.stat().st_dev] = there, others + count
+    free = {there: free_in(there) for there, _ in together.values()}
+    wrong = [
+        f"the disk of {there} has {volume(free[there])} free, and {volume(count)} are needed"
+        for there, count in together.values()
+        if count > free[there]
+    ]
+    return " and ".join(map(volume, free.values())), wrong
+
+
+def nearest(folder: Path) -> Path:
+    """The folder itself, or that of its parents which there is."""
+    return next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+
+
+def free_in(folder: Path) -> int:
+    return shutil.disk_usage(folder).free
 
 
 @contextlib.contextmanager

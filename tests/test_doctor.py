@@ -2,6 +2,7 @@
 
 import dataclasses
 import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 
 from dcgan import checkpoint, cli, doctor, rehearsal, trainer
 from dcgan.data import faces
+from dcgan.data.pack import cached
 from dcgan.data.packed import open_packed
 from dcgan.data.rows import reader
 from dcgan.data.sources import open_source
@@ -166,15 +168,67 @@ def test_patience_does_not_end_a_rehearsal(consult, packed, monkeypatch):
 def test_the_best_checkpoint_needs_room_too(tiny, run):
     last = checkpoint.newest(run).path
     config = tiny(steps=10, save_every=10)
-    more = rehearsal.disk(dataclasses.replace(config, eval_every=5), last)
-    assert more - rehearsal.disk(config, last) == last.stat().st_size
+    more = rehearsal.disk(dataclasses.replace(config, eval_every=5), 0, last)
+    assert more - rehearsal.disk(config, 0, last) == last.stat().st_size
 
 
 def test_a_full_disk_is_told(consult, packed, monkeypatch):
-    monkeypatch.setattr(rehearsal, "free_near", lambda _: 10_000)
+    monkeypatch.setattr(rehearsal, "free_in", lambda _: 10_000)
     code, _, err = consult(packed.folder)
     assert code == 1
-    assert "the disk has 10 kB free" in err
+    assert f"the disk of {Path.cwd()} has 10 kB free" in err
+
+
+def test_every_disk_is_asked_for_what_goes_there(consult, folder, monkeypatch):
+    other = Path("/dev/shm")
+    if not other.is_dir() or other.stat().st_dev == Path.cwd().stat().st_dev:
+        pytest.skip("needs a second file system")
+    words = ("folder", "--root", folder, "--size", 16, "--data-cache", other / "no-such-folder")
+    monkeypatch.setattr(rehearsal, "free_in", lambda at: 10_000 if at == other else 10**12)
+    code, said, err = consult(*words)
+    assert code == 1 and "the disk of /dev/shm has 10 kB free, and 30.7 kB are needed" in err
+    assert said["disk"][0].endswith("1e+03 GB and 10 kB free")
+    monkeypatch.setattr(rehearsal, "free_in", lambda at: 40_000 if at == other else 10**12)
+    assert consult(*words)[0] == 0
+
+
+def test_what_is_packed_already_is_not_packed_again(consult, folder, tmp_path):
+    words = ("folder", "--root", folder, "--size", 16, "--data-cache", tmp_path / "cache")
+    before, after = {}, {}
+    for said in (before, after):
+        said |= consult(*words)[1]
+        config = trainer.TrainConfig(source="folder", root=folder, size=16)
+        cached(config, 16, 3, tmp_path / "cache")
+    assert "30.7 kB to pack" in before["disk"][0] and "to pack" in before["whole run"][0]
+    assert "0 kB to pack" in after["disk"][0] and "to pack" not in after["whole run"][0]
+
+
+def test_a_run_that_goes_on_needs_what_is_left(consult, packed, tmp_path):
+    out = tmp_path / "run"
+    flags = ["--out", str(out), "--save-every", "10"]
+    words = ["train", "--data", str(packed.folder), "--steps", "30", *flags, *QUICK]
+    assert cli.main(words) == 0
+    _, said, _ = consult(packed.folder, "--steps", "40", *flags)
+    assert said["rest"][0].startswith("10 steps, 80 images")
+    _, anew, _ = consult(packed.folder, "--steps", "40", "--save-every", "10")
+    assert anew["whole run"][0].startswith("40 steps, 320 images")
+
+
+def test_auto_is_of_all_images_not_of_those_that_are_looked_at(consult, monkeypatch):
+    monkeypatch.setattr(doctor, "LOOKED_AT", 20)
+    adaptive = []
+
+    class Watched(trainer.Trainer):
+        def __init__(self, *args):
+            super().__init__(*args)
+            adaptive.append(self.adaptive)
+
+    monkeypatch.setattr(trainer, "Trainer", Watched)
+    assert consult("faces", "--count", 5000, "--size", 16)[0] == 0
+    assert adaptive and not any(adaptive)
+    adaptive.clear()
+    assert consult("faces", "--count", 4999, "--size", 16)[0] == 0
+    assert adaptive and all(adaptive)
 
 
 @pytest.mark.parametrize(
@@ -212,4 +266,4 @@ def test_images_that_do_not_fill_a_batch_are_not_fit(consult, tmp_path):
     (tmp_path / "raw").mkdir()
     Image.fromarray(faces.draw(range(1), 32).images.numpy()[0]).save(tmp_path / "raw" / "0.png")
     code, _, err = consult("folder", "--root", tmp_path / "raw", "--size", 16)
-    assert code == 1 and "1 images are fewer than a batch (--batch-size 8)" in err
+    assert code == 1 and "fewer images, 1, than in a batch, 8" in err

@@ -53,11 +53,26 @@ def prepare(config: PrepareConfig) -> Packed:
 
 
 def cached(options: DataOptions, size: int, channels: int, data_cache: Path) -> Packed:
-    """The packed folder of these options in `data_cache`, packed now unless it is there.
-
-    Its name ends in a hash of all that decides its content, the state of the raw data included.
-    """
+    """The packed folder of these options in `data_cache`, packed now unless it is there."""
     source = open_source(options)
+    folder = place(source, options, size, channels, data_cache)
+    if is_packed(folder):
+        print(f"using the packed images in {folder}", file=sys.stderr)
+        return open_packed(folder)
+    try:
+        return pack(source, folder, size, channels, options.crop, options.max_bad, options.workers)
+    except UserError:
+        # Another process may have packed the same images meanwhile. They are as good.
+        if is_packed(folder):
+            return open_packed(folder)
+        raise
+
+
+def place(source: Source, options: DataOptions, size: int, channels: int, data_cache: Path) -> Path:
+    """Where the packed images of a source are, or will be.
+
+    The name ends in a hash of all that decides the content, the state of the raw data included.
+    """
     settings = [
         FORMAT,
         RECIPE,
@@ -69,17 +84,7 @@ def cached(options: DataOptions, size: int, channels: int, data_cache: Path) -> 
         source.fingerprint(),
     ]
     key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:12]
-    folder = data_cache.expanduser() / f"{options.source}-{size}-{key}"
-    if is_packed(folder):
-        print(f"using the packed images in {folder}", file=sys.stderr)
-        return open_packed(folder)
-    try:
-        return pack(source, folder, size, channels, options.crop, options.max_bad, options.workers)
-    except UserError:
-        # Another process may have packed the same images meanwhile. They are as good.
-        if is_packed(folder):
-            return open_packed(folder)
-        raise
+    return data_cache.expanduser() / f"{options.source}-{size}-{key}"
 
 
 def pack(
