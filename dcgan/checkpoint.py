@@ -312,6 +312,8 @@ def load(kind: type[nn.Module], found: Checkpoint, prefix: str, device) -> nn.Mo
         k: (v.shape, v.dtype) for k, v in expected.items()
     }:
         raise damaged(found.path, f"its {kind.__name__} does not match its config")
+    if not all(tensor.isfinite().all() for tensor in tensors.values()):
+        raise damaged(found.path, f"its {kind.__name__} has numbers that are not finite")
     network.load_state_dict(tensors, assign=True)
     network = network.to(device, memory_format=torch.channels_last)
     return network.requires_grad_(False).eval()

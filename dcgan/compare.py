@@ -12,7 +12,7 @@ from dcgan import checkpoint, images, metrics, sampling
 from dcgan.checks import flag
 from dcgan.errors import UserError
 from dcgan.files import replacing
-from dcgan.log import read_metrics
+from dcgan.log import is_number, read_metrics
 
 CURVES = ("loss_D", "loss_G", "accuracy_real", "accuracy_fake")
 EVALUATED = "eval/"  # what the names of evaluated metrics begin with
@@ -47,10 +47,6 @@ class Run:
         _, values = self.points(name, number)
         better = max if metrics.higher_is_better(name) else min
         return better(values.tolist(), default=math.nan)
-
-
-def is_number(value) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
 
 
 def number(line: dict) -> float:
@@ -162,32 +158,37 @@ def picture(path: Path, runs: Sequence[Run], seeds: Sequence[int], device) -> No
     for axis in axes:
         axis.axis("off")
     for axis, run, grid in zip(axes, runs, grids, strict=False):
-        axis.imshow(images.to_pil(grid), cmap="gray", interpolation="nearest")
-        axis.set_title(f"{run.name}, step {run.step:,}")
+        picture = images.to_pil(grid)
+        axis.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        axis.set_title(f"{run.name}, step {run.step:,}", parse_math=False)
     sides = (("images", number), ("minutes", minutes))
     axes = below.subplots(len(metrics), 2, squeeze=False, sharex="col", sharey="row")
     for row, metric in zip(axes, metrics, strict=True):
-        row[0].set_ylabel(metric)
+        row[0].set_ylabel(metric, parse_math=False)
         for axis, (_, over) in zip(row, sides, strict=True):
             for i, run in enumerate(runs):
-                draw(axis, *run.points(metric, over), f"C{i}", run.name, metric)
+                draw(axis, *run.points(metric, over), f"C{i}", metric)
             axis.grid(alpha=0.3)
     for axis, (what, _) in zip(axes[-1], sides, strict=True):
         axis.set_xlabel(what)
-    axes[0, 0].legend()
+    lines = [plt.Line2D([], [], color=f"C{i}") for i in range(len(runs))]
+    # matplotlib leaves names that begin with "_" out, and reads what stands between dollars as TeX.
+    legend = axes[0, 0].legend(lines, map(str, range(len(runs))))
+    for text, run in zip(legend.get_texts(), runs, strict=True):
+        text.set(text=run.name, parse_math=False)
     with replacing(path, durable=False) as partial:
         figure.savefig(partial, format="png", dpi=80)
     plt.close(figure)
 
 
-def draw(axis, x: np.ndarray, y: np.ndarray, colour: str, name: str, metric: str) -> None:
+def draw(axis, x: np.ndarray, y: np.ndarray, colour: str, metric: str) -> None:
     """One curve: what is evaluated as its points, what is logged often as its running mean too."""
-    if metric.startswith(EVALUATED):
-        axis.plot(x, y, ".-", color=colour, label=name)
+    if metric.startswith(EVALUATED) or not len(y):
+        axis.plot(x, y, ".-", color=colour)
         return
     reach = max(int(SMOOTH * len(y)), 1)
     axis.plot(x, y, color=colour, alpha=0.25, linewidth=0.8)
     kernel, inside = np.ones(2 * reach + 1), slice(reach, reach + len(y))
     # At the ends the mean is of what is there.
     mean = np.convolve(y, kernel)[inside] / np.convolve(np.ones(len(y)), kernel)[inside]
-    axis.plot(x, mean, color=colour, label=name)
+    axis.plot(x, mean, color=colour)

@@ -1,5 +1,6 @@
 """Labels that a conditional generator can be asked for."""
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -62,15 +63,15 @@ class Conditions:
             return {}
         if not self.names:
             raise UsageError(f"--label {wanted}: this network was not trained with --conditional")
-        index = {name.casefold(): i for i, name in enumerate(self.names)}
+        index = {folded(name): i for i, name in enumerate(self.names)}
         index |= {name: i for i, name in enumerate(self.names)}
 
         def position(name: str) -> int | None:
-            return index.get(name, index.get(name.casefold()))
+            return index.get(name, index.get(folded(name)))
 
         for whole in (wanted, wanted.removesuffix("=1")):
-            if whole in self.names:  # a folder's name may hold a comma
-                return {self.names.index(whole): 1.0}
+            if (place := position(whole)) is not None:  # a folder's name may hold a comma
+                return {place: 1.0}
         values: dict[int, float] = {}
         for part in map(str.strip, wanted.split(",")):
             name, value = part, "1"
@@ -86,6 +87,11 @@ class Conditions:
         if self.kind == "class" and list(values.values()) != [1.0]:
             raise UsageError(f"--label {wanted}: name the one class that is wanted")
         return values
+
+
+def folded(name: str) -> str:
+    """The same for names that differ in case, or in how their accents are encoded, alone."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 UNCONDITIONAL = Conditions(None, (), torch.zeros(1, 0, dtype=torch.uint8))

@@ -119,9 +119,14 @@ def share(counts: Tensor) -> float:
 
 
 def pairwise(x: Tensor, y: Tensor) -> Tensor:
-    """Squared Euclidean distances of all rows, [n, F], [m, F] -> [n, m]."""
+    """Squared Euclidean distances of all rows, [n, F], [m, F] -> [n, m].
+
+    Those that may be nothing but rounding are zero, as that of a row to its copy is.
+    """
     squares = x.square().sum(1)[:, None] + y.square().sum(1)
-    return squares.addmm_(x, y.T, alpha=-2).clamp_(min=0)
+    rounding = squares * (4 * x.shape[1] ** 0.5 * torch.finfo(x.dtype).eps)
+    squares.addmm_(x, y.T, alpha=-2)
+    return squares.masked_fill_(squares <= rounding, 0)
 
 
 def blocks(x: Tensor, others: int) -> Iterator[Tensor]:

@@ -13,6 +13,7 @@ from dcgan.config import TrainConfig
 from dcgan.errors import UsageError
 
 MOST = 10_000_000  # images at once
+MOST_FRAMES = 100_000  # which are all in memory
 SHORTEST = 0.02  # seconds: viewers show no frame for less
 
 
@@ -99,7 +100,8 @@ class WalkConfig(DrawOptions):
     """Animation to write: .gif, .webp or .png."""
 
     def __post_init__(self):
-        check(self.frames >= 1, "frames", self.frames, "at least 1")
+        valid = 1 <= self.frames <= MOST_FRAMES
+        check(valid, "frames", self.frames, f"from 1 to {MOST_FRAMES:,}")
         shortest, longest = SHORTEST * self.frames, 60 * self.frames
         valid = shortest <= self.seconds <= longest
         rule = f"from {shortest:g} to {longest:g} for {self.frames} frames"

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -122,7 +123,8 @@ def load_extractor(name: str, size: int, on: torch.device) -> Extractor:
     Raises UserError, now and later, for whatever goes wrong in it and for features that are none.
     """
     module, _, attribute = name.partition(":")
-    sys.path.insert(0, os.getcwd())
+    here = os.getcwd()
+    sys.path.insert(0, here)
     try:
         made = getattr(importlib.import_module(module), attribute)
         made = made() if isinstance(made, type) else made
@@ -136,7 +138,8 @@ def load_extractor(name: str, size: int, on: torch.device) -> Extractor:
     except (Exception, SystemExit) as error:  # whatever code of a user raises
         raise failed(name, error) from error
     finally:
-        sys.path.remove(os.getcwd())
+        with suppress(ValueError):  # the module may have changed it
+            sys.path.remove(here)
     return partial(extractor, count=count)
 
 

@@ -2,6 +2,7 @@
 
 import io
 import math
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -79,18 +80,23 @@ def animation_format(path: Path) -> str:
 def save_animation(path: Path, frames: Sequence[np.ndarray], seconds_per_frame: float) -> None:
     """Write uint8 [H, W, 1 or 3] frames as an endless .gif, .webp or animated .png.
 
-    GIF has 256 colours a frame and steps of 10 ms; the others lose nothing.
+    GIF has 256 colours a frame and steps of 10 ms; the others lose nothing. Raises UsageError for
+    what a format cannot hold: in a GIF equal frames together may last 11 minutes.
     """
     kind = animation_format(path)
     first, *rest = [to_pil(frame) for frame in frames]
     options = {"lossless": True} if kind == "WEBP" else {}
     with replacing(path, durable=False) as partial, open(partial, "wb") as file:
-        first.save(
-            file,
-            format=kind,
-            save_all=True,
-            append_images=rest,
-            duration=durations(len(frames), seconds_per_frame, 10 if kind == "GIF" else 1),
-            loop=0,
-            **options,
-        )
+        try:
+            first.save(
+                file,
+                format=kind,
+                save_all=True,
+                append_images=rest,
+                duration=durations(len(frames), seconds_per_frame, 10 if kind == "GIF" else 1),
+                loop=0,
+                **options,
+            )
+        except (OverflowError, ValueError, struct.error) as error:
+            others = "fewer --seconds, or another of " + ", ".join(ANIMATIONS)
+            raise UsageError(f"{path}: {kind} cannot hold that ({error}): try {others}") from error

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import os
 from pathlib import Path
 
@@ -107,9 +108,16 @@ def is_line(values) -> bool:
     return (
         isinstance(values, dict)
         and type(values.get("step")) is int
-        and values["step"] >= 0
-        and all(type(values.get(name, 0)) in (int, float) for name in ("images", "seconds"))
+        and 0 <= values["step"] < 2**63
+        and all(is_number(values.get(name, 0)) for name in ("images", "seconds"))
     )
+
+
+def is_number(value) -> bool:
+    """Whether it is one that can be computed with: finite, and no integer beyond 64 bits."""
+    if type(value) is int:
+        return abs(value) < 2**63
+    return type(value) is float and math.isfinite(value)
 
 
 def newest_samples(run: Path) -> Path | None:

@@ -107,8 +107,9 @@ class Comparison:
         for chunk in chunks:
             images = torch.from_numpy(chunk).to(self.device)
             features.append(self.extractor(in_colour(images)))
-            kept.append(images[: max(0, missing)].permute(0, 3, 1, 2))
-            missing -= len(chunk)
+            if missing > 0:  # a view of none of them would keep them all in memory
+                kept.append(images[:missing].permute(0, 3, 1, 2))
+                missing -= len(chunk)
         return torch.cat(features), torch.cat(kept)
 
 

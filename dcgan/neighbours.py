@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dcgan import device, images, metrics, sampling
+from dcgan.conditions import Conditions
 from dcgan.data.packed import Packed, open_packed
 from dcgan.distances import pairwise
 from dcgan.errors import UsageError, UserError
@@ -52,7 +53,9 @@ def leakage(samples: Tensor, held_out: Tensor) -> Leakage:
     below, up_to = (torch.searchsorted(ordered, samples, right=right) for right in (False, True))
     score = 1 - float((below + up_to).double().mean()) / 2 / m
     z = (score - 0.5) / math.sqrt((n + m + 1) / (12 * n * m))
-    return Leakage(score, z, float((samples < ordered.double().quantile(0.01)).double().mean()))
+    apart = ordered[ordered > 0].double()  # the others are training images themselves
+    near = apart.quantile(0.01) if len(apart) else ordered.new_zeros(())
+    return Leakage(score, z, float((samples < near).double().mean()))
 
 
 def pixels(batch: Tensor) -> Tensor:
@@ -104,20 +107,32 @@ def examine(
     return leakage(apart[:count, 0], apart[count:, 0]), apart[:count], which[:count]
 
 
-def split(packed: Packed, config: NeighboursConfig) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of training images, and held-out images uint8 [M, S, S, C]. UserError for too few."""
+def split(
+    packed: Packed, config: NeighboursConfig, conditions: Conditions
+) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of training images, and held-out images uint8 [M, S, S, C]: those that have the
+    label of the samples, if that is given. UserError for too few.
+    """
+
+    conditions.parsed(config.label)  # refuses what the network does not know
+
+    def order_of(images: Packed, count: int | None) -> np.ndarray:
+        if config.label and not images.label_names:
+            raise UsageError(f"--label {config.label}: the images of {images.folder} have none")
+        return metrics.chosen(images, count, conditions.fulfilled(images, config.label))
+
+    order = order_of(packed, None)
     if config.held_out is None:
-        order = metrics.chosen(packed, None)
         apart = min(len(order) // APART, config.count)
         training, indices, source = order[apart:], order[:apart], packed
     else:
         source = open_packed(config.held_out)
         if source.images.shape[1:] != packed.images.shape[1:]:
-            raise UsageError(f"{source.folder} has images of another size than {packed.folder}")
+            other = f"{source.folder} has images of another size, or of other colours, than"
+            raise UsageError(f"{other} {packed.folder}")
         if source.fingerprint == packed.fingerprint:
             raise UsageError(f"--held-out {source.folder} holds the images of --data")
-        training = np.arange(len(packed))
-        indices = metrics.chosen(source, config.count)
+        training, indices = order, order_of(source, config.count)
     if len(indices) < LEAST:
         raise UserError(f"{packed.folder} is too small to set images apart: give --held-out")
     return training, np.concatenate(list(metrics.chunks(source, indices)))
@@ -133,7 +148,7 @@ def write(config: NeighboursConfig) -> Path:
     G = sampling.load(config.checkpoint, config, on)
     packed = open_packed(config.data)
     check_fit(G, packed)
-    training, held_out = split(packed, config)
+    training, held_out = split(packed, config, G.conditions)
     drawn = sampling.sample(
         G, range(config.count), config.truncation, config.precision, config.label
     )

@@ -11,7 +11,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from dcgan import checkpoint, trainer
+from dcgan import checkpoint, cli, trainer
 from dcgan.errors import UserError
 from dcgan.resuming import check_resumable
 from dcgan.snapshot import Snapshot
@@ -251,3 +251,16 @@ def test_prune_deletes_nothing_where_a_user_has_deleted_meanwhile(copy):
     assert [path.stem for path in checkpoint.saved(copy)] == ["step-00000002", "step-00000004"]
     shutil.rmtree(copy / "checkpoints")
     checkpoint.prune(last(copy), 1)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_networks_with_numbers_that_are_not_finite_draw_nothing(copy, capsys, value):
+    found = checkpoint.find(copy)
+    tensors = {name: tensor.clone() for name, tensor in found.tensors("").items()}
+    tensors["ema.layers.1.running_var"][0] = value
+    checkpoint.save(last(copy), found.header, tensors)
+    assert cli.main(["sample", str(last(copy)), "--out", str(copy / "s.png")]) == 1
+    err = capsys.readouterr().err
+    assert "its Generator has numbers that are not finite" in err and err.count("\n") == 1
+    assert not (copy / "s.png").exists()
+    checkpoint.load_generator(last(copy), ema=False)

@@ -10,9 +10,10 @@ import torch
 from PIL import Image
 
 from dcgan import cli, compare, images, timelapse
+from dcgan.data.packed import open_packed
 from dcgan.log import samples_path
 from dcgan.sampling import sample_grid
-from tests.conftest import TINY, fit
+from tests.conftest import TINY, fit, write_packed
 
 
 @pytest.fixture(scope="module")
@@ -96,10 +97,49 @@ def test_the_running_mean_is_of_what_is_there():
 
     for count in (1, 2, 3, 200):
         axis = Axis()
-        compare.draw(axis, np.arange(count), np.full(count, 7.0), "C0", "run", "loss_D")
+        compare.draw(axis, np.arange(count), np.full(count, 7.0), "C0", "loss_D")
         np.testing.assert_allclose(axis.y, np.full(count, 7.0))
-    compare.draw(axis, np.arange(4), np.array([0.0, 3, 6, 0]), "C0", "run", "loss_D")
+    compare.draw(axis, np.arange(4), np.array([0.0, 3, 6, 0]), "C0", "loss_D")
     np.testing.assert_allclose(axis.y, [1.5, 3, 3, 3])
+
+
+def test_odd_names_and_odd_logs_are_drawn_as_they_are(run, tmp_path, monkeypatch):
+    """Names that mean something to matplotlib, curves of nothing, numbers without end."""
+    from matplotlib import pyplot
+
+    drawn = []
+    monkeypatch.setattr(pyplot, "close", drawn.append)
+    logs = {
+        "_old": '{"step": 5, "eval/$x^$": 1}',
+        "$a^$": '{"step": 5, "loss_D": 1%s}' % ("0" * 400),
+    }
+    logs[r"\\frac$"] = '{"step": 1%s, "loss_D": 1}\n{"step": 2}' % ("0" * 400)
+    for name, log in logs.items():
+        shutil.copytree(run, tmp_path / name)
+        (tmp_path / name / "metrics.jsonl").write_text(log)
+    runs = compare.open_runs([run, *(tmp_path / name for name in logs)])
+    compare.table(runs)
+    compare.picture(tmp_path / "c.png", runs, [1, 2], "cpu")
+    axes = [axis for figure in drawn[0].subfigs for axis in figure.axes]
+    (legend,) = (axis.get_legend() for axis in axes if axis.get_legend())
+    assert [text.get_text() for text in legend.get_texts()] == ["tiny", *logs]
+    assert {axis.get_title() for axis in axes} >= {f"{name}, step 6" for name in logs}
+
+
+def test_grey_is_drawn_as_bright_as_it_is(packed, tiny, tmp_path, monkeypatch):
+    from matplotlib import pyplot
+
+    grey = open_packed(
+        write_packed(tmp_path / "grey", np.ascontiguousarray(packed.images[..., :1]))
+    )
+    paths = [tmp_path / "a", tmp_path / "b"]
+    for path in paths:
+        fit(tiny(channels=1, steps=2), grey, path, torch.device("cpu"))
+    drawn = []
+    monkeypatch.setattr(pyplot, "close", drawn.append)
+    compare.picture(tmp_path / "c.png", compare.open_runs(paths), [1, 2], "cpu")
+    limits = {axis.images[0].get_clim() for axis in drawn[0].subfigs[0].axes}
+    assert limits == {(0, 255)}
 
 
 def test_names_tell_runs_apart(tmp_path):

@@ -1,5 +1,7 @@
 """Asking for labels: what words mean, and what a seed has where nothing is asked for."""
 
+import unicodedata
+
 import pytest
 import torch
 
@@ -74,6 +76,16 @@ def test_names_of_folders_may_hold_commas_and_differ_in_case_alone():
     assert folders.parsed("Rest") == {1: 1.0}
     assert folders.parsed("rest") == {2: 1.0}
     assert folders.parsed("cats, dogs=1") == {0: 1.0}
+    assert folders.parsed("Cats, Dogs") == {0: 1.0}
+
+
+def test_accents_are_the_same_however_they_are_encoded():
+    """As folders of macOS and of other systems have them."""
+    for stored in ("NFC", "NFD"):
+        names = (unicodedata.normalize(stored, "Ünï"), "Rest")
+        for asked in ("NFC", "NFD"):
+            wanted = unicodedata.normalize(asked, "ünï")
+            assert classes([1, 0], names=names).parsed(wanted) == {0: 1.0}
 
 
 def test_names_that_differ_in_case_alone_are_told_apart_in_a_list_too():

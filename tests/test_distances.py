@@ -145,3 +145,21 @@ def test_large_common_offsets_do_not_blur_the_distances():
 def test_too_few_features_are_refused(shape):
     with pytest.raises(ValueError, match=r"must be \[N, F\] with N >= 4"):
         Manifold(torch.zeros(shape), 3)
+
+
+def test_copies_lie_in_balls_of_no_radius():
+    """Where every image is there six times its third neighbour is at 0, and rounding is not."""
+    real = normal(101, 64, 11, shift=3).repeat(6, 1)
+    fake = real[torch.randperm(len(real), generator=torch.Generator().manual_seed(0))[:203]]
+    precision, _ = distances.precision_recall(Manifold(real, 3), Manifold(fake, 3))
+    density, coverage = density_coverage(Manifold(real, 5), fake)
+    covered = (torch.cdist(real, fake).amin(1) < 1e-6).double().mean()
+    assert precision == 1
+    assert density == pytest.approx(6 / 5)
+    assert coverage == pytest.approx(float(covered))
+
+
+def test_what_is_near_is_no_copy():
+    x = normal(5, 64, 12, shift=3)
+    found = distances.pairwise(x, x + 1e-6)
+    assert (found.diagonal().sqrt() / 8e-6 - 1).abs().max() < 0.05

@@ -1,6 +1,8 @@
 """`dcgan evaluate`: the numbers, their protocol, and what can be wrong with what it is given."""
 
 import json
+import sys
+import weakref
 from contextlib import chdir
 
 import numpy as np
@@ -152,6 +154,15 @@ def test_mistakes_are_one_line(run, packed, capsys, flags, words):
     assert words in err and err.count("\n") == 1, err
 
 
+def test_an_extractor_may_go_elsewhere(copied, packed, tmp_path):
+    text = "import os\nos.chdir(os.sep)\ndef seen(x):\n    return x.flatten(1)[:, :5].float()\n"
+    (tmp_path / "wanderer.py").write_text(text)
+    path = [*sys.path]
+    with chdir(tmp_path):
+        assert cli.main(command(copied, packed, "--extractor", "wanderer:seen")) == 0
+    assert sys.path == path
+
+
 def test_images_of_another_size_are_refused(run, tmp_path, capsys):
     other = write_packed(tmp_path / "other", np.zeros((20, 32, 32, 3), np.uint8))
     assert cli.main(["evaluate", str(run), "--data", str(other)]) == 2
@@ -246,3 +257,20 @@ def test_a_download_that_is_damaged_is_named(run, packed, tmp_path, capsys, monk
     assert cli.main(command(run, packed, "--fidelity", "--count", 10)) == 1
     err = capsys.readouterr().err
     assert f"{path} is damaged" in err and "delete it" in err and err.count("\n") == 1, err
+
+
+def test_images_are_let_go_once_their_features_are_known():
+    seen, most = [], 0
+
+    def chunks():
+        nonlocal most
+        for i in range(12):
+            chunk = np.random.default_rng(i).integers(256, size=(8, 16, 16, 3), dtype=np.uint8)
+            seen.append(weakref.ref(chunk))
+            yield chunk
+            del chunk
+            most = max(most, sum(reference() is not None for reference in seen))
+
+    comparison = metrics.Comparison(chunks(), RandomFeatures(), torch.device("cpu"), 16)
+    assert len(comparison.images.real) == 16
+    assert most <= 3, "those of the pixels, and the one that is looked at"

@@ -72,6 +72,16 @@ def test_an_animation_lasts_as_long_as_asked(tmp_path, suffix, step):
     assert max(durations) - min(durations) == step
 
 
+@pytest.mark.parametrize(("suffix", "seconds"), [(".gif", 400), (".png", 250 / 3)])
+def test_what_an_animation_cannot_hold_is_a_usage_error(tmp_path, suffix, seconds):
+    path = tmp_path / f"long{suffix}"
+    frames = np.zeros((3, 8, 8, 3), np.uint8)  # which Pillow makes one of
+    with pytest.raises(UsageError, match="fewer --seconds"):
+        images.save_animation(path, frames, seconds)
+    assert not any(tmp_path.iterdir())
+    images.save_animation(tmp_path / "long.webp", frames, seconds)
+
+
 def test_unknown_animation_is_a_usage_error(tmp_path):
     with pytest.raises(UsageError, match=r"walk\.avi"):
         images.animation_format(tmp_path / "walk.avi")

@@ -1,5 +1,7 @@
 """A G that copies is found out, and one that draws from the same law is not."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -7,9 +9,13 @@ import torch
 from PIL import Image
 
 from dcgan import cli
+from dcgan.conditions import Conditions
 from dcgan.data import faces
+from dcgan.data.packed import open_packed
+from dcgan.errors import UsageError
 from dcgan.features import RandomFeatures
-from dcgan.neighbours import examine, leakage, nearest, pixels
+from dcgan.judging import NeighboursConfig
+from dcgan.neighbours import examine, leakage, nearest, pixels, split
 from tests.conftest import write_packed
 
 CPU = torch.device("cpu")
@@ -85,6 +91,7 @@ def test_the_command_writes_a_picture_and_says_what_it_saw(run, packed, tmp_path
     ("flags", "words"),
     [
         ([], "give --held-out"),  # a tenth of 50 images is too few
+        (["--label", "dog"], "not trained with --conditional"),
         (["--held-out", "DATA"], "holds the images of --data"),
         (["--held-out", "/no/such"], "does not exist"),
         (["--out", "a.jpg"], "ends in .png"),
@@ -96,3 +103,35 @@ def test_mistakes_are_one_line(run, packed, capsys, flags, words):
     code = cli.main(["neighbours", str(run), "--data", str(packed.folder), *flags])
     err = capsys.readouterr().err
     assert code in (1, 2) and words in err and err.count("\n") == 1
+
+
+def test_copies_among_the_held_out_images_hide_no_copier():
+    held_out = torch.cat([torch.zeros(3), torch.linspace(1, 2, 97)])
+    assert leakage(torch.zeros(50), held_out).copies == 1
+    assert leakage(torch.full((50,), 1.5), held_out).copies == 0
+    assert leakage(torch.zeros(50), torch.zeros(20)).copies == 0
+
+
+def test_samples_of_a_label_are_compared_with_images_of_that_label(tmp_path):
+    """Where one class is plainer than the other, plain samples are near plain images."""
+    i = np.arange(60)
+    images = np.zeros((60, 16, 16, 3), np.uint8)
+    images[:, 0, 0, 0] = i
+    packed = open_packed(write_packed(tmp_path / "a", images, i % 2, ("plain", "busy"), "class"))
+    other = write_packed(tmp_path / "b", images + 1, i % 3 % 2, ("plain", "busy"), "class")
+    bare = write_packed(tmp_path / "c", images + 2)
+    conditions = Conditions.of(packed)
+
+    def parts(label, held_out):
+        config = NeighboursConfig(
+            checkpoint=Path("x"), data=packed.folder, held_out=held_out, label=label
+        )
+        return split(packed, config, conditions)
+
+    training, held_out = parts("busy", other)
+    assert set(training) == set(i[i % 2 == 1])
+    assert set(held_out[:, 0, 0, 0] - 1) == set(i[i % 3 == 1])
+    training, held_out = parts(None, other)
+    assert len(training) == len(held_out) == 60
+    with pytest.raises(UsageError, match=r"the images of .*c have none"):
+        parts("busy", bare)
