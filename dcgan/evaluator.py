@@ -1,6 +1,7 @@
 """Evaluation along a training run: how good the averaged generator is, and when it was best."""
 
 import dataclasses
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from dcgan import checkpoint, distributed, metrics, sampling
 from dcgan.checkpoint import Checkpoint
 from dcgan.config import TrainConfig
 from dcgan.data.packed import Packed
+from dcgan.errors import UserError
 from dcgan.features import RandomFeatures
 from dcgan.models import Generator
 
@@ -25,6 +27,25 @@ class Best:
     value: float | None = None
     step: int = 0
     misses: int = 0
+
+    @classmethod
+    def of_run(cls, config: TrainConfig, run: Path, found: Checkpoint | None) -> "Best":
+        """As the checkpoint that a run goes on from has it, or as best.safetensors does where that
+        is of a later step: the steps are taken once more, and perhaps another way.
+
+        Raises UserError where the checkpoint has nonsense.
+        """
+        best, path = cls.of(config, found), checkpoint.path_of_best(run)
+        if not path.is_file():
+            return best
+        try:
+            kept = cls.of(config, checkpoint.read(path))
+        except UserError as error:
+            if distributed.is_main():
+                print(f"passed over: {error}", file=sys.stderr)
+            return best
+        later = kept.value is not None and kept.step > (found.step if found else 0)
+        return kept if later else best
 
     @classmethod
     def of(cls, config: TrainConfig, found: Checkpoint | None) -> "Best":
@@ -47,13 +68,16 @@ class Best:
         return saved if same else fresh
 
     def update(self, step: int, scores: dict[str, float]) -> bool:
-        """Take in an evaluation. Returns whether it is the best."""
+        """Take in an evaluation. Returns whether it is the best.
+
+        Up to the step of the best none is a miss: there the run has been before.
+        """
         value = scores[self.by]
         higher = metrics.higher_is_better(self.by)
         if self.value is None or (value > self.value if higher else value < self.value):
             self.value, self.step, self.misses = value, step, 0
             return True
-        self.misses += 1
+        self.misses += step > self.step
         return False
 
     def stalled(self, patience: int) -> bool:

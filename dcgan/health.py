@@ -24,7 +24,10 @@ class Rule(NamedTuple):
 
 RULES = {
     "D wins": Rule(
-        lambda v: min(v["accuracy_real"], v["accuracy_fake"]) > 0.99 and v["D_fake"] < 0.02,
+        lambda v: (
+            min(v["accuracy_real"], v["accuracy_fake"]) > 0.99
+            and (v["D_fake"] < 0.02 or v["loss_D"] < 0.03 * v["guess"])
+        ),
         "D wins everything: it tells {accuracy_real:.1%} of the reals and {accuracy_fake:.1%} of "
         "the fakes, and G learns little from a D that is never wrong. Try a higher --r1 and --r2, "
         "a lower --lr-D or a higher --lr-G; on few images --augment-p adaptive.",
@@ -47,19 +50,19 @@ RULES = {
         grown=True,
     ),
     "few pictures": Rule(
-        lambda v: v["nearest"] < 0.1 <= v["diversity"],
+        lambda v: v["nearest"] < 0.25 and v["diversity"] >= 0.1,
         "G has collapsed to few images: the nearest other one is {nearest:.1%} as far as among "
         "real ones. Begin anew with a lower --lr-G, a larger --batch-size or --loss relativistic "
         "with its --r1 and --r2.",
         grown=True,
     ),
     "G stands still": Rule(
-        lambda v: v["update_G"] < 1e-6,
+        lambda v: v["update_G"] < 1e-6 * v["decayed"],
         "Nothing has changed in G since step {since}: a step moves it by {update_G:.1g} of its "
         "size. Try a higher --lr-G; if that changes nothing, begin anew.",
     ),
     "D stands still": Rule(
-        lambda v: v["update_D"] < 1e-6,
+        lambda v: v["update_D"] < 1e-6 * v["decayed"],
         "Nothing has changed in D since step {since}: a step moves it by {update_D:.1g} of its "
         "size. Try a higher --lr-D.",
     ),
@@ -87,7 +90,11 @@ RULES = {
 
 
 class Monitor:
-    """Reads the lines of the log one by one and says what is wrong, each thing once in a run."""
+    """Reads the lines of the log one by one and says what is wrong, each thing once in a run.
+
+    Beside what is logged a line has `guess`, the loss of a D that cannot tell, and `decayed`, the
+    factor by which --lr-decay has made the learning rates smaller.
+    """
 
     def __init__(
         self,
@@ -112,7 +119,7 @@ class Monitor:
         for name in ("grad_norm_G", "grad_norm_D"):
             if step <= STEPS or name not in self.calm:
                 self.calm[name] = max(self.calm.get(name, 0.0), means.get(name, math.nan))
-        values = defaultdict(lambda: math.nan, means)
+        values = defaultdict(lambda: math.nan, {"decayed": 1.0, **means})
         values |= {f"calm_{name}": norm for name, norm in self.calm.items()}
         sentences = []
         for name, rule in RULES.items():

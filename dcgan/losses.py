@@ -95,13 +95,18 @@ OBJECTIVES = {
 
 
 def scores(objective: Objective, real_logits: Tensor, fake_logits: Tensor) -> dict[str, Tensor]:
-    """How D tells the images apart: logits above `middle` call them real."""
-    middle = objective.middle
-    if middle is None:  # only differences of logits mean something
-        middle = (real_logits.mean() + fake_logits.mean()) / 2
+    """How D tells the images apart: logits above `middle` call them real.
+
+    Where only differences of logits mean something, a real image is told when its logit is above
+    the mean of the fake ones, and a fake one when it is below the mean of the real ones.
+    """
+    middle, low, high = objective.middle, objective.middle, objective.middle
+    if middle is None:
+        low, high = fake_logits.mean(), real_logits.mean()
+        middle = (low + high) / 2
     return {
         "D_real": (real_logits - middle).sigmoid().mean(),
         "D_fake": (fake_logits - middle).sigmoid().mean(),
-        "accuracy_real": (real_logits > middle).float().mean(),
-        "accuracy_fake": (fake_logits < middle).float().mean(),
+        "accuracy_real": (real_logits > low).float().mean(),
+        "accuracy_fake": (fake_logits < high).float().mean(),
     }

@@ -21,7 +21,8 @@ class ImageOptions:
     """What the images are like."""
 
     size: int = 64
-    """Side of the square images in pixels: 32, 64, 128 or 256. Sets the depth of both networks."""
+    """Side of the square images in pixels: a power of two from 8 to 1024; 32 to 256 are tried and
+    tested. Sets the depth of both networks."""
     channels: Literal[1, 3] = 3
     """1 for grey, 3 for colour."""
 
@@ -159,7 +160,8 @@ class RunOptions:
     """Where things are, and how often they are written."""
 
     data: Path | None = None
-    """Packed folder made by `dcgan prepare`; replaces the raw data options."""
+    """Packed folder made by `dcgan prepare`; replaces the raw data options. Its source is the
+    preset where none is named."""
     data_cache: Path = Path("data")
     """Where raw data are packed when `--data` does not name a packed folder."""
     out: Path = Path("runs/faces")

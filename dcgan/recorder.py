@@ -25,7 +25,7 @@ from dcgan.files import alone_in, name_of_partial, remove, replacing, writing
 from dcgan.finite import Diverged
 from dcgan.health import Monitor
 from dcgan.log import METRICS, SAMPLES, Meter, RunLog
-from dcgan.optimisation import lr_of
+from dcgan.optimisation import decayed, lr_of
 from dcgan.snapshot import Snapshot
 from dcgan.writer import Writer
 
@@ -135,10 +135,10 @@ class Recorder:
         self.meter.add(scalars)
         self.bar.update()
         judged = self.due(self.config.eval_every)
-        scores = self.evaluate() if judged else {}
+        scores, improved = self.evaluate() if judged else ({}, False)
         if judged or self.due(self.config.log_every):
             self.write_scalars(scores)
-        if judged and self.best.step == self.trainer.step:
+        if improved:
             self.hand_over(checkpoint.path_of_best(self.run))
         if self.due(self.config.sample_every):
             self.write_samples()
@@ -207,13 +207,13 @@ class Recorder:
             self.trainer.step % every == 0 or self.trainer.step == self.config.steps
         )
 
-    def evaluate(self) -> dict[str, float]:
-        """Scores of the averaged G, which the best so far is compared with."""
+    def evaluate(self) -> tuple[dict[str, float], bool]:
+        """Scores of the averaged G, and whether they are better than the best so far."""
         started = time.perf_counter()
         scores = self.evaluator.scores(self.trainer.G_ema)
-        self.best.update(self.trainer.step, scores)
+        improved = self.best.update(self.trainer.step, scores)
         self.logged += time.perf_counter() - started  # the rate is that of training
-        return {f"eval/{name}": value for name, value in scores.items()}
+        return {f"eval/{name}": value for name, value in scores.items()}, improved
 
     def stalled(self) -> bool:
         """Whether patience has run out at this step. All processes ask, and hear the same."""
@@ -242,7 +242,9 @@ class Recorder:
         self.bar.set_postfix_str(
             f"{rate:.0f} images/s, loss D {means['loss_D']:.3f}, G {means['loss_G']:.3f}"
         )
-        shown = {**means, "guess": self.trainer.objective.guess}
+        law = self.config.lr_decay
+        decay = decayed((step - 1) / self.config.steps, law)  # that of the step just done
+        shown = {**means, "guess": self.trainer.objective.guess, "decayed": decay}
         for sentence in self.monitor.watch(step, shown):
             self.bar.write(f"step {step}: {sentence}", file=sys.stderr)
             self.writer.submit(self.log.text, step, "health", sentence)

@@ -69,7 +69,8 @@ class Trainer:
         self.rollbacks = 0  # each has halved the learning rates
         if config.compile:
             self.G.compile()
-            self.D.compile()
+            if not config.spectral_norm:  # of which a compiled D keeps vectors that the next pass
+                self.D.compile()  # changes, while backward still wants them
         self.take_step, self.warm_up = self.d_and_g_step, 2
         if recorded:
             kinds = {self.penalises(step) for step in (0, 1)}
@@ -107,7 +108,7 @@ class Trainer:
             parts = self.with_fakes(batch)
             with torch.compiler.set_stance("force_eager") if twice else nullcontext():
                 scalars, real_logits = self.d_step(parts, penalised)
-        signs = vitals.of_images(parts[0][0].real, parts[0][1].detach())
+        signs = vitals.of_images(batch.real, torch.cat([fake for _, fake in parts]))
         return scalars | self.g_step(parts, real_logits) | signs
 
     def with_fakes(self, batch: Batch) -> list[tuple[Batch, Tensor]]:

@@ -37,7 +37,7 @@ def fit(
     """
     if found and distributed.is_main():
         packed.check_unchanged()
-    rollbacks, best = 0, Best.of(config, found)
+    rollbacks, best = 0, Best.of_run(config, run, found)
     with requests_to_stop() as stop:
         while True:
             step = found.step if found else 0
@@ -164,6 +164,19 @@ def train(config: TrainConfig) -> Path:
                 packed = cached(config, config.size, config.channels, config.data_cache)
         try:
             return fit(config, packed, config.out, on, found)
-        except torch.OutOfMemoryError as error:
-            less = "a smaller --batch-size, more --accumulate, or --no-cuda-graphs"
-            raise UserError(f"the GPU's memory is full: {less} needs less") from error
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            less = "a smaller --batch-size, --width or --size, or more --accumulate"
+            if on.type == "cuda":
+                less = f"{less}, or --no-cuda-graphs"
+            raise UserError(f"the memory of this {on.type} device is full: {less}") from error
+
+
+def out_of_memory(error: BaseException | None) -> bool:
+    """Whether that was wrong, or came before. torch has an exception of its own for GPUs alone."""
+    if error is None:
+        return False
+    of_cpu = "can't allocate memory" in str(error)
+    ours = isinstance(error, torch.OutOfMemoryError | MemoryError) or of_cpu
+    return ours or out_of_memory(error.__context__)

@@ -30,7 +30,8 @@ def of_images(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
     spread, nearest = distances(real, fake)
     return shares | {
         "diversity": spread[1] / spread[0].clamp_min(1e-3),
-        "nearest": nearest[1] / nearest[0].clamp_min(1e-3),
+        # Few reals come again and again in a batch: nearer than this no two are taken to be.
+        "nearest": nearest[1] / torch.maximum(nearest[0], spread[0] / 10).clamp_min(1e-3),
     }
 
 

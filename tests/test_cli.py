@@ -1,6 +1,8 @@
+import dataclasses
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -148,6 +150,26 @@ def test_an_empty_folder_is_named(capsys, tmp_path):
     code, err = fails(capsys, cli.train, "folder", "--root", tmp_path, "--data-cache", tmp_path)
     assert code == 1
     assert str(tmp_path) in err
+
+
+@pytest.mark.parametrize(
+    ("source", "words", "preset"),
+    [
+        ("folder", [], "folder"),
+        ("faces", [], "faces"),
+        ("mnist", [], "mnist"),
+        (["a", {"hostile": 1}], [], "folder"),
+        ("folder", ["faces"], "faces"),
+        ("celeba", ["paper"], "paper"),
+    ],
+)
+def test_packed_images_have_the_preset_of_their_source(packed, tmp_path, source, words, preset):
+    folder = shutil.copytree(packed.folder, tmp_path / "packed")
+    meta = json.loads((folder / "meta.json").read_text())
+    (folder / "meta.json").write_text(json.dumps(meta | {"source": source}))
+    config = cli.train_config([*words, "--data", str(folder), "--steps", "7"], "dcgan", "")
+    expected = dict(data=folder, size=16, channels=3, steps=7)
+    assert config == dataclasses.replace(PRESETS[preset], **expected)
 
 
 def test_dry_run_shows_presets_and_lets_flags_win(capsys):

@@ -110,6 +110,30 @@ def test_a_resumed_run_evaluates_as_one_that_never_stopped(evaluated, packed, tm
     assert equal(first.tensors(""), second.tensors(""))
 
 
+def test_the_best_outlives_the_steps_that_are_taken_again(packed, tiny, tmp_path, monkeypatch):
+    """As after numbers that were not finite, where the user goes on at other rates."""
+    scores = iter([3.0, 1.0, 2.0, 2.5])
+    monkeypatch.setattr(evaluator.Evaluator, "scores", lambda *_: {"frechet": next(scores)})
+    along = dict(eval_every=2, eval_images=20, patience=2)
+    fit(tiny(steps=4, save_every=3, **along), packed, tmp_path / "run", CPU)
+    checkpoint.path_of(tmp_path / "run", 4).unlink()
+    path = checkpoint.path_of_best(tmp_path / "run")
+    kept = path.read_bytes()
+    fit(tiny(steps=6, save_every=6, lr_G=1e-3, **along), packed, tmp_path / "run", CPU)
+    assert path.read_bytes() == kept and checkpoint.read(path).step == 4
+    best = checkpoint.find(tmp_path / "run").header["best"]
+    assert (best["value"], best["step"], best["misses"]) == (1.0, 4, 1)
+
+
+def test_a_damaged_best_is_named_and_passed_over(packed, tiny, tmp_path, capsys):
+    along = dict(eval_every=2, eval_images=20)
+    fit(tiny(steps=2, **along), packed, tmp_path / "run", CPU)
+    checkpoint.path_of_best(tmp_path / "run").write_bytes(b"no checkpoint")
+    fit(tiny(steps=4, **along), packed, tmp_path / "run", CPU)
+    assert "passed over" in capsys.readouterr().err
+    assert checkpoint.find(tmp_path / "run").step == 4
+
+
 @pytest.fixture
 def worse_and_worse(monkeypatch):
     """Evaluations that get worse every time."""

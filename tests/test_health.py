@@ -73,6 +73,12 @@ def test_d_wins_everything(train):
     assert "D wins" in train(**PLAIN, lr_D=1e-2, lr_G=1e-6)
 
 
+@pytest.mark.parametrize("loss", ["hinge", "least-squares", "relativistic"])
+def test_d_wins_by_any_loss(train, loss):
+    """Some give D no reason to push its logits far apart, and it wins all the same."""
+    assert "D wins" in train(**PLAIN | {"loss": loss, "batch_norm_D": False}, lr_D=3e-3, lr_G=1e-8)
+
+
 def test_d_is_blind(train):
     assert "D is blind" in train(lambda ours: freeze_at_zero(ours.D.score.weight))
 
@@ -97,6 +103,20 @@ def test_g_collapses_to_few_pictures(train):
     said = train(nearly_blind)
     assert "few pictures" in said
     assert "one picture" not in said
+
+
+def test_few_pictures_are_seen_in_all_parts_of_a_batch(train):
+    def in_pairs(ours):
+        ours.G.register_forward_pre_hook(lambda G, args: args[0][[0, 0]])
+
+    said = train(in_pairs, accumulate=8)
+    assert "few pictures" in said
+    assert "one picture" not in said
+
+
+def test_rates_that_have_fallen_as_asked_are_no_standstill(train):
+    assert "G stands still" not in train(lr_G=3e-7, lr_decay="cosine")
+    assert "G stands still" in spoken_rules({"update_G": 1e-7, "decayed": 0.5})
 
 
 def test_nothing_changes(train):
@@ -141,6 +161,12 @@ def lines(*numbers):
 
 def spoken(monitor, lines):
     return [(step, sentence) for step, means in lines for sentence in monitor.watch(step, means)]
+
+
+def spoken_rules(means):
+    monitor = Monitor()
+    spoken(monitor, [(1000 * n, means) for n in range(1, 10)])
+    return monitor.said
 
 
 def test_a_rule_speaks_once_and_with_what_to_try():

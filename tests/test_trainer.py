@@ -234,6 +234,39 @@ def test_compiled_networks_learn_the_same(tiny, packed):
     assert names == set(trainer.Trainer(tiny(), CPU).G.state_dict())
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # of the compiler, at itself
+def test_a_normalised_conditional_D_learns_beside_a_compiled_G(tiny, tmp_path):
+    """D's labels are embedded by a kernel that has a spectral norm too."""
+    images = np.random.default_rng(0).integers(0, 256, (20, 16, 16, 3), dtype=np.uint8)
+    names = ("cat", "dog", "fox")
+    folder = write_packed(tmp_path / "packed", images, np.arange(20) % 3, names, "class")
+    options = dict(conditional=True, spectral_norm=True, steps=3)
+    tensors = []
+    for compile in (False, True):
+        out = tmp_path / f"run-{compile}"
+        trainer.train(tiny(**options, data=folder, out=out, compile=compile))
+        tensors.append(checkpoint.find(out).tensors(""))
+    torch.testing.assert_close(*tensors, rtol=1e-2, atol=1e-3)
+
+
+def test_too_little_memory_is_one_line(packed, tmp_path):
+    """Networks that need gigabytes, where the system gives one."""
+    limit = (
+        "import resource, sys, torch; from dcgan import cli, trainer\n"
+        "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (used + 2**30,) * 2)\n"
+        "sys.exit(cli.main(sys.argv[1:]))"
+    )
+    words = ["train", "--data", packed.folder, "--out", tmp_path / "run", "--device", "cpu"]
+    words += ["--width", "1024", "--threads", "1"]
+    done = subprocess.run(
+        [sys.executable, "-c", limit, *map(str, words)], capture_output=True, text=True
+    )
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    assert "the memory of this cpu device is full" in done.stderr.splitlines()[-1]
+
+
 @pytest.mark.cuda
 @pytest.mark.filterwarnings("default")  # of the compiler, at itself
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")

@@ -8,6 +8,7 @@ import torch
 
 from dcgan import trainer, vitals
 from dcgan.data.batches import Batches
+from dcgan.health import RULES
 
 CPU = torch.device("cpu")
 
@@ -73,3 +74,22 @@ def test_updates_and_the_average_are_what_the_weights_show(tiny, packed, beta1, 
             assert float(signs[f"update_{name}"]) == pytest.approx(float(moved), rel=1e-3), step
         apart = (flat(ours.G_ema) - flat(ours.G)).norm() / flat(ours.G).norm()
         assert float(signs["ema_distance"]) == pytest.approx(float(apart), rel=1e-4)
+
+
+def test_half_as_many_pictures_as_images_are_few():
+    """8 pictures drawn again and again in batches of 16, in the mean over many."""
+    kinds = torch.Generator().manual_seed(0)
+    found = []
+    for seed in range(60):
+        pick = torch.randint(8, (16,), generator=kinds)
+        found.append(vitals.of_images(pictures(16, seed), pictures(8, 1000)[pick]))
+    nearest, diversity = (
+        float(torch.stack([one[name] for one in found]).mean()) for name in ("nearest", "diversity")
+    )
+    assert nearest < 0.2 and diversity > 0.8
+    assert RULES["few pictures"].seen({"nearest": nearest, "diversity": diversity})
+
+
+def test_few_reals_make_no_huge_numbers():
+    real = pictures(2)[torch.arange(16) % 2]
+    assert float(vitals.of_images(real, pictures(16, seed=1))["nearest"]) < 20
