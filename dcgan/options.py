@@ -81,8 +81,8 @@ class ObjectiveOptions:
 
     loss: LossName = "relativistic"
     """Adversarial loss; relativistic compares real and fake in pairs and converges with --r1 and
-    --r2 only (Huang et al. 2024), wasserstein needs a smooth D, as by --gradient-penalty 10 (Gulrajani et
-    al. 2017)."""
+    --r2 only (Huang et al. 2024), wasserstein needs a smooth D, as by --gradient-penalty 10
+    (Gulrajani et al. 2017)."""
     r1: float = 1.0
     """Weight gamma of the penalty gamma/2 |gradient of D|^2 on real images (Mescheder et al.
     2018)."""

@@ -167,10 +167,12 @@ def train(config: TrainConfig) -> Path:
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
-            less = "a smaller --batch-size, --width or --size, or more --accumulate"
-            if on.type == "cuda":
-                less = f"{less}, or --no-cuda-graphs"
-            raise UserError(f"the memory of this {on.type} device is full: {less}") from error
+            gpu = on.type == "cuda"
+            whose, graphs = ("GPU's ", ", or --no-cuda-graphs,") if gpu else ("", "")
+            less = (
+                f"a smaller --batch-size, --width or --size, more --accumulate{graphs} needs less"
+            )
+            raise UserError(f"the {whose}memory is full: {less}") from error
 
 
 def out_of_memory(error: BaseException | None) -> bool:

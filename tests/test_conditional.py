@@ -166,7 +166,7 @@ def test_the_doctor_rehearses_it(labelled, tiny, tmp_path, monkeypatch, capsys):
     config = conditional(tiny(), d_steps=2, lr_decay="linear", out=tmp_path / "never", eval_every=1)
     capsys.readouterr()
     said = {}
-    wrong = rehearsal.run(config, labelled, N, 0.0, tmp_path, CPU, said.__setitem__)
+    wrong = rehearsal.run(config, labelled, 0, rehearsal.Packing(), tmp_path, CPU, said.__setitem__)
     assert wrong == []
     assert capsys.readouterr() == ("", "")
     assert said["resume"] == "bit for bit"

@@ -264,7 +264,7 @@ def test_too_little_memory_is_one_line(packed, tmp_path):
         [sys.executable, "-c", limit, *map(str, words)], capture_output=True, text=True
     )
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
-    assert "the memory of this cpu device is full" in done.stderr.splitlines()[-1]
+    assert "the memory is full: a smaller --batch-size" in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.cuda
