@@ -19,7 +19,7 @@ from dcgan.config import PRESETS
 
 ROOT = Path(__file__).parent.parent
 EPOCHS = 3
-DEFAULTS = {"example": 64, "folder": PRESETS["folder"].batch_size}  # images in a batch
+THEIR_BATCH, OUR_BATCH = 64, PRESETS["folder"].batch_size  # images, by default
 
 
 def script(command: list[str], root: Path, batch_size: int, images: int, out: Path) -> float:
@@ -85,9 +85,9 @@ def run(
             "train.py, the default recipe": with_recipe({}, batch_size),
         }
         own = {
-            f"{name}, {DEFAULTS['example']}": theirs(command, DEFAULTS["example"])
+            f"{name}, {THEIR_BATCH}": theirs(command, THEIR_BATCH)
             for name, command in scripts.items()
-        } | {f"train.py folder, {DEFAULTS['folder']}": with_recipe({}, DEFAULTS["folder"])}
+        } | {f"train.py folder, {OUR_BATCH}": with_recipe({}, OUR_BATCH)}
         benchmark = "end to end, width 64, batch"
         return [t.row(f"{benchmark} {batch_size}") for t in alternate(equal, rounds)] + [
             t.row(f"{benchmark} as by default") for t in alternate(own, rounds)

@@ -63,22 +63,10 @@ class Checkpoint:
         labels = self.header.get("labels")
         if labels is None:
             return UNCONDITIONAL
-        examples = self.tensors("labels.").get("examples")
-        fits = (
-            isinstance(labels, dict)
-            and labels.get("kind") in ("class", "attributes")
-            and isinstance(labels.get("names"), list)
-            and all(isinstance(name, str) for name in labels["names"])
-            and examples is not None
-            and examples.dtype == torch.uint8
-            and examples.dim() == 2
-            and len(examples) > 0
-            and examples.shape[1] == len(labels["names"]) > 0
-            and examples.max() <= 1
-        )
-        if not fits:
-            raise damaged(self.path, "its labels do not fit together")
-        return Conditions(labels["kind"], tuple(labels["names"]), examples)
+        try:
+            return Conditions.saved(labels, self.tensors("labels.").get("examples"))
+        except ValueError as error:
+            raise damaged(self.path, error) from error
 
     def tensors(self, prefix: str) -> dict[str, Tensor]:
         """The tensors under `prefix`, on the CPU, without it in their names."""
@@ -232,11 +220,16 @@ def newest(
             check(found)
             return found
         except UserError as error:
-            if distributed.is_main():
-                print(f"passed over: {error}", file=sys.stderr)
+            pass_over(error)
     if paths:
         raise UserError(f"{run} holds no checkpoint that can be read")
     return None
+
+
+def pass_over(error: UserError) -> None:
+    """Say on stderr which file goes unused, and why."""
+    if distributed.is_main():
+        print(f"passed over: {error}", file=sys.stderr)
 
 
 def find(path: Path) -> Checkpoint:

@@ -50,18 +50,19 @@ def train(args: Sequence[str], prog: str) -> None:
 
 def train_config(args: Sequence[str], prog: str, does: str) -> TrainConfig:
     """The configuration that [PRESET] [flags] stand for."""
-    preset, args = leading(args, tuple(PRESETS), "preset", None)
-    default = PRESETS[preset or "faces"]
+    named, args = leading(args, tuple(PRESETS), "preset", None)
+    preset = named or "faces"
+    default = PRESETS[preset]
     about = (
         f"{prog} [PRESET] [flags] {does} PRESET is one of {', '.join(PRESETS)}. "
-        f"The defaults shown are those of {preset or 'faces'}."
+        f"The defaults shown are those of {preset}."
     )
     config = parse(default, prog, about, args, first=tuple(PRESETS))
     if config.data:
         from dcgan.data.packed import open_packed
 
         packed = open_packed(config.data)
-        if preset is None:
+        if named is None:
             source = str(packed.meta.get("source"))
             default = PRESETS[source if source in PRESETS else "folder"]
         default = dataclasses.replace(default, size=packed.size, channels=packed.channels)

@@ -158,8 +158,8 @@ def picture(path: Path, runs: Sequence[Run], seeds: Sequence[int], device) -> No
     for axis in axes:
         axis.axis("off")
     for axis, run, grid in zip(axes, runs, grids, strict=False):
-        picture = images.to_pil(grid)
-        axis.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        grey = dict(cmap="gray", vmin=0, vmax=255)
+        axis.imshow(images.to_pil(grid), interpolation="nearest", **grey)
         axis.set_title(f"{run.name}, step {run.step:,}", parse_math=False)
     sides = (("images", number), ("minutes", minutes))
     axes = below.subplots(len(metrics), 2, squeeze=False, sharex="col", sharey="row")

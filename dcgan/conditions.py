@@ -30,6 +30,27 @@ class Conditions:
         examples = torch.from_numpy(packed.multi_hot(np.sort(rows)).astype(np.uint8))
         return cls(packed.meta["label_kind"], packed.label_names, examples)
 
+    @classmethod
+    def saved(cls, labels, examples: Tensor | None) -> "Conditions":
+        """As a checkpoint has them: {"kind": ..., "names": [...]} and `examples`. ValueError where
+        these contradict each other.
+        """
+        fits = (
+            isinstance(labels, dict)
+            and labels.get("kind") in ("class", "attributes")
+            and isinstance(labels.get("names"), list)
+            and all(isinstance(name, str) for name in labels["names"])
+            and examples is not None
+            and examples.dtype == torch.uint8
+            and examples.dim() == 2
+            and len(examples) > 0
+            and examples.shape[1] == len(labels["names"]) > 0
+            and examples.max() <= 1
+        )
+        if not fits:
+            raise ValueError("its labels do not fit together")
+        return cls(labels["kind"], tuple(labels["names"]), examples)
+
     def of_seeds(self, seeds: Sequence[int], wanted: str | None = None) -> Tensor:
         """Labels of the images of some seeds -> float32 [N, len(names)] of 0 and 1.
 
@@ -47,10 +68,10 @@ class Conditions:
     def fulfilled(self, packed: Packed, wanted: str | None) -> np.ndarray:
         """Whether each image has the labels that are wanted, bool [N]. Those without labels do.
 
-        Raises UsageError for images that are labelled by other names.
+        Raises UsageError for labels that there are not, and for images labelled by other names.
         """
-        fulfilled = np.ones(len(packed), bool)
-        for index, value in self.parsed(wanted).items() if packed.label_names else ():
+        fulfilled, values = np.ones(len(packed), bool), self.parsed(wanted)
+        for index, value in values.items() if packed.label_names else ():
             name = self.names[index]
             if name not in packed.label_names:
                 raise UsageError(f"--label {wanted}: no image in {packed.folder} has label {name}")

@@ -1,7 +1,6 @@
 """Evaluation along a training run: how good the averaged generator is, and when it was best."""
 
 import dataclasses
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,8 +40,7 @@ class Best:
         try:
             kept = cls.of(config, checkpoint.read(path))
         except UserError as error:
-            if distributed.is_main():
-                print(f"passed over: {error}", file=sys.stderr)
+            checkpoint.pass_over(error)
             return best
         later = kept.value is not None and kept.step > (found.step if found else 0)
         return kept if later else best

@@ -100,7 +100,7 @@ def scores(objective: Objective, real_logits: Tensor, fake_logits: Tensor) -> di
     Where only differences of logits mean something, a real image is told when its logit is above
     the mean of the fake ones, and a fake one when it is below the mean of the real ones.
     """
-    middle, low, high = objective.middle, objective.middle, objective.middle
+    low = middle = high = objective.middle
     if middle is None:
         low, high = fake_logits.mean(), real_logits.mean()
         middle = (low + high) / 2

@@ -17,13 +17,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dcgan import device, images, metrics, sampling
-from dcgan.conditions import Conditions
 from dcgan.data.packed import Packed, open_packed
 from dcgan.distances import pairwise
 from dcgan.errors import UsageError, UserError
 from dcgan.evaluation import check_fit
 from dcgan.features import RandomFeatures, in_colour
 from dcgan.judging import LEAST, NeighboursConfig
+from dcgan.models import Generator
 
 APART = 10  # one image in so many is set apart where no held-out images are given
 SHOWN, NEAREST = 12, 3  # samples in the picture, neighbours of each
@@ -107,19 +107,17 @@ def examine(
     return leakage(apart[:count, 0], apart[count:, 0]), apart[:count], which[:count]
 
 
-def split(
-    packed: Packed, config: NeighboursConfig, conditions: Conditions
-) -> tuple[np.ndarray, np.ndarray]:
+def split(packed: Packed, config: NeighboursConfig, G: Generator) -> tuple[np.ndarray, np.ndarray]:
     """Indices of training images, and held-out images uint8 [M, S, S, C]: those that have the
-    label of the samples, if that is given. UserError for too few.
+    label of the samples, if that is given. UserError for too few, and for those unlike G's.
     """
 
-    conditions.parsed(config.label)  # refuses what the network does not know
-
     def order_of(images: Packed, count: int | None) -> np.ndarray:
+        check_fit(G, images)
+        fulfilled = G.conditions.fulfilled(images, config.label)
         if config.label and not images.label_names:
             raise UsageError(f"--label {config.label}: the images of {images.folder} have none")
-        return metrics.chosen(images, count, conditions.fulfilled(images, config.label))
+        return metrics.chosen(images, count, fulfilled)
 
     order = order_of(packed, None)
     if config.held_out is None:
@@ -127,9 +125,6 @@ def split(
         training, indices, source = order[apart:], order[:apart], packed
     else:
         source = open_packed(config.held_out)
-        if source.images.shape[1:] != packed.images.shape[1:]:
-            other = f"{source.folder} has images of another size, or of other colours, than"
-            raise UsageError(f"{other} {packed.folder}")
         if source.fingerprint == packed.fingerprint:
             raise UsageError(f"--held-out {source.folder} holds the images of --data")
         training, indices = order, order_of(source, config.count)
@@ -147,8 +142,7 @@ def write(config: NeighboursConfig) -> Path:
     on = device.pick(config.device)
     G = sampling.load(config.checkpoint, config, on)
     packed = open_packed(config.data)
-    check_fit(G, packed)
-    training, held_out = split(packed, config, G.conditions)
+    training, held_out = split(packed, config, G)
     drawn = sampling.sample(
         G, range(config.count), config.truncation, config.precision, config.label
     )

@@ -140,9 +140,11 @@ def disk(config: TrainConfig, done: int, last: Path) -> int:
     """Bytes that the steps to be done add: what is kept, and a checkpoint that is being written."""
     steps = max(config.steps - done, 0)
     saves = -(-steps // config.save_every)
-    there = list((config.out / checkpoint.FOLDER).glob("*.safetensors")) if done else []
     kept = min(saves, config.keep or saves) + bool(config.eval_every)
-    kept = max(kept - len(there) if config.keep else kept, 0) + 1
+    if done and config.keep:  # new ones replace those that are there
+        there = list((config.out / checkpoint.FOLDER).glob("*.safetensors"))
+        kept = max(kept - len(there), 0)
+    kept += 1
     grids = -(-steps // config.sample_every) * 3  # a PNG, and two in TensorBoard's file
     lines = -(-steps // config.log_every) * 2
     line = (last.parents[1] / METRICS).stat().st_size // STEPS

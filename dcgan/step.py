@@ -69,8 +69,10 @@ class Trainer:
         self.rollbacks = 0  # each has halved the learning rates
         if config.compile:
             self.G.compile()
-            if not config.spectral_norm:  # of which a compiled D keeps vectors that the next pass
-                self.D.compile()  # changes, while backward still wants them
+            # A second pass changes the vectors of a spectral norm, which the backward pass of a
+            # compiled first one still reads.
+            if not config.spectral_norm:
+                self.D.compile()
         self.take_step, self.warm_up = self.d_and_g_step, 2
         if recorded:
             kinds = {self.penalises(step) for step in (0, 1)}

@@ -15,6 +15,7 @@ from dcgan.data.packed import open_packed
 from dcgan.errors import UsageError
 from dcgan.features import RandomFeatures
 from dcgan.judging import NeighboursConfig
+from dcgan.models import Generator
 from dcgan.neighbours import examine, leakage, nearest, pixels, split
 from tests.conftest import write_packed
 
@@ -120,13 +121,14 @@ def test_samples_of_a_label_are_compared_with_images_of_that_label(tmp_path):
     packed = open_packed(write_packed(tmp_path / "a", images, i % 2, ("plain", "busy"), "class"))
     other = write_packed(tmp_path / "b", images + 1, i % 3 % 2, ("plain", "busy"), "class")
     bare = write_packed(tmp_path / "c", images + 2)
-    conditions = Conditions.of(packed)
+    G = Generator(16, width=4)
+    G.conditions = Conditions.of(packed)
 
     def parts(label, held_out):
         config = NeighboursConfig(
             checkpoint=Path("x"), data=packed.folder, held_out=held_out, label=label
         )
-        return split(packed, config, conditions)
+        return split(packed, config, G)
 
     training, held_out = parts("busy", other)
     assert set(training) == set(i[i % 2 == 1])
