@@ -14,7 +14,7 @@ STEPS = 64  # between two waits for the GPU; recordings are made within the firs
 
 def settled(start: Callable[..., Callable[[], int]], *args) -> Callable[[], int]:
     """Many steps of what `start(*args)` returns, and a wait until the GPU has done them."""
-    from dcgan import device
+    from dcgan.runtime import device
 
     device.tune()
     step = start(*args)

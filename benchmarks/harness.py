@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dcgan.threads import environment
+from dcgan.runtime.threads import environment
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from benchmarks.harness import Variant, race
 from benchmarks.step import ours
 from dcgan.config import PRESETS
-from dcgan.threads import WAITING
+from dcgan.runtime.threads import WAITING
 
 ROUNDS = 40  # for every one that was asked for: the steps are short, and luck lasts for many
 

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import torch
 
-from dcgan import device, sampling
+from dcgan import sampling
 from dcgan.config import PRESETS, TrainConfig
 from dcgan.data.batches import Batches
 from dcgan.data.pack import cached
 from dcgan.recorder import Recorder
+from dcgan.runtime import device
 from dcgan.trainer import Trainer
 
 # name -> configuration, and steps to time in a round

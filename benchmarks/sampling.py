@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import torch
 
 from benchmarks.harness import Variant, alternate, race
-from dcgan.threads import WAITING
+from dcgan.runtime.threads import WAITING
 
 ROOT = Path(__file__).parent.parent
 COUNT = 256  # images in a turn
@@ -47,7 +47,8 @@ def plain(width: int) -> Callable[[], int]:
 
 def ours(width: int, precision: str) -> Callable[[], int]:
     """Seeds to images in memory."""
-    from dcgan import device, sampling
+    from dcgan import sampling
+    from dcgan.runtime import device
 
     device.keep_freed_memory()
     G = generator(width)
@@ -88,7 +89,7 @@ def save(path: Path, width: int) -> None:
     """A checkpoint of a run that has not begun, of its full size."""
     from dcgan import checkpoint
     from dcgan.config import TrainConfig, to_json
-    from dcgan.snapshot import Snapshot
+    from dcgan.runtime.snapshot import Snapshot
     from dcgan.step import Trainer
 
     ours = Trainer(TrainConfig(width=width), torch.device("cpu"))
@@ -101,7 +102,7 @@ def save(path: Path, width: int) -> None:
 
 
 def run(rounds: int, width: int = 64) -> list[dict]:
-    from dcgan.device import has_bf16
+    from dcgan.runtime.device import has_bf16
 
     drawing = [
         Variant("eager fp32 G, as in PyTorch's example", plain, (width,)),

@@ -11,7 +11,7 @@ import torch
 
 from benchmarks.harness import Variant, race
 from dcgan.config import PRESETS
-from dcgan.threads import WAITING
+from dcgan.runtime.threads import WAITING
 
 SIDE = 2048  # of the matrices
 # What PyTorch's example learns by; else its step is not compared with one of the same work.
@@ -54,7 +54,7 @@ def ours(
     from dcgan.augment import DRAWS
     from dcgan.config import TrainConfig
     from dcgan.data.batches import Batch
-    from dcgan.device import keep_freed_memory
+    from dcgan.runtime.device import keep_freed_memory
     from dcgan.trainer import Trainer
 
     if not winograd:
@@ -119,7 +119,7 @@ def operations(width: int) -> int:
 
 def run(rounds: int, width: int = 64, batch_size: int = 128) -> list[dict]:
     from dcgan.config import TrainConfig
-    from dcgan.device import has_bf16
+    from dcgan.runtime.device import has_bf16
 
     sizes = (width, batch_size)
     variants = [

@@ -23,13 +23,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from dcgan import distributed
 from dcgan.checks import NETWORK, check_network
 from dcgan.conditions import UNCONDITIONAL, Conditions
 from dcgan.config import TrainConfig
 from dcgan.errors import UsageError, UserError
-from dcgan.files import check_room, replacing
 from dcgan.models import Discriminator, Generator, build
+from dcgan.runtime import distributed
+from dcgan.runtime.files import check_room, replacing
 
 FORMAT = 2
 WITHOUT_CHECKSUM = 1  # the format before

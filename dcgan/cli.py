@@ -27,8 +27,8 @@ from dcgan.errors import UsageError, UserError
 from dcgan.flags import leading, parse
 from dcgan.judging import EvaluateConfig, NeighboursConfig
 from dcgan.options import SourceName
-from dcgan.signals import sigterm_raises
-from dcgan.threads import wait_briefly
+from dcgan.runtime.signals import sigterm_raises
+from dcgan.runtime.threads import wait_briefly
 
 
 def train(args: Sequence[str], prog: str) -> None:
@@ -158,7 +158,7 @@ def compare(args: Sequence[str], prog: str) -> None:
     seeds = parse_seeds(config.seeds)
 
     from dcgan import compare as comparing
-    from dcgan import device
+    from dcgan.runtime import device
 
     runs = comparing.open_runs(config.runs)
     comparing.picture(config.out, runs, seeds, device.pick(config.device))
@@ -265,14 +265,15 @@ def is_news(message: str) -> bool:
     """Whether to print this: what all processes under torchrun have to say, one of them does."""
     if "RANK" not in os.environ:
         return True
-    from dcgan import distributed
+    from dcgan.runtime import distributed
 
     return distributed.is_first_to_say(message)
 
 
 def load(config: DrawOptions):
     """The generator that the flags of `sample` and `walk` name, on its device."""
-    from dcgan import device, sampling
+    from dcgan import sampling
+    from dcgan.runtime import device
 
     device.keep_freed_memory()
     return sampling.load(config.checkpoint, config, device.pick(config.device))

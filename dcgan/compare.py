@@ -11,8 +11,8 @@ import numpy as np
 from dcgan import checkpoint, images, metrics, sampling
 from dcgan.checks import flag
 from dcgan.errors import UserError
-from dcgan.files import replacing
 from dcgan.log import is_number, read_metrics
+from dcgan.runtime.files import replacing
 
 CURVES = ("loss_D", "loss_G", "accuracy_real", "accuracy_fake")
 EVALUATED = "eval/"  # what the names of evaluated metrics begin with

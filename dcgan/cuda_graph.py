@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dcgan import distributed
+from dcgan.runtime import distributed
 
 WARM_UP = 3  # steps of a kind, in which cuDNN chooses its kernels and Adam makes its state
 Batch = tuple[Tensor, ...]  # a named one

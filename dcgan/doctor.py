@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dcgan import device, trainer
+from dcgan import trainer
 from dcgan.augment import strength
 from dcgan.config import TrainConfig
 from dcgan.data import survey
@@ -19,6 +19,7 @@ from dcgan.data.rows import reader
 from dcgan.data.sources import open_source
 from dcgan.data.subset import Subset
 from dcgan.rehearsal import Packing, Say, quiet, run
+from dcgan.runtime import device
 
 LOOKED_AT = 4096  # images, drawn at random
 PIXELS = 2**28  # bytes, if that is fewer images

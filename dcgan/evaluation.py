@@ -14,14 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dcgan import checkpoint, device, fidelity, metrics, sampling
+from dcgan import checkpoint, fidelity, metrics, sampling
 from dcgan.checkpoint import Checkpoint
 from dcgan.data.packed import Packed, open_packed
 from dcgan.errors import UsageError, UserError
 from dcgan.features import Extractor, RandomFeatures, extract
-from dcgan.files import replacing
 from dcgan.judging import MOST, EvaluateConfig
 from dcgan.models import Generator
+from dcgan.runtime import device
+from dcgan.runtime.files import replacing
 
 FOLDER = "evaluations"
 PIXELS = 2000  # images for what is computed from pixels

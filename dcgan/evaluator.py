@@ -6,13 +6,14 @@ from pathlib import Path
 
 import torch
 
-from dcgan import checkpoint, distributed, metrics, sampling
+from dcgan import checkpoint, metrics, sampling
 from dcgan.checkpoint import Checkpoint
 from dcgan.config import TrainConfig
 from dcgan.data.packed import Packed
 from dcgan.errors import UserError
 from dcgan.features import RandomFeatures
 from dcgan.models import Generator
+from dcgan.runtime import distributed
 
 PIXELS = 500  # images for what is computed from pixels
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dcgan.errors import UsageError
-from dcgan.files import replacing
+from dcgan.runtime.files import replacing
 
 ANIMATIONS = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG"}
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from dcgan import images
 from dcgan.errors import UserError
 from dcgan.events import EventFile
-from dcgan.files import flush, replacing, writing
+from dcgan.runtime.files import flush, replacing, writing
 
 SAMPLES, METRICS = "samples", "metrics.jsonl"
 

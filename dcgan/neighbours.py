@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dcgan import device, images, metrics, sampling
+from dcgan import images, metrics, sampling
 from dcgan.data.packed import Packed, open_packed
 from dcgan.distances import pairwise
 from dcgan.errors import UsageError, UserError
@@ -24,6 +24,7 @@ from dcgan.evaluation import check_fit
 from dcgan.features import RandomFeatures, in_colour
 from dcgan.judging import LEAST, NeighboursConfig
 from dcgan.models import Generator
+from dcgan.runtime import device
 
 APART = 10  # one image in so many is set apart where no held-out images are given
 SHOWN, NEAREST = 12, 3  # samples in the picture, neighbours of each

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from dcgan import distributed
 from dcgan.config import TrainConfig
+from dcgan.runtime import distributed
 
 
 def adam(

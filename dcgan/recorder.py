@@ -15,18 +15,19 @@ import numpy as np
 from torch import Tensor
 from tqdm import tqdm
 
-from dcgan import checkpoint, distributed, images, sampling
+from dcgan import checkpoint, images, sampling
 from dcgan.checkpoint import Checkpoint
 from dcgan.config import to_json
 from dcgan.data import rows
 from dcgan.data.packed import Packed
 from dcgan.evaluator import Best, Evaluator
-from dcgan.files import alone_in, name_of_partial, remove, replacing, writing
 from dcgan.finite import Diverged
 from dcgan.health import Monitor
 from dcgan.log import METRICS, SAMPLES, Meter, RunLog
 from dcgan.optimisation import decayed, lr_of
-from dcgan.snapshot import Snapshot
+from dcgan.runtime import distributed
+from dcgan.runtime.files import alone_in, name_of_partial, remove, replacing, writing
+from dcgan.runtime.snapshot import Snapshot
 from dcgan.writer import Writer
 
 CONFIG = "config.json"

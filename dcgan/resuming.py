@@ -12,14 +12,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dcgan import checkpoint, distributed, health
+from dcgan import checkpoint, health
 from dcgan.checks import NETWORK, flag, given
 from dcgan.config import TrainConfig, to_json
 from dcgan.errors import UserError
-from dcgan.files import make_folder, writing
 from dcgan.finite import Diverged
 from dcgan.options import EvaluationOptions, ObjectiveOptions
 from dcgan.recorder import CONFIG, DIVERGED
+from dcgan.runtime import distributed
+from dcgan.runtime.files import make_folder, writing
 
 OPTIONS = ("size", "width", "latent_dim", "batch_size", "steps", "seed")  # of every version's runs
 

@@ -8,14 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dcgan import checkpoint, device, ema, images, latents
+from dcgan import checkpoint, ema, images, latents
 from dcgan.data import rows
 from dcgan.drawing import DrawOptions
 from dcgan.errors import UsageError
-from dcgan.files import check_room, make_folder, replacing, writing
 from dcgan.folding import folded
 from dcgan.models import Generator
-from dcgan.threads import for_each
+from dcgan.runtime import device
+from dcgan.runtime.files import check_room, make_folder, replacing, writing
+from dcgan.runtime.threads import for_each
 
 # Every forward pass has this many latents, so that a picture does not depend on how many others
 # are wanted: kernels are chosen, and sums are ordered, by the shape of the batch.

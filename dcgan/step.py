@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from dcgan import checkpoint, device, distributed, ema, vitals
+from dcgan import checkpoint, ema, vitals
 from dcgan.augment import adapted, augment, overfitting
 from dcgan.conditions import UNCONDITIONAL, Conditions
 from dcgan.config import TrainConfig, has_penalties
@@ -21,6 +21,7 @@ from dcgan.models import INITIAL_STD, Upsample, networks
 from dcgan.optimisation import adam, clip, decayed, descend, set_lr
 from dcgan.penalties import gradient_penalty, zero_centred
 from dcgan.resuming import last_strength
+from dcgan.runtime import device, distributed
 from dcgan.smoothing import bilinear, learn_smoothly
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from dcgan import checkpoint, device, distributed
+from dcgan import checkpoint
 from dcgan.augment import strength
 from dcgan.checks import check
 from dcgan.conditions import Conditions
@@ -20,7 +20,8 @@ from dcgan.evaluator import Best
 from dcgan.finite import Diverged
 from dcgan.recorder import Recorder
 from dcgan.resuming import check_resumable, consequence, fresh, to_continue
-from dcgan.signals import Stopped, requests_to_stop
+from dcgan.runtime import device, distributed
+from dcgan.runtime.signals import Stopped, requests_to_stop
 from dcgan.step import Trainer
 
 

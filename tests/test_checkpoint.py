@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from dcgan import checkpoint, cli, trainer
 from dcgan.errors import UserError
 from dcgan.resuming import check_resumable
-from dcgan.snapshot import Snapshot
+from dcgan.runtime.snapshot import Snapshot
 from tests.conftest import fit
 
 

@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from dcgan import checkpoint
-from dcgan.files import PARTIAL
+from dcgan.runtime.files import PARTIAL
 from tests.conftest import write_packed
 from tests.test_distributed import TORCHRUN
 

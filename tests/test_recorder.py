@@ -20,11 +20,12 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
-from dcgan import checkpoint, device, images, sampling, trainer
+from dcgan import checkpoint, images, sampling, trainer
 from dcgan.data.batches import Batches
 from dcgan.errors import UserError
 from dcgan.log import samples_path
 from dcgan.recorder import GRID_SEEDS, Recorder
+from dcgan.runtime import device
 from tests.conftest import fit
 
 CPU = torch.device("cpu")

@@ -6,8 +6,9 @@ import torch
 from PIL import Image
 from torch import nn
 
-from dcgan import device, images, latents, sampling
+from dcgan import images, latents, sampling
 from dcgan.models import Generator
+from dcgan.runtime import device
 
 
 @pytest.fixture(scope="module", params=[(64, 16), (32, 8)])

@@ -26,7 +26,7 @@ from dcgan.finite import Diverged
 from dcgan.log import Meter
 from dcgan.optimisation import adam
 from dcgan.recorder import Recorder
-from dcgan.signals import Stopped
+from dcgan.runtime.signals import Stopped
 from tests.conftest import PLAIN, fit, write_packed
 
 CPU = torch.device("cpu")

@@ -32,9 +32,9 @@ from dcgan.data.parallel import Job, results
 from dcgan.data.raw import Source
 from dcgan.data.sources import open_source
 from dcgan.errors import UserError
-from dcgan.files import check_room, claimed, replacing, sweep_abandoned, writing
 from dcgan.options import DataOptions
-from dcgan.threads import processors
+from dcgan.runtime.files import check_room, claimed, replacing, sweep_abandoned, writing
+from dcgan.runtime.threads import processors
 
 __all__ = ["Packed", "cached", "open_packed", "pack", "prepare"]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from dcgan.data import rows
 from dcgan.data.raw import Source
 from dcgan.errors import UserError
-from dcgan.threads import environment
+from dcgan.runtime.threads import environment
 
 ONE_THREAD = dict.fromkeys(
     ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from dcgan import files
 from dcgan.errors import UserError
-from dcgan.files import check_room, replacing
+from dcgan.runtime import files
+from dcgan.runtime.files import check_room, replacing
 
 
 def test_old_content_stays_until_the_block_ends(tmp_path):
@@ -131,7 +131,8 @@ def test_a_place_without_any_room_says_itself_what_is_wrong():
 @pytest.mark.skipif(files.fcntl is None, reason="needs locks")
 def test_what_a_killed_process_was_writing_is_swept_and_what_a_living_one_writes_is_not(tmp_path):
     hold = (
-        "import sys, time; from pathlib import Path; from dcgan.files import claimed, replacing\n"
+        "import sys, time; from pathlib import Path\n"
+        "from dcgan.runtime.files import claimed, replacing\n"
         "with replacing(Path(sys.argv[1])) as partial, claimed(partial):\n"
         "    (partial / 'a').write_text('a'); print(partial.name, flush=True); time.sleep(600)"
     )

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from dcgan.threads import for_each
+from dcgan.runtime.threads import for_each
 
 
 def test_every_item_is_worked_on_once():

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 
 from dcgan.errors import UsageError, UserError
-from dcgan.snapshot import Snapshot
+from dcgan.runtime.snapshot import Snapshot
 
 STORE_TIMEOUT = timedelta(seconds=5)
 

@@ -13,14 +13,15 @@ import torch
 import torch.multiprocessing as mp
 from safetensors.torch import load_file
 
-from dcgan import checkpoint, distributed, trainer
+from dcgan import checkpoint, trainer
 from dcgan.data.batches import Batches
 from dcgan.data.packed import open_packed
 from dcgan.errors import UserError
-from dcgan.signals import Stopped
+from dcgan.runtime import distributed
+from dcgan.runtime.signals import Stopped
 from tests.conftest import TINY, fit
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def gradient(network: torch.nn.Module, batch: torch.Tensor) -> list[torch.Tensor]:
