@@ -55,10 +55,10 @@ def torchvision(root: Path) -> Callable[[], int]:
 
 def dcgan(root: Path) -> Callable[[], int]:
     """What a packing process does: decode chunk by chunk into the rows of images.npy."""
+    from dcgan.config import DataOptions
     from dcgan.data import rows
     from dcgan.data.parallel import Job
     from dcgan.data.sources import open_source
-    from dcgan.options import DataOptions
 
     source = open_source(DataOptions(source="folder", root=root))
     array = root.with_suffix(".npy")

@@ -23,9 +23,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from dcgan.checks import NETWORK, check_network
 from dcgan.conditions import UNCONDITIONAL, Conditions
 from dcgan.config import TrainConfig
+from dcgan.config.validation import NETWORK, check_network
 from dcgan.errors import UsageError, UserError
 from dcgan.models import Discriminator, Generator, build
 from dcgan.runtime import distributed

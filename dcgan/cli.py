@@ -14,19 +14,23 @@ from typing import get_args
 
 import tyro
 
-from dcgan.config import PRESETS, PrepareConfig, TrainConfig, to_json
-from dcgan.drawing import (
+from dcgan.config import (
+    PRESETS,
     CompareConfig,
     DrawOptions,
+    EvaluateConfig,
+    NeighboursConfig,
+    PrepareConfig,
     SampleConfig,
+    SourceName,
     TimelapseConfig,
+    TrainConfig,
     WalkConfig,
     parse_seeds,
+    to_json,
 )
 from dcgan.errors import UsageError, UserError
 from dcgan.flags import leading, parse
-from dcgan.judging import EvaluateConfig, NeighboursConfig
-from dcgan.options import SourceName
 from dcgan.runtime.signals import sigterm_raises
 from dcgan.runtime.threads import wait_briefly
 

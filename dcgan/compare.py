@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from dcgan import checkpoint, images, metrics, sampling
-from dcgan.checks import flag
+from dcgan.config.validation import flag
 from dcgan.errors import UserError
 from dcgan.log import is_number, read_metrics
 from dcgan.runtime.files import replacing

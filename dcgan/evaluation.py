@@ -16,10 +16,10 @@ from torch import Tensor
 
 from dcgan import checkpoint, fidelity, metrics, sampling
 from dcgan.checkpoint import Checkpoint
+from dcgan.config.evaluation import MOST, EvaluateConfig
 from dcgan.data.packed import Packed, open_packed
 from dcgan.errors import UsageError, UserError
 from dcgan.features import Extractor, RandomFeatures, extract
-from dcgan.judging import MOST, EvaluateConfig
 from dcgan.models import Generator
 from dcgan.runtime import device
 from dcgan.runtime.files import replacing

@@ -32,6 +32,7 @@ def parse(default, prog: str, about: str, args: Sequence[str], first: Sequence[s
     kind = type(default)
     groups = kind.__bases__[::-1] if len(kind.__bases__) > 1 else (kind,)
     titles = [re.sub("(Options|Config)$", "", group.__name__).lower() for group in groups]
+    groups = [*map(marked, groups)]
     parts = [
         group(**{field.name: getattr(default, field.name) for field in dataclasses.fields(group)})
         for group in groups
@@ -59,6 +60,17 @@ def parse(default, prog: str, about: str, args: Sequence[str], first: Sequence[s
     for title in titles:
         values |= vars(getattr(parsed, title))
     return kind(**{k: v.expanduser() if isinstance(v, Path) else v for k, v in values.items()})
+
+
+def marked(group: type) -> type:
+    """An option class with tyro's own mark on its `positional` fields: config knows no tyro."""
+    words = {
+        field.name: tyro.conf.Positional[field.type]
+        for field in dataclasses.fields(group)
+        if "positional" in field.metadata
+    }
+    members = {"__annotations__": words, "__doc__": group.__doc__}
+    return type(group.__name__, (group,), members) if words else group
 
 
 def first_sentence(box: str) -> str:

@@ -7,9 +7,9 @@ import inspect
 import torch
 from torch import Tensor, nn
 
-from dcgan.checks import NETWORK
 from dcgan.conditions import UNCONDITIONAL
 from dcgan.config import TrainConfig
+from dcgan.config.validation import NETWORK
 from dcgan.convolution import channels_last, downsample, upsample
 
 BASE = 4  # side of the smallest feature maps

@@ -17,12 +17,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dcgan import images, metrics, sampling
+from dcgan.config.evaluation import LEAST, NeighboursConfig
 from dcgan.data.packed import Packed, open_packed
 from dcgan.distances import pairwise
 from dcgan.errors import UsageError, UserError
 from dcgan.evaluation import check_fit
 from dcgan.features import RandomFeatures, in_colour
-from dcgan.judging import LEAST, NeighboursConfig
 from dcgan.models import Generator
 from dcgan.runtime import device
 

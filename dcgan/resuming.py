@@ -13,11 +13,10 @@ import torch
 from torch import Tensor
 
 from dcgan import checkpoint, health
-from dcgan.checks import NETWORK, flag, given
-from dcgan.config import TrainConfig, to_json
+from dcgan.config import EvaluationOptions, ObjectiveOptions, TrainConfig, to_json
+from dcgan.config.validation import NETWORK, flag, given
 from dcgan.errors import UserError
 from dcgan.finite import Diverged
-from dcgan.options import EvaluationOptions, ObjectiveOptions
 from dcgan.recorder import CONFIG, DIVERGED
 from dcgan.runtime import distributed
 from dcgan.runtime.files import make_folder, writing

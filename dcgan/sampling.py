@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from dcgan import checkpoint, ema, images, latents
+from dcgan.config import DrawOptions
 from dcgan.data import rows
-from dcgan.drawing import DrawOptions
 from dcgan.errors import UsageError
 from dcgan.folding import folded
 from dcgan.models import Generator

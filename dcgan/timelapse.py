@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from dcgan.drawing import SHORTEST
+from dcgan.config.sampling import SHORTEST
 from dcgan.errors import UserError
 from dcgan.log import SAMPLES
 

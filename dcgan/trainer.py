@@ -9,9 +9,9 @@ import torch
 
 from dcgan import checkpoint
 from dcgan.augment import strength
-from dcgan.checks import check
 from dcgan.conditions import Conditions
 from dcgan.config import TrainConfig
+from dcgan.config.validation import check
 from dcgan.data.batches import Batch, Batches, unlabelled
 from dcgan.data.pack import cached
 from dcgan.data.packed import Packed, open_packed

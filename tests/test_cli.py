@@ -14,8 +14,7 @@ import pytest
 from PIL import Image
 
 from dcgan import cli
-from dcgan.config import PRESETS
-from dcgan.drawing import parse_seeds
+from dcgan.config import PRESETS, parse_seeds
 from dcgan.errors import UsageError
 
 ROOT = Path(__file__).parents[1]

@@ -20,11 +20,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from dcgan.config import DataOptions
 from dcgan.data.decode import BadImage, decode
 from dcgan.data.mdb import Lmdb
 from dcgan.data.sources import open_source
 from dcgan.errors import UserError
-from dcgan.options import DataOptions
 from tests import fuzzing
 from tests.fuzzing import damage
 

@@ -10,11 +10,11 @@ from PIL import Image
 
 from dcgan import cli
 from dcgan.conditions import Conditions
+from dcgan.config import NeighboursConfig
 from dcgan.data import faces
 from dcgan.data.packed import open_packed
 from dcgan.errors import UsageError
 from dcgan.features import RandomFeatures
-from dcgan.judging import NeighboursConfig
 from dcgan.models import Generator
 from dcgan.neighbours import examine, leakage, nearest, pixels, split
 from tests.conftest import write_packed

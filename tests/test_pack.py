@@ -22,14 +22,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from dcgan import cli
-from dcgan.config import PrepareConfig
+from dcgan.config import DataOptions, PrepareConfig
 from dcgan.data import pack as module
 from dcgan.data import parallel, rows
 from dcgan.data.folder import FolderFiles
 from dcgan.data.pack import cached, open_packed, pack, prepare
 from dcgan.data.sources import open_source
 from dcgan.errors import UsageError, UserError
-from dcgan.options import DataOptions
 
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX signals only")
 DAMAGED = (0, 7, 8, 299, 599)

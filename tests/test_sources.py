@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dcgan.config import DataOptions
 from dcgan.data.folder import MAX_BYTES
 from dcgan.data.sources import OPENERS, open_source
 from dcgan.errors import UsageError, UserError
-from dcgan.options import DataOptions
 
 
 def may_read_everything() -> bool:
@@ -850,6 +850,6 @@ def test_options_that_go_with_another_source(tmp_path):
 def test_every_source_of_the_command_line_can_be_opened():
     from typing import get_args
 
-    from dcgan.options import SourceName
+    from dcgan.config import SourceName
 
     assert set(OPENERS) == set(get_args(SourceName))

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from dcgan.config import DataOptions
 from dcgan.data.decode import to_square
 from dcgan.data.raw import MAX_BYTES, Source, file_hash
 from dcgan.errors import UsageError, UserError
-from dcgan.options import DataOptions
 
 DIGITS = tuple("0123456789")
 CLOTHES = (

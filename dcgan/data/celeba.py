@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from dcgan.config import DataOptions
 from dcgan.data.folder import Files, open_files
 from dcgan.data.raw import file_hash, printable
 from dcgan.errors import UserError
-from dcgan.options import DataOptions
 
 IMAGES = "img_align_celeba"
 SPLITS = {"train": "0", "valid": "1", "test": "2"}

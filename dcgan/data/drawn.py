@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from dcgan.config import DataOptions
 from dcgan.data.raw import Source
 from dcgan.errors import UsageError
-from dcgan.options import DataOptions
 
 # Splits are far apart, so that they share no face whatever the count.
 FIRST = {"train": 0, "valid": 2**30, "test": 2 * 2**30}

@@ -13,10 +13,10 @@ from typing import BinaryIO
 
 import numpy as np
 
+from dcgan.config import DataOptions
 from dcgan.data.decode import BadImage
 from dcgan.data.raw import MAX_BYTES, EncodedSource, file_hash, printable
 from dcgan.errors import UsageError, UserError
-from dcgan.options import DataOptions
 
 EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 

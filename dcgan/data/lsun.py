@@ -9,11 +9,11 @@ from typing import BinaryIO
 
 import numpy as np
 
+from dcgan.config import DataOptions
 from dcgan.data.decode import BadImage
 from dcgan.data.mdb import DamagedError, Lmdb, data_file
 from dcgan.data.raw import EncodedSource, file_hash, printable
 from dcgan.errors import UsageError, UserError
-from dcgan.options import DataOptions
 
 SUFFIXES = {"train": ("_train_lmdb",), "valid": ("_val_lmdb",)}
 SUFFIXES["all"] = SUFFIXES["train"] + SUFFIXES["valid"]

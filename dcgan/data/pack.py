@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from dcgan.config import PrepareConfig
+from dcgan.config import DataOptions, PrepareConfig
 from dcgan.data import rows
 from dcgan.data.decode import RECIPE
 from dcgan.data.packed import (
@@ -32,7 +32,6 @@ from dcgan.data.parallel import Job, results
 from dcgan.data.raw import Source
 from dcgan.data.sources import open_source
 from dcgan.errors import UserError
-from dcgan.options import DataOptions
 from dcgan.runtime.files import check_room, claimed, replacing, sweep_abandoned, writing
 from dcgan.runtime.threads import processors
 

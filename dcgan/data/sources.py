@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from dcgan.config import DataOptions
 from dcgan.data.arrays import open_cifar10, open_idx, open_stl10, open_svhn
 from dcgan.data.celeba import open_celeba
 from dcgan.data.drawn import open_faces
@@ -9,7 +10,6 @@ from dcgan.data.folder import open_folder
 from dcgan.data.lsun import open_lsun
 from dcgan.data.raw import Source, printable
 from dcgan.errors import UsageError, UserError
-from dcgan.options import DataOptions
 
 __all__ = ["Source", "open_source"]
 

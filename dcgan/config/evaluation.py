@@ -4,10 +4,9 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-from tyro.conf import Positional
-
-from dcgan.checks import check
-from dcgan.drawing import DrawOptions
+from dcgan.config.options import POSITIONAL
+from dcgan.config.sampling import DrawOptions
+from dcgan.config.validation import check
 from dcgan.errors import UsageError
 
 MOST = 50_000  # images by default, as most papers have it
@@ -18,7 +17,7 @@ LEAST = 10  # images that anything can be said of
 class EvaluateConfig(DrawOptions):
     """All that decides an evaluation."""
 
-    checkpoint: Positional[Path] = dataclasses.field(kw_only=True)
+    checkpoint: Path = dataclasses.field(kw_only=True, metadata=POSITIONAL)
     """Checkpoint file or run folder."""
     data: Path = dataclasses.field(kw_only=True)
     """Packed folder of real images to compare with."""
@@ -51,7 +50,7 @@ class EvaluateConfig(DrawOptions):
 class NeighboursConfig(DrawOptions):
     """All that decides a report on memorised images."""
 
-    checkpoint: Positional[Path] = dataclasses.field(kw_only=True)
+    checkpoint: Path = dataclasses.field(kw_only=True, metadata=POSITIONAL)
     """Checkpoint file or run folder."""
     data: Path = dataclasses.field(kw_only=True)
     """Packed folder of the images that it was trained on."""

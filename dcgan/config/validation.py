@@ -1,6 +1,7 @@
 """Rules that values of options must keep, whoever gave them."""
 
 import inspect
+from pathlib import Path
 
 from dcgan.errors import UsageError
 
@@ -36,6 +37,11 @@ def check_network(
 def check_size(size: int) -> None:
     power_of_two = 8 <= size <= 1024 and size & (size - 1) == 0
     check(power_of_two, "size", size, "a power of two from 8 to 1024")
+
+
+def check_png(out: Path) -> None:
+    if out.suffix.lower() != ".png":
+        raise UsageError(f"--out {out}: it is a PNG, so its name ends in .png")
 
 
 def flag(name: str) -> str:

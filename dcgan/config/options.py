@@ -14,6 +14,8 @@ SourceName = Literal[
 LossName = Literal["non-saturating", "hinge", "least-squares", "wasserstein", "relativistic"]
 AugmentName = Literal["colour", "translation", "cutout"]
 Score = Literal["frechet", "kernel", "swd", "precision", "recall", "coverage"]
+# Metadata of a field that the command line takes as a word without a flag.
+POSITIONAL = {"positional": True}
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Options of what draws: `dcgan sample`, `walk`, `compare` and `timelapse`."""
+"""Options of `dcgan sample` and `dcgan walk`."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tyro.conf import Positional
-
-from dcgan.checks import check
-from dcgan.config import TrainConfig
+from dcgan.config.options import POSITIONAL
+from dcgan.config.train_config import TrainConfig
+from dcgan.config.validation import check, check_png
 from dcgan.errors import UsageError
 
 MOST = 10_000_000  # images at once
@@ -40,7 +39,7 @@ class DrawOptions:
 class SampleConfig(DrawOptions):
     """All that decides a sample."""
 
-    checkpoint: Positional[Path] = dataclasses.field(kw_only=True)
+    checkpoint: Path = dataclasses.field(kw_only=True, metadata=POSITIONAL)
     """Checkpoint file or run folder."""
     seeds: str | None = None
     """Which images: numbers and ranges, e.g. 0-63 or 3,14,15. Default: from 0, as many as fit."""
@@ -88,7 +87,7 @@ class SampleConfig(DrawOptions):
 class WalkConfig(DrawOptions):
     """All that decides a walk."""
 
-    checkpoint: Positional[Path] = dataclasses.field(kw_only=True)
+    checkpoint: Path = dataclasses.field(kw_only=True, metadata=POSITIONAL)
     """Checkpoint file or run folder."""
     seeds: str = "0-7"
     """Images to pass through, in this order, and back to the first."""
@@ -106,43 +105,6 @@ class WalkConfig(DrawOptions):
         valid = shortest <= self.seconds <= longest
         rule = f"from {shortest:g} to {longest:g} for {self.frames} frames"
         check(valid, "seconds", self.seconds, rule)
-
-
-@dataclass(frozen=True)
-class CompareConfig:
-    """What is compared, and where the picture goes."""
-
-    runs: Positional[tuple[Path, ...]] = ()
-    """Run folders, two or more."""
-    seeds: str = "0-15"
-    """Images to draw of each, in a grid."""
-    out: Path = Path("compare.png")
-    """Picture to write: .png."""
-    device: Literal["auto", "cuda", "mps", "cpu"] = TrainConfig.device
-    """auto: the fastest there is."""
-
-    def __post_init__(self):
-        check_png(self.out)
-
-
-@dataclass(frozen=True)
-class TimelapseConfig:
-    """All that decides a timelapse."""
-
-    run: Positional[Path] = dataclasses.field(kw_only=True)
-    """Run folder."""
-    seconds: float = 8.0
-    """How long it lasts; where there are too many grids for that, some are left out."""
-    out: Path = Path("timelapse.gif")
-    """Animation to write: .gif, .webp or .png."""
-
-    def __post_init__(self):
-        check(SHORTEST <= self.seconds <= 3600, "seconds", self.seconds, f"{SHORTEST} to 3600")
-
-
-def check_png(out: Path) -> None:
-    if out.suffix.lower() != ".png":
-        raise UsageError(f"--out {out}: it is a PNG, so its name ends in .png")
 
 
 def parse_seeds(text: str) -> list[int]:
