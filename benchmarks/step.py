@@ -50,15 +50,15 @@ def ours(
 
     `recipe`: options that the networks learn by; with none it is the default one.
     """
-    from dcgan import convolution
     from dcgan.augment import DRAWS
     from dcgan.config import TrainConfig
     from dcgan.data.batches import Batch
+    from dcgan.networks import strided_convolution
     from dcgan.runtime.device import keep_freed_memory
     from dcgan.trainer import Trainer
 
     if not winograd:
-        convolution.CAPABILITY = "none"
+        strided_convolution.CAPABILITY = "none"
     if malloc:
         keep_freed_memory()
     config = TrainConfig(width=width, batch_size=batch_size, precision=precision, **recipe)
@@ -103,7 +103,7 @@ def operations(width: int) -> int:
     from torch.utils.flop_counter import FlopCounterMode
 
     from dcgan.config import TrainConfig
-    from dcgan.models import networks
+    from dcgan.networks.models import networks
 
     config = TrainConfig(width=width)
     with torch.device("meta"):

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dcgan.linear import Linear
+from dcgan.networks.linear_operator import Linear
 
 TARGET = 0.6  # of `overfitting`: Karras et al. 2020, figure 5
 # Karras et al. take 500k images, 2 % of their runs, and 100k for CIFAR-10. Runs of 100k images

@@ -27,7 +27,7 @@ from dcgan.conditions import UNCONDITIONAL, Conditions
 from dcgan.config import TrainConfig
 from dcgan.config.validation import NETWORK, check_network
 from dcgan.errors import UsageError, UserError
-from dcgan.models import Discriminator, Generator, build
+from dcgan.networks.models import Discriminator, Generator, build
 from dcgan.runtime import distributed
 from dcgan.runtime.files import check_room, replacing
 

@@ -20,7 +20,7 @@ from dcgan.config.evaluation import MOST, EvaluateConfig
 from dcgan.data.packed import Packed, open_packed
 from dcgan.errors import UsageError, UserError
 from dcgan.features import Extractor, RandomFeatures, extract
-from dcgan.models import Generator
+from dcgan.networks.models import Generator
 from dcgan.runtime import device
 from dcgan.runtime.files import replacing
 

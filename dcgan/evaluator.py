@@ -12,7 +12,7 @@ from dcgan.config import TrainConfig
 from dcgan.data.packed import Packed
 from dcgan.errors import UserError
 from dcgan.features import RandomFeatures
-from dcgan.models import Generator
+from dcgan.networks.models import Generator
 from dcgan.runtime import distributed
 
 PIXELS = 500  # images for what is computed from pixels

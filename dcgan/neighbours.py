@@ -23,7 +23,7 @@ from dcgan.distances import pairwise
 from dcgan.errors import UsageError, UserError
 from dcgan.evaluation import check_fit
 from dcgan.features import RandomFeatures, in_colour
-from dcgan.models import Generator
+from dcgan.networks.models import Generator
 from dcgan.runtime import device
 
 APART = 10  # one image in so many is set apart where no held-out images are given

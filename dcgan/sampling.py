@@ -12,8 +12,8 @@ from dcgan import checkpoint, ema, images, latents
 from dcgan.config import DrawOptions
 from dcgan.data import rows
 from dcgan.errors import UsageError
-from dcgan.folding import folded
-from dcgan.models import Generator
+from dcgan.networks.batch_norm import folded
+from dcgan.networks.models import Generator
 from dcgan.runtime import device
 from dcgan.runtime.files import check_room, make_folder, replacing, writing
 from dcgan.runtime.threads import for_each

@@ -17,7 +17,7 @@ from dcgan.data.batches import Batch
 from dcgan.errors import UserError
 from dcgan.finite import Watch
 from dcgan.losses import OBJECTIVES, scores
-from dcgan.models import INITIAL_STD, Upsample, networks
+from dcgan.networks.models import INITIAL_STD, Upsample, networks
 from dcgan.optimisation import adam, clip, decayed, descend, set_lr
 from dcgan.penalties import gradient_penalty, zero_centred
 from dcgan.resuming import last_strength

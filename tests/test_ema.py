@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from dcgan import ema
-from dcgan.models import Generator
+from dcgan.networks.models import Generator
 
 
 def test_average_follows_the_recurrence_and_leaves_statistics_to_be_measured():

@@ -15,8 +15,8 @@ from dcgan.data import faces
 from dcgan.data.packed import open_packed
 from dcgan.errors import UsageError
 from dcgan.features import RandomFeatures
-from dcgan.models import Generator
 from dcgan.neighbours import examine, leakage, nearest, pixels, split
+from dcgan.networks.models import Generator
 from tests.conftest import write_packed
 
 CPU = torch.device("cpu")

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from dcgan import convolution
 from dcgan.losses import OBJECTIVES
-from dcgan.models import Discriminator
+from dcgan.networks import strided_convolution
+from dcgan.networks.models import Discriminator
 from dcgan.penalties import gradient_penalty, zero_centred
 
 N, SHAPE = 5, (3, 4, 4)
@@ -120,14 +120,14 @@ def test_activations_in_place_do_not_spoil_the_second_derivative(penalty):
 
 def test_a_wide_D_in_float32_agrees_with_float64(monkeypatch):
     """Wide layers and big batches take the way of fewer products; its second derivatives too."""
-    monkeypatch.setattr(convolution, "CAPABILITY", torch.backends.cpu.get_cpu_capability())
+    monkeypatch.setattr(strided_convolution, "CAPABILITY", torch.backends.cpu.get_cpu_capability())
     taken = set()
 
-    def winograd_down(x, weight, real=convolution.winograd_down):
+    def winograd_down(x, weight, real=strided_convolution.winograd_down):
         taken.add(tuple(weight.shape))
         return real(x, weight)
 
-    monkeypatch.setattr(convolution, "winograd_down", winograd_down)
+    monkeypatch.setattr(strided_convolution, "winograd_down", winograd_down)
     torch.manual_seed(0)
     D = Discriminator(size=16, width=128).to(memory_format=torch.channels_last)
     for block in D.blocks:

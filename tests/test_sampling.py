@@ -7,7 +7,7 @@ from PIL import Image
 from torch import nn
 
 from dcgan import images, latents, sampling
-from dcgan.models import Generator
+from dcgan.networks.models import Generator
 from dcgan.runtime import device
 
 

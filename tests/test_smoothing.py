@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from dcgan import step
-from dcgan.models import Generator, Upsample
+from dcgan.networks.models import Generator, Upsample
 from dcgan.smoothing import SLOPES, bilinear, learn_smoothly, smooth
 
 SIZES = pytest.mark.parametrize("side", [4, 5])

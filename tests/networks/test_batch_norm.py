@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from dcgan.folding import folded
-from dcgan.models import Generator
+from dcgan.networks.batch_norm import folded
+from dcgan.networks.models import Generator
 
 
 def trained(size: int = 32, kernel_size: int = 4, channels: int = 3) -> Generator:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dcgan.winograd import nchw, nhwc, winograd_down, winograd_up
+from dcgan.networks.winograd import nchw, nhwc, winograd_down, winograd_up
 
 # Where fewer products repay the additions (`python -m benchmarks step`). Wider vectors were
 # not at hand to measure.

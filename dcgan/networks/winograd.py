@@ -18,7 +18,7 @@ gradient of each in the other.
 import torch
 from torch import Tensor
 
-from dcgan.linear import Linear, operator
+from dcgan.networks.linear_operator import Linear, operator
 
 
 def winograd_down(x: Tensor, weight: Tensor) -> Tensor:

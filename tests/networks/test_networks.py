@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from dcgan import models
-from dcgan.models import (
+from dcgan.networks import models
+from dcgan.networks.models import (
     Discriminator,
     Downsample,
     Generator,

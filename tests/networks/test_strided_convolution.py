@@ -6,10 +6,10 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dcgan import convolution
-from dcgan.convolution import downsample, narrow_up, upsample
-from dcgan.models import Discriminator, Generator
-from dcgan.winograd import winograd_down, winograd_up
+from dcgan.networks import strided_convolution
+from dcgan.networks.models import Discriminator, Generator
+from dcgan.networks.strided_convolution import downsample, narrow_up, upsample
+from dcgan.networks.winograd import winograd_down, winograd_up
 
 sides = st.integers(1, 4).map(lambda tiles: 4 * tiles)
 few = st.integers(1, 4)
@@ -23,9 +23,9 @@ forward_mode = pytest.mark.filterwarnings("ignore:.torch.jit.script. is:FutureWa
 @pytest.fixture
 def everywhere(monkeypatch):
     """Fewer products for every layer that they suit, whatever the processor and the width."""
-    monkeypatch.setattr(convolution, "CAPABILITY", torch.backends.cpu.get_cpu_capability())
-    monkeypatch.setattr(convolution, "WIDE", 1)
-    monkeypatch.setattr(convolution, "MANY", 1)
+    monkeypatch.setattr(strided_convolution, "CAPABILITY", torch.backends.cpu.get_cpu_capability())
+    monkeypatch.setattr(strided_convolution, "WIDE", 1)
+    monkeypatch.setattr(strided_convolution, "MANY", 1)
 
 
 @settings(deadline=None, max_examples=50)
@@ -127,7 +127,7 @@ def gradients(dtype: torch.dtype) -> list[torch.Tensor]:
 
 def test_gradients_of_a_step_are_as_near_to_float64_as_the_direct_ones(everywhere, monkeypatch):
     ours = gradients(torch.float32)
-    monkeypatch.setattr(convolution, "WIDE", 10**9)
+    monkeypatch.setattr(strided_convolution, "WIDE", 10**9)
     direct, truth = gradients(torch.float32), gradients(torch.float64)
     for a, b, t in zip(ours, direct, truth, strict=True):
         allowed = 4 * (b - t).norm() + 1e-6 * t.norm()
@@ -138,19 +138,19 @@ def calls(monkeypatch) -> list[str]:
     """Names of our own operators as they are called from now on."""
     seen = []
     for name in ("winograd_down", "winograd_up", "narrow_up"):
-        operator = getattr(convolution, name)
+        operator = getattr(strided_convolution, name)
 
         def recorded(*args, name=name, operator=operator):
             seen.append(name)
             return operator(*args)
 
-        monkeypatch.setattr(convolution, name, recorded)
+        monkeypatch.setattr(strided_convolution, name, recorded)
     return seen
 
 
 def test_what_winograd_does_not_suit_goes_to_torch(everywhere, monkeypatch):
     seen = calls(monkeypatch)
-    monkeypatch.setattr(convolution, "NARROW", 0)
+    monkeypatch.setattr(strided_convolution, "NARROW", 0)
     kernel4, kernel5 = torch.randn(4, 4, 4, 4), torch.randn(4, 4, 5, 5)
     downsample(torch.randn(2, 4, 8, 8), kernel4)
     upsample(torch.randn(2, 4, 4, 4), kernel4)
@@ -164,31 +164,31 @@ def test_what_winograd_does_not_suit_goes_to_torch(everywhere, monkeypatch):
     downsample(torch.randn(2, 4, 8, 8).double(), kernel4.double())
     with torch.autocast("cpu", torch.bfloat16):
         downsample(torch.randn(2, 4, 8, 8), kernel4)
-    monkeypatch.setattr(convolution, "CAPABILITY", "another")
+    monkeypatch.setattr(strided_convolution, "CAPABILITY", "another")
     downsample(torch.randn(2, 4, 8, 8), kernel4)
     assert seen == []
 
 
 def test_only_layers_of_few_channels_are_made_of_parities(monkeypatch):
     seen = calls(monkeypatch)
-    monkeypatch.setattr(convolution, "CAPABILITY", torch.backends.cpu.get_cpu_capability())
+    monkeypatch.setattr(strided_convolution, "CAPABILITY", torch.backends.cpu.get_cpu_capability())
     x = torch.randn(1, 2, 3, 5)
-    upsample(x, torch.randn(2, convolution.NARROW, 4, 4))
+    upsample(x, torch.randn(2, strided_convolution.NARROW, 4, 4))
     assert seen == ["narrow_up"]
-    upsample(x, torch.randn(2, convolution.NARROW + 1, 4, 4))
+    upsample(x, torch.randn(2, strided_convolution.NARROW + 1, 4, 4))
     upsample(x, torch.randn(2, 3, 5, 5))
     upsample(x.double(), torch.randn(2, 3, 4, 4).double())
-    monkeypatch.setattr(convolution, "CAPABILITY", "another")
+    monkeypatch.setattr(strided_convolution, "CAPABILITY", "another")
     upsample(x, torch.randn(2, 3, 4, 4))
     assert seen == ["narrow_up"]
 
 
 def test_narrow_layers_and_few_positions_are_left_alone(monkeypatch):
     seen = calls(monkeypatch)
-    monkeypatch.setattr(convolution, "CAPABILITY", torch.backends.cpu.get_cpu_capability())
+    monkeypatch.setattr(strided_convolution, "CAPABILITY", torch.backends.cpu.get_cpu_capability())
     many, few = torch.randn(16, 8, 8, 8), torch.randn(15, 8, 8, 8)
-    downsample(many, torch.randn(convolution.WIDE, 8, 4, 4))
+    downsample(many, torch.randn(strided_convolution.WIDE, 8, 4, 4))
     assert seen == ["winograd_down"]
-    downsample(few, torch.randn(convolution.WIDE, 8, 4, 4))
-    downsample(many, torch.randn(convolution.WIDE - 1, 8, 4, 4))
+    downsample(few, torch.randn(strided_convolution.WIDE, 8, 4, 4))
+    downsample(many, torch.randn(strided_convolution.WIDE - 1, 8, 4, 4))
     assert seen == ["winograd_down"]

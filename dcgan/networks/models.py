@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from dcgan.conditions import UNCONDITIONAL
 from dcgan.config import TrainConfig
 from dcgan.config.validation import NETWORK
-from dcgan.convolution import channels_last, downsample, upsample
+from dcgan.networks.strided_convolution import channels_last, downsample, upsample
 
 BASE = 4  # side of the smallest feature maps
 WIDEST = 8  # the widest layer has at most this many times `width` channels

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from dcgan.models import Generator
+from dcgan.networks.models import Generator
 
 
 class Shift(nn.Module):
