@@ -3,14 +3,14 @@
 import importlib
 
 HOME = {
-    "Generator": "models",
-    "Discriminator": "models",
+    "Generator": "networks.models",
+    "Discriminator": "networks.models",
     "load_generator": "checkpoint",
     "load_discriminator": "checkpoint",
     "sample": "sampling",
     "sample_grid": "sampling",
-    "slerp": "latent",
-    "lerp": "latent",
+    "slerp": "latent.interpolation",
+    "lerp": "latent.interpolation",
     "TrainConfig": "config",
     "PRESETS": "config",
     "train": "trainer",

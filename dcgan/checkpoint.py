@@ -23,10 +23,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from dcgan.conditions import UNCONDITIONAL, Conditions
 from dcgan.config import TrainConfig
 from dcgan.config.validation import NETWORK, check_network
 from dcgan.errors import UsageError, UserError
+from dcgan.latent.labels import UNCONDITIONAL, Conditions
 from dcgan.networks.models import Discriminator, Generator, build
 from dcgan.runtime import distributed
 from dcgan.runtime.files import check_room, replacing

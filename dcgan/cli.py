@@ -143,12 +143,13 @@ def walk(args: Sequence[str], prog: str) -> None:
     config = parse(WalkConfig(checkpoint=tyro.MISSING), prog, walk.__doc__, args)
     seeds = parse_seeds(config.seeds)
 
-    from dcgan import images, latent, sampling
+    from dcgan import images, sampling
+    from dcgan.latent import interpolation
 
     images.animation_format(config.out)
     G = load(config)
     stops = sampling.of_seeds(G, seeds, config.truncation, config.label)
-    path = latent.walk(stops, config.frames, len(G.conditions.names))
+    path = interpolation.walk(stops, config.frames, len(G.conditions.names))
     frames = [f for chunk in sampling.render(G, path, config.precision) for f in chunk]
     images.save_animation(config.out, frames, config.seconds / config.frames)
     print(config.out)

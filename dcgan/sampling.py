@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dcgan import checkpoint, ema, images, latents
+from dcgan import checkpoint, ema, images
 from dcgan.config import DrawOptions
 from dcgan.data import rows
 from dcgan.errors import UsageError
+from dcgan.latent import noise
 from dcgan.networks.batch_norm import folded
 from dcgan.networks.models import Generator
 from dcgan.runtime import device
@@ -88,7 +89,7 @@ def of_seeds(
     G: Generator, seeds: Sequence[int], truncation: float | None = None, label: str | None = None
 ) -> Tensor:
     """What G makes the images of seeds from: latents, and the labels after them if it knows any."""
-    z = latents.of_seeds(seeds, G.latent_dim, G.latent, truncation)
+    z = noise.of_seeds(seeds, G.latent_dim, G.latent, truncation)
     return torch.cat([z, G.conditions.of_seeds(seeds, label)], 1)
 
 

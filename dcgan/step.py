@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from dcgan import checkpoint, ema, vitals
 from dcgan.augment import adapted, augment, overfitting
-from dcgan.conditions import UNCONDITIONAL, Conditions
 from dcgan.config import TrainConfig, has_penalties
 from dcgan.cuda_graph import WARM_UP, CudaGraphs, can_record
 from dcgan.data.batches import Batch
 from dcgan.errors import UserError
 from dcgan.finite import Watch
+from dcgan.latent.labels import UNCONDITIONAL, Conditions
 from dcgan.losses import OBJECTIVES, scores
 from dcgan.networks.models import INITIAL_STD, Upsample, networks
 from dcgan.optimisation import adam, clip, decayed, descend, set_lr

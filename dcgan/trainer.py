@@ -9,7 +9,6 @@ import torch
 
 from dcgan import checkpoint
 from dcgan.augment import strength
-from dcgan.conditions import Conditions
 from dcgan.config import TrainConfig
 from dcgan.config.validation import check
 from dcgan.data.batches import Batch, Batches, unlabelled
@@ -18,6 +17,7 @@ from dcgan.data.packed import Packed, open_packed
 from dcgan.errors import UsageError, UserError
 from dcgan.evaluator import Best
 from dcgan.finite import Diverged
+from dcgan.latent.labels import Conditions
 from dcgan.recorder import Recorder
 from dcgan.resuming import check_resumable, consequence, fresh, to_continue
 from dcgan.runtime import device, distributed

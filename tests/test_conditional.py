@@ -9,10 +9,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dcgan import checkpoint, cli, images, latent, metrics, rehearsal, sampling
+from dcgan import checkpoint, cli, images, metrics, rehearsal, sampling
 from dcgan.data.batches import Batches
 from dcgan.data.packed import open_packed
 from dcgan.errors import UsageError, UserError
+from dcgan.latent import interpolation
 from tests.conftest import TINY, fit, write_packed
 
 CPU = torch.device("cpu")
@@ -203,9 +204,9 @@ def test_a_walk_keeps_the_label_that_was_asked_for(trained, tmp_path, monkeypatc
     G = checkpoint.load_generator(trained)
     name = G.conditions.names[0]
     stops = sampling.of_seeds(G, [1, 2], label=name)
-    path = latent.walk(stops, 8, len(G.conditions.names))
+    path = interpolation.walk(stops, 8, len(G.conditions.names))
     assert path[:, 8].eq(1).all()
-    torch.testing.assert_close(path[:, :8], latent.walk(stops[:, :8], 8))
+    torch.testing.assert_close(path[:, :8], interpolation.walk(stops[:, :8], 8))
     render, drawn = sampling.render, []
     monkeypatch.setattr(
         sampling, "render", lambda G, z, precision: drawn.append(z) or render(G, z, precision)

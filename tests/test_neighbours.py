@@ -9,12 +9,12 @@ import torch
 from PIL import Image
 
 from dcgan import cli
-from dcgan.conditions import Conditions
 from dcgan.config import NeighboursConfig
 from dcgan.data import faces
 from dcgan.data.packed import open_packed
 from dcgan.errors import UsageError
 from dcgan.features import RandomFeatures
+from dcgan.latent.labels import Conditions
 from dcgan.neighbours import examine, leakage, nearest, pixels, split
 from dcgan.networks.models import Generator
 from tests.conftest import write_packed

@@ -6,7 +6,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from dcgan import images, latents, sampling
+from dcgan import images, sampling
+from dcgan.latent import noise
 from dcgan.networks.models import Generator
 from dcgan.runtime import device
 
@@ -33,7 +34,7 @@ def test_an_image_depends_on_its_seed_alone_bit_for_bit(G):
 
 
 def test_images_are_those_of_evaluation_mode(G):
-    z = latents.of_seeds([5, 6], 20, "normal")
+    z = noise.of_seeds([5, 6], 20, "normal")
     with torch.no_grad():
         expected = images.to_uint8(G(z)).numpy().astype(int)
     assert np.abs(drawn(G, [5, 6]) - expected).max() <= 1

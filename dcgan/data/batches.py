@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dcgan import images, latents
+from dcgan import images
 from dcgan.augment import DRAWS
 from dcgan.config import TrainConfig
 from dcgan.data import rows
 from dcgan.data.order import Order
+from dcgan.latent import noise
 
 RESIDENT_SHARE = 0.25  # of a CUDA device's free memory that the images may take
 COPIED_AT_A_TIME = 4096  # images
@@ -96,7 +97,7 @@ class Batches:
         indices = self.order(step)[self.slice]
         mirrored = self.rng(Purpose.FLIPS, step).random((config.batch_size, 1, 1, 1)) < 0.5
         shape = (config.batch_size, config.latent_dim)
-        z = latents.draw(self.rng(Purpose.LATENTS, step), shape, config.latent)[self.slice]
+        z = noise.draw(self.rng(Purpose.LATENTS, step), shape, config.latent)[self.slice]
         labels = self.labels(indices)
         draws = (config.batch_size, 3, DRAWS if config.augment else 0)
         host = (

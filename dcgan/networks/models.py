@@ -7,9 +7,9 @@ import inspect
 import torch
 from torch import Tensor, nn
 
-from dcgan.conditions import UNCONDITIONAL
 from dcgan.config import TrainConfig
 from dcgan.config.validation import NETWORK
+from dcgan.latent.labels import UNCONDITIONAL
 from dcgan.networks.strided_convolution import channels_last, downsample, upsample
 
 BASE = 4  # side of the smallest feature maps

@@ -5,8 +5,8 @@ import unicodedata
 import pytest
 import torch
 
-from dcgan.conditions import UNCONDITIONAL, Conditions
 from dcgan.errors import UsageError
+from dcgan.latent.labels import UNCONDITIONAL, Conditions
 
 
 def attributes(*rows):

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dcgan.latent import lerp, slerp, walk
+from dcgan.latent.interpolation import lerp, slerp, walk
 
 vectors = st.lists(st.floats(-5, 5, width=32), min_size=4, max_size=4).map(torch.tensor)
 
