@@ -17,8 +17,8 @@ import torch
 
 from dcgan import sampling
 from dcgan.config import PRESETS, TrainConfig
+from dcgan.data import cached
 from dcgan.data.batches import Batches
-from dcgan.data.pack import cached
 from dcgan.recorder import Recorder
 from dcgan.runtime import device
 from dcgan.trainer import Trainer

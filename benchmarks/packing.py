@@ -117,7 +117,7 @@ def quality(root: Path, count: int = 8) -> dict[str, list[float]]:
 def outputs(path: Path, pixels: np.ndarray) -> dict[str, np.ndarray]:
     from torchvision.transforms import CenterCrop, Compose, Resize
 
-    from dcgan.data.decode import decode
+    from dcgan.data.decoding.image import decode
 
     whole = Image.open(path).convert("RGB")
     images = {

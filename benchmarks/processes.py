@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.harness import alternate
 from dcgan.config import PRESETS
-from dcgan.data.pack import cached
+from dcgan.data import cached
 
 ROOT = Path(__file__).parents[1]
 CASES = {"width 24, batch 64": (24, 64), "width 64, batch 64": (64, 64)}

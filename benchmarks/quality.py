@@ -21,7 +21,7 @@ from benchmarks.__main__ import machine
 from benchmarks.step import EXAMPLE
 from dcgan import checkpoint, images, metrics, sampling, trainer
 from dcgan.config import PRESETS
-from dcgan.data.packed import Packed, open_packed
+from dcgan.data import Packed, open_packed
 from dcgan.errors import UserError
 from dcgan.features import RandomFeatures
 from dcgan.log import read_metrics

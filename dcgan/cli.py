@@ -63,7 +63,7 @@ def train_config(args: Sequence[str], prog: str, does: str) -> TrainConfig:
     )
     config = parse(default, prog, about, args, first=tuple(PRESETS))
     if config.data:
-        from dcgan.data.packed import open_packed
+        from dcgan.data import open_packed
 
         packed = open_packed(config.data)
         if named is None:
@@ -105,9 +105,9 @@ def prepare(args: Sequence[str], prog: str) -> None:
     about = f"{prog} SOURCE [flags] packs the images of SOURCE, one of {', '.join(sources)}."
     config = parse(default, prog, about, args)
 
-    from dcgan.data import pack
+    from dcgan.data import packing
 
-    print(pack.prepare(config).folder)
+    print(packing.prepare(config).folder)
 
 
 def sample(args: Sequence[str], prog: str) -> None:

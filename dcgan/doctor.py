@@ -12,12 +12,10 @@ from dcgan import trainer
 from dcgan.augment import strength
 from dcgan.config import TrainConfig
 from dcgan.data import survey
-from dcgan.data.pack import pack, place
 from dcgan.data.packed import Packed, is_packed, open_packed
-from dcgan.data.raw import EncodedSource
+from dcgan.data.packing import pack, place
 from dcgan.data.rows import reader
-from dcgan.data.sources import open_source
-from dcgan.data.subset import Subset
+from dcgan.data.sources import EncodedSource, Subset, open_source
 from dcgan.rehearsal import Packing, Say, quiet, run
 from dcgan.runtime import device
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from dcgan import checkpoint, fidelity, metrics, sampling
 from dcgan.checkpoint import Checkpoint
 from dcgan.config.evaluation import MOST, EvaluateConfig
-from dcgan.data.packed import Packed, open_packed
+from dcgan.data import Packed, open_packed
 from dcgan.errors import UsageError, UserError
 from dcgan.features import Extractor, RandomFeatures, extract
 from dcgan.networks.models import Generator

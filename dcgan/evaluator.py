@@ -9,7 +9,7 @@ import torch
 from dcgan import checkpoint, metrics, sampling
 from dcgan.checkpoint import Checkpoint
 from dcgan.config import TrainConfig
-from dcgan.data.packed import Packed
+from dcgan.data import Packed
 from dcgan.errors import UserError
 from dcgan.features import RandomFeatures
 from dcgan.networks.models import Generator

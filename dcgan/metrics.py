@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from dcgan import distances, pyramid, similarity
-from dcgan.data import rows
-from dcgan.data.packed import Packed
+from dcgan.data import Packed, rows
 from dcgan.distances import Manifold
 from dcgan.errors import UserError
 from dcgan.features import Extractor, in_colour

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from dcgan import images, metrics, sampling
 from dcgan.config.evaluation import LEAST, NeighboursConfig
-from dcgan.data.packed import Packed, open_packed
+from dcgan.data import Packed, open_packed
 from dcgan.distances import pairwise
 from dcgan.errors import UsageError, UserError
 from dcgan.evaluation import check_fit

@@ -18,8 +18,7 @@ from tqdm import tqdm
 from dcgan import checkpoint, images, sampling
 from dcgan.checkpoint import Checkpoint
 from dcgan.config import to_json
-from dcgan.data import rows
-from dcgan.data.packed import Packed
+from dcgan.data import Packed, rows
 from dcgan.evaluator import Best, Evaluator
 from dcgan.finite import Diverged
 from dcgan.health import Monitor

@@ -15,7 +15,7 @@ import torch
 
 from dcgan import checkpoint, trainer
 from dcgan.config import TrainConfig
-from dcgan.data.packed import Packed
+from dcgan.data import Packed
 from dcgan.errors import UserError
 from dcgan.finite import Diverged
 from dcgan.log import METRICS, read_metrics, samples_path

@@ -11,9 +11,8 @@ from dcgan import checkpoint
 from dcgan.augment import strength
 from dcgan.config import TrainConfig
 from dcgan.config.validation import check
+from dcgan.data import Packed, cached, open_packed
 from dcgan.data.batches import Batch, Batches, unlabelled
-from dcgan.data.pack import cached
-from dcgan.data.packed import Packed, open_packed
 from dcgan.errors import UsageError, UserError
 from dcgan.evaluator import Best
 from dcgan.finite import Diverged

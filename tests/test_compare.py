@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from dcgan import cli, compare, images, timelapse
-from dcgan.data.packed import open_packed
+from dcgan.data import open_packed
 from dcgan.log import samples_path
 from dcgan.sampling import sample_grid
 from tests.conftest import TINY, fit, write_packed

@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file
 
 from dcgan import checkpoint, cli, images, metrics, rehearsal, sampling
+from dcgan.data import open_packed
 from dcgan.data.batches import Batches
-from dcgan.data.packed import open_packed
 from dcgan.errors import UsageError, UserError
 from dcgan.latent import interpolation
 from tests.conftest import TINY, fit, write_packed

@@ -13,7 +13,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from dcgan import checkpoint
-from dcgan.data.packed import open_packed
+from dcgan.data import open_packed
 
 ROOT = Path(__file__).parents[1]
 

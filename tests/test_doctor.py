@@ -10,12 +10,9 @@ import torch
 from PIL import Image
 
 from dcgan import checkpoint, cli, doctor, rehearsal, trainer
-from dcgan.data import faces
-from dcgan.data.pack import cached
-from dcgan.data.packed import open_packed
+from dcgan.data import cached, faces, open_packed
 from dcgan.data.rows import reader
-from dcgan.data.sources import open_source
-from dcgan.data.subset import Subset
+from dcgan.data.sources import Subset, open_source
 from dcgan.evaluator import Evaluator
 from dcgan.optimisation import adam
 from tests.conftest import write_packed

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from dcgan import checkpoint
-from dcgan.data.packed import open_packed
+from dcgan.data import open_packed
 from dcgan.data.rows import reader
 from dcgan.errors import UserError
 from dcgan.resuming import check_resumable

@@ -9,7 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from dcgan import checkpoint, ema, health, trainer
 from dcgan.config import PrepareConfig
-from dcgan.data import pack
+from dcgan.data import packing
 from dcgan.data.batches import Batches
 from dcgan.errors import UserError
 from dcgan.health import LINES, RULES, STEPS, Monitor
@@ -26,7 +26,7 @@ FEW = 50
 def faces(tmp_path_factory):
     """200 of the built-in faces, 16x16."""
     out = tmp_path_factory.mktemp("faces") / "packed"
-    return pack.prepare(PrepareConfig(source="faces", size=16, count=200, out=out))
+    return packing.prepare(PrepareConfig(source="faces", size=16, count=200, out=out))
 
 
 @pytest.fixture

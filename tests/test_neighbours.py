@@ -10,8 +10,7 @@ from PIL import Image
 
 from dcgan import cli
 from dcgan.config import NeighboursConfig
-from dcgan.data import faces
-from dcgan.data.packed import open_packed
+from dcgan.data import faces, open_packed
 from dcgan.errors import UsageError
 from dcgan.features import RandomFeatures
 from dcgan.latent.labels import Conditions

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dcgan import checkpoint, cli
-from dcgan.data.packed import open_packed
+from dcgan.data import open_packed
 from dcgan.errors import UserError
 from dcgan.resuming import fresh, to_continue
 from tests.conftest import fit

@@ -19,8 +19,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from dcgan import checkpoint, sampling, trainer, vitals
 from dcgan.augment import overfitting
+from dcgan.data import open_packed
 from dcgan.data.batches import Batch, Batches
-from dcgan.data.packed import open_packed
 from dcgan.errors import UserError
 from dcgan.finite import Diverged
 from dcgan.log import Meter

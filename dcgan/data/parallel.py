@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 from dcgan.data import rows
-from dcgan.data.raw import Source
+from dcgan.data.sources.base import Source
 from dcgan.errors import UserError
 from dcgan.runtime.threads import environment
 

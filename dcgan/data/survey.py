@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dcgan.data.decode import opened
-from dcgan.data.raw import EncodedSource
+from dcgan.data.decoding.image import opened
+from dcgan.data.sources.base import EncodedSource
 
 BITS = 8  # of 64, in which the hashes of two near-duplicates may differ
 LEVELS = 6  # of 255, by which their thumbnails may differ, root mean square

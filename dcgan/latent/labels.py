@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dcgan.data.packed import Packed
+from dcgan.data import Packed
 from dcgan.errors import UsageError
 
 EXAMPLES = 1024  # label rows of real images that a checkpoint remembers

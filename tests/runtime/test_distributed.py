@@ -14,8 +14,8 @@ import torch.multiprocessing as mp
 from safetensors.torch import load_file
 
 from dcgan import checkpoint, trainer
+from dcgan.data import open_packed
 from dcgan.data.batches import Batches
-from dcgan.data.packed import open_packed
 from dcgan.errors import UserError
 from dcgan.runtime import distributed
 from dcgan.runtime.signals import Stopped

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dcgan.data.raw import Source
+from dcgan.data.sources.base import Source
 
 
 class Subset(Source):

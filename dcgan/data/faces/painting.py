@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import torch
 from torch import Tensor
 
-from dcgan.data.traits import SHIFT, TILT
+from dcgan.data.faces.traits import SHIFT, TILT
 
 # Classes of the part mask, in index order.
 PARTS = (

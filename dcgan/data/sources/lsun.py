@@ -10,9 +10,9 @@ from typing import BinaryIO
 import numpy as np
 
 from dcgan.config import DataOptions
-from dcgan.data.decode import BadImage
-from dcgan.data.mdb import DamagedError, Lmdb, data_file
-from dcgan.data.raw import EncodedSource, file_hash, printable
+from dcgan.data.decoding.image import BadImage
+from dcgan.data.sources.base import EncodedSource, file_hash, printable
+from dcgan.data.sources.mdb import DamagedError, Lmdb, data_file
 from dcgan.errors import UsageError, UserError
 
 SUFFIXES = {"train": ("_train_lmdb",), "valid": ("_val_lmdb",)}

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from dcgan import checkpoint
-from dcgan.data.packed import open_packed
+from dcgan.data import open_packed
 from dcgan.errors import UserError
 from dcgan.finite import not_finite
 from tests.conftest import PLAIN, fit, write_packed

@@ -14,8 +14,8 @@ from typing import BinaryIO
 import numpy as np
 
 from dcgan.config import DataOptions
-from dcgan.data.decode import BadImage
-from dcgan.data.raw import MAX_BYTES, EncodedSource, file_hash, printable
+from dcgan.data.decoding.image import BadImage
+from dcgan.data.sources.base import MAX_BYTES, EncodedSource, file_hash, printable
 from dcgan.errors import UsageError, UserError
 
 EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from dcgan.data.decode import BadImage, decode
+from dcgan.data.decoding.image import BadImage, decode
 
 MAX_BYTES = 2**28  # of what is unpacked into memory: one image file, or an array of small ones
 

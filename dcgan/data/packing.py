@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from dcgan.config import DataOptions, PrepareConfig
 from dcgan.data import rows
-from dcgan.data.decode import RECIPE
+from dcgan.data.decoding.image import RECIPE
 from dcgan.data.packed import (
     FORMAT,
     IMAGES,
@@ -29,8 +29,8 @@ from dcgan.data.packed import (
     open_packed,
 )
 from dcgan.data.parallel import Job, results
-from dcgan.data.raw import Source
-from dcgan.data.sources import open_source
+from dcgan.data.sources.base import Source
+from dcgan.data.sources.by_name import open_source
 from dcgan.errors import UserError
 from dcgan.runtime.files import check_room, claimed, replacing, sweep_abandoned, writing
 from dcgan.runtime.threads import processors

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch.nn.functional import max_pool2d
 
-from dcgan.data import faces, portrait, traits
-from dcgan.data.faces import ATTRIBUTES, PARTS, attributes, draw
-from dcgan.data.portrait import Canvas
-from dcgan.data.traits import EXCLUDES, FREQUENCIES
+from dcgan.data import faces
+from dcgan.data.faces import ATTRIBUTES, PARTS, attributes, draw, painting, traits
+from dcgan.data.faces.painting import Canvas
+from dcgan.data.faces.traits import EXCLUDES, FREQUENCIES
 from dcgan.errors import UsageError
 
 COUNT = 400
@@ -257,7 +257,7 @@ def test_paint_covers_the_area_of_the_shape_with_soft_edges():
     canvas = Canvas(
         torch.zeros(1, 3, size, size), torch.zeros(1, size, size, dtype=torch.uint8), x, y, 2 / size
     )
-    canvas.paint(portrait.circle(x, y, radius), torch.ones(1, 3, 1, 1), "hat")
+    canvas.paint(painting.circle(x, y, radius), torch.ones(1, 3, 1, 1), "hat")
     area, pixels_around = math.pi * radius**2, 2 * math.pi * radius * size / 2
     assert canvas.rgb.mean() * 4 == pytest.approx(area, rel=2e-3)
     assert mask(faces.Faces(canvas.rgb, canvas.rgb, canvas.parts), "hat").float().mean() * 4 == (
@@ -271,11 +271,11 @@ def test_distances_at_known_points():
     x, y = torch.tensor([[0.0, 1.0, 0.0, 4.0, 1.0]]), torch.tensor([[0.0, 0.0, 0.5, 4.5, 0.5]])
     root = math.sqrt(0.5)
     torch.testing.assert_close(
-        portrait.circle(x, y, 0.5),
+        painting.circle(x, y, 0.5),
         torch.tensor([[-0.5, 0.5, 0.0, math.hypot(4, 4.5) - 0.5, math.hypot(1, 0.5) - 0.5]]),
     )
-    torch.testing.assert_close(portrait.ellipse(x, y, 1, 0.5)[0, :3], torch.tensor([-0.5, 0, 0]))
-    torch.testing.assert_close(portrait.box(x, y, 1, 0.5, 0), torch.tensor([[-0.5, 0, 0, 5, 0]]))
-    rounded = portrait.box(x, y, 1, 0.5, 0.2)[0]
+    torch.testing.assert_close(painting.ellipse(x, y, 1, 0.5)[0, :3], torch.tensor([-0.5, 0, 0]))
+    torch.testing.assert_close(painting.box(x, y, 1, 0.5, 0), torch.tensor([[-0.5, 0, 0, 5, 0]]))
+    rounded = painting.box(x, y, 1, 0.5, 0.2)[0]
     torch.testing.assert_close(rounded[:3], torch.tensor([-0.5, 0, 0]))
     assert rounded[4] == pytest.approx(0.4 * root - 0.2, abs=1e-6)

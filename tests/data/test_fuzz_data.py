@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from dcgan.config import DataOptions
-from dcgan.data.decode import BadImage, decode
-from dcgan.data.mdb import Lmdb
+from dcgan.data.decoding.image import BadImage, decode
 from dcgan.data.sources import open_source
+from dcgan.data.sources.mdb import Lmdb
 from dcgan.errors import UserError
 from tests import fuzzing
 from tests.fuzzing import damage

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from itertools import accumulate
 from pathlib import Path
 
-from dcgan.data.raw import MAX_BYTES
+from dcgan.data.sources.base import MAX_BYTES
 from dcgan.errors import UserError
 
 # The layout of LMDB 0.9 on 64-bit little-endian machines (mdb.c). A page begins with its number,

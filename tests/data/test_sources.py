@@ -19,8 +19,8 @@ import pytest
 from PIL import Image
 
 from dcgan.config import DataOptions
-from dcgan.data.folder import MAX_BYTES
-from dcgan.data.sources import OPENERS, open_source
+from dcgan.data.sources.by_name import OPENERS, open_source
+from dcgan.data.sources.folder import MAX_BYTES
 from dcgan.errors import UsageError, UserError
 
 
@@ -130,7 +130,7 @@ class TestFolder:
         source, status = opened("folder", tmp_path), os.stat(tmp_path / "a.jpg")
         (tmp_path / "a.jpg").unlink()
         os.mkfifo(tmp_path / "a.jpg")
-        monkeypatch.setattr("dcgan.data.folder.os.stat", lambda *_: status)
+        monkeypatch.setattr("dcgan.data.sources.folder.os.stat", lambda *_: status)
         assert bad(source) == {"a.jpg": "not a regular file"}
 
     def test_images_that_vanish_are_skipped(self, tmp_path):
@@ -679,7 +679,7 @@ class TestIdx:
             opened("mnist", tmp_path, split="all")
 
     def test_a_bomb_in_a_gz_is_not_unpacked(self, tmp_path, monkeypatch):
-        monkeypatch.setattr("dcgan.data.arrays.MAX_BYTES", 10**6)
+        monkeypatch.setattr("dcgan.data.sources.arrays.MAX_BYTES", 10**6)
         self.mnist(tmp_path, gz=True)
         count = 10**6 + 1
         header = bytes([0, 0, 8, 3]) + struct.pack(">3I", count, 1, 1)

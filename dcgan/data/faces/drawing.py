@@ -8,8 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dcgan.data.portrait import PARTS, portrait
-from dcgan.data.traits import ATTRIBUTES, attributes, features
+from dcgan.data.faces.painting import PARTS, portrait
+from dcgan.data.faces.traits import ATTRIBUTES, attributes, features
 
 __all__ = ["ATTRIBUTES", "PARTS", "Faces", "attributes", "draw"]
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from dcgan.data import faces, survey
-from dcgan.data.decode import decode
+from dcgan.data.decoding.image import decode
 
 
 @pytest.fixture(scope="module")

@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from dcgan.data import decode as module
-from dcgan.data import faces, jpeg
-from dcgan.data.decode import BadImage, decode
+from dcgan.data import faces
+from dcgan.data.decoding import image as module
+from dcgan.data.decoding import jpeg
+from dcgan.data.decoding.image import BadImage, decode
 
 
 def encode(image, format="PNG", **options) -> bytes:
@@ -419,7 +420,7 @@ class TestBadImages:
         def closed(_):
             raise OSError(9, "Bad file descriptor")
 
-        monkeypatch.setattr("dcgan.data.decode.os.dup", closed)
+        monkeypatch.setattr("dcgan.data.decoding.image.os.dup", closed)
         data = encode(picture().convert("1"), "TIFF", compression="tiff_lzw")
         assert decode(data, 32, 3, None).shape == (32, 32, 3)
 
@@ -432,13 +433,13 @@ class TestBadImages:
         data = png(side, side, b"", colour=6, packed=b"".join(rows) + deflate.flush())
         (tmp_path / "a.png").write_bytes(data)
         code = (
-            "import resource, sys; from dcgan.data.decode import decode\n"
+            "import resource, sys; from dcgan.data.decoding.image import decode\n"
             "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
             "before = peak(); decode(open(sys.argv[1], 'rb'), 64, 3, None); print(peak() - before)"
         )
         done = subprocess.run(
             [sys.executable, "-c", code, tmp_path / "a.png"],
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
             stdout=subprocess.PIPE,
             check=True,
         )

@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 
 from dcgan.config import DataOptions
-from dcgan.data.decode import to_square
-from dcgan.data.raw import MAX_BYTES, Source, file_hash
+from dcgan.data.decoding.image import to_square
+from dcgan.data.sources.base import MAX_BYTES, Source, file_hash
 from dcgan.errors import UsageError, UserError
 
 DIGITS = tuple("0123456789")

@@ -23,11 +23,11 @@ from PIL import Image
 
 from dcgan import cli
 from dcgan.config import DataOptions, PrepareConfig
-from dcgan.data import pack as module
+from dcgan.data import packing as module
 from dcgan.data import parallel, rows
-from dcgan.data.folder import FolderFiles
-from dcgan.data.pack import cached, open_packed, pack, prepare
+from dcgan.data.packing import cached, open_packed, pack, prepare
 from dcgan.data.sources import open_source
+from dcgan.data.sources.folder import FolderFiles
 from dcgan.errors import UsageError, UserError
 
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX signals only")
@@ -123,7 +123,7 @@ def test_workers_do_not_start_threads_of_their_own(raw, tmp_path, monkeypatch):
 
 
 def test_packing_does_not_need_torch():
-    code = "import sys, dcgan.data.pack; sys.exit('torch' in sys.modules)"
+    code = "import sys, dcgan.data.packing; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
@@ -365,7 +365,7 @@ if __name__ == "__main__":
         out = tmp_path / "packed" / "out"
         process = subprocess.Popen(
             [sys.executable, str(tmp_path / "script.py"), str(raw), str(out), str(workers)],
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
             stderr=subprocess.PIPE,
             start_new_session=True,
         )

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from dcgan.data import resample as module
-from dcgan.data.resample import STEP, bands, resample
+from dcgan.data.decoding import resampling as module
+from dcgan.data.decoding.resampling import STEP, bands, resample
 
 edges = st.tuples(st.integers(0, 3), st.integers(0, 3)).map(lambda pair: (pair[0] / 8, pair[1] / 8))
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from dcgan.config import DataOptions
-from dcgan.data.folder import Files, open_files
-from dcgan.data.raw import file_hash, printable
+from dcgan.data.sources.base import file_hash, printable
+from dcgan.data.sources.folder import Files, open_files
 from dcgan.errors import UserError
 
 IMAGES = "img_align_celeba"

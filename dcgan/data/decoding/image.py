@@ -12,8 +12,8 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from dcgan.data import jpeg
-from dcgan.data.resample import resample
+from dcgan.data.decoding import jpeg
+from dcgan.data.decoding.resampling import resample
 
 # Raised when the same file gives other pixels than before: packed images are not shared across it.
 RECIPE = 4
