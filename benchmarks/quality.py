@@ -19,12 +19,13 @@ import tyro
 
 from benchmarks.__main__ import machine
 from benchmarks.step import EXAMPLE
-from dcgan import checkpoint, images, metrics, sampling, trainer
+from dcgan import images, metrics, sampling, trainer
 from dcgan.config import PRESETS
 from dcgan.data import Packed, open_packed
 from dcgan.errors import UserError
 from dcgan.features import RandomFeatures
-from dcgan.log import read_metrics
+from dcgan.runs import checkpoint
+from dcgan.runs.log import read_metrics
 
 SHOWN = ("frechet", "kernel", "swd", "precision", "recall", "density", "coverage")
 RECIPES = {

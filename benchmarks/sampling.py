@@ -87,8 +87,8 @@ def seconds_of(*command: str | Path) -> float:
 
 def save(path: Path, width: int) -> None:
     """A checkpoint of a run that has not begun, of its full size."""
-    from dcgan import checkpoint
     from dcgan.config import TrainConfig, to_json
+    from dcgan.runs import checkpoint
     from dcgan.runtime.snapshot import Snapshot
     from dcgan.step import Trainer
 

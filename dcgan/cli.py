@@ -42,7 +42,8 @@ def train(args: Sequence[str], prog: str) -> None:
         print(json.dumps(to_json(config), indent=2))
         return
 
-    from dcgan import log, trainer
+    from dcgan import trainer
+    from dcgan.runs import log
 
     checkpoint = trainer.train(config)
     if int(os.environ.get("RANK", 0)) == 0:

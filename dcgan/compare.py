@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from dcgan import checkpoint, images, metrics, sampling
+from dcgan import images, metrics, sampling
 from dcgan.config.validation import flag
 from dcgan.errors import UserError
-from dcgan.log import is_number, read_metrics
+from dcgan.runs import checkpoint
+from dcgan.runs.log import is_number, read_metrics
 from dcgan.runtime.files import replacing
 
 CURVES = ("loss_D", "loss_G", "accuracy_real", "accuracy_fake")

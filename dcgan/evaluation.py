@@ -14,13 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dcgan import checkpoint, fidelity, metrics, sampling
-from dcgan.checkpoint import Checkpoint
+from dcgan import fidelity, metrics, sampling
 from dcgan.config.evaluation import MOST, EvaluateConfig
 from dcgan.data import Packed, open_packed
 from dcgan.errors import UsageError, UserError
 from dcgan.features import Extractor, RandomFeatures, extract
 from dcgan.networks.models import Generator
+from dcgan.runs import checkpoint
+from dcgan.runs.checkpoint import Checkpoint
 from dcgan.runtime import device
 from dcgan.runtime.files import replacing
 

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import torch
 
-from dcgan import checkpoint, metrics, sampling
-from dcgan.checkpoint import Checkpoint
+from dcgan import metrics, sampling
 from dcgan.config import TrainConfig
 from dcgan.data import Packed
 from dcgan.errors import UserError
 from dcgan.features import RandomFeatures
 from dcgan.networks.models import Generator
+from dcgan.runs import checkpoint
+from dcgan.runs.checkpoint import Checkpoint
 from dcgan.runtime import distributed
 
 PIXELS = 500  # images for what is computed from pixels

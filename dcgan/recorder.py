@@ -15,19 +15,20 @@ import numpy as np
 from torch import Tensor
 from tqdm import tqdm
 
-from dcgan import checkpoint, images, sampling
-from dcgan.checkpoint import Checkpoint
+from dcgan import images, sampling
 from dcgan.config import to_json
 from dcgan.data import Packed, rows
 from dcgan.evaluator import Best, Evaluator
 from dcgan.finite import Diverged
 from dcgan.health import Monitor
-from dcgan.log import METRICS, SAMPLES, Meter, RunLog
 from dcgan.optimisation import decayed, lr_of
+from dcgan.runs import checkpoint
+from dcgan.runs.background_writer import Writer
+from dcgan.runs.checkpoint import Checkpoint
+from dcgan.runs.log import METRICS, SAMPLES, Meter, RunLog
 from dcgan.runtime import distributed
 from dcgan.runtime.files import alone_in, name_of_partial, remove, replacing, writing
 from dcgan.runtime.snapshot import Snapshot
-from dcgan.writer import Writer
 
 CONFIG = "config.json"
 DIVERGED = "diverged"  # folder of states that came to numbers that are not finite

@@ -13,12 +13,13 @@ from typing import NamedTuple
 
 import torch
 
-from dcgan import checkpoint, trainer
+from dcgan import trainer
 from dcgan.config import TrainConfig
 from dcgan.data import Packed
 from dcgan.errors import UserError
 from dcgan.finite import Diverged
-from dcgan.log import METRICS, read_metrics, samples_path
+from dcgan.runs import checkpoint
+from dcgan.runs.log import METRICS, read_metrics, samples_path
 
 SECONDS = 3.0  # that steps are timed for, and at least two of them
 STEPS = 3  # of the rehearsal; it is stopped and continued before the last

@@ -12,12 +12,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dcgan import checkpoint, health
+from dcgan import health
 from dcgan.config import EvaluationOptions, ObjectiveOptions, TrainConfig, to_json
 from dcgan.config.validation import NETWORK, flag, given
 from dcgan.errors import UserError
 from dcgan.finite import Diverged
 from dcgan.recorder import CONFIG, DIVERGED
+from dcgan.runs import checkpoint
 from dcgan.runtime import distributed
 from dcgan.runtime.files import make_folder, writing
 

@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dcgan import checkpoint, ema, images
+from dcgan import ema, images
 from dcgan.config import DrawOptions
 from dcgan.data import rows
 from dcgan.errors import UsageError
 from dcgan.latent import noise
 from dcgan.networks.batch_norm import folded
 from dcgan.networks.models import Generator
+from dcgan.runs import checkpoint
 from dcgan.runtime import device
 from dcgan.runtime.files import check_room, make_folder, replacing, writing
 from dcgan.runtime.threads import for_each

@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from dcgan import checkpoint, ema, vitals
+from dcgan import ema, vitals
 from dcgan.augment import adapted, augment, overfitting
 from dcgan.config import TrainConfig, has_penalties
 from dcgan.cuda_graph import WARM_UP, CudaGraphs, can_record
@@ -21,6 +21,7 @@ from dcgan.networks.models import INITIAL_STD, Upsample, networks
 from dcgan.optimisation import adam, clip, decayed, descend, set_lr
 from dcgan.penalties import gradient_penalty, zero_centred
 from dcgan.resuming import last_strength
+from dcgan.runs import checkpoint
 from dcgan.runtime import device, distributed
 from dcgan.smoothing import bilinear, learn_smoothly
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from dcgan.config.sampling import SHORTEST
 from dcgan.errors import UserError
-from dcgan.log import SAMPLES
+from dcgan.runs.log import SAMPLES
 
 
 def frames(run: Path, seconds: float) -> list[np.ndarray]:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 
-from dcgan import checkpoint
 from dcgan.augment import strength
 from dcgan.config import TrainConfig
 from dcgan.config.validation import check
@@ -19,6 +18,7 @@ from dcgan.finite import Diverged
 from dcgan.latent.labels import Conditions
 from dcgan.recorder import Recorder
 from dcgan.resuming import check_resumable, consequence, fresh, to_continue
+from dcgan.runs import checkpoint
 from dcgan.runtime import device, distributed
 from dcgan.runtime.signals import Stopped, requests_to_stop
 from dcgan.step import Trainer

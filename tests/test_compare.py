@@ -11,7 +11,7 @@ from PIL import Image
 
 from dcgan import cli, compare, images, timelapse
 from dcgan.data import open_packed
-from dcgan.log import samples_path
+from dcgan.runs.log import samples_path
 from dcgan.sampling import sample_grid
 from tests.conftest import TINY, fit, write_packed
 

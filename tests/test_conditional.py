@@ -9,11 +9,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dcgan import checkpoint, cli, images, metrics, rehearsal, sampling
+from dcgan import cli, images, metrics, rehearsal, sampling
 from dcgan.data import open_packed
 from dcgan.data.batches import Batches
 from dcgan.errors import UsageError, UserError
 from dcgan.latent import interpolation
+from dcgan.runs import checkpoint
 from tests.conftest import TINY, fit, write_packed
 
 CPU = torch.device("cpu")

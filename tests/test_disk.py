@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from dcgan import checkpoint
 from dcgan.data import open_packed
+from dcgan.runs import checkpoint
 
 ROOT = Path(__file__).parents[1]
 

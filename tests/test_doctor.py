@@ -9,12 +9,13 @@ import pytest
 import torch
 from PIL import Image
 
-from dcgan import checkpoint, cli, doctor, rehearsal, trainer
+from dcgan import cli, doctor, rehearsal, trainer
 from dcgan.data import cached, faces, open_packed
 from dcgan.data.rows import reader
 from dcgan.data.sources import Subset, open_source
 from dcgan.evaluator import Evaluator
 from dcgan.optimisation import adam
+from dcgan.runs import checkpoint
 from tests.conftest import write_packed
 
 QUICK = ["--width", "4", "--batch-size", "8", "--device", "cpu", "--workers", "1"]

@@ -10,8 +10,9 @@ import pytest
 import scipy.linalg
 import torch
 
-from dcgan import checkpoint, cli, distances, fidelity, metrics, sampling
+from dcgan import cli, distances, fidelity, metrics, sampling
 from dcgan.features import RandomFeatures, extract, in_colour
+from dcgan.runs import checkpoint
 from tests.conftest import write_packed
 
 CPU = torch.device("cpu")

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from dcgan import checkpoint, cli, evaluator
+from dcgan import cli, evaluator
 from dcgan.errors import UserError
 from dcgan.evaluator import Best
+from dcgan.runs import checkpoint
 from tests.conftest import TINY, fit
 
 CPU = torch.device("cpu")

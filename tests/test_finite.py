@@ -5,11 +5,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dcgan import checkpoint, cli, trainer
+from dcgan import cli, trainer
 from dcgan.data.batches import Batches
 from dcgan.errors import UserError
 from dcgan.evaluator import Evaluator
 from dcgan.finite import Diverged, Watch, not_finite
+from dcgan.runs import checkpoint
 from dcgan.step import Trainer
 from tests.conftest import fit
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from dcgan import checkpoint, ema, health, trainer
+from dcgan import ema, health, trainer
 from dcgan.config import PrepareConfig
 from dcgan.data import packing
 from dcgan.data.batches import Batches
@@ -15,6 +15,7 @@ from dcgan.errors import UserError
 from dcgan.health import LINES, RULES, STEPS, Monitor
 from dcgan.recorder import Recorder
 from dcgan.resuming import check_resumable
+from dcgan.runs import checkpoint
 from tests.conftest import PLAIN, fit
 
 CPU = torch.device("cpu")

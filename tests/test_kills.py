@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from dcgan import checkpoint
+from dcgan.runs import checkpoint
 from dcgan.runtime.files import PARTIAL
 from tests.conftest import write_packed
 from tests.test_distributed import TORCHRUN
@@ -191,7 +191,8 @@ def test_torchrun_restarts_all_where_one_process_is_killed(labelled, tmp_path):
 
 def test_a_second_signal_ends_a_run_at_once_and_leaves_its_checkpoint(labelled, tmp_path):
     stuck = (
-        "import sys, time; from pathlib import Path; from dcgan import checkpoint\n"
+        "import sys, time; from pathlib import Path\n"
+        "from dcgan.runs import checkpoint\n"
         "save = checkpoint.save\n"
         "def slow(path, *args):\n"
         "    if path.stem > 'step-00000004':\n"

@@ -20,11 +20,12 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
-from dcgan import checkpoint, images, sampling, trainer
+from dcgan import images, sampling, trainer
 from dcgan.data.batches import Batches
 from dcgan.errors import UserError
-from dcgan.log import samples_path
 from dcgan.recorder import GRID_SEEDS, Recorder
+from dcgan.runs import checkpoint
+from dcgan.runs.log import samples_path
 from dcgan.runtime import device
 from tests.conftest import fit
 
@@ -294,7 +295,8 @@ def until(condition, process):
 def test_a_signal_during_a_pending_write(packed, tmp_path, signum):
     """What is said to be saved is on disk, and is of the step that is said."""
     slow = (
-        "import sys, time; from pathlib import Path; from dcgan import checkpoint\n"
+        "import sys, time; from pathlib import Path\n"
+        "from dcgan.runs import checkpoint\n"
         "save = checkpoint.save\n"
         "def slow(*args):\n"
         f"    Path({str(tmp_path / 'writing')!r}).touch(); time.sleep(1); save(*args)\n"

@@ -5,10 +5,11 @@ import shutil
 import pytest
 import torch
 
-from dcgan import checkpoint, cli
+from dcgan import cli
 from dcgan.data import open_packed
 from dcgan.errors import UserError
 from dcgan.resuming import fresh, to_continue
+from dcgan.runs import checkpoint
 from tests.conftest import fit
 
 CPU = torch.device("cpu")

@@ -17,15 +17,16 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from dcgan import checkpoint, sampling, trainer, vitals
+from dcgan import sampling, trainer, vitals
 from dcgan.augment import overfitting
 from dcgan.data import open_packed
 from dcgan.data.batches import Batch, Batches
 from dcgan.errors import UserError
 from dcgan.finite import Diverged
-from dcgan.log import Meter
 from dcgan.optimisation import adam
 from dcgan.recorder import Recorder
+from dcgan.runs import checkpoint
+from dcgan.runs.log import Meter
 from dcgan.runtime.signals import Stopped
 from tests.conftest import PLAIN, fit, write_packed
 

@@ -10,12 +10,13 @@ import torch.nn.functional as F
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from dcgan import checkpoint, trainer
+from dcgan import trainer
 from dcgan.config import TrainConfig
 from dcgan.data.batches import Batch, Batches
 from dcgan.errors import UsageError, UserError
 from dcgan.optimisation import adam
 from dcgan.recorder import Recorder
+from dcgan.runs import checkpoint
 from tests.conftest import PLAIN, fit
 from tests.test_trainer import logged, state
 

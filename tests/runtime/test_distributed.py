@@ -13,10 +13,11 @@ import torch
 import torch.multiprocessing as mp
 from safetensors.torch import load_file
 
-from dcgan import checkpoint, trainer
+from dcgan import trainer
 from dcgan.data import open_packed
 from dcgan.data.batches import Batches
 from dcgan.errors import UserError
+from dcgan.runs import checkpoint
 from dcgan.runtime import distributed
 from dcgan.runtime.signals import Stopped
 from tests.conftest import TINY, fit

@@ -8,10 +8,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dcgan import checkpoint
 from dcgan.data import open_packed
 from dcgan.errors import UserError
 from dcgan.finite import not_finite
+from dcgan.runs import checkpoint
 from tests.conftest import PLAIN, fit, write_packed
 
 CPU = torch.device("cpu")

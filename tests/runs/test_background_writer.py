@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from dcgan.writer import Writer
+from dcgan.runs.background_writer import Writer
 
 SOON, LATE = 0.1, 30  # seconds: for what must not happen, and for what must
 
@@ -94,7 +94,8 @@ def test_a_block_that_raises_has_its_jobs_done_and_raises_its_own():
 def test_a_process_does_not_end_before_its_jobs(tmp_path):
     """Not even where the wait for them is interrupted, as by a second Ctrl-C."""
     script = (
-        "import signal, sys, time; from pathlib import Path; from dcgan.writer import Writer\n"
+        "import signal, sys, time; from pathlib import Path\n"
+        "from dcgan.runs.background_writer import Writer\n"
         "signal.signal(signal.SIGALRM, signal.default_int_handler)\n"
         "with Writer(1) as writer:\n"
         "    writer.submit(time.sleep, 1)\n"

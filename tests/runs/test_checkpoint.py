@@ -11,9 +11,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from dcgan import checkpoint, cli, trainer
+from dcgan import cli, trainer
 from dcgan.errors import UserError
 from dcgan.resuming import check_resumable
+from dcgan.runs import checkpoint
 from dcgan.runtime.snapshot import Snapshot
 from tests.conftest import fit
 

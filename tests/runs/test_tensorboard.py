@@ -14,12 +14,13 @@ from tensorboard.context import RequestContext
 from tensorboard.plugins.base_plugin import TBContext
 from torch.utils.tensorboard import SummaryWriter
 
-from dcgan import events, images
+from dcgan import images
+from dcgan.runs import tensorboard
 
 
 @given(st.binary(max_size=300))
 def test_the_checksum_is_that_of_tensorboard(data):
-    assert int.from_bytes(events.checksum(data), "little") == theirs.masked_crc32c(data)
+    assert int.from_bytes(tensorboard.checksum(data), "little") == theirs.masked_crc32c(data)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -27,7 +28,7 @@ def test_tensorboard_reads_the_same_as_from_the_writer_of_torch(tmp_path, channe
     picture = np.random.default_rng(0).integers(0, 256, (9, 7, channels), dtype=np.uint8)
     values = {"loss": 0.1, "rate": 1e9, "none": float("nan")}
     (tmp_path / "ours").mkdir()
-    ours = events.EventFile(tmp_path / "ours", 0)
+    ours = tensorboard.EventFile(tmp_path / "ours", 0)
     ours.scalars(50, values)
     ours.image(50, "a picture", picture.shape, images.to_png(picture))
     with SummaryWriter(str(tmp_path / "torch"), purge_step=0) as writer:
@@ -51,7 +52,7 @@ def test_tensorboard_reads_the_same_as_from_the_writer_of_torch(tmp_path, channe
 
 def test_a_second_file_purges_what_the_first_has_from_its_step_on(tmp_path):
     for purge, steps in ((0, (1, 2, 3)), (3, (3, 4))):
-        file = events.EventFile(tmp_path, purge)
+        file = tensorboard.EventFile(tmp_path, purge)
         for step in steps:
             file.scalars(step, {"x": purge + step})
     assert len(list(tmp_path.iterdir())) == 2
@@ -66,7 +67,7 @@ def test_words_show_under_the_text_plugin(tmp_path):
 
     words = "D wins everything: try a lower `--lr-D` or Größe"
     (tmp_path / "ours").mkdir()
-    ours = events.EventFile(tmp_path / "ours", 0)
+    ours = tensorboard.EventFile(tmp_path / "ours", 0)
     ours.text(50, "health", words)
     ours.text(70, "health", "more")
     multiplexer = EventMultiplexer().AddRunsFromDirectory(str(tmp_path)).Reload()
@@ -81,13 +82,13 @@ def test_words_show_under_the_text_plugin(tmp_path):
 
 def test_a_file_comes_after_the_others_though_the_clock_was_set_back(tmp_path, monkeypatch):
     """TensorBoard would read it first, and then drop all it holds for what came before."""
-    begun = events.EventFile(tmp_path, 0)
+    begun = tensorboard.EventFile(tmp_path, 0)
     for step in (1, 2, 3, 4):
         begun.scalars(step, {"a": step})
     (tmp_path / "events.out.tfevents.mine").write_bytes(b"")
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now - 3600)
     for start in (3, 5):
-        events.EventFile(tmp_path, start).scalars(start, {"a": 10 * start})
+        tensorboard.EventFile(tmp_path, start).scalars(start, {"a": 10 * start})
     points = EventAccumulator(str(tmp_path)).Reload().Scalars("a")
     assert [(point.step, point.value) for point in points] == [(1, 1), (2, 2), (3, 30), (5, 50)]

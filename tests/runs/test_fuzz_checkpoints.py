@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from dcgan import checkpoint
 from dcgan.data import open_packed
 from dcgan.data.rows import reader
 from dcgan.errors import UserError
 from dcgan.resuming import check_resumable
+from dcgan.runs import checkpoint
 from dcgan.step import Trainer
 from tests import fuzzing
 from tests.conftest import TINY, write_packed

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dcgan import images
 from dcgan.errors import UserError
-from dcgan.events import EventFile
+from dcgan.runs.tensorboard import EventFile
 from dcgan.runtime.files import flush, replacing, writing
 
 SAMPLES, METRICS = "samples", "metrics.jsonl"

@@ -1,0 +1,6 @@
+"""What a run folder holds: checkpoints, logs, sample grids; written and read."""
+
+from dcgan.runs.checkpoint import Checkpoint, load_discriminator, load_generator
+from dcgan.runs.log import read_metrics
+
+__all__ = ["Checkpoint", "load_discriminator", "load_generator", "read_metrics"]
