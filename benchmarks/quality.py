@@ -19,11 +19,12 @@ import tyro
 
 from benchmarks.__main__ import machine
 from benchmarks.step import EXAMPLE
-from dcgan import images, metrics, sampling, trainer
+from dcgan import images, sampling, trainer
 from dcgan.config import PRESETS
 from dcgan.data import Packed, open_packed
 from dcgan.errors import UserError
-from dcgan.features import RandomFeatures
+from dcgan.evaluation import comparison as metrics
+from dcgan.evaluation.random_features import RandomFeatures
 from dcgan.runs import checkpoint
 from dcgan.runs.log import read_metrics
 

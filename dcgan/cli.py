@@ -190,7 +190,7 @@ def evaluate(args: Sequence[str], prog: str) -> None:
     default = EvaluateConfig(checkpoint=tyro.MISSING, data=tyro.MISSING)
     config = parse(default, prog, evaluate.__doc__, args)
 
-    from dcgan import evaluation
+    from dcgan.evaluation import report as evaluation
 
     print(evaluation.evaluate(config))
 
@@ -200,7 +200,7 @@ def neighbours(args: Sequence[str], prog: str) -> None:
     default = NeighboursConfig(checkpoint=tyro.MISSING, data=tyro.MISSING)
     config = parse(default, prog, neighbours.__doc__, args)
 
-    from dcgan import neighbours as report
+    from dcgan.evaluation import memorization as report
 
     print(report.write(config))
 

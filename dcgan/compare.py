@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from dcgan import images, metrics, sampling
+from dcgan import images, sampling
 from dcgan.config.validation import flag
 from dcgan.errors import UserError
+from dcgan.evaluation import comparison
 from dcgan.runs import checkpoint
 from dcgan.runs.log import is_number, read_metrics
 from dcgan.runtime.files import replacing
@@ -46,7 +47,7 @@ class Run:
     def best(self, name: str) -> float:
         """The best value of an evaluated metric; nan where there is none."""
         _, values = self.points(name, number)
-        better = max if metrics.higher_is_better(name) else min
+        better = max if comparison.higher_is_better(name) else min
         return better(values.tolist(), default=math.nan)
 
 
@@ -101,7 +102,7 @@ def table(runs: Sequence[Run]) -> str:
     rows.append(["images/s", *(shown(rate(run)) for run in runs)])
     for metric in (*CURVES, *evaluated(runs)):
         rows.append([f"{metric}, last", *(shown(run.last(metric)) for run in runs)])
-    for metric in filter(metrics.has_best, evaluated(runs)):
+    for metric in filter(comparison.has_best, evaluated(runs)):
         rows.append([f"{metric}, best", *(shown(run.best(metric)) for run in runs)])
     rows += [[name, *map(plain, values)] for name, values in differing(runs)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import torch
 
-from dcgan import metrics, sampling
+from dcgan import sampling
 from dcgan.config import TrainConfig
 from dcgan.data import Packed
 from dcgan.errors import UserError
-from dcgan.features import RandomFeatures
+from dcgan.evaluation import comparison
+from dcgan.evaluation.random_features import RandomFeatures
 from dcgan.networks.models import Generator
 from dcgan.runs import checkpoint
 from dcgan.runs.checkpoint import Checkpoint
@@ -73,7 +74,7 @@ class Best:
         Up to the step of the best none is a miss: there the run has been before.
         """
         value = scores[self.by]
-        higher = metrics.higher_is_better(self.by)
+        higher = comparison.higher_is_better(self.by)
         if self.value is None or (value > self.value if higher else value < self.value):
             self.value, self.step, self.misses = value, step, 0
             return True
@@ -107,8 +108,8 @@ class Evaluator:
     def __init__(self, config: TrainConfig, packed: Packed, device: torch.device):
         """Looks at the real images: `eval_images` of them. Raises UserError for too few."""
         self.config = config
-        real = metrics.chunks(packed, metrics.chosen(packed, config.eval_images))
-        self.comparison = metrics.Comparison(real, RandomFeatures().to(device), device, PIXELS)
+        real = comparison.chunks(packed, comparison.chosen(packed, config.eval_images))
+        self.comparison = comparison.Comparison(real, RandomFeatures().to(device), device, PIXELS)
 
     def scores(self, G: Generator) -> dict[str, float]:
         """What `metrics.Comparison` says of the images of seeds 0, 1, 2, ..."""

@@ -9,10 +9,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dcgan import cli, images, metrics, rehearsal, sampling
+from dcgan import cli, images, rehearsal, sampling
 from dcgan.data import open_packed
 from dcgan.data.batches import Batches
 from dcgan.errors import UsageError, UserError
+from dcgan.evaluation import comparison
 from dcgan.latent import interpolation
 from dcgan.runs import checkpoint
 from tests.conftest import TINY, fit, write_packed
@@ -120,8 +121,8 @@ def test_a_label_is_judged_beside_the_images_that_have_it(
         "class": [("dog", i % 3 == 1), ("Fox=1", i % 3 == 2)],
         "attributes": [("smiling", i % 2 == 1), ("hat=0, smiling=1", (i % 3 > 0) & (i % 2 == 1))],
     }[labelled.meta["label_kind"]][which]
-    read, chunks = [], metrics.chunks
-    monkeypatch.setattr(metrics, "chunks", lambda p, rows: read.append(rows) or chunks(p, rows))
+    read, chunks = [], comparison.chunks
+    monkeypatch.setattr(comparison, "chunks", lambda p, rows: read.append(rows) or chunks(p, rows))
     run = shutil.copytree(trained, tmp_path / "run")
     command = ["evaluate", run, "--data", labelled.folder, "--label", wanted, "--reals", 12]
     assert cli.main([*map(str, command)]) == 0

@@ -5,9 +5,9 @@ import pytest
 import scipy.ndimage
 import torch
 
-from dcgan import distances
 from dcgan.data import faces
-from dcgan.features import RandomFeatures, extract, orthogonal
+from dcgan.evaluation import distances
+from dcgan.evaluation.random_features import RandomFeatures, extract, orthogonal
 
 CPU = torch.device("cpu")
 COUNT = 300

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dcgan.errors import UserError
-from dcgan.features import in_colour
+from dcgan.evaluation.random_features import in_colour
 
 BATCH = 64  # images: the chunks that sampling makes
 KID_SUBSET = 1000  # of the authors of KID

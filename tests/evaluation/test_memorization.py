@@ -12,9 +12,9 @@ from dcgan import cli
 from dcgan.config import NeighboursConfig
 from dcgan.data import faces, open_packed
 from dcgan.errors import UsageError
-from dcgan.features import RandomFeatures
+from dcgan.evaluation.memorization import examine, leakage, nearest, pixels, split
+from dcgan.evaluation.random_features import RandomFeatures
 from dcgan.latent.labels import Conditions
-from dcgan.neighbours import examine, leakage, nearest, pixels, split
 from dcgan.networks.models import Generator
 from tests.conftest import write_packed
 

@@ -5,8 +5,8 @@ import pytest
 import scipy.linalg
 import torch
 
-from dcgan import distances
-from dcgan.distances import Gaussian, Manifold, density_coverage, frechet, gaussian
+from dcgan.evaluation import distances
+from dcgan.evaluation.distances import Gaussian, Manifold, density_coverage, frechet, gaussian
 
 
 def normal(n, dims, seed, scale=1.0, shift=0.0):

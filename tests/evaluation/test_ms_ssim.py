@@ -5,7 +5,7 @@ import pytest
 import scipy.ndimage
 import torch
 
-from dcgan import similarity
+from dcgan.evaluation import ms_ssim
 
 WEIGHTS = [0.0448, 0.2856, 0.3001, 0.2363, 0.1333]
 
@@ -36,7 +36,7 @@ def pictures(n, size, seed):
 
 @pytest.mark.parametrize(("size", "scales"), [(32, 2), (64, 3), (128, 4), (192, 5)])
 def test_it_is_the_formula_of_the_paper(size, scales):
-    assert similarity.levels(size) == scales
+    assert ms_ssim.levels(size) == scales
     x = pictures(3, size, 0)
     y = (x + 0.5 * (pictures(3, size, 1) - 0.5)).clip(0, 1)
     expected = [
@@ -44,23 +44,23 @@ def test_it_is_the_formula_of_the_paper(size, scales):
         for n in range(3)
     ]
     assert min(expected) > 0.2 and max(expected) < 0.98, "the test must see something"
-    np.testing.assert_allclose(similarity.ms_ssim(x, y), expected, atol=2e-4)
+    np.testing.assert_allclose(ms_ssim.ms_ssim(x, y), expected, atol=2e-4)
 
 
 @pytest.mark.parametrize("size", [8, 16, 64])
 def test_equal_images_have_similarity_1_and_others_less(size):
     x, y = pictures(4, size, 2), pictures(4, size, 3)
-    torch.testing.assert_close(similarity.ms_ssim(x, x), torch.ones(4), atol=1e-4, rtol=0)
-    assert similarity.ms_ssim(x, y).max() < 0.95
+    torch.testing.assert_close(ms_ssim.ms_ssim(x, x), torch.ones(4), atol=1e-4, rtol=0)
+    assert ms_ssim.ms_ssim(x, y).max() < 0.95
 
 
 def test_it_is_symmetric_and_does_not_see_mirrors_of_both():
     x, y = pictures(4, 64, 4), pictures(4, 64, 4) * 0.7 + 0.3 * pictures(4, 64, 5)
-    value = similarity.ms_ssim(x, y)
-    torch.testing.assert_close(similarity.ms_ssim(y, x), value)
-    torch.testing.assert_close(similarity.ms_ssim(x.flip(3), y.flip(3)), value, atol=1e-5, rtol=0)
-    torch.testing.assert_close(similarity.ms_ssim(x.mT, y.mT), value, atol=1e-5, rtol=0)
-    assert (similarity.ms_ssim(x, y.flip(3)) < value - 0.05).all()
+    value = ms_ssim.ms_ssim(x, y)
+    torch.testing.assert_close(ms_ssim.ms_ssim(y, x), value)
+    torch.testing.assert_close(ms_ssim.ms_ssim(x.flip(3), y.flip(3)), value, atol=1e-5, rtol=0)
+    torch.testing.assert_close(ms_ssim.ms_ssim(x.mT, y.mT), value, atol=1e-5, rtol=0)
+    assert (ms_ssim.ms_ssim(x, y.flip(3)) < value - 0.05).all()
 
 
 def test_it_falls_with_noise():
@@ -68,9 +68,7 @@ def test_it_falls_with_noise():
         pictures(4, 64, 6),
         torch.from_numpy(np.random.default_rng(7).normal(size=(4, 3, 64, 64))),
     )
-    values = [
-        similarity.ms_ssim(x, (x + s * noise.float())).mean() for s in (0, 0.02, 0.05, 0.1, 0.3)
-    ]
+    values = [ms_ssim.ms_ssim(x, (x + s * noise.float())).mean() for s in (0, 0.02, 0.05, 0.1, 0.3)]
     assert values == sorted(values, reverse=True) and values[-1] < 0.9
 
 
@@ -80,14 +78,11 @@ def test_a_collapsed_set_is_less_diverse():
 
     varied = as_bytes(pictures(101, 64, 8))
     collapsed = varied[torch.arange(100) % 3]  # a third of all pairs are not of one image
-    assert similarity.diversity(collapsed) > similarity.diversity(varied)
-    assert similarity.diversity(varied[:1].expand(7, -1, -1, -1)) == pytest.approx(1, abs=1e-4)
+    assert ms_ssim.diversity(collapsed) > ms_ssim.diversity(varied)
+    assert ms_ssim.diversity(varied[:1].expand(7, -1, -1, -1)) == pytest.approx(1, abs=1e-4)
     pairs = [
-        similarity.ms_ssim(*(varied[i : i + 1] / 255.0 for i in (2 * j, 2 * j + 1)))
-        for j in range(50)
+        ms_ssim.ms_ssim(*(varied[i : i + 1] / 255.0 for i in (2 * j, 2 * j + 1))) for j in range(50)
     ]
-    assert similarity.diversity(varied, together=7) == pytest.approx(
-        float(sum(pairs)) / 50, abs=1e-5
-    )
+    assert ms_ssim.diversity(varied, together=7) == pytest.approx(float(sum(pairs)) / 50, abs=1e-5)
     with pytest.raises(ValueError, match="pairs"):
-        similarity.diversity(varied[:1])
+        ms_ssim.diversity(varied[:1])

@@ -14,11 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dcgan import fidelity, metrics, sampling
+from dcgan import sampling
 from dcgan.config.evaluation import MOST, EvaluateConfig
 from dcgan.data import Packed, open_packed
 from dcgan.errors import UsageError, UserError
-from dcgan.features import Extractor, RandomFeatures, extract
+from dcgan.evaluation import comparison as metrics
+from dcgan.evaluation import inception
+from dcgan.evaluation.random_features import Extractor, RandomFeatures, extract
 from dcgan.networks.models import Generator
 from dcgan.runs import checkpoint
 from dcgan.runs.checkpoint import Checkpoint
@@ -39,7 +41,7 @@ def evaluate(config: EvaluateConfig) -> Path:
     on = device.pick(config.device)
     found = checkpoint.find(config.checkpoint)
     if config.fidelity:
-        fidelity.check_there(config.weights)
+        inception.check_there(config.weights)
     G = sampling.load(found.path, config, on)
     extractor = load_extractor(config.extractor, G.size, on) if config.extractor else None
     packed = open_packed(config.data)
@@ -65,7 +67,7 @@ def evaluate(config: EvaluateConfig) -> Path:
     comparison = metrics.Comparison(real(), RandomFeatures().to(on), on, PIXELS)
     results = {"random network": comparison.scores(fake())}
     protocol["random network"] = {
-        "features": "dcgan.features.RandomFeatures, none downloaded, no resize",
+        "features": "dcgan.evaluation.random_features.RandomFeatures, none downloaded, no resize",
         "paired_images": min(metrics.PAIRED, count, len(order)),
         "pixel_images": min(PIXELS, count, len(order)),
     }
@@ -74,7 +76,7 @@ def evaluate(config: EvaluateConfig) -> Path:
         results[config.extractor] = compared.scores(extract(extractor, fake(), on))
         protocol[config.extractor] = {"paired_images": min(metrics.PAIRED, count, len(order))}
     if config.fidelity:
-        results["inception"], protocol["inception"] = fidelity.scores(
+        results["inception"], protocol["inception"] = inception.scores(
             fake(), count, real(), len(order), on, config.weights
         )
     return report(found, protocol, results)
@@ -84,7 +86,7 @@ def described(found: Checkpoint, config: EvaluateConfig) -> dict:
     """What was judged, and how it was drawn."""
     return {
         "checkpoint": found.path.name,
-        "checkpoint_sha256": fidelity.digest(found.path),
+        "checkpoint_sha256": inception.digest(found.path),
         "step": found.step,
         "weights": "of the last step" if config.raw else "averaged (EMA)",
         "batch_norm": "measured anew" if config.recalibrate else "of the checkpoint",

@@ -8,7 +8,7 @@ import scipy.ndimage
 import scipy.stats
 import torch
 
-from dcgan import pyramid
+from dcgan.evaluation import sliced_wasserstein
 
 
 def noise(n, side, seed, channels=3):
@@ -37,15 +37,15 @@ def reference(image):
 @pytest.mark.parametrize("size", [8, 16, 64])
 def test_the_pyramid_is_that_of_scipy(size):
     image = noise(1, size, 0).float()
-    found = pyramid.laplacian(image)
+    found = sliced_wasserstein.laplacian(image)
     expected = reference(image[0, 1].numpy().astype(np.float64))
-    assert [level.shape[-1] for level in found] == pyramid.sides(size)
+    assert [level.shape[-1] for level in found] == sliced_wasserstein.sides(size)
     for ours, theirs in zip(found, expected, strict=True):
         np.testing.assert_allclose(ours[0, 1], theirs, atol=1e-3)
 
 
 def test_a_flat_image_has_nothing_but_its_mean():
-    *bands, last = pyramid.laplacian(torch.full((1, 3, 64, 64), 90.0))
+    *bands, last = sliced_wasserstein.laplacian(torch.full((1, 3, 64, 64), 90.0))
     assert all(band.abs().max() < 1e-4 for band in bands)
     torch.testing.assert_close(last, torch.full((1, 3, 16, 16), 90.0))
 
@@ -57,7 +57,7 @@ def test_descriptors_are_patches_of_their_image_everywhere_in_it():
         torch.stack([rows, columns]).repeat(5, 1, 1, 1)
         + 100 * torch.arange(5.0)[:, None, None, None]
     )
-    patches = pyramid.descriptors(level, 0, 300).view(5, 300, 2, 7, 7)
+    patches = sliced_wasserstein.descriptors(level, 0, 300).view(5, 300, 2, 7, 7)
     steps = torch.arange(7.0)
     for i in range(5):
         top, left = patches[i, :, 0, 0, 0] - 100 * i, patches[i, :, 1, 0, 0] - 100 * i
@@ -73,7 +73,7 @@ def test_descriptors_are_patches_of_their_image_everywhere_in_it():
 def test_channels_are_normalised_apart():
     patches = torch.from_numpy(np.random.default_rng(0).normal(size=(1000, 3, 49))).float()
     patches = patches * torch.tensor([1.0, 10, 100])[:, None] + torch.tensor([0.0, 5, -50])[:, None]
-    found = pyramid.normalised(patches.flatten(1)).view(1000, 3, 49)
+    found = sliced_wasserstein.normalised(patches.flatten(1)).view(1000, 3, 49)
     torch.testing.assert_close(found.mean((0, 2)), torch.zeros(3), atol=1e-5, rtol=0)
     torch.testing.assert_close(found.std((0, 2)), torch.ones(3), atol=1e-4, rtol=0)
 
@@ -81,31 +81,31 @@ def test_channels_are_normalised_apart():
 @pytest.mark.parametrize("value", [127, 200, 255])
 def test_a_single_colour_is_normalised_to_nothing(value):
     """As it is where G has collapsed to it; a mean that is off would be divided by nothing."""
-    patches = torch.full((200 * pyramid.PATCHES, 3 * 49), float(value))
-    assert not pyramid.normalised(patches).any()
+    patches = torch.full((200 * sliced_wasserstein.PATCHES, 3 * 49), float(value))
+    assert not sliced_wasserstein.normalised(patches).any()
 
 
 def test_the_distance_along_one_axis_is_scipys():
     rng = np.random.default_rng(1)
     x, y = rng.normal(size=(200, 1)), rng.gamma(2, size=(200, 1))
-    found = pyramid.sliced_wasserstein(torch.from_numpy(x), torch.from_numpy(y), 0, 20)
+    found = sliced_wasserstein.sliced_wasserstein(torch.from_numpy(x), torch.from_numpy(y), 0, 20)
     assert found == pytest.approx(scipy.stats.wasserstein_distance(x[:, 0], y[:, 0]))
 
 
 def test_a_shift_is_measured_by_its_mean_share_along_a_direction():
     """A unit vector of 3 dimensions has |component| 1/2 on average (Archimedes)."""
     x = torch.from_numpy(np.random.default_rng(2).normal(size=(50, 3)))
-    found = pyramid.sliced_wasserstein(x, x + torch.tensor([0, 0, 4.0]), 0, 4000)
+    found = sliced_wasserstein.sliced_wasserstein(x, x + torch.tensor([0, 0, 4.0]), 0, 4000)
     assert found == pytest.approx(2, rel=3 * math.sqrt(1 / 3) / math.sqrt(4000))
 
 
 def test_sets_of_different_sizes_are_refused():
     with pytest.raises(ValueError, match="cannot be compared"):
-        pyramid.sliced_wasserstein(torch.zeros(3, 2), torch.zeros(4, 2), 0)
+        sliced_wasserstein.sliced_wasserstein(torch.zeros(3, 2), torch.zeros(4, 2), 0)
 
 
 def of(real, fake):
-    return pyramid.distances(real, fake, patches=32, directions=64)
+    return sliced_wasserstein.distances(real, fake, patches=32, directions=64)
 
 
 def test_each_level_sees_its_own_frequencies():

@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dcgan import distances, pyramid, similarity
 from dcgan.data import Packed, rows
-from dcgan.distances import Manifold
 from dcgan.errors import UserError
-from dcgan.features import Extractor, in_colour
+from dcgan.evaluation import distances, ms_ssim, sliced_wasserstein
+from dcgan.evaluation.distances import Manifold
+from dcgan.evaluation.random_features import Extractor, in_colour
 
 PAIRED = 10_000  # images of a set whose features are compared with all others
 LEAST = 10  # images of a set that the numbers can be computed for
@@ -62,7 +62,7 @@ class PixelComparison:
     """Fake images against real ones, uint8 [N, C, S, S]."""
 
     def __init__(self, real: Tensor):
-        self.real, self.similarity = real, similarity.diversity(real)
+        self.real, self.similarity = real, ms_ssim.diversity(real)
 
     def scores(self, fake: Tensor) -> dict[str, float]:
         """swd and swd_SIDE: see `pyramid`; ms_ssim and ms_ssim_real: see `similarity`.
@@ -71,11 +71,11 @@ class PixelComparison:
         """
         count = min(len(self.real), len(fake))
         # Sorted once, the real side would fill 100 MB for every 500 images.
-        levels = pyramid.distances(self.real[:count], fake[:count])
+        levels = sliced_wasserstein.distances(self.real[:count], fake[:count])
         return {
             "swd": sum(levels.values()) / len(levels),
             **{f"swd_{side}": distance for side, distance in levels.items()},
-            "ms_ssim": similarity.diversity(fake),
+            "ms_ssim": ms_ssim.diversity(fake),
             "ms_ssim_real": self.similarity,
         }
 

@@ -10,8 +10,11 @@ import pytest
 import scipy.linalg
 import torch
 
-from dcgan import cli, distances, fidelity, metrics, sampling
-from dcgan.features import RandomFeatures, extract, in_colour
+from dcgan import cli, sampling
+from dcgan.evaluation import comparison as metrics
+from dcgan.evaluation import distances
+from dcgan.evaluation import inception as fidelity
+from dcgan.evaluation.random_features import RandomFeatures, extract, in_colour
 from dcgan.runs import checkpoint
 from tests.conftest import write_packed
 

@@ -16,13 +16,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dcgan import images, metrics, sampling
+from dcgan import images, sampling
 from dcgan.config.evaluation import LEAST, NeighboursConfig
 from dcgan.data import Packed, open_packed
-from dcgan.distances import pairwise
 from dcgan.errors import UsageError, UserError
-from dcgan.evaluation import check_fit
-from dcgan.features import RandomFeatures, in_colour
+from dcgan.evaluation import comparison
+from dcgan.evaluation.distances import pairwise
+from dcgan.evaluation.random_features import RandomFeatures, in_colour
+from dcgan.evaluation.report import check_fit
 from dcgan.networks.models import Generator
 from dcgan.runtime import device
 
@@ -118,7 +119,7 @@ def split(packed: Packed, config: NeighboursConfig, G: Generator) -> tuple[np.nd
         fulfilled = G.conditions.fulfilled(images, config.label)
         if config.label and not images.label_names:
             raise UsageError(f"--label {config.label}: the images of {images.folder} have none")
-        return metrics.chosen(images, count, fulfilled)
+        return comparison.chosen(images, count, fulfilled)
 
     order = order_of(packed, None)
     if config.held_out is None:
@@ -131,7 +132,7 @@ def split(packed: Packed, config: NeighboursConfig, G: Generator) -> tuple[np.nd
         training, indices = order, order_of(source, config.count)
     if len(indices) < LEAST:
         raise UserError(f"{packed.folder} is too small to set images apart: give --held-out")
-    return training, np.concatenate(list(metrics.chunks(source, indices)))
+    return training, np.concatenate(list(comparison.chunks(source, indices)))
 
 
 def write(config: NeighboursConfig) -> Path:
@@ -152,7 +153,7 @@ def write(config: NeighboursConfig) -> Path:
     ranks, numbers = [], []
     for name, view in views.items():
         found, apart, which = examine(
-            samples, held_out, lambda: metrics.chunks(packed, training), view, on
+            samples, held_out, lambda: comparison.chunks(packed, training), view, on
         )
         print(f"{name}: {sentence(found)}")
         ranks.append(apart[:, 0].argsort().argsort())
@@ -179,5 +180,5 @@ def picture(
     rows = []
     for i in shown:
         places = np.concatenate([which[i] for which in numbers])
-        rows += [samples[i : i + 1], *metrics.chunks(packed, places)]
+        rows += [samples[i : i + 1], *comparison.chunks(packed, places)]
     return images.grid(np.concatenate(rows), columns=1 + NEAREST * len(numbers))
