@@ -18,10 +18,10 @@ import torch
 from dcgan import sampling
 from dcgan.config import PRESETS, TrainConfig
 from dcgan.data import cached
-from dcgan.data.batches import Batches
-from dcgan.recorder import Recorder
 from dcgan.runtime import device
-from dcgan.trainer import Trainer
+from dcgan.training.batches import Batches
+from dcgan.training.loop import Trainer
+from dcgan.training.recorder import Recorder
 
 # name -> configuration, and steps to time in a round
 CASES = {"faces": (PRESETS["faces"], 20), "width 64, batch 64": (TrainConfig(), 2)}

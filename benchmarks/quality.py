@@ -19,7 +19,7 @@ import tyro
 
 from benchmarks.__main__ import machine
 from benchmarks.step import EXAMPLE
-from dcgan import images, sampling, trainer
+from dcgan import images, sampling
 from dcgan.config import PRESETS
 from dcgan.data import Packed, open_packed
 from dcgan.errors import UserError
@@ -27,6 +27,7 @@ from dcgan.evaluation import comparison as metrics
 from dcgan.evaluation.random_features import RandomFeatures
 from dcgan.runs import checkpoint
 from dcgan.runs.log import read_metrics
+from dcgan.training import loop
 
 SHOWN = ("frechet", "kernel", "swd", "precision", "recall", "density", "coverage")
 RECIPES = {
@@ -141,7 +142,7 @@ def train(options: Options, run: Path, seed: int, recipe: dict) -> float:
         steps=options.images // options.batch_size,
         seed=seed,
     )
-    trainer.train(config)
+    loop.train(config)
     found = checkpoint.find(run)
     if found.step != config.steps:
         raise UserError(f"{run} has {found.step} steps, not {config.steps}: use another --runs")

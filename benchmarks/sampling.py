@@ -90,7 +90,7 @@ def save(path: Path, width: int) -> None:
     from dcgan.config import TrainConfig, to_json
     from dcgan.runs import checkpoint
     from dcgan.runtime.snapshot import Snapshot
-    from dcgan.step import Trainer
+    from dcgan.training.trainer import Trainer
 
     ours = Trainer(TrainConfig(width=width), torch.device("cpu"))
     for optimizer, network in ((ours.opt_G, ours.G), (ours.opt_D, ours.D)):

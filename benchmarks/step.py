@@ -46,16 +46,16 @@ def ours(
     recipe: Mapping = EXAMPLE,
     device: str = "cpu",
 ) -> Callable[[], int]:
-    """Steps of dcgan.trainer, all of its measures taken or some left out.
+    """Steps of dcgan.training.loop, all of its measures taken or some left out.
 
     `recipe`: options that the networks learn by; with none it is the default one.
     """
-    from dcgan.augment import DRAWS
     from dcgan.config import TrainConfig
-    from dcgan.data.batches import Batch
     from dcgan.networks import strided_convolution
     from dcgan.runtime.device import keep_freed_memory
-    from dcgan.trainer import Trainer
+    from dcgan.training.augmentation import DRAWS
+    from dcgan.training.batches import Batch
+    from dcgan.training.loop import Trainer
 
     if not winograd:
         strided_convolution.CAPABILITY = "none"

@@ -13,7 +13,7 @@ HOME = {
     "lerp": "latent.interpolation",
     "TrainConfig": "config",
     "PRESETS": "config",
-    "train": "trainer",
+    "train": "training.loop",
     "UserError": "errors",
 }
 

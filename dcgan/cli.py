@@ -42,10 +42,10 @@ def train(args: Sequence[str], prog: str) -> None:
         print(json.dumps(to_json(config), indent=2))
         return
 
-    from dcgan import trainer
     from dcgan.runs import log
+    from dcgan.training import loop
 
-    checkpoint = trainer.train(config)
+    checkpoint = loop.train(config)
     if int(os.environ.get("RANK", 0)) == 0:
         run = checkpoint.parent.parent
         print(f"sample grid  {log.newest_samples(run)}")

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from dcgan import trainer
-from dcgan.augment import strength
 from dcgan.config import TrainConfig
 from dcgan.data import survey
 from dcgan.data.packed import Packed, is_packed, open_packed
@@ -18,6 +16,8 @@ from dcgan.data.rows import reader
 from dcgan.data.sources import EncodedSource, Subset, open_source
 from dcgan.rehearsal import Packing, Say, quiet, run
 from dcgan.runtime import device
+from dcgan.training import loop
+from dcgan.training.augmentation import strength
 
 LOOKED_AT = 4096  # images, drawn at random
 PIXELS = 2**28  # bytes, if that is fewer images
@@ -30,7 +30,7 @@ def examine(config: TrainConfig, say: Say) -> list[str]:
     """
     device.tune(config.threads)
     on = device.pick(config.device)
-    found = None if config.fresh else trainer.to_continue(config, config.out)
+    found = None if config.fresh else loop.to_continue(config, config.out)
     with tempfile.TemporaryDirectory(prefix="dcgan-doctor-") as scratch:
         packed, count, packing, wrong = data(config, Path(scratch), say)
         if count < config.batch_size:

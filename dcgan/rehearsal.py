@@ -13,13 +13,13 @@ from typing import NamedTuple
 
 import torch
 
-from dcgan import trainer
 from dcgan.config import TrainConfig
 from dcgan.data import Packed
 from dcgan.errors import UserError
-from dcgan.finite import Diverged
 from dcgan.runs import checkpoint
 from dcgan.runs.log import METRICS, read_metrics, samples_path
+from dcgan.training import loop
+from dcgan.training.monitoring.finite import Diverged
 
 SECONDS = 3.0  # that steps are timed for, and at least two of them
 STEPS = 3  # of the rehearsal; it is stopped and continued before the last
@@ -100,7 +100,7 @@ def rehearse(
             patience=0,
             eval_images=min(config.eval_images, 10),  # whether it can be done, not how well G does
         )
-        return trainer.fit(short, packed, out, on, trainer.to_continue(short, out))
+        return loop.fit(short, packed, out, on, loop.to_continue(short, out))
 
     fit("stopped", STEPS - 1)
     stopped, whole = (
@@ -112,9 +112,9 @@ def rehearse(
 
 def timed(config: TrainConfig, packed: Packed, on: torch.device) -> float:
     """Seconds that a step takes."""
-    ours = trainer.trainer_of(packed, config, on)
+    ours = loop.trainer_of(packed, config, on)
     started, steps = 0.0, -ours.warm_up
-    for of_step in zip(*[trainer.batches_for(ours, packed)] * config.d_steps, strict=False):
+    for of_step in zip(*[loop.batches_for(ours, packed)] * config.d_steps, strict=False):
         float(ours.update(*of_step)["loss_D"])  # waits for the device
         steps += 1
         if steps == 0:

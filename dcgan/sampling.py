@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dcgan import ema, images
+from dcgan import images
 from dcgan.config import DrawOptions
 from dcgan.data import rows
 from dcgan.errors import UsageError
 from dcgan.latent import noise
-from dcgan.networks.batch_norm import folded
+from dcgan.networks.batch_norm import folded, recalibrate
 from dcgan.networks.models import Generator
 from dcgan.runs import checkpoint
 from dcgan.runtime import device
@@ -80,10 +80,10 @@ def load(path: Path, options: DrawOptions, on: torch.device) -> Generator:
 
 
 def calibrate(G: Generator, count: int = MEASURED) -> None:
-    """Give batch norm the statistics that it has over `count` latents, see `ema.recalibrate`."""
+    """Give batch norm the statistics that it has over `count` latents, see `recalibrate`."""
     on = next(G.parameters()).device
     groups = (range(start, start + CHUNK) for start in range(0, count, CHUNK))
-    ema.recalibrate(G, (of_seeds(G, seeds).to(on) for seeds in groups))
+    recalibrate(G, (of_seeds(G, seeds).to(on) for seeds in groups))
 
 
 def of_seeds(

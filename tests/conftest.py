@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from dcgan import trainer
 from dcgan.config import TrainConfig
 from dcgan.data.packed import Packed, content_hash, open_packed
+from dcgan.training import loop
 
 # Networks this small gain nothing from threads, and a busy neighbour makes threads wait.
 torch.set_num_threads(1)
@@ -46,7 +46,7 @@ PLAIN = dict(
 
 def fit(config: TrainConfig, packed: Packed, run: Path, on: torch.device) -> Path:
     """Train as `trainer.train` does, on images that are open already."""
-    return trainer.fit(config, packed, run, on, trainer.to_continue(config, run))
+    return loop.fit(config, packed, run, on, loop.to_continue(config, run))
 
 
 def write_packed(folder: Path, images: np.ndarray, labels=None, names=(), kind=None) -> Path:

@@ -237,7 +237,7 @@ def test_sampling_starts_without_what_it_does_not_use(run, tmp_path):
         f"assert cli.main(['sample', {str(run)!r}, '--each', {str(tmp_path)!r}]) == 0\n"
         "heavy = {'torch._dynamo', 'torch._inductor', 'torch.onnx', 'sympy', 'torchvision',\n"
         "         'matplotlib', 'tensorboard', 'torch.utils.tensorboard', 'scipy', 'lmdb',\n"
-        "         'dcgan.trainer'}\n"
+        "         'dcgan.training.loop'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )
     done = script("-c", probe)

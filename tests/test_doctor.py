@@ -9,13 +9,14 @@ import pytest
 import torch
 from PIL import Image
 
-from dcgan import cli, doctor, rehearsal, trainer
+from dcgan import cli, doctor, rehearsal
 from dcgan.data import cached, faces, open_packed
 from dcgan.data.rows import reader
 from dcgan.data.sources import Subset, open_source
-from dcgan.evaluator import Evaluator
-from dcgan.optimisation import adam
 from dcgan.runs import checkpoint
+from dcgan.training import loop
+from dcgan.training.optimizer import adam
+from dcgan.training.periodic_evaluation import Evaluator
 from tests.conftest import write_packed
 
 QUICK = ["--width", "4", "--batch-size", "8", "--device", "cpu", "--workers", "1"]
@@ -101,7 +102,7 @@ def test_large_data_are_sampled_and_that_is_said(consult, packed, monkeypatch):
     assert said["data"] == ["1,000,000 images of faces; looked at 20 of them, drawn at random"]
     assert "about" in said["whole run"][0].split("pack")[0]
     monkeypatch.setattr(doctor, "PIXELS", 16 * 16 * 3 * 12)
-    assert len(doctor.drawn(50, trainer.TrainConfig(size=16))) == 12
+    assert len(doctor.drawn(50, loop.TrainConfig(size=16))) == 12
 
 
 def test_a_set_of_copies_is_not_fit(consult, folder):
@@ -121,17 +122,17 @@ def test_nothing_but_single_colours_is_not_fit(consult, tmp_path):
 
 
 def test_a_resume_that_is_not_exact_is_told(consult, packed, monkeypatch):
-    restore = trainer.Trainer.restore
+    restore = loop.Trainer.restore
 
     def forgetful(self, *args):
         restore(self, *args)
         self.opt_G.state.clear()
         self.opt_G = adam(self.G, self.config.lr_G, self.config)
         self.tensors = lambda: {
-            name: value for name, value in trainer.Trainer.tensors(self).items() if self.opt_G.state
+            name: value for name, value in loop.Trainer.tensors(self).items() if self.opt_G.state
         }
 
-    monkeypatch.setattr(trainer.Trainer, "restore", forgetful)
+    monkeypatch.setattr(loop.Trainer, "restore", forgetful)
     code, said, err = consult(packed.folder)
     assert (code, said["resume"]) == (1, ["differs from a run without a stop"])
     assert "a continued run differs" in err
@@ -142,7 +143,7 @@ def test_a_step_that_fails_is_one_line(consult, packed, monkeypatch, error):
     def refuse(*_):
         raise error("out of memory: 7 GB\nand much more")
 
-    monkeypatch.setattr(trainer.Trainer, "d_step", refuse)
+    monkeypatch.setattr(loop.Trainer, "d_step", refuse)
     code, _, err = consult(packed.folder)
     assert code == 1
     assert err == "dcgan: not fit to train: a step fails (out of memory: 7 GB)\n"
@@ -195,7 +196,7 @@ def test_what_is_packed_already_is_not_packed_again(consult, folder, tmp_path):
     before, after = {}, {}
     for said in (before, after):
         said |= consult(*words)[1]
-        config = trainer.TrainConfig(source="folder", root=folder, size=16)
+        config = loop.TrainConfig(source="folder", root=folder, size=16)
         cached(config, 16, 3, tmp_path / "cache")
     assert "30.7 kB to pack" in before["disk"][0] and "to pack" in before["whole run"][0]
     assert "0 kB to pack" in after["disk"][0] and "to pack" not in after["whole run"][0]
@@ -216,12 +217,12 @@ def test_auto_is_of_all_images_not_of_those_that_are_looked_at(consult, monkeypa
     monkeypatch.setattr(doctor, "LOOKED_AT", 20)
     adaptive = []
 
-    class Watched(trainer.Trainer):
+    class Watched(loop.Trainer):
         def __init__(self, *args):
             super().__init__(*args)
             adaptive.append(self.adaptive)
 
-    monkeypatch.setattr(trainer, "Trainer", Watched)
+    monkeypatch.setattr(loop, "Trainer", Watched)
     assert consult("faces", "--count", 5000, "--size", 16)[0] == 0
     assert adaptive and not any(adaptive)
     adaptive.clear()
@@ -245,7 +246,7 @@ def test_mistakes_are_one_line(consult, words, code, complaint):
 
 
 def test_a_subset_has_the_images_labels_and_names_of_its_source():
-    source = open_source(trainer.TrainConfig(count=30))
+    source = open_source(loop.TrainConfig(count=30))
     indices = np.array([3, 17, 21])
     subset = Subset(source, indices)
     images, bad = subset.pixels([2, 0], 16, 3, None)
@@ -256,7 +257,7 @@ def test_a_subset_has_the_images_labels_and_names_of_its_source():
 
 
 def test_the_images_looked_at_are_those_of_the_packed_folder(packed):
-    chosen = doctor.drawn(len(packed), trainer.TrainConfig(size=16))
+    chosen = doctor.drawn(len(packed), loop.TrainConfig(size=16))
     assert (reader(open_packed(packed.folder).images)(chosen) == packed.images).all()
 
 

@@ -1,4 +1,4 @@
-"""How good and how varied generated images are: one metric a file, and the scores of checkpoints."""
+"""Quality and variety of generated images: a file for each metric; scores of checkpoints."""
 
 from dcgan.evaluation.comparison import Comparison, higher_is_better
 from dcgan.evaluation.random_features import RandomFeatures

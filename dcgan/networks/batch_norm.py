@@ -1,6 +1,7 @@
-"""The generator as it is sampled: batch norm inside the kernels."""
+"""Batch norm of a generator that is sampled: its statistics, and its place inside the kernels."""
 
 import copy
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -37,3 +38,25 @@ def folded(G: Generator) -> Generator:
             )
             layers[i] = Shift(shift)
     return copied.to(memory_format=torch.channels_last)
+
+
+@torch.no_grad()
+def recalibrate(G: nn.Module, latents: Iterable[Tensor]) -> None:
+    """Give batch norm the plain means of its statistics over some batches of latents.
+
+    Running ones are of weights that G had before, and of none that an average of G has; these are
+    of the weights as they are (standing statistics: Brock et al. 2019, section 4.1). The batches
+    count alike, so they should be of one size. The mode of G stays as it was.
+    """
+    norms = [module for module in G.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta, training = [norm.momentum for norm in norms], G.training
+    for norm in norms:
+        norm.reset_running_stats()
+    G.train()
+    for before, z in enumerate(latents):
+        for norm in norms:
+            norm.momentum = 1 / (before + 1)  # None would do, but asks the device for its counter
+        G(z)
+    G.train(training)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum

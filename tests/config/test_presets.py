@@ -10,22 +10,22 @@ import torch.nn.functional as F
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from dcgan import trainer
 from dcgan.config import TrainConfig
-from dcgan.data.batches import Batch, Batches
 from dcgan.errors import UsageError, UserError
-from dcgan.optimisation import adam
-from dcgan.recorder import Recorder
 from dcgan.runs import checkpoint
+from dcgan.training import loop
+from dcgan.training.batches import Batch, Batches
+from dcgan.training.optimizer import adam
+from dcgan.training.recorder import Recorder
 from tests.conftest import PLAIN, fit
 from tests.test_trainer import logged, state
 
 CPU = torch.device("cpu")
 
 
-def start(config, packed) -> tuple[trainer.Trainer, Batch]:
+def start(config, packed) -> tuple[loop.Trainer, Batch]:
     """A trainer in float64, and its first batch."""
-    ours = trainer.Trainer(config, CPU)
+    ours = loop.Trainer(config, CPU)
     for network in (ours.G, ours.D):
         network.double()
     ours.opt_G = adam(ours.G, config.lr_G, config)
@@ -68,13 +68,13 @@ def test_d_learns_from_batches_of_its_own_and_goes_on_with_the_next(
 ):
     config = tiny(d_steps=2, steps=5, save_every=2)
     seen = []
-    d_step = trainer.Trainer.d_step
+    d_step = loop.Trainer.d_step
 
     def watched(self, parts, penalised):
         seen.append(parts[0][0])
         return d_step(self, parts, penalised)
 
-    monkeypatch.setattr(trainer.Trainer, "d_step", watched)
+    monkeypatch.setattr(loop.Trainer, "d_step", watched)
     fit(config, packed, tmp_path / "whole", CPU)
     batches = Batches(packed.images, config, CPU)
     assert len(seen) == 10
@@ -109,7 +109,7 @@ def test_rates_fall_over_the_steps_and_a_crashed_run_goes_on_with_them(
     lines = logged(tmp_path / "whole")
     np.testing.assert_allclose([line["lr_G"] for line in lines], 1e-2 * np.array(factors))
     np.testing.assert_allclose([line["lr_D"] for line in lines], 1e-3 * np.array(factors))
-    crashed = trainer.Trainer(config, CPU)
+    crashed = loop.Trainer(config, CPU)
     with Recorder(crashed, packed, tmp_path / "parts") as recorder:
         for step in range(3):
             recorder.record(crashed.update(Batches(packed.images, config, CPU).at(step)))
@@ -139,7 +139,7 @@ def test_lazy_penalties_come_at_their_steps_and_weigh_as_much_more(tiny, packed,
         values.append(ours.penalty(batch, real, fake, *logits).item())
     assert values[1] == pytest.approx(4 * values[0])
 
-    class Counting(trainer.Trainer):
+    class Counting(loop.Trainer):
         def penalty(self, *args):
             steps.append(self.step)
             return super().penalty(*args)
@@ -175,7 +175,7 @@ def test_every_recipe_resumes_bit_for_bit_and_loads(tiny, packed, tmp_path, opti
     whole, parts = state(tmp_path / "whole"), state(tmp_path / "parts")
     assert set(whole) == set(parts)
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
-    ours = trainer.Trainer(tiny(**options), CPU)
+    ours = loop.Trainer(tiny(**options), CPU)
     ours.restore(checkpoint.find(tmp_path / "whole"), packed.fingerprint)
     x = torch.rand(8, 3, 16, 16) * 2 - 1
     loaded = checkpoint.load_discriminator(tmp_path / "whole")
@@ -199,24 +199,24 @@ def test_a_run_goes_on_with_the_flags_it_is_given_and_says_so(tiny, packed, tmp_
     """A checkpoint's strength of augmentation must not win over --augment-p."""
     first = tiny(steps=2, log_every=1, augment_p=0.25)
     fit(first, packed, tmp_path / "run", CPU)
-    assert trainer.to_continue(first, tmp_path / "run").step == 2
+    assert loop.to_continue(first, tmp_path / "run").step == 2
     assert "goes on" not in capsys.readouterr().err
     second = tiny(steps=4, log_every=1, augment_p=0.5, augment=(), r1=1.5)
-    found = trainer.to_continue(second, tmp_path / "run")
+    found = loop.to_continue(second, tmp_path / "run")
     said = capsys.readouterr().err
     assert said.startswith(f"{tmp_path / 'run'} goes on from step 2 with ")
     for change in ("augment none (translation cutout", "augment-p 0.5 (0.25", "steps 4 (2"):
         assert f"--{change} before)" in said
-    trainer.fit(second, packed, tmp_path / "run", CPU, found)
+    loop.fit(second, packed, tmp_path / "run", CPU, found)
     assert [line["augment_p"] for line in logged(tmp_path / "run")] == [0.25, 0.25, 0.5, 0.5]
-    ours = trainer.Trainer(tiny(augment_p="adaptive"), CPU)
+    ours = loop.Trainer(tiny(augment_p="adaptive"), CPU)
     ours.restore(checkpoint.find(tmp_path / "run"), packed.fingerprint)
     assert ours.augment_p == 0.5, "adaptive goes on from where it was"
 
 
 @pytest.mark.parametrize("p", [torch.tensor(2.0), torch.tensor(torch.nan), torch.zeros(3)])
 def test_a_strength_that_cannot_be_is_a_damaged_checkpoint(tiny, packed, tmp_path, p):
-    ours = trainer.Trainer(tiny(augment_p="adaptive"), CPU)
+    ours = loop.Trainer(tiny(augment_p="adaptive"), CPU)
     path = fit(tiny(steps=1), packed, tmp_path / "run", CPU)
     found = checkpoint.read(path)
     checkpoint.save(path, found.header, found.tensors("") | {"augment.p": p})
@@ -306,14 +306,14 @@ def test_values_that_cannot_work_are_named_with_the_rule(options, complaint):
 
 
 def test_parts_must_fit_the_share_of_each_process(tiny, packed, tmp_path, monkeypatch):
-    monkeypatch.setattr(trainer.distributed, "world_size", lambda: 2)
+    monkeypatch.setattr(loop.distributed, "world_size", lambda: 2)
     config = tiny(data=packed.folder, out=tmp_path / "run", batch_size=12, accumulate=4)
     with pytest.raises(UsageError, match="--accumulate must be a divisor of the 6 images of each"):
-        trainer.train(config)
+        loop.train(config)
     for options, name in ((dict(batch_size=2), "batch-size"), (dict(accumulate=3), "accumulate")):
         config = tiny(data=packed.folder, out=tmp_path / "run", **{"batch_size": 6} | options)
         with pytest.raises(UsageError, match=f"--{name} must be"):
-            trainer.train(config)  # batch norm would see one image at a time
+            loop.train(config)  # batch norm would see one image at a time
 
 
 def test_a_run_that_an_older_version_began_may_be_begun_again(tiny, packed, tmp_path):
@@ -323,7 +323,7 @@ def test_a_run_that_an_older_version_began_may_be_begun_again(tiny, packed, tmp_
     path = tmp_path / "run" / "config.json"
     config = json.loads(path.read_text())
     path.write_text(json.dumps({name: config[name] for name in OLD}))
-    assert trainer.to_continue(tiny(), tmp_path / "run") is None
+    assert loop.to_continue(tiny(), tmp_path / "run") is None
 
 
 def test_what_goes_together_is_not_refused():

@@ -11,11 +11,12 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from dcgan import cli, trainer
+from dcgan import cli
 from dcgan.errors import UserError
-from dcgan.resuming import check_resumable
 from dcgan.runs import checkpoint
 from dcgan.runtime.snapshot import Snapshot
+from dcgan.training import loop
+from dcgan.training.resume import check_resumable
 from tests.conftest import fit
 
 
@@ -153,7 +154,7 @@ def test_what_training_needs_is_checked_before_it_goes_on(copy, tiny, changes, c
     save_file(tensors, last(copy), {"dcgan": json.dumps(changed)})
     with pytest.raises(UserError, match=complaint):
         check_resumable(checkpoint.find(copy))
-    assert trainer.to_continue(tiny(), copy).step == 4, "the one before it is whole"
+    assert loop.to_continue(tiny(), copy).step == 4, "the one before it is whole"
     assert re.search(f"passed over: .*{last(copy).name}.*{complaint}", capsys.readouterr().err)
     assert checkpoint.load_generator(copy).size == 16
 
@@ -216,7 +217,7 @@ def test_a_full_disk_is_one_clear_line_and_keeps_the_old_checkpoint(copy, tiny, 
         assert re.search(rf"cannot write .*{name}.*: .*File too large", last_line)
         assert "Traceback" not in done.stderr
     assert checkpoint.newest(copy).step == 6
-    state = trainer.Trainer(tiny(), torch.device("cpu"))
+    state = loop.Trainer(tiny(), torch.device("cpu"))
     fit(tiny(), packed, tmp_path / "other", torch.device("cpu"))
     state.restore(checkpoint.find(tmp_path / "other"), packed.fingerprint)
     tensors = Snapshot(state.tensors()).read()

@@ -17,9 +17,9 @@ from safetensors.torch import load_file
 from dcgan.data import open_packed
 from dcgan.data.rows import reader
 from dcgan.errors import UserError
-from dcgan.resuming import check_resumable
 from dcgan.runs import checkpoint
-from dcgan.step import Trainer
+from dcgan.training.resume import check_resumable
+from dcgan.training.trainer import Trainer
 from tests import fuzzing
 from tests.conftest import TINY, write_packed
 from tests.fuzzing import damage

@@ -13,13 +13,13 @@ import torch
 import torch.multiprocessing as mp
 from safetensors.torch import load_file
 
-from dcgan import trainer
 from dcgan.data import open_packed
-from dcgan.data.batches import Batches
 from dcgan.errors import UserError
 from dcgan.runs import checkpoint
 from dcgan.runtime import distributed
 from dcgan.runtime.signals import Stopped
+from dcgan.training import loop
+from dcgan.training.batches import Batches
 from tests.conftest import TINY, fit
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +45,7 @@ def rank_main(rank, port, folder, out, environment):
             torch.testing.assert_close(reduced, whole)
         assert distributed.largest(5 * rank, on) == 5
 
-        state = trainer.Trainer(TINY, on)
+        state = loop.Trainer(TINY, on)
         packed = open_packed(folder)
         batches = Batches(packed.images, TINY, on, rank, 2)
         for step in range(3):
@@ -62,14 +62,14 @@ def stopping_main(rank, port, folder, out, environment):
     """Rank 1 gets a signal in its fourth step; both must leave, at once, in the same state."""
     os.environ |= environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
     torch.set_num_threads(1)
-    update = trainer.Trainer.update
+    update = loop.Trainer.update
 
     def interrupted(self, *args, **options):
         if rank == 1 and self.step == 3:
             os.kill(os.getpid(), signal.SIGTERM)
         return update(self, *args, **options)
 
-    trainer.Trainer.update = interrupted
+    loop.Trainer.update = interrupted
     config = dataclasses.replace(TINY, steps=100, log_every=100, save_every=100)
     with distributed.started(torch.device("cpu")) as on:
         with pytest.raises(Stopped, match=r"stopped after step [45] of 100") as stopped:
@@ -85,7 +85,7 @@ def rollback_main(rank, port, folder, out, environment):
     """Rank 1 sees images that are not finite, in step 8; both must go back to one checkpoint."""
     os.environ |= environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
     torch.set_num_threads(1)
-    made, batches_for, save = [], trainer.batches_for, checkpoint.save
+    made, batches_for, save = [], loop.batches_for, checkpoint.save
 
     def poisoned(ours, packed):
         made.append(ours)
@@ -97,7 +97,7 @@ def rollback_main(rank, port, folder, out, environment):
         time.sleep(0.5)
         save(*args)
 
-    trainer.batches_for, checkpoint.save = poisoned, slow
+    loop.batches_for, checkpoint.save = poisoned, slow
     config = dataclasses.replace(TINY, steps=12, log_every=9, save_every=7, on_nan="rollback")
     with distributed.started(torch.device("cpu")) as on:
         fit(config, open_packed(folder), out, on)

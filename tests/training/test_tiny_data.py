@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 
 from dcgan.data import open_packed
 from dcgan.errors import UserError
-from dcgan.finite import not_finite
 from dcgan.runs import checkpoint
+from dcgan.training.monitoring.finite import not_finite
 from tests.conftest import PLAIN, fit, write_packed
 
 CPU = torch.device("cpu")

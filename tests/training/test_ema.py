@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from dcgan import ema
+from dcgan.networks.batch_norm import recalibrate
 from dcgan.networks.models import Generator
+from dcgan.training import ema
 
 
 def test_average_follows_the_recurrence_and_leaves_statistics_to_be_measured():
@@ -54,7 +55,7 @@ def test_recalibrated_statistics_are_the_means_over_the_batches():
     norm.running_mean.fill_(7.0)
     batches = [torch.randn(16, 5).double() for _ in range(3)]
     before = [G.layers[0](z[:, :, None, None]) for z in batches]
-    ema.recalibrate(G, batches)
+    recalibrate(G, batches)
     means = torch.stack([x.mean((0, 2, 3)) for x in before]).mean(0)
     variances = torch.stack([x.transpose(0, 1).flatten(1).var(1) for x in before]).mean(0)
     torch.testing.assert_close(norm.running_mean, means)

@@ -8,8 +8,8 @@ import torch
 from dcgan import cli
 from dcgan.data import open_packed
 from dcgan.errors import UserError
-from dcgan.resuming import fresh, to_continue
 from dcgan.runs import checkpoint
+from dcgan.training.resume import fresh, to_continue
 from tests.conftest import fit
 
 CPU = torch.device("cpu")

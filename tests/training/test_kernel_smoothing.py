@@ -6,9 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from dcgan import step
 from dcgan.networks.models import Generator, Upsample
-from dcgan.smoothing import SLOPES, bilinear, learn_smoothly, smooth
+from dcgan.training import trainer as step
+from dcgan.training.kernel_smoothing import SLOPES, bilinear, learn_smoothly, smooth
 
 SIZES = pytest.mark.parametrize("side", [4, 5])
 
@@ -181,13 +181,13 @@ def test_bilinear_upsampling_of_a_ramp_is_a_ramp():
 
 
 def test_all_upsampling_kernels_of_a_generator_and_no_others(tiny):
-    from dcgan import trainer
+    from dcgan.training import loop
 
     G = Generator(16, width=4)
     kernels = step.upsampling_kernels(G)
     assert [k.shape[2:] for k in kernels] == [(4, 4)] * 2
-    ours = trainer.Trainer(tiny(smooth=True), torch.device("cpu"))
-    plain = trainer.Trainer(tiny(smooth=False), torch.device("cpu"))
+    ours = loop.Trainer(tiny(smooth=True), torch.device("cpu"))
+    plain = loop.Trainer(tiny(smooth=False), torch.device("cpu"))
     assert torch.equal(ours.D.score.weight, plain.D.score.weight)
     assert torch.equal(ours.G.layers[0].weight, plain.G.layers[0].weight)
     for weight in step.upsampling_kernels(ours.G):

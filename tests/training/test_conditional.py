@@ -11,11 +11,11 @@ from safetensors.torch import load_file
 
 from dcgan import cli, images, rehearsal, sampling
 from dcgan.data import open_packed
-from dcgan.data.batches import Batches
 from dcgan.errors import UsageError, UserError
 from dcgan.evaluation import comparison
 from dcgan.latent import interpolation
 from dcgan.runs import checkpoint
+from dcgan.training.batches import Batches
 from tests.conftest import TINY, fit, write_packed
 
 CPU = torch.device("cpu")

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from dcgan import cli, evaluator
+from dcgan import cli
 from dcgan.errors import UserError
-from dcgan.evaluator import Best
 from dcgan.runs import checkpoint
+from dcgan.training import periodic_evaluation
+from dcgan.training.periodic_evaluation import Best
 from tests.conftest import TINY, fit
 
 CPU = torch.device("cpu")
@@ -114,7 +115,9 @@ def test_a_resumed_run_evaluates_as_one_that_never_stopped(evaluated, packed, tm
 def test_the_best_outlives_the_steps_that_are_taken_again(packed, tiny, tmp_path, monkeypatch):
     """As after numbers that were not finite, where the user goes on at other rates."""
     scores = iter([3.0, 1.0, 2.0, 2.5])
-    monkeypatch.setattr(evaluator.Evaluator, "scores", lambda *_: {"frechet": next(scores)})
+    monkeypatch.setattr(
+        periodic_evaluation.Evaluator, "scores", lambda *_: {"frechet": next(scores)}
+    )
     along = dict(eval_every=2, eval_images=20, patience=2)
     fit(tiny(steps=4, save_every=3, **along), packed, tmp_path / "run", CPU)
     checkpoint.path_of(tmp_path / "run", 4).unlink()
@@ -143,7 +146,7 @@ def worse_and_worse(monkeypatch):
         self.calls = getattr(self, "calls", 0) + 1
         return {"frechet": float(self.calls), "coverage": 0.0}
 
-    monkeypatch.setattr(evaluator.Evaluator, "scores", scores)
+    monkeypatch.setattr(periodic_evaluation.Evaluator, "scores", scores)
 
 
 def test_patience_ends_a_run_with_all_saved(worse_and_worse, packed, tiny, tmp_path, capsys):
@@ -195,13 +198,13 @@ def test_nonsense_in_a_header_is_an_error_of_the_user(tiny, evaluated, nonsense)
 
 
 def test_evaluations_leave_the_rate_of_training_alone(tiny, packed, tmp_path, monkeypatch):
-    slow = evaluator.Evaluator.scores
+    slow = periodic_evaluation.Evaluator.scores
 
     def scores(self, G):
         time.sleep(1)
         return slow(self, G)
 
-    monkeypatch.setattr(evaluator.Evaluator, "scores", scores)
+    monkeypatch.setattr(periodic_evaluation.Evaluator, "scores", scores)
     fit(tiny(steps=4, eval_every=2, eval_images=20), packed, tmp_path / "run", CPU)
     lines = list(map(json.loads, (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()))
     assert lines[-1]["seconds"] > 2

@@ -5,13 +5,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dcgan import cli, trainer
-from dcgan.data.batches import Batches
+from dcgan import cli
 from dcgan.errors import UserError
-from dcgan.evaluator import Evaluator
-from dcgan.finite import Diverged, Watch, not_finite
 from dcgan.runs import checkpoint
-from dcgan.step import Trainer
+from dcgan.training import loop
+from dcgan.training.batches import Batches
+from dcgan.training.monitoring.finite import Diverged, Watch, not_finite
+from dcgan.training.periodic_evaluation import Evaluator
+from dcgan.training.trainer import Trainer
 from tests.conftest import fit
 
 CPU = torch.device("cpu")
@@ -94,7 +95,7 @@ def poison(monkeypatch):
             ill = step if ours.rollbacks < until else 0
             return Poisoned(ours, packed, kind, ill).starting_at(ours.step)
 
-        monkeypatch.setattr(trainer, "batches_for", batches_for)
+        monkeypatch.setattr(loop, "batches_for", batches_for)
 
     return of
 

@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
-from dcgan import optimisation, trainer
-from dcgan.data.batches import Batches
+from dcgan.training import loop
+from dcgan.training import optimizer as optimisation
+from dcgan.training.batches import Batches
 from tests.conftest import TINY
 
 CPU = torch.device("cpu")
@@ -88,7 +89,7 @@ def test_both_networks_are_held(tiny, packed, name, options, most):
     """D as far as rare penalties do not do it themselves."""
     ratios = []
     for times in (3.0, 0.0):
-        ours = trainer.Trainer(tiny(clip=times, **options), CPU)
+        ours = loop.Trainer(tiny(clip=times, **options), CPU)
         network, optimizer = getattr(ours, name), getattr(ours, f"opt_{name}")
         for parameter in network.parameters():
             parameter.register_hook(lambda g, ours=ours: g * (1000 if ours.step == 20 else 1))

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dcgan.data import order as module
-from dcgan.data.order import Order
+from dcgan.training import shuffle as module
+from dcgan.training.shuffle import Order
 
 
 def epoch_of(count: int, seed: int = 0, epoch: int = 0) -> np.ndarray:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dcgan.smoothing import smooth
+from dcgan.training.kernel_smoothing import smooth
 
 SATURATED = 0.99  # of 1: beyond it the slope of tanh is below 0.02
 SIDE = 8  # of the pictures that are compared: what is small and noisy is no variety

@@ -17,21 +17,23 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from dcgan import sampling, trainer, vitals
-from dcgan.augment import overfitting
+from dcgan import sampling
 from dcgan.data import open_packed
-from dcgan.data.batches import Batch, Batches
 from dcgan.errors import UserError
-from dcgan.finite import Diverged
-from dcgan.optimisation import adam
-from dcgan.recorder import Recorder
 from dcgan.runs import checkpoint
 from dcgan.runs.log import Meter
 from dcgan.runtime.signals import Stopped
+from dcgan.training import loop
+from dcgan.training.augmentation import overfitting
+from dcgan.training.batches import Batch, Batches
+from dcgan.training.monitoring import diagnostics
+from dcgan.training.monitoring.finite import Diverged
+from dcgan.training.optimizer import adam
+from dcgan.training.recorder import Recorder
 from tests.conftest import PLAIN, fit, write_packed
 
 CPU = torch.device("cpu")
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def logged(run):
@@ -44,7 +46,7 @@ def state(run):
 
 def test_one_step_is_that_of_the_plain_algorithm(tiny, packed):
     """That of 2014, against an independent step in float64 with BCE and torch's unfused Adam."""
-    ours = trainer.Trainer(tiny(**PLAIN), CPU)
+    ours = loop.Trainer(tiny(**PLAIN), CPU)
     for network in (ours.G, ours.D):
         network.double()
     ours.opt_G = adam(ours.G, 1e-2, ours.config)
@@ -83,7 +85,9 @@ def test_one_step_is_that_of_the_plain_algorithm(tiny, packed):
             "augment_p": torch.zeros(()).double(),
             "grad_norm_D": norm_D,
             "grad_norm_G": norm_G,
-            **vitals.of_images(real, fake.detach()),  # what these are, tests/test_vitals.py says
+            **diagnostics.of_images(
+                real, fake.detach()
+            ),  # what these are, tests/test_vitals.py says
         }
         assert set(scalars) == set(expected)
         for name, value in expected.items():
@@ -94,7 +98,7 @@ def test_one_step_is_that_of_the_plain_algorithm(tiny, packed):
 
 
 def test_g_step_leaves_no_gradient_in_D(tiny, packed):
-    ours = trainer.Trainer(tiny(), CPU)
+    ours = loop.Trainer(tiny(), CPU)
     batch = Batches(packed.images, ours.config, CPU).at(0)
     parts = ours.with_fakes(batch)
     _, real_logits = ours.d_step(parts, penalised=True)
@@ -112,9 +116,9 @@ def test_the_step_stays_on_its_device(tiny, packed, monkeypatch, options):
     def plain_adam(network, lr, config, recorded):  # the fused one has no kernel there
         return torch.optim.Adam(network.parameters(), lr, betas=(config.beta1, config.beta2))
 
-    monkeypatch.setattr("dcgan.step.adam", plain_adam)
+    monkeypatch.setattr("dcgan.training.trainer.adam", plain_adam)
     meta = torch.device("meta")
-    ours = trainer.Trainer(tiny(**options), meta)
+    ours = loop.Trainer(tiny(**options), meta)
     shapes = Batches(packed.images, ours.config, CPU).at(0)
     batch = Batch._make(torch.empty_like(tensor, device=meta) for tensor in shapes)
     for _ in range(2):  # what clips gradients knows none before the second
@@ -143,7 +147,7 @@ class Waits(TorchDispatchMode):
 def test_no_step_waits_for_the_device_until_it_is_logged(tiny, packed, tmp_path):
     """Not even to draw samples or to save, at steps that are not logged."""
     config = tiny(steps=20, log_every=10, sample_every=4, save_every=3)
-    ours = trainer.Trainer(config, CPU)
+    ours = loop.Trainer(config, CPU)
     batches = Batches(packed.images, config, CPU)
     waits = []
     with Recorder(ours, packed, tmp_path / "run") as recorder:
@@ -178,7 +182,7 @@ class Operations(TorchDispatchMode):
 @pytest.mark.parametrize("options", [{}, dict(d_steps=2, accumulate=2, augment_p="adaptive")])
 def test_every_step_does_the_same_operations_on_the_same_numbers(tiny, packed, penalised, options):
     """What a CUDA graph has recorded it does again: a learning rate or a shape included."""
-    ours = trainer.Trainer(tiny(**options), CPU)
+    ours = loop.Trainer(tiny(**options), CPU)
     batches = Batches(packed.images, ours.config, CPU).starting_at(0)
     recordings = []
     for _ in range(4):
@@ -201,7 +205,7 @@ def test_every_step_does_the_same_operations_on_the_same_numbers(tiny, packed, p
 )
 def test_the_first_two_steps_are_of_all_kinds_there_will_be(tiny, options, kinds):
     """Or a recording would wait for ever for one that never comes."""
-    ours = trainer.Trainer(tiny(**options), CPU)
+    ours = loop.Trainer(tiny(**options), CPU)
     assert [ours.penalises(step) for step in range(6)] == kinds
     assert set(kinds[:2]) == set(kinds)
 
@@ -210,14 +214,14 @@ def test_a_full_gpu_is_one_line_that_says_what_takes_less(tiny, packed, tmp_path
     def full(*_, **__):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
 
-    monkeypatch.setattr(trainer.Trainer, "update", full)
+    monkeypatch.setattr(loop.Trainer, "update", full)
     config = tiny(data=packed.folder, out=tmp_path / "run")
     with pytest.raises(UserError, match="memory is full: a smaller --batch-size"):
-        trainer.train(config)
+        loop.train(config)
 
 
 def losses_of(config, packed, on, steps=16) -> torch.Tensor:
-    ours = trainer.Trainer(config, on)
+    ours = loop.Trainer(config, on)
     batches = Batches(packed.images, ours.config, on).starting_at(0)
     groups = zip(range(steps), *[batches] * config.d_steps, strict=False)
     scalars = (ours.update(*group) for _, *group in groups)
@@ -231,8 +235,8 @@ def test_compiled_networks_learn_the_same(tiny, packed):
     eager = losses_of(tiny(penalty_every=2), packed, CPU, steps=3)
     compiled = losses_of(tiny(penalty_every=2, compile=True), packed, CPU, steps=3)
     torch.testing.assert_close(compiled, eager, rtol=1e-3, atol=1e-4)
-    names = set(trainer.Trainer(tiny(compile=True), CPU).G.state_dict())
-    assert names == set(trainer.Trainer(tiny(), CPU).G.state_dict())
+    names = set(loop.Trainer(tiny(compile=True), CPU).G.state_dict())
+    assert names == set(loop.Trainer(tiny(), CPU).G.state_dict())
 
 
 @pytest.mark.slow
@@ -246,7 +250,7 @@ def test_a_normalised_conditional_D_learns_beside_a_compiled_G(tiny, tmp_path):
     tensors = []
     for compile in (False, True):
         out = tmp_path / f"run-{compile}"
-        trainer.train(tiny(**options, data=folder, out=out, compile=compile))
+        loop.train(tiny(**options, data=folder, out=out, compile=compile))
         tensors.append(checkpoint.find(out).tensors(""))
     torch.testing.assert_close(*tensors, rtol=1e-2, atol=1e-3)
 
@@ -292,7 +296,7 @@ def test_every_mode_learns_on_a_gpu_what_eager_does(tiny, packed, mode):
 def test_bf16_gives_nearly_the_same_losses(tiny, packed):
     batch = Batches(packed.images, tiny(), CPU).at(0)
     single, half = (
-        trainer.Trainer(tiny(precision=precision, width=16), CPU).update(batch)
+        loop.Trainer(tiny(precision=precision, width=16), CPU).update(batch)
         for precision in ("fp32", "bf16")
     )
     for name in ("loss_D", "loss_G"):
@@ -318,7 +322,7 @@ def test_a_crashed_run_goes_on_to_log_what_an_uninterrupted_one_logs(tiny, packe
     """Checkpoints fall between two lines of the log here, so its sums must be kept in them."""
     config = tiny(log_every=3, save_every=2)
     fit(config, packed, tmp_path / "whole", CPU)
-    crashed = trainer.Trainer(config, CPU)
+    crashed = loop.Trainer(config, CPU)
     batches = Batches(packed.images, config, CPU)
     with Recorder(crashed, packed, tmp_path / "parts") as recorder:
         for step in range(done):
@@ -337,7 +341,7 @@ def test_a_crashed_run_goes_on_to_log_what_an_uninterrupted_one_logs(tiny, packe
 def test_what_is_not_finite_is_never_saved(tiny, packed, tmp_path):
     """A poisoned weight between two lines of the log must not push out the good checkpoints."""
     config = tiny(steps=40, log_every=40, save_every=2, keep=1)
-    ours = trainer.Trainer(config, CPU)
+    ours = loop.Trainer(config, CPU)
     batches = Batches(packed.images, config, CPU)
     with (
         pytest.raises(Diverged, match="G is not finite in step 4"),
@@ -394,11 +398,11 @@ def test_a_damaged_log_does_not_stop_a_run(tiny, packed, run, tmp_path):
 
 def test_the_initial_weights_follow_the_seed_alone(tiny):
     torch.manual_seed(99)
-    a = trainer.Trainer(tiny(), CPU)
+    a = loop.Trainer(tiny(), CPU)
     before = torch.rand(1)
     torch.manual_seed(99)
     assert torch.rand(1) == before, "a trainer must not touch the caller's random state"
-    b, c = trainer.Trainer(tiny(), CPU), trainer.Trainer(tiny(seed=1), CPU)
+    b, c = loop.Trainer(tiny(), CPU), loop.Trainer(tiny(seed=1), CPU)
     weight = a.G.layers[0].weight
     assert torch.equal(weight, b.G.layers[0].weight)
     assert not torch.equal(weight, c.G.layers[0].weight)
@@ -501,14 +505,14 @@ def at_step(monkeypatch):
     """`at_step(3, action)` does that in the step after the third."""
 
     def wait(step, action):
-        update = trainer.Trainer.update
+        update = loop.Trainer.update
 
         def acting(self, *batches, **options):
             if self.step == step:
                 action()
             return update(self, *batches, **options)
 
-        monkeypatch.setattr(trainer.Trainer, "update", acting)
+        monkeypatch.setattr(loop.Trainer, "update", acting)
 
     return wait
 

@@ -12,15 +12,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dcgan import health
 from dcgan.config import EvaluationOptions, ObjectiveOptions, TrainConfig, to_json
 from dcgan.config.validation import NETWORK, flag, given
 from dcgan.errors import UserError
-from dcgan.finite import Diverged
-from dcgan.recorder import CONFIG, DIVERGED
 from dcgan.runs import checkpoint
 from dcgan.runtime import distributed
 from dcgan.runtime.files import make_folder, writing
+from dcgan.training.monitoring import health
+from dcgan.training.monitoring.finite import Diverged
+from dcgan.training.recorder import CONFIG, DIVERGED
 
 OPTIONS = ("size", "width", "latent_dim", "batch_size", "steps", "seed")  # of every version's runs
 

@@ -7,21 +7,21 @@ from pathlib import Path
 
 import torch
 
-from dcgan.augment import strength
 from dcgan.config import TrainConfig
 from dcgan.config.validation import check
 from dcgan.data import Packed, cached, open_packed
-from dcgan.data.batches import Batch, Batches, unlabelled
 from dcgan.errors import UsageError, UserError
-from dcgan.evaluator import Best
-from dcgan.finite import Diverged
 from dcgan.latent.labels import Conditions
-from dcgan.recorder import Recorder
-from dcgan.resuming import check_resumable, consequence, fresh, to_continue
 from dcgan.runs import checkpoint
 from dcgan.runtime import device, distributed
 from dcgan.runtime.signals import Stopped, requests_to_stop
-from dcgan.step import Trainer
+from dcgan.training.augmentation import strength
+from dcgan.training.batches import Batch, Batches, unlabelled
+from dcgan.training.monitoring.finite import Diverged
+from dcgan.training.periodic_evaluation import Best
+from dcgan.training.recorder import Recorder
+from dcgan.training.resume import check_resumable, consequence, fresh, to_continue
+from dcgan.training.trainer import Trainer
 
 
 def fit(

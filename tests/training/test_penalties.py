@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from dcgan.losses import OBJECTIVES
 from dcgan.networks import strided_convolution
 from dcgan.networks.models import Discriminator
-from dcgan.penalties import gradient_penalty, zero_centred
+from dcgan.training.losses import OBJECTIVES
+from dcgan.training.penalties import gradient_penalty, zero_centred
 
 N, SHAPE = 5, (3, 4, 4)
 

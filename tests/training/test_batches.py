@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dcgan.data.batches import Batches
 from dcgan.images import to_float
+from dcgan.training.batches import Batches
 
 CPU = torch.device("cpu")
 

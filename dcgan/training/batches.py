@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from dcgan import images
-from dcgan.augment import DRAWS
 from dcgan.config import TrainConfig
 from dcgan.data import rows
-from dcgan.data.order import Order
 from dcgan.latent import noise
+from dcgan.training.augmentation import DRAWS
+from dcgan.training.shuffle import Order
 
 RESIDENT_SHARE = 0.25  # of a CUDA device's free memory that the images may take
 COPIED_AT_A_TIME = 4096  # images

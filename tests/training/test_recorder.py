@@ -20,17 +20,18 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
-from dcgan import images, sampling, trainer
-from dcgan.data.batches import Batches
+from dcgan import images, sampling
 from dcgan.errors import UserError
-from dcgan.recorder import GRID_SEEDS, Recorder
 from dcgan.runs import checkpoint
 from dcgan.runs.log import samples_path
 from dcgan.runtime import device
+from dcgan.training import loop
+from dcgan.training.batches import Batches
+from dcgan.training.recorder import GRID_SEEDS, Recorder
 from tests.conftest import fit
 
 CPU = torch.device("cpu")
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def logged(run):
@@ -46,7 +47,7 @@ def start(tiny, packed, tmp_path):
         config = tiny(
             **{"steps": 99, "log_every": 99, "sample_every": 99, "save_every": 99} | changes
         )
-        ours = trainer.Trainer(config, CPU)
+        ours = loop.Trainer(config, CPU)
         recorder = Recorder(ours, packed, tmp_path / "run")
         batches = Batches(packed.images, config, CPU).starting_at(0)
 
@@ -266,7 +267,7 @@ def test_the_last_checkpoint_is_waited_for(tiny, packed, tmp_path, monkeypatch, 
         raise UserError("cannot write it: No space left on device")
 
     monkeypatch.setattr(checkpoint, "save", refuse)
-    monkeypatch.setattr(trainer, "requests_to_stop", lambda: contextlib.nullcontext(signals))
+    monkeypatch.setattr(loop, "requests_to_stop", lambda: contextlib.nullcontext(signals))
     with pytest.raises(UserError, match="No space left"):
         fit(tiny(save_every=99), packed, tmp_path / "run", CPU)
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dcgan.losses import OBJECTIVES, non_saturating_D, non_saturating_G
+from dcgan.training.losses import OBJECTIVES, non_saturating_D, non_saturating_G
 
 
 def of_length(n: int) -> st.SearchStrategy[torch.Tensor]:

@@ -7,15 +7,16 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from dcgan import ema, health, trainer
 from dcgan.config import PrepareConfig
 from dcgan.data import packing
-from dcgan.data.batches import Batches
 from dcgan.errors import UserError
-from dcgan.health import LINES, RULES, STEPS, Monitor
-from dcgan.recorder import Recorder
-from dcgan.resuming import check_resumable
 from dcgan.runs import checkpoint
+from dcgan.training import ema, loop
+from dcgan.training.batches import Batches
+from dcgan.training.monitoring import health
+from dcgan.training.monitoring.health import LINES, RULES, STEPS, Monitor
+from dcgan.training.recorder import Recorder
+from dcgan.training.resume import check_resumable
 from tests.conftest import PLAIN, fit
 
 CPU = torch.device("cpu")
@@ -47,7 +48,7 @@ def train(tiny, faces, tmp_path, monkeypatch):
             sample_every=10_000,
             save_every=10_000,
         )
-        ours = trainer.Trainer(config, CPU)
+        ours = loop.Trainer(config, CPU)
         spoil(ours)
         batches = Batches(faces.images, config, CPU).starting_at(0)
         with Recorder(ours, faces, tmp_path / "run") as recorder:
@@ -219,7 +220,7 @@ def test_a_run_that_is_continued_says_what_an_uninterrupted_one_says(
     config = tiny(**options, steps=100)
     fit(config, packed, tmp_path / "whole", CPU)
     whole = words(tmp_path / "whole")
-    crashed = trainer.trainer_of(packed, config, CPU)
+    crashed = loop.trainer_of(packed, config, CPU)
     batches = Batches(packed.images, config, CPU)
     with Recorder(crashed, packed, tmp_path / "parts") as recorder:
         for step in range(stop):

@@ -24,7 +24,7 @@ from dcgan.runtime.files import PARTIAL
 from tests.conftest import write_packed
 from tests.test_distributed import TORCHRUN
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 KILLS = int(os.environ.get("DCGAN_KILLS", "3"))
 OF_THE_CLOCK = ("seconds", "images_per_second")
 

@@ -8,22 +8,23 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from dcgan import ema, vitals
-from dcgan.augment import adapted, augment, overfitting
 from dcgan.config import TrainConfig, has_penalties
-from dcgan.cuda_graph import WARM_UP, CudaGraphs, can_record
-from dcgan.data.batches import Batch
 from dcgan.errors import UserError
-from dcgan.finite import Watch
 from dcgan.latent.labels import UNCONDITIONAL, Conditions
-from dcgan.losses import OBJECTIVES, scores
 from dcgan.networks.models import INITIAL_STD, Upsample, networks
-from dcgan.optimisation import adam, clip, decayed, descend, set_lr
-from dcgan.penalties import gradient_penalty, zero_centred
-from dcgan.resuming import last_strength
 from dcgan.runs import checkpoint
 from dcgan.runtime import device, distributed
-from dcgan.smoothing import bilinear, learn_smoothly
+from dcgan.training import ema
+from dcgan.training.augmentation import adapted, augment, overfitting
+from dcgan.training.batches import Batch
+from dcgan.training.cuda_graphs import WARM_UP, CudaGraphs, can_record
+from dcgan.training.kernel_smoothing import bilinear, learn_smoothly
+from dcgan.training.losses import OBJECTIVES, scores
+from dcgan.training.monitoring import diagnostics
+from dcgan.training.monitoring.finite import Watch
+from dcgan.training.optimizer import adam, clip, decayed, descend, set_lr
+from dcgan.training.penalties import gradient_penalty, zero_centred
+from dcgan.training.resume import last_strength
 
 
 class Trainer:
@@ -112,7 +113,7 @@ class Trainer:
             parts = self.with_fakes(batch)
             with torch.compiler.set_stance("force_eager") if twice else nullcontext():
                 scalars, real_logits = self.d_step(parts, penalised)
-        signs = vitals.of_images(batch.real, torch.cat([fake for _, fake in parts]))
+        signs = diagnostics.of_images(batch.real, torch.cat([fake for _, fake in parts]))
         return scalars | self.g_step(parts, real_logits) | signs
 
     def with_fakes(self, batch: Batch) -> list[tuple[Batch, Tensor]]:
@@ -194,7 +195,7 @@ class Trainer:
     def vitals(self) -> dict[str, Tensor]:
         """What the state after a step shows, see `vitals.of_state`."""
         optimizers = {"G": self.opt_G, "D": self.opt_D}
-        return vitals.of_state(self.G, self.G_ema, optimizers, self.smoothed)
+        return diagnostics.of_state(self.G, self.G_ema, optimizers, self.smoothed)
 
     def autocast(self) -> AbstractContextManager:
         return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext()

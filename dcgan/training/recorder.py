@@ -18,10 +18,6 @@ from tqdm import tqdm
 from dcgan import images, sampling
 from dcgan.config import to_json
 from dcgan.data import Packed, rows
-from dcgan.evaluator import Best, Evaluator
-from dcgan.finite import Diverged
-from dcgan.health import Monitor
-from dcgan.optimisation import decayed, lr_of
 from dcgan.runs import checkpoint
 from dcgan.runs.background_writer import Writer
 from dcgan.runs.checkpoint import Checkpoint
@@ -29,6 +25,10 @@ from dcgan.runs.log import METRICS, SAMPLES, Meter, RunLog
 from dcgan.runtime import distributed
 from dcgan.runtime.files import alone_in, name_of_partial, remove, replacing, writing
 from dcgan.runtime.snapshot import Snapshot
+from dcgan.training.monitoring.finite import Diverged
+from dcgan.training.monitoring.health import Monitor
+from dcgan.training.optimizer import decayed, lr_of
+from dcgan.training.periodic_evaluation import Best, Evaluator
 
 CONFIG = "config.json"
 DIVERGED = "diverged"  # folder of states that came to numbers that are not finite

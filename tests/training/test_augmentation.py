@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from dcgan.augment import (
+from dcgan.training.augmentation import (
     COLUMNS,
     DRAWS,
     FEW,
@@ -20,7 +20,7 @@ from dcgan.augment import (
     overfitting,
     strength,
 )
-from dcgan.penalties import zero_centred
+from dcgan.training.penalties import zero_centred
 
 ALL = tuple(KINDS)
 FORMATS = [torch.contiguous_format, torch.channels_last]
