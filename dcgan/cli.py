@@ -86,7 +86,7 @@ def doctor(args: Sequence[str], prog: str) -> None:
     does = "looks over the data and rehearses the run; a packed folder may stand for PRESET."
     config = train_config(args, prog, does)
 
-    from dcgan.doctor import examine
+    from dcgan.reports.doctor import examine
 
     def say(topic: str, line: str) -> None:
         print(f"{topic:<10} {line}", flush=True)
@@ -163,7 +163,7 @@ def compare(args: Sequence[str], prog: str) -> None:
         raise UsageError(f"compare which runs? {prog} RUN RUN ...")
     seeds = parse_seeds(config.seeds)
 
-    from dcgan import compare as comparing
+    from dcgan.reports import compare as comparing
     from dcgan.runtime import device
 
     runs = comparing.open_runs(config.runs)
@@ -177,7 +177,7 @@ def timelapse(args: Sequence[str], prog: str) -> None:
     config = parse(TimelapseConfig(run=tyro.MISSING), prog, timelapse.__doc__, args)
 
     from dcgan import images
-    from dcgan.timelapse import frames
+    from dcgan.reports.timelapse import frames
 
     images.animation_format(config.out)
     pictures = frames(config.run, config.seconds)

@@ -9,11 +9,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dcgan import cli, images, rehearsal, sampling
+from dcgan import cli, images, sampling
 from dcgan.data import open_packed
 from dcgan.errors import UsageError, UserError
 from dcgan.evaluation import comparison
 from dcgan.latent import interpolation
+from dcgan.reports import preflight
 from dcgan.runs import checkpoint
 from dcgan.training.batches import Batches
 from tests.conftest import TINY, fit, write_packed
@@ -165,11 +166,11 @@ def test_unlabelled_images_cannot_be_learnt_by_label(packed, tmp_path, capsys):
 
 def test_the_doctor_rehearses_it(labelled, tiny, tmp_path, monkeypatch, capsys):
     """With all that changes what a step is."""
-    monkeypatch.setattr(rehearsal, "SECONDS", 0)
+    monkeypatch.setattr(preflight, "SECONDS", 0)
     config = conditional(tiny(), d_steps=2, lr_decay="linear", out=tmp_path / "never", eval_every=1)
     capsys.readouterr()
     said = {}
-    wrong = rehearsal.run(config, labelled, 0, rehearsal.Packing(), tmp_path, CPU, said.__setitem__)
+    wrong = preflight.run(config, labelled, 0, preflight.Packing(), tmp_path, CPU, said.__setitem__)
     assert wrong == []
     assert capsys.readouterr() == ("", "")
     assert said["resume"] == "bit for bit"

@@ -9,10 +9,11 @@ import pytest
 import torch
 from PIL import Image
 
-from dcgan import cli, doctor, rehearsal
+from dcgan import cli
 from dcgan.data import cached, faces, open_packed
 from dcgan.data.rows import reader
 from dcgan.data.sources import Subset, open_source
+from dcgan.reports import doctor, preflight
 from dcgan.runs import checkpoint
 from dcgan.training import loop
 from dcgan.training.optimizer import adam
@@ -30,7 +31,7 @@ def consult(tmp_path, monkeypatch, capsys):
     scratch.mkdir()
     monkeypatch.chdir(home)
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
-    monkeypatch.setattr(rehearsal, "SECONDS", 0)
+    monkeypatch.setattr(preflight, "SECONDS", 0)
 
     def consulting(*words):
         code = cli.main(["doctor", *map(str, words), *QUICK])
@@ -167,12 +168,12 @@ def test_patience_does_not_end_a_rehearsal(consult, packed, monkeypatch):
 def test_the_best_checkpoint_needs_room_too(tiny, run):
     last = checkpoint.newest(run).path
     config = tiny(steps=10, save_every=10)
-    more = rehearsal.disk(dataclasses.replace(config, eval_every=5), 0, last)
-    assert more - rehearsal.disk(config, 0, last) == last.stat().st_size
+    more = preflight.disk(dataclasses.replace(config, eval_every=5), 0, last)
+    assert more - preflight.disk(config, 0, last) == last.stat().st_size
 
 
 def test_a_full_disk_is_told(consult, packed, monkeypatch):
-    monkeypatch.setattr(rehearsal, "free_in", lambda _: 10_000)
+    monkeypatch.setattr(preflight, "free_in", lambda _: 10_000)
     code, _, err = consult(packed.folder)
     assert code == 1
     assert f"the disk of {Path.cwd()} has 10 kB free" in err
@@ -183,11 +184,11 @@ def test_every_disk_is_asked_for_what_goes_there(consult, folder, monkeypatch):
     if not other.is_dir() or other.stat().st_dev == Path.cwd().stat().st_dev:
         pytest.skip("needs a second file system")
     words = ("folder", "--root", folder, "--size", 16, "--data-cache", other / "no-such-folder")
-    monkeypatch.setattr(rehearsal, "free_in", lambda at: 10_000 if at == other else 10**12)
+    monkeypatch.setattr(preflight, "free_in", lambda at: 10_000 if at == other else 10**12)
     code, said, err = consult(*words)
     assert code == 1 and "the disk of /dev/shm has 10 kB free, and 30.7 kB are needed" in err
     assert said["disk"][0].endswith("1e+03 GB and 10 kB free")
-    monkeypatch.setattr(rehearsal, "free_in", lambda at: 40_000 if at == other else 10**12)
+    monkeypatch.setattr(preflight, "free_in", lambda at: 40_000 if at == other else 10**12)
     assert consult(*words)[0] == 0
 
 

@@ -14,7 +14,7 @@ from dcgan.data.packed import Packed, is_packed, open_packed
 from dcgan.data.packing import pack, place
 from dcgan.data.rows import reader
 from dcgan.data.sources import EncodedSource, Subset, open_source
-from dcgan.rehearsal import Packing, Say, quiet, run
+from dcgan.reports.preflight import Packing, Say, quiet, run
 from dcgan.runtime import device
 from dcgan.training import loop
 from dcgan.training.augmentation import strength

@@ -9,8 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from dcgan import cli, compare, images, timelapse
+from dcgan import cli, images
 from dcgan.data import open_packed
+from dcgan.reports import compare, timelapse
 from dcgan.runs.log import samples_path
 from dcgan.sampling import sample_grid
 from tests.conftest import TINY, fit, write_packed

@@ -1,0 +1,1 @@
+"""Reports about runs: fitness before the first step, comparison, timelapse."""
