@@ -258,7 +258,8 @@ def test_a_normalised_conditional_D_learns_beside_a_compiled_G(tiny, tmp_path):
 def test_too_little_memory_is_one_line(packed, tmp_path):
     """Networks that need gigabytes, where the system gives one."""
     limit = (
-        "import resource, sys, torch; from dcgan import cli, trainer\n"
+        "import resource, sys, torch; from dcgan import cli\n"
+        "from dcgan.training import loop\n"
         "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
         "resource.setrlimit(resource.RLIMIT_AS, (used + 2**30,) * 2)\n"
         "sys.exit(cli.main(sys.argv[1:]))"

@@ -14,6 +14,7 @@ from typing import get_args
 
 import tyro
 
+from dcgan.cli.parsing import leading, parse
 from dcgan.config import (
     PRESETS,
     CompareConfig,
@@ -30,7 +31,6 @@ from dcgan.config import (
     to_json,
 )
 from dcgan.errors import UsageError, UserError
-from dcgan.flags import leading, parse
 from dcgan.runtime.signals import sigterm_raises
 from dcgan.runtime.threads import wait_briefly
 
@@ -218,7 +218,7 @@ COMMANDS = {
 }
 
 
-def commands(args: Sequence[str], prog: str) -> None:
+def subcommand(args: Sequence[str], prog: str) -> None:
     """Run the command that the first word names."""
     if args and args[0] in COMMANDS:
         COMMANDS[args[0]](args[1:], f"{prog} {args[0]}")
@@ -232,7 +232,7 @@ def commands(args: Sequence[str], prog: str) -> None:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run `dcgan COMMAND ...` and return the exit code."""
-    return run(commands, sys.argv[1:] if args is None else args, "dcgan")
+    return run(subcommand, sys.argv[1:] if args is None else args, "dcgan")
 
 
 def run(command, args: Sequence[str], prog: str) -> int:

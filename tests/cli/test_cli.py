@@ -14,10 +14,11 @@ import pytest
 from PIL import Image
 
 from dcgan import cli
+from dcgan.cli import commands
 from dcgan.config import PRESETS, parse_seeds
 from dcgan.errors import UsageError
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def script(*args, **options):
@@ -166,7 +167,7 @@ def test_packed_images_have_the_preset_of_their_source(packed, tmp_path, source,
     folder = shutil.copytree(packed.folder, tmp_path / "packed")
     meta = json.loads((folder / "meta.json").read_text())
     (folder / "meta.json").write_text(json.dumps(meta | {"source": source}))
-    config = cli.train_config([*words, "--data", str(folder), "--steps", "7"], "dcgan", "")
+    config = commands.train_config([*words, "--data", str(folder), "--steps", "7"], "dcgan", "")
     expected = dict(data=folder, size=16, channels=3, steps=7)
     assert config == dataclasses.replace(PRESETS[preset], **expected)
 
@@ -313,7 +314,7 @@ def test_long_jobs_show_how_far_they_are(monkeypatch, capsys):
     times = iter(range(0, 1000, 3))
     monkeypatch.setattr("tqdm.std.time", lambda: next(times))
     chunks = [np.zeros((n, 1, 1, 3), np.uint8) for n in (64, 36)]
-    assert [len(chunk) for chunk in cli.progress(iter(chunks), 100)] == [64, 36]
+    assert [len(chunk) for chunk in commands.progress(iter(chunks), 100)] == [64, 36]
     err = capsys.readouterr().err
     assert "64/100" in err and "100/100" in err
 
