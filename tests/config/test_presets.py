@@ -18,7 +18,7 @@ from dcgan.training.batches import Batch, Batches
 from dcgan.training.optimizer import adam
 from dcgan.training.recorder import Recorder
 from tests.conftest import PLAIN, fit
-from tests.test_trainer import logged, state
+from tests.training.test_trainer import logged, state
 
 CPU = torch.device("cpu")
 

@@ -22,7 +22,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from dcgan.runs import checkpoint
 from dcgan.runtime.files import PARTIAL
 from tests.conftest import write_packed
-from tests.test_distributed import TORCHRUN
+from tests.runtime.test_distributed import TORCHRUN
 
 ROOT = Path(__file__).parents[2]
 KILLS = int(os.environ.get("DCGAN_KILLS", "3"))
