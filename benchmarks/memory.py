@@ -9,8 +9,8 @@ import tempfile
 import threading
 from pathlib import Path
 
-from dcgan.data import rows
 from dcgan.data.packed import FORMAT, IMAGES, META
+from dcgan.data.rows import create_array
 
 COUNTS = (10_000, 100_000, 1_000_000)
 SIZE = 32
@@ -57,7 +57,7 @@ def last(values):
 def sparse(folder: Path, count: int) -> Path:
     """A packed folder of black images, which takes no space on the disk."""
     folder.mkdir()
-    rows.create(folder / IMAGES, (count, SIZE, SIZE, 3))
+    create_array(folder / IMAGES, (count, SIZE, SIZE, 3))
     meta = {"format": FORMAT, "size": SIZE, "channels": 3, "found": count, "packed": count}
     meta |= {"ignored": 0, "skipped": [], "notes": [], "label_kind": None, "label_names": []}
     (folder / META).write_text(json.dumps(meta | {"sha256": str(count)}))

@@ -17,7 +17,7 @@ import torch
 
 from dcgan import sampling
 from dcgan.config import PRESETS, TrainConfig
-from dcgan.data import cached
+from dcgan.data import open_or_pack
 from dcgan.runtime import device
 from dcgan.training.batches import Batches
 from dcgan.training.loop import Trainer
@@ -73,7 +73,7 @@ def measure(config: TrainConfig, steps: int, rounds: int) -> dict:
         silence = stack.enter_context(open(os.devnull, "w"))
         stack.enter_context(contextlib.redirect_stderr(silence))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        packed = cached(config, config.size, config.channels, folder / "data")
+        packed = open_or_pack(config, config.size, config.channels, folder / "data")
         trainer = Trainer(config, on)
         update_average = trainer.average.update
         trainer.average.update = lambda decay: timed("EMA", update_average, decay)

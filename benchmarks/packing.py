@@ -56,14 +56,14 @@ def torchvision(root: Path) -> Callable[[], int]:
 def dcgan(root: Path) -> Callable[[], int]:
     """What a packing process does: decode chunk by chunk into the rows of images.npy."""
     from dcgan.config import DataOptions
-    from dcgan.data import rows
-    from dcgan.data.parallel import Job
+    from dcgan.data.parallel import PackingJob
+    from dcgan.data.rows import create_array
     from dcgan.data.sources import open_source
 
     source = open_source(DataOptions(source="folder", root=root))
     array = root.with_suffix(".npy")
-    rows.create(array, (len(source), SIZE, SIZE, 3))
-    job = Job(source, array, SIZE, 3, None)
+    create_array(array, (len(source), SIZE, SIZE, 3))
+    job = PackingJob(source, array, SIZE, 3, None)
 
     def work() -> int:
         return sum(job.write(chunk)[0] for chunk in job.chunks())
@@ -83,7 +83,7 @@ def photograph(seed: int, width: int, height: int) -> Image.Image:
     from dcgan.data import faces
 
     rng = np.random.default_rng(seed)
-    face = Image.fromarray(faces.draw([seed], min(width, height)).images[0].numpy())
+    face = Image.fromarray(faces.render([seed], min(width, height)).images[0].numpy())
     pixels = np.asarray(face.resize((width, height), Image.Resampling.BICUBIC), float)
     cell = 2
     while cell < max(width, height) // 2:

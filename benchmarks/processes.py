@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.harness import alternate
 from dcgan.config import PRESETS
-from dcgan.data import cached
+from dcgan.data import open_or_pack
 
 ROOT = Path(__file__).parents[1]
 CASES = {"width 24, batch 64": (24, 64), "width 64, batch 64": (64, 64)}
@@ -22,7 +22,7 @@ def run(rounds: int) -> list[dict]:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         faces = PRESETS["faces"]
-        packed = cached(faces, faces.size, faces.channels, Path(folder)).folder
+        packed = open_or_pack(faces, faces.size, faces.channels, Path(folder)).folder
         for case, (width, batch) in CASES.items():
             works = {
                 f"{count} {'process' if count == 1 else 'processes'} of one thread": partial(

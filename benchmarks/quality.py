@@ -21,7 +21,7 @@ from benchmarks.__main__ import machine
 from benchmarks.step import EXAMPLE
 from dcgan import images, sampling
 from dcgan.config import PRESETS
-from dcgan.data import Packed, open_packed
+from dcgan.data import PackedImages, open_packed
 from dcgan.errors import UserError
 from dcgan.evaluation import comparison as metrics
 from dcgan.evaluation.random_features import RandomFeatures
@@ -149,12 +149,12 @@ def train(options: Options, run: Path, seed: int, recipe: dict) -> float:
     return found.header["seconds"] / 60
 
 
-def comparison(packed: Packed, order: np.ndarray, count: int) -> metrics.Comparison:
+def comparison(packed: PackedImages, order: np.ndarray, count: int) -> metrics.Comparison:
     chunks = metrics.chunks(packed, order)
     return metrics.Comparison(chunks, RandomFeatures(), torch.device("cpu"), count)
 
 
-def floor(packed: Packed, order: np.ndarray, count: int) -> dict[str, float]:
+def floor(packed: PackedImages, order: np.ndarray, count: int) -> dict[str, float]:
     """What real images score against others: no generator can be expected to do better."""
     held_out, rest = order[:count], order[count:]
     return comparison(packed, rest, count).scores(metrics.chunks(packed, held_out))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dcgan import images
 from dcgan.config import DrawOptions
-from dcgan.data import rows
+from dcgan.data import write_npy_header
 from dcgan.errors import UsageError
 from dcgan.latent import noise
 from dcgan.networks.batch_norm import folded, recalibrate
@@ -151,5 +151,5 @@ def save_npy(path: Path, count: int, chunks: Iterator[np.ndarray]) -> None:
         for chunk in chunks:
             if file.tell() == 0:
                 check_room(path, count * chunk[0].nbytes)
-                rows.write_header(file, (count, *chunk.shape[1:]))
+                write_npy_header(file, (count, *chunk.shape[1:]))
             file.write(chunk)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from dcgan.config import TrainConfig
-from dcgan.data.packed import Packed, content_hash, open_packed
+from dcgan.data.packed import PackedImages, content_hash, open_packed
 from dcgan.training import loop
 
 # Networks this small gain nothing from threads, and a busy neighbour makes threads wait.
@@ -44,7 +44,7 @@ PLAIN = dict(
 )
 
 
-def fit(config: TrainConfig, packed: Packed, run: Path, on: torch.device) -> Path:
+def fit(config: TrainConfig, packed: PackedImages, run: Path, on: torch.device) -> Path:
     """Train as `trainer.train` does, on images that are open already."""
     return loop.fit(config, packed, run, on, loop.to_continue(config, run))
 
@@ -82,7 +82,7 @@ def on_cpu(request, monkeypatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def packed(tmp_path_factory) -> Packed:
+def packed(tmp_path_factory) -> PackedImages:
     """50 noise images of 16x16."""
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (50, 16, 16, 3), dtype=np.uint8)

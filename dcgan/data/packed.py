@@ -21,7 +21,7 @@ UNREADABLE = (OSError, ValueError, RecursionError, OverflowError, SyntaxError, T
 
 
 @dataclass(frozen=True, eq=False)
-class Packed:
+class PackedImages:
     """Images of one size, mapped from disk, and what is known of them."""
 
     folder: Path
@@ -50,7 +50,7 @@ class Packed:
             chosen = chosen[:, None] == np.arange(len(self.label_names))
         return chosen.astype(np.float32)
 
-    def has(self, index: int) -> np.ndarray:
+    def has_label(self, index: int) -> np.ndarray:
         """Whether each image has a label, bool [N]."""
         labels = self.labels
         return labels == index if labels.ndim == 1 else labels[:, index] == 1
@@ -82,7 +82,7 @@ def is_packed(folder: Path) -> bool:
     return (folder / META).is_file()
 
 
-def open_packed(folder: Path) -> Packed:
+def open_packed(folder: Path) -> PackedImages:
     """Open a packed folder. Raises UserError where it is missing, damaged or of another format."""
     folder = Path(folder).expanduser()
     try:
@@ -97,7 +97,7 @@ def open_packed(folder: Path) -> Packed:
         raise UserError(f"cannot read {folder}: permission denied") from error
     except UNREADABLE as error:
         raise UserError(f"{folder} is damaged: {error}; pack the images again") from error
-    return Packed(folder, images, labels, tuple(meta["label_names"]), meta)
+    return PackedImages(folder, images, labels, tuple(meta["label_names"]), meta)
 
 
 def read_meta(path: Path) -> dict[str, Any]:

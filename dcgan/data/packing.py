@@ -16,29 +16,27 @@ import numpy as np
 from tqdm import tqdm
 
 from dcgan.config import DataOptions, PrepareConfig
-from dcgan.data import rows
-from dcgan.data.decoding.image import RECIPE
+from dcgan.data.decoding.image import DECODING_VERSION
 from dcgan.data.packed import (
     FORMAT,
     IMAGES,
     LABELS,
     META,
-    Packed,
+    PackedImages,
     content_hash,
     is_packed,
     open_packed,
 )
-from dcgan.data.parallel import Job, results
+from dcgan.data.parallel import PackingJob, run_job
+from dcgan.data.rows import create_array, keep_rows
 from dcgan.data.sources.base import Source
-from dcgan.data.sources.by_name import open_source
+from dcgan.data.sources.opening import open_source
 from dcgan.errors import UserError
 from dcgan.runtime.files import check_room, claimed, replacing, sweep_abandoned, writing
 from dcgan.runtime.threads import processors
 
-__all__ = ["Packed", "cached", "open_packed", "pack", "prepare"]
 
-
-def prepare(config: PrepareConfig) -> Packed:
+def prepare(config: PrepareConfig) -> PackedImages:
     """Pack the source that `config` names into `config.out`."""
     return pack(
         open_source(config),
@@ -51,10 +49,10 @@ def prepare(config: PrepareConfig) -> Packed:
     )
 
 
-def cached(options: DataOptions, size: int, channels: int, data_cache: Path) -> Packed:
+def open_or_pack(options: DataOptions, size: int, channels: int, data_cache: Path) -> PackedImages:
     """The packed folder of these options in `data_cache`, packed now unless it is there."""
     source = open_source(options)
-    folder = place(source, options, size, channels, data_cache)
+    folder = cache_folder(source, options, size, channels, data_cache)
     if is_packed(folder):
         print(f"using the packed images in {folder}", file=sys.stderr)
         return open_packed(folder)
@@ -67,14 +65,16 @@ def cached(options: DataOptions, size: int, channels: int, data_cache: Path) -> 
         raise
 
 
-def place(source: Source, options: DataOptions, size: int, channels: int, data_cache: Path) -> Path:
+def cache_folder(
+    source: Source, options: DataOptions, size: int, channels: int, data_cache: Path
+) -> Path:
     """Where the packed images of a source are, or will be.
 
     The name ends in a hash of all that decides the content, the state of the raw data included.
     """
     settings = [
         FORMAT,
-        RECIPE,
+        DECODING_VERSION,
         source.origin,
         len(source),
         size,
@@ -95,7 +95,7 @@ def pack(
     max_bad: float = DataOptions.max_bad,
     workers: int | None = None,
     progress: bool = True,
-) -> Packed:
+) -> PackedImages:
     """Write all images of `source` to the new folder `out`, as uint8 [N, size, size, channels].
 
     The content does not depend on the number of workers. Images that cannot be read are left out
@@ -108,13 +108,13 @@ def pack(
     crop = crop or source.default_crop
     with replacing(out) as partial, claimed(partial):
         images = partial / IMAGES
-        rows.create(images, (len(source), size, size, channels))
-        job = Job(source, images, size, channels, crop)
+        create_array(images, (len(source), size, size, channels))
+        job = PackingJob(source, images, size, channels, crop)
         bad = write_all(job, max_bad, workers or processors(), progress)
         if len(bad) == len(source):
             raise UserError(f"none of the {len(source)} images can be read: {some(source, bad)}")
         good = np.setdiff1d(np.arange(len(source)), np.fromiter(bad, np.int64, len(bad)))
-        rows.close_up(images, good, (size, size, channels))
+        keep_rows(images, good, (size, size, channels))
         if source.labels is not None:
             np.save(partial / LABELS, source.labels[good], allow_pickle=False)
         meta = describe(source, good, bad) | {
@@ -122,7 +122,7 @@ def pack(
             "channels": channels,
             "crop": crop,
             "filter": "lanczos",
-            "recipe": RECIPE,
+            "recipe": DECODING_VERSION,
             "sha256": content_hash(partial),
         }
         (partial / META).write_text(json.dumps(meta, indent=1) + "\n", encoding="ascii")
@@ -141,12 +141,12 @@ def check_free(out: Path) -> None:
             raise UserError(f"{out} exists already, and is not overwritten")
 
 
-def write_all(job: Job, max_bad: float, workers: int, progress: bool) -> dict[int, str]:
+def write_all(job: PackingJob, max_bad: float, workers: int, progress: bool) -> dict[int, str]:
     """Write all rows; return why the bad images are bad, in order."""
     total, bad = len(job.source), {}
     with (
         tqdm(total=total, desc="packing", unit="img", disable=not progress) as bar,
-        closing(results(job, workers)) as chunks,
+        closing(run_job(job, workers)) as chunks,
     ):
         for done, bad_of_chunk in chunks:
             bad |= bad_of_chunk

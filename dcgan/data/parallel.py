@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from dcgan.data import rows
+from dcgan.data.rows import write_rows
 from dcgan.data.sources.base import Source
 from dcgan.errors import UserError
 from dcgan.runtime.threads import environment
@@ -23,7 +23,7 @@ ONE_THREAD = dict.fromkeys(
 
 
 @dataclass
-class Job:
+class PackingJob:
     """What every worker needs: where images come from, and the array they go to."""
 
     source: Source
@@ -40,11 +40,11 @@ class Job:
     def write(self, chunk: range) -> tuple[int, dict[int, str]]:
         """Decode a chunk straight into its rows of the array; return its length and bad images."""
         images, bad = self.source.pixels(chunk, self.size, self.channels, self.crop)
-        rows.write(self.array, chunk.start, images)
+        write_rows(self.array, chunk.start, images)
         return len(chunk), bad
 
 
-def results(job: Job, workers: int) -> Iterator[tuple[int, dict[int, str]]]:
+def run_job(job: PackingJob, workers: int) -> Iterator[tuple[int, dict[int, str]]]:
     """Do the job chunk by chunk, in other processes where that is quicker."""
     chunks = job.chunks()
     workers = min(workers, -(-len(job.source) // job.source.chunk))
@@ -94,7 +94,7 @@ def inherited() -> Iterator[None]:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def start_worker(job: Job) -> None:
+def start_worker(job: PackingJob) -> None:
     global worker_job
     worker_job = job
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -11,42 +11,42 @@ import numpy as np
 
 from dcgan.errors import UserError
 
-BLOCK = 2**22  # bytes that are held at a time
+_BLOCK_BYTES = 2**22  # bytes that are held at a time
 
 
-def create(array: Path, shape: tuple[int, ...]) -> None:
+def create_array(array: Path, shape: tuple[int, ...]) -> None:
     """A uint8 .npy file of zeros that takes no space yet."""
     with open(array, "wb") as file:
-        write_header(file, shape)
+        write_npy_header(file, shape)
         file.truncate(file.tell() + int(np.prod(shape)))
 
 
-def write(array: Path, first: int, images: np.ndarray) -> None:
+def write_rows(array: Path, first: int, images: np.ndarray) -> None:
     """Write uint8 `images` [n, ...] to the rows from `first` on."""
     with open(array, "r+b") as file:
-        file.seek(header_bytes(file) + first * images[0].nbytes)
+        file.seek(_header_bytes(file) + first * images[0].nbytes)
         file.write(images)
 
 
-def write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+def write_npy_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
     """The .npy header, whose length is the same for any number of rows."""
     file.seek(0)
     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(file, header)
 
 
-def header_bytes(file: BinaryIO) -> int:
+def _header_bytes(file: BinaryIO) -> int:
     np.lib.format.read_magic(file)
     np.lib.format.read_array_header_1_0(file)
     return file.tell()
 
 
-def close_up(array: Path, good: np.ndarray, row: tuple[int, ...]) -> None:
+def keep_rows(array: Path, good: np.ndarray, row: tuple[int, ...]) -> None:
     """Keep only the `good` rows of a .npy file, in place, in order, and cut off the rest."""
     row_bytes = int(np.prod(row))
-    block = max(1, BLOCK // row_bytes)
+    block = max(1, _BLOCK_BYTES // row_bytes)
     with open(array, "r+b") as file:
-        start = header_bytes(file)
+        start = _header_bytes(file)
         # Rows that follow each other move together, towards the front, over what has moved before.
         runs = np.split(good, np.flatnonzero(np.diff(good) != 1) + 1)
         target = 0
@@ -60,10 +60,10 @@ def close_up(array: Path, good: np.ndarray, row: tuple[int, ...]) -> None:
                     file.write(rows)
                 target += count
         file.truncate(start + target * row_bytes)
-        write_header(file, (target, *row))
+        write_npy_header(file, (target, *row))
 
 
-def reader(array: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+def row_reader(array: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """A function from indices [n] to the rows [n, ...] of an array.
 
     The rows of a mapped file are read from the file: pages touched through the mapping would count
@@ -74,10 +74,10 @@ def reader(array: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     whole = isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap)
     # What is changed in mode "c" is not in the file, and a temporary file may have no name.
     in_file = whole and array.flags.c_contiguous and array.mode != "c" and array.filename
-    return Reader(array) if in_file and hasattr(os, "preadv") else array.__getitem__
+    return _FileReader(array) if in_file and hasattr(os, "preadv") else array.__getitem__
 
 
-class Reader:
+class _FileReader:
     def __init__(self, array: np.memmap):
         self.file, self.start = array.filename, array.offset
         self.row, self.dtype = array.shape[1:], array.dtype

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dcgan.data import Packed, rows
+from dcgan.data import PackedImages, row_reader
 from dcgan.errors import UserError
 from dcgan.evaluation import distances, ms_ssim, sliced_wasserstein
 from dcgan.evaluation.distances import Manifold
@@ -112,7 +112,7 @@ class Comparison:
         return torch.cat(features), torch.cat(kept)
 
 
-def chosen(packed: Packed, count: int | None, among: np.ndarray | None = None) -> np.ndarray:
+def chosen(packed: PackedImages, count: int | None, among: np.ndarray | None = None) -> np.ndarray:
     """Indices of `count` of the images, or of all, in an order that only depends on their number.
 
     `among`: bool [N], those to choose from. Raises UserError where there are too few to compare
@@ -125,8 +125,8 @@ def chosen(packed: Packed, count: int | None, among: np.ndarray | None = None) -
     return order
 
 
-def chunks(packed: Packed, indices: np.ndarray) -> Iterator[np.ndarray]:
+def chunks(packed: PackedImages, indices: np.ndarray) -> Iterator[np.ndarray]:
     """The images of these indices, uint8 [n, S, S, C], n <= 64."""
-    read = rows.reader(packed.images)
+    read = row_reader(packed.images)
     for start in range(0, len(indices), CHUNK):
         yield read(indices[start : start + CHUNK])

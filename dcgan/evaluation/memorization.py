@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from dcgan import images, sampling
 from dcgan.config.evaluation import LEAST, NeighboursConfig
-from dcgan.data import Packed, open_packed
+from dcgan.data import PackedImages, open_packed
 from dcgan.errors import UsageError, UserError
 from dcgan.evaluation import comparison
 from dcgan.evaluation.distances import pairwise
@@ -109,12 +109,14 @@ def examine(
     return leakage(apart[:count, 0], apart[count:, 0]), apart[:count], which[:count]
 
 
-def split(packed: Packed, config: NeighboursConfig, G: Generator) -> tuple[np.ndarray, np.ndarray]:
+def split(
+    packed: PackedImages, config: NeighboursConfig, G: Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Indices of training images, and held-out images uint8 [M, S, S, C]: those that have the
     label of the samples, if that is given. UserError for too few, and for those unlike G's.
     """
 
-    def order_of(images: Packed, count: int | None) -> np.ndarray:
+    def order_of(images: PackedImages, count: int | None) -> np.ndarray:
         check_fit(G, images)
         fulfilled = G.conditions.fulfilled(images, config.label)
         if config.label and not images.label_names:
@@ -174,7 +176,7 @@ def sentence(found: Leakage) -> str:
 
 
 def picture(
-    samples: np.ndarray, packed: Packed, shown: np.ndarray, numbers: list[np.ndarray]
+    samples: np.ndarray, packed: PackedImages, shown: np.ndarray, numbers: list[np.ndarray]
 ) -> np.ndarray:
     """A row for each sample that is shown: itself, its neighbours by pixels, those by features."""
     rows = []

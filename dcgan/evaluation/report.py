@@ -16,7 +16,7 @@ from torch import Tensor
 
 from dcgan import sampling
 from dcgan.config.evaluation import MOST, EvaluateConfig
-from dcgan.data import Packed, open_packed
+from dcgan.data import PackedImages, open_packed
 from dcgan.errors import UsageError, UserError
 from dcgan.evaluation import comparison as metrics
 from dcgan.evaluation import inception
@@ -113,7 +113,7 @@ def report(found: Checkpoint, protocol: dict, results: dict[str, dict[str, float
     return path
 
 
-def check_fit(G: Generator, packed: Packed) -> None:
+def check_fit(G: Generator, packed: PackedImages) -> None:
     """Raise UsageError unless G makes images like the packed ones."""
     for name in ("size", "channels"):
         ours, theirs = getattr(G, name), getattr(packed, name)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dcgan.data import Packed
+from dcgan.data import PackedImages
 from dcgan.errors import UsageError
 
 EXAMPLES = 1024  # label rows of real images that a checkpoint remembers
@@ -23,7 +23,7 @@ class Conditions:
     examples: Tensor  # uint8 [M, len(names)] of 0 and 1, rows as frequent as in the data
 
     @classmethod
-    def of(cls, packed: Packed) -> "Conditions":
+    def of(cls, packed: PackedImages) -> "Conditions":
         """What a network that learns the labels of these images can be asked for."""
         count = min(len(packed), EXAMPLES)
         rows = np.random.default_rng(0).choice(len(packed), count, replace=False)
@@ -65,7 +65,7 @@ class Conditions:
             labels[:, index] = value
         return labels
 
-    def fulfilled(self, packed: Packed, wanted: str | None) -> np.ndarray:
+    def fulfilled(self, packed: PackedImages, wanted: str | None) -> np.ndarray:
         """Whether each image has the labels that are wanted, bool [N]. Those without labels do.
 
         Raises UsageError for labels that there are not, and for images labelled by other names.
@@ -75,7 +75,7 @@ class Conditions:
             name = self.names[index]
             if name not in packed.label_names:
                 raise UsageError(f"--label {wanted}: no image in {packed.folder} has label {name}")
-            fulfilled &= packed.has(packed.label_names.index(name)) == value
+            fulfilled &= packed.has_label(packed.label_names.index(name)) == value
         return fulfilled
 
     def parsed(self, wanted: str | None) -> dict[int, float]:

@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from dcgan.config import TrainConfig
-from dcgan.data import survey
-from dcgan.data.packed import Packed, is_packed, open_packed
-from dcgan.data.packing import pack, place
-from dcgan.data.rows import reader
+from dcgan.data import PackedImages, cache_folder, is_packed, open_packed, pack, row_reader
+from dcgan.data.duplicates import exact_duplicates, near_duplicates
 from dcgan.data.sources import EncodedSource, Subset, open_source
+from dcgan.data.statistics import label_shares, single_colour, sizes_and_modes
 from dcgan.reports.preflight import Packing, Say, quiet, run
 from dcgan.runtime import device
 from dcgan.training import loop
@@ -42,7 +41,9 @@ def examine(config: TrainConfig, say: Say) -> list[str]:
         return wrong + run(config, packed, done, packing, Path(scratch), on, say)
 
 
-def data(config: TrainConfig, scratch: Path, say: Say) -> tuple[Packed, int, Packing, list[str]]:
+def data(
+    config: TrainConfig, scratch: Path, say: Say
+) -> tuple[PackedImages, int, Packing, list[str]]:
     """Images to look at, how many there are in all, what is to be packed, and what is wrong."""
     if config.data:
         packed = open_packed(config.data)
@@ -55,7 +56,7 @@ def data(config: TrainConfig, scratch: Path, say: Say) -> tuple[Packed, int, Pac
     for note in source.notes:
         say("note", note)
     if isinstance(source, EncodedSource):
-        sizes, modes = survey.sizes_and_modes(source, chosen)
+        sizes, modes = sizes_and_modes(source, chosen)
         for line in describe(sizes, config):
             say("sizes", line)
         say("modes", ", ".join(f"{mode} {n:,}" for mode, n in modes.most_common()) or "none")
@@ -73,7 +74,7 @@ def data(config: TrainConfig, scratch: Path, say: Say) -> tuple[Packed, int, Pac
     if len(skipped) > config.max_bad * len(chosen):
         share = len(skipped) / len(chosen)
         wrong = [f"{share:.1%} of the images cannot be read (--max-bad {config.max_bad:g})"]
-    cache = place(source, config, config.size, config.channels, config.data_cache)
+    cache = cache_folder(source, config, config.size, config.channels, config.data_cache)
     if is_packed(cache):
         return packed, len(source), Packing(), wrong
     packing = Packing(took * len(source), len(source) * packed.images[0].nbytes)
@@ -110,22 +111,22 @@ def describe(sizes: np.ndarray, config: TrainConfig) -> Iterator[str]:
         yield f"{oblong:,} lose more than a third to the square crop"
 
 
-def look(config: TrainConfig, packed: Packed, say: Say) -> list[str]:
+def look(config: TrainConfig, packed: PackedImages, say: Say) -> list[str]:
     """Look for what does a GAN no good among the packed images."""
     chosen = drawn(len(packed), config)
-    images = reader(packed.images)(chosen)
+    images = row_reader(packed.images)(chosen)
     among = f"of {len(images):,}"
     if len(chosen) < len(packed):
         among += f", drawn at random; in all {len(packed):,} there are more pairs to find"
-    flat, again = survey.constant(images), survey.copies(images)
+    flat, again = single_colour(images), exact_duplicates(images)
     near = np.zeros_like(flat)
     if (rest := ~flat & ~again).any():
-        near[rest] = survey.near_copies(images[rest])
+        near[rest] = near_duplicates(images[rest])
     findings = (("constant", flat), ("copies", again), ("look-alike", near))
     for topic, which in findings:
         say(topic, f"{which.sum():,} {among}" if which.any() else "none")
     if packed.labels is not None:
-        shares = survey.balance(packed.labels[chosen], packed.label_names)
+        shares = label_shares(packed.labels[chosen], packed.label_names)
         (least, few), (most, many) = shares[0], shares[-1]
         say("labels", f"{len(shares)}, from {few:.1%} ({least}) to {many:.1%} ({most})")
     shown = (("a single colour", flat), ("copies of others", again | near))

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 
 from dcgan.config import TrainConfig
-from dcgan.data import Packed
+from dcgan.data import PackedImages
 from dcgan.errors import UserError
 from dcgan.runs import checkpoint
 from dcgan.runs.log import METRICS, read_metrics, samples_path
@@ -37,7 +37,7 @@ class Packing(NamedTuple):
 
 def run(
     config: TrainConfig,
-    packed: Packed,
+    packed: PackedImages,
     done: int,
     packing: Packing,
     scratch: Path,
@@ -82,7 +82,7 @@ def run(
 
 
 def rehearse(
-    config: TrainConfig, packed: Packed, scratch: Path, on: torch.device
+    config: TrainConfig, packed: PackedImages, scratch: Path, on: torch.device
 ) -> tuple[Path, bool]:
     """A short run, and the same with a stop: the last checkpoint, whether both end the same."""
 
@@ -110,7 +110,7 @@ def rehearse(
     return checkpoint.path_of(scratch / "whole", STEPS), same
 
 
-def timed(config: TrainConfig, packed: Packed, on: torch.device) -> float:
+def timed(config: TrainConfig, packed: PackedImages, on: torch.device) -> float:
     """Seconds that a step takes."""
     ours = loop.trainer_of(packed, config, on)
     started, steps = 0.0, -ours.warm_up

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dcgan import images
 from dcgan.config import TrainConfig
-from dcgan.data import rows
+from dcgan.data import row_reader
 from dcgan.latent import noise
 from dcgan.training.augmentation import DRAWS
 from dcgan.training.shuffle import Order
@@ -70,7 +70,7 @@ class Batches:
         labels: Callable[[np.ndarray], np.ndarray] = unlabelled,
     ):
         self.labels = labels
-        self.rows, self.config, self.device = rows.reader(array), config, device
+        self.rows, self.config, self.device = row_reader(array), config, device
         share = config.batch_size // world_size
         self.slice = slice(rank * share, (rank + 1) * share)
         self.order = Order(len(array), config.batch_size, config.seed, Purpose.ORDER)
@@ -138,7 +138,7 @@ def fits(array: np.ndarray, device: torch.device) -> bool:
 
 def copied(array: np.ndarray, device: torch.device) -> Tensor:
     """The array on the device, copied a block at a time, since it may exceed the host's memory."""
-    read = rows.reader(array)
+    read = row_reader(array)
     resident = torch.empty(array.shape, dtype=torch.uint8, device=device)
     for start in range(0, len(array), COPIED_AT_A_TIME):
         block = read(np.arange(start, min(start + COPIED_AT_A_TIME, len(array))))

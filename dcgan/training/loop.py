@@ -9,7 +9,7 @@ import torch
 
 from dcgan.config import TrainConfig
 from dcgan.config.validation import check
-from dcgan.data import Packed, cached, open_packed
+from dcgan.data import PackedImages, open_or_pack, open_packed
 from dcgan.errors import UsageError, UserError
 from dcgan.latent.labels import Conditions
 from dcgan.runs import checkpoint
@@ -26,7 +26,7 @@ from dcgan.training.trainer import Trainer
 
 def fit(
     config: TrainConfig,
-    packed: Packed,
+    packed: PackedImages,
     run: Path,
     on: torch.device,
     found: checkpoint.Checkpoint | None,
@@ -61,7 +61,7 @@ def fit(
 
 def go_on(
     trainer: Trainer,
-    packed: Packed,
+    packed: PackedImages,
     run: Path,
     found: checkpoint.Checkpoint | None,
     best: Best,
@@ -99,7 +99,7 @@ def go_on(
     return checkpoint.path_of(run, trainer.step)
 
 
-def trainer_of(packed: Packed, config: TrainConfig, on: torch.device) -> Trainer:
+def trainer_of(packed: PackedImages, config: TrainConfig, on: torch.device) -> Trainer:
     """A new trainer for these images. UsageError where it is to learn labels that they lack."""
     augment_p = strength(config.augment_p, len(packed))
     config = dataclasses.replace(config, augment_p=augment_p)
@@ -110,7 +110,7 @@ def trainer_of(packed: Packed, config: TrainConfig, on: torch.device) -> Trainer
     return Trainer(config, on, Conditions.of(packed))
 
 
-def batches_for(trainer: Trainer, packed: Packed) -> Iterator[Batch]:
+def batches_for(trainer: Trainer, packed: PackedImages) -> Iterator[Batch]:
     """What this process is to learn from, from the trainer's step on, --d-steps batches each."""
     config, labels = trainer.config, unlabelled
     if config.conditional:
@@ -161,7 +161,7 @@ def train(config: TrainConfig) -> Path:
             packed = open_packed(config.data)
         else:
             with distributed.main_first():
-                packed = cached(config, config.size, config.channels, config.data_cache)
+                packed = open_or_pack(config, config.size, config.channels, config.data_cache)
         try:
             return fit(config, packed, config.out, on, found)
         except (RuntimeError, MemoryError) as error:

@@ -8,7 +8,7 @@ import torch
 
 from dcgan import sampling
 from dcgan.config import TrainConfig
-from dcgan.data import Packed
+from dcgan.data import PackedImages
 from dcgan.errors import UserError
 from dcgan.evaluation import comparison
 from dcgan.evaluation.random_features import RandomFeatures
@@ -105,7 +105,7 @@ class Evaluator:
     It draws no random numbers, so that the training goes on as if it had not been there.
     """
 
-    def __init__(self, config: TrainConfig, packed: Packed, device: torch.device):
+    def __init__(self, config: TrainConfig, packed: PackedImages, device: torch.device):
         """Looks at the real images: `eval_images` of them. Raises UserError for too few."""
         self.config = config
         real = comparison.chunks(packed, comparison.chosen(packed, config.eval_images))

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from dcgan import images, sampling
 from dcgan.config import to_json
-from dcgan.data import Packed, rows
+from dcgan.data import PackedImages, row_reader
 from dcgan.runs import checkpoint
 from dcgan.runs.background_writer import Writer
 from dcgan.runs.checkpoint import Checkpoint
@@ -50,7 +50,7 @@ class Recorder:
     def __init__(
         self,
         trainer,
-        packed: Packed,
+        packed: PackedImages,
         run: Path,
         found: Checkpoint | None = None,
         best: Best | None = None,
@@ -79,7 +79,7 @@ class Recorder:
             self.log.text(self.trainer.step, CONFIG, f"```\n{config}```")
             if self.trainer.step == 0:
                 first = np.arange(min(len(self.packed), len(GRID_SEEDS)))
-                real = images.grid(rows.reader(self.packed.images)(first))
+                real = images.grid(row_reader(self.packed.images)(first))
                 self.log.picture(0, "real", real)
             self.z = sampling.of_seeds(self.trainer.G, GRID_SEEDS).to(self.trainer.device)
             if self.config.eval_every:

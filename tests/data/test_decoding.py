@@ -40,7 +40,7 @@ def psnr(a, b) -> float:
 
 def photograph(width, height, seed=0) -> Image.Image:
     """What a photograph consists of: edges, shades and noise."""
-    face = Image.fromarray(faces.draw([seed], 256).images[0].numpy())
+    face = Image.fromarray(faces.render([seed], 256).images[0].numpy())
     noise = np.random.default_rng(seed).normal(0, 5, (height, width, 3))
     pixels = np.asarray(face.resize((width, height), Image.Resampling.BICUBIC)) + noise
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))

@@ -7,7 +7,15 @@ import torch
 from torch.nn.functional import max_pool2d
 
 from dcgan.data import faces
-from dcgan.data.faces import ATTRIBUTES, PARTS, attributes, draw, painting, traits
+from dcgan.data.faces import (
+    ATTRIBUTES,
+    PARTS,
+    painting,
+    render,
+    rendering,
+    sample_attributes,
+    traits,
+)
 from dcgan.data.faces.painting import Canvas
 from dcgan.data.faces.traits import EXCLUDES, FREQUENCIES
 from dcgan.errors import UsageError
@@ -25,7 +33,7 @@ SHOWN_BY = {
 
 @pytest.fixture(scope="module")
 def drawn() -> faces.Faces:
-    return draw(range(COUNT), 64)
+    return render(range(COUNT), 64)
 
 
 def has(drawn: faces.Faces, attribute: str) -> torch.Tensor:
@@ -58,24 +66,24 @@ def test_shapes_and_types(drawn):
     assert drawn.attributes.dtype == torch.bool
     assert drawn.parts.shape == (COUNT, 64, 64)
     assert drawn.parts.dtype == torch.uint8
-    assert torch.equal(drawn.attributes, attributes(range(COUNT)))
-    assert draw([], 64).images.shape == (0, 64, 64, 3)
+    assert torch.equal(drawn.attributes, sample_attributes(range(COUNT)))
+    assert render([], 64).images.shape == (0, 64, 64, 3)
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 64])
 def test_a_face_does_not_depend_on_its_batch(drawn, monkeypatch, chunk):
-    monkeypatch.setattr(faces, "CHUNK_PIXELS", chunk * 64**2)
+    monkeypatch.setattr(rendering, "CHUNK_PIXELS", chunk * 64**2)
     order = torch.randperm(COUNT, generator=torch.Generator().manual_seed(0))[:50]
     expected = faces.Faces(*(field[order] for field in drawn))
-    assert_same(draw(order, 64), expected)
-    assert_same(draw(order.tolist(), 64), expected)
+    assert_same(render(order, 64), expected)
+    assert_same(render(order.tolist(), 64), expected)
 
 
 def test_threads_change_nothing_and_are_given_back(drawn):
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(3)
-        assert_same(draw(range(COUNT), 64), drawn)
+        assert_same(render(range(COUNT), 64), drawn)
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
@@ -85,8 +93,8 @@ def test_seed_and_index_count_in_all_their_bits():
     keys = [
         (seed, index) for seed in (0, 1, -1, 2**32, 2**40 + 1) for index in (0, 1, 2**32, 2**40)
     ]
-    images = torch.cat([draw([index], 32, seed).images for seed, index in keys])
-    again = torch.cat([draw([index], 32, seed).images for seed, index in keys])
+    images = torch.cat([render([index], 32, seed).images for seed, index in keys])
+    again = torch.cat([render([index], 32, seed).images for seed, index in keys])
     assert torch.equal(images, again)
     assert len(images.flatten(1).unique(dim=0)) == len(keys)
 
@@ -117,7 +125,7 @@ def test_uniform_numbers_are_uniform_and_unrelated():
 
 
 def test_attributes_have_their_frequencies_and_are_independent():
-    table = attributes(range(20_000)).float()
+    table = sample_attributes(range(20_000)).float()
     for name, frequency in zip(ATTRIBUTES, table.mean(0).tolist(), strict=True):
         expected = FREQUENCIES[name]
         assert abs(frequency - expected) < 4.5 * math.sqrt(
@@ -132,7 +140,7 @@ def test_attributes_have_their_frequencies_and_are_independent():
 
 @pytest.mark.parametrize("forced", [{}, {"bald": True}, {"long_hair": True}, {"bald": False}])
 def test_exclusions_hold_whatever_is_forced(forced):
-    table = attributes(range(4_000), **forced)
+    table = sample_attributes(range(4_000), **forced)
     for name, others in EXCLUDES.items():
         for other in others:
             assert not (table[:, ATTRIBUTES.index(name)] & table[:, ATTRIBUTES.index(other)]).any()
@@ -142,9 +150,9 @@ def test_exclusions_hold_whatever_is_forced(forced):
 
 def test_impossible_attributes_are_refused():
     with pytest.raises(UsageError, match="monocle"):
-        attributes([0], monocle=True)
+        sample_attributes([0], monocle=True)
     with pytest.raises(UsageError, match="bald excludes bangs"):
-        draw([0], 64, bald=True, bangs=True)
+        render([0], 64, bald=True, bangs=True)
 
 
 # Labels against pictures
@@ -152,7 +160,7 @@ def test_impossible_attributes_are_refused():
 
 @pytest.mark.parametrize("size", [32, 64, 128])
 def test_mask_shows_a_part_iff_its_attribute_is_on(size):
-    drawn = draw(range(COUNT // 2), size)
+    drawn = render(range(COUNT // 2), size)
     for attribute, part in SHOWN_BY.items():
         assert torch.equal(mask(drawn, part).any(2).any(1), has(drawn, attribute)), part
     assert torch.equal(mask(drawn, "hair").any(2).any(1), ~has(drawn, "bald"))
@@ -183,7 +191,7 @@ def test_mask_shows_a_part_iff_its_attribute_is_on(size):
 def test_an_attribute_changes_the_parts_that_show_it_and_nothing_else(attribute, parts):
     # Long hair on a face that was bald would bring its other hair attributes with it.
     fixed = {} if attribute == "bald" else {"bald": False}
-    without, with_it = (draw(range(40), 64, **fixed | {attribute: on}) for on in (False, True))
+    without, with_it = (render(range(40), 64, **fixed | {attribute: on}) for on in (False, True))
     change = (with_it.images.float() - without.images.float()).abs().amax(-1)
     # Outside the mask lie the rims, less than half covered, and the tinted lenses in their frames.
     reach = 5 if attribute == "eyeglasses" else 2
@@ -195,7 +203,7 @@ def test_an_attribute_changes_the_parts_that_show_it_and_nothing_else(attribute,
 
 @pytest.mark.parametrize("attribute", ATTRIBUTES)
 def test_every_attribute_is_visible_at_32_pixels(attribute):
-    without, with_it = (draw(range(100), 32, **{attribute: on}) for on in (False, True))
+    without, with_it = (render(range(100), 32, **{attribute: on}) for on in (False, True))
     change = (with_it.images.float() - without.images.float()).abs().amax(-1)
     assert ((change > 12).sum((1, 2)) >= 3).all()
 
@@ -232,7 +240,7 @@ def test_faces_stand_upright(drawn):
 
 def test_sizes_show_the_same_face():
     """Half a pixel of offset between the sizes would multiply the difference by five."""
-    large, small = (draw(range(100), size) for size in (128, 64))
+    large, small = (render(range(100), size) for size in (128, 64))
     reduced = large.images.float().unflatten(2, (64, 2)).unflatten(1, (64, 2)).mean((2, 4))
     difference = (reduced - small.images.float()).abs().mean()
     assert difference < 1
@@ -245,9 +253,9 @@ def test_sizes_show_the_same_face():
 
 @pytest.mark.parametrize("size", [32, 64])
 def test_windows_cut_nothing_off(monkeypatch, size):
-    cut = draw(range(200), size)
+    cut = render(range(200), size)
     monkeypatch.setattr(Canvas, "window", lambda canvas, *_: canvas)
-    assert_same(draw(range(200), size), cut)
+    assert_same(render(range(200), size), cut)
 
 
 def test_paint_covers_the_area_of_the_shape_with_soft_edges():

@@ -23,9 +23,8 @@ from PIL import Image
 
 from dcgan import cli
 from dcgan.config import DataOptions, PrepareConfig
+from dcgan.data import open_or_pack, open_packed, pack, parallel, prepare, rows
 from dcgan.data import packing as module
-from dcgan.data import parallel, rows
-from dcgan.data.packing import cached, open_packed, pack, prepare
 from dcgan.data.sources import open_source
 from dcgan.data.sources.folder import FolderFiles
 from dcgan.errors import UsageError, UserError
@@ -95,7 +94,7 @@ def test_rows_labels_and_meta(raw, tmp_path, capsys):
     ]  # fmt: skip
     assert meta["crop"] is None
     assert meta["filter"] == "lanczos"
-    assert meta["recipe"] == module.RECIPE
+    assert meta["recipe"] == module.DECODING_VERSION
     assert meta["source"] == "folder"
     whole = b"".join((packed.folder / name).read_bytes() for name in ("images.npy", "labels.npy"))
     assert meta["sha256"] == packed.fingerprint == hashlib.sha256(whole).hexdigest()
@@ -311,7 +310,7 @@ class TestWhereItIsWritten:
 
     def test_a_full_disk_is_noticed_before_anything_is_read(self, raw, tmp_path, monkeypatch):
         monkeypatch.setattr(shutil, "disk_usage", lambda _: (10**9, 10**9 - 1000, 1000))
-        monkeypatch.setattr(parallel.Job, "write", lambda *_: pytest.fail("it was read"))
+        monkeypatch.setattr(parallel.PackingJob, "write", lambda *_: pytest.fail("it was read"))
         with pytest.raises(UserError, match=r"0\.0 MB free"):
             prepare(config(raw, tmp_path / "out"))
 
@@ -319,7 +318,7 @@ class TestWhereItIsWritten:
         def full(*_):
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(rows, "write", full)
+        monkeypatch.setattr(parallel, "write_rows", full)
         with pytest.raises(UserError, match=r"cannot write .*No space left"):
             prepare(config(raw, tmp_path / "out", workers=1))
         assert not list(tmp_path.iterdir())
@@ -460,11 +459,11 @@ class Buggy(Wrapped):
 def test_closing_up_keeps_the_good_rows_in_order(tmp_path_factory, good, block):
     array = tmp_path_factory.mktemp("rows") / "images.npy"
     images = np.arange(len(good) * 12, dtype=np.uint8).reshape(-1, 2, 2, 3)
-    rows.create(array, images.shape)
-    rows.write(array, 0, images)
+    rows.create_array(array, images.shape)
+    rows.write_rows(array, 0, images)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rows, "BLOCK", block)
-        rows.close_up(array, np.flatnonzero(good), (2, 2, 3))
+        patch.setattr(rows, "_BLOCK_BYTES", block)
+        rows.keep_rows(array, np.flatnonzero(good), (2, 2, 3))
     np.testing.assert_array_equal(np.load(array), images[good])
     assert array.stat().st_size == 128 + 12 * sum(good)
 
@@ -474,11 +473,11 @@ class TestCached:
 
     def test_the_second_time_it_is_opened(self, raw, tmp_path, capsys, monkeypatch):
         options = replace(self.OPTIONS, root=raw)
-        first = cached(options, 16, 3, tmp_path)
+        first = open_or_pack(options, 16, 3, tmp_path)
         assert first.folder.name.startswith("folder-16-")
         assert first.folder.parent == tmp_path
         monkeypatch.setattr(module, "pack", lambda *_: pytest.fail("packed again"))
-        second = cached(options, 16, 3, tmp_path)
+        second = open_or_pack(options, 16, 3, tmp_path)
         assert second.folder == first.folder
         assert second.fingerprint == first.fingerprint
         assert f"using the packed images in {first.folder}" in capsys.readouterr().err
@@ -502,15 +501,15 @@ class TestCached:
             (replace(faces, count=3), 16, 3),
             (replace(faces, split="valid"), 16, 3),
         ]
-        folders = {cached(*call, tmp_path / "cache").folder for call in calls}
+        folders = {open_or_pack(*call, tmp_path / "cache").folder for call in calls}
         os.utime(root / "0.png", ns=(1, 1))
-        folders.add(cached(*calls[0], tmp_path / "cache").folder)
+        folders.add(open_or_pack(*calls[0], tmp_path / "cache").folder)
         assert len(folders) == len(calls) + 1
-        monkeypatch.setattr(module, "RECIPE", module.RECIPE + 1)
-        assert cached(*calls[0], tmp_path / "cache").folder not in folders
+        monkeypatch.setattr(module, "DECODING_VERSION", module.DECODING_VERSION + 1)
+        assert open_or_pack(*calls[0], tmp_path / "cache").folder not in folders
         monkeypatch.undo()
         same = [(replace(base, workers=3), 16, 3), (replace(base, max_bad=0.5), 16, 3)]
-        assert {cached(*call, tmp_path / "cache").folder for call in same} < folders
+        assert {open_or_pack(*call, tmp_path / "cache").folder for call in same} < folders
 
     def test_the_loser_of_a_race_uses_what_the_winner_packed(self, raw, tmp_path, monkeypatch):
         options = replace(self.OPTIONS, root=raw)
@@ -522,11 +521,11 @@ class TestCached:
 
         def winner():
             monkeypatch.undo()
-            folder = cached(options, 16, 3, tmp_path / "winner").folder
+            folder = open_or_pack(options, 16, 3, tmp_path / "winner").folder
             folder.rename(tmp_path / "cache" / folder.name)
 
         monkeypatch.setattr(module, "pack", race)
-        packed = cached(options, 16, 3, tmp_path / "cache")
+        packed = open_or_pack(options, 16, 3, tmp_path / "cache")
         assert packed.fingerprint != "loser"
         assert list((tmp_path / "cache").iterdir()) == [packed.folder]
 

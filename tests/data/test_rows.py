@@ -23,14 +23,14 @@ def mapped(tmp_path) -> np.ndarray:
 def test_rows_are_those_of_the_array(mapped, view):
     array = view(mapped)
     indices = np.array([3, 0, 19, 3, len(array) - 1])
-    out = rows.reader(array)(indices)
+    out = rows.row_reader(array)(indices)
     np.testing.assert_array_equal(out, np.asarray(array)[indices])
     assert out.flags.writeable and out.flags.c_contiguous
 
 
 @pytest.mark.skipif(not hasattr(os, "preadv"), reason="needs preadv")
 def test_a_file_cut_short_is_an_error_and_not_a_signal(mapped):
-    read = rows.reader(mapped)
+    read = rows.row_reader(mapped)
     os.truncate(mapped.filename, 4096)
     with pytest.raises(UserError, match=r"images\.npy has been cut short"):
         read(np.array([49]))
@@ -41,14 +41,14 @@ def test_what_a_disk_refuses_is_said_with_the_file(mapped, monkeypatch):
     def fail(*_):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    read = rows.reader(mapped)
+    read = rows.row_reader(mapped)
     monkeypatch.setattr(os, "preadv", fail)
     with pytest.raises(UserError, match=r"cannot read .*images\.npy: Input/output error"):
         read(np.array([0]))
 
 
 def test_indices_count_from_the_end_and_end_there(mapped):
-    for read in (rows.reader(mapped), rows.reader(ROWS)):
+    for read in (rows.row_reader(mapped), rows.row_reader(ROWS)):
         np.testing.assert_array_equal(read(np.array([-1, -50])), ROWS[[-1, -50]])
         for outside in (50, -51):
             with pytest.raises(IndexError):
@@ -58,22 +58,22 @@ def test_indices_count_from_the_end_and_end_there(mapped):
 def test_changes_in_memory_and_files_without_a_name_are_read_as_they_are(mapped):
     changed = np.lib.format.open_memmap(mapped.filename, mode="c")
     changed[3] = 7
-    assert (rows.reader(changed)(np.array([3])) == 7).all()
+    assert (rows.row_reader(changed)(np.array([3])) == 7).all()
     with tempfile.TemporaryFile() as file:
         file.write(ROWS.tobytes())
         file.flush()
         nameless = np.memmap(file, np.uint8, "r", shape=ROWS.shape)
-        np.testing.assert_array_equal(rows.reader(nameless)(np.array([9])), ROWS[[9]])
+        np.testing.assert_array_equal(rows.row_reader(nameless)(np.array([9])), ROWS[[9]])
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs /proc")
 def test_what_is_read_does_not_stay_in_resident_memory(tmp_path):
     path = tmp_path / "images.npy"
-    rows.create(path, (2000, 64, 64, 3))
+    rows.create_array(path, (2000, 64, 64, 3))
     array = read_array(path)
     before = resident()
     for row in range(2000):
-        rows.reader(array)(np.array([row]))
+        rows.row_reader(array)(np.array([row]))
     assert resident() - before < 2
     assert array.sum() == 0  # through the mapping
     assert resident() - before > 20

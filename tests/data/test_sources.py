@@ -19,8 +19,8 @@ import pytest
 from PIL import Image
 
 from dcgan.config import DataOptions
-from dcgan.data.sources.by_name import OPENERS, open_source
 from dcgan.data.sources.folder import MAX_BYTES
+from dcgan.data.sources.opening import OPENERS, open_source
 from dcgan.errors import UsageError, UserError
 
 
@@ -583,7 +583,7 @@ class TestFaces:
         few, more = opened("faces", None, count=3), opened("faces", None, count=5)
         images, _ = few.pixels(range(3), 32, 3, None)
         np.testing.assert_array_equal(images, more.pixels([0, 1, 2], 32, 3, None)[0])
-        np.testing.assert_array_equal(few.labels, faces.attributes([0, 1, 2]).numpy())
+        np.testing.assert_array_equal(few.labels, faces.sample_attributes([0, 1, 2]).numpy())
         assert few.label_names == faces.ATTRIBUTES
         assert few.labels.dtype == np.uint8
         valid = opened("faces", None, count=3, split="valid").pixels(range(3), 32, 3, None)[0]

@@ -43,7 +43,7 @@ def test_neighbours_are_those_of_a_sort(chunk):
 @pytest.fixture(scope="module")
 def drawn():
     """900 faces: training images, held-out ones, and new ones of the same law."""
-    images = faces.draw(range(900), 32).images.numpy()
+    images = faces.render(range(900), 32).images.numpy()
     return images[:500], images[500:700], images[700:]
 
 

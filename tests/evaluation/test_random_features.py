@@ -16,7 +16,7 @@ COUNT = 300
 @pytest.fixture(scope="module")
 def drawn():
     """Features of 300 faces, and 300 others, float64 [300, 3, 64, 64] in 0..255."""
-    images = faces.draw(range(2 * COUNT), 64).images.numpy()
+    images = faces.render(range(2 * COUNT), 64).images.numpy()
     images = np.moveaxis(images, 3, 1).astype(np.float64)
     return features_of(images[:COUNT]), images[COUNT:]
 

@@ -10,8 +10,7 @@ import torch
 from PIL import Image
 
 from dcgan import cli
-from dcgan.data import cached, faces, open_packed
-from dcgan.data.rows import reader
+from dcgan.data import faces, open_or_pack, open_packed, row_reader
 from dcgan.data.sources import Subset, open_source
 from dcgan.reports import doctor, preflight
 from dcgan.runs import checkpoint
@@ -48,7 +47,7 @@ def consult(tmp_path, monkeypatch, capsys):
 @pytest.fixture
 def folder(tmp_path):
     """40 drawn faces as files of two classes."""
-    for i, image in enumerate(faces.draw(range(40), 32).images.numpy()):
+    for i, image in enumerate(faces.render(range(40), 32).images.numpy()):
         path = tmp_path / "raw" / ("a" if i < 30 else "b") / f"{i:02}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(path)
@@ -198,7 +197,7 @@ def test_what_is_packed_already_is_not_packed_again(consult, folder, tmp_path):
     for said in (before, after):
         said |= consult(*words)[1]
         config = loop.TrainConfig(source="folder", root=folder, size=16)
-        cached(config, 16, 3, tmp_path / "cache")
+        open_or_pack(config, 16, 3, tmp_path / "cache")
     assert "30.7 kB to pack" in before["disk"][0] and "to pack" in before["whole run"][0]
     assert "0 kB to pack" in after["disk"][0] and "to pack" not in after["whole run"][0]
 
@@ -259,11 +258,11 @@ def test_a_subset_has_the_images_labels_and_names_of_its_source():
 
 def test_the_images_looked_at_are_those_of_the_packed_folder(packed):
     chosen = doctor.drawn(len(packed), loop.TrainConfig(size=16))
-    assert (reader(open_packed(packed.folder).images)(chosen) == packed.images).all()
+    assert (row_reader(open_packed(packed.folder).images)(chosen) == packed.images).all()
 
 
 def test_images_that_do_not_fill_a_batch_are_not_fit(consult, tmp_path):
     (tmp_path / "raw").mkdir()
-    Image.fromarray(faces.draw(range(1), 32).images.numpy()[0]).save(tmp_path / "raw" / "0.png")
+    Image.fromarray(faces.render(range(1), 32).images.numpy()[0]).save(tmp_path / "raw" / "0.png")
     code, _, err = consult("folder", "--root", tmp_path / "raw", "--size", 16)
     assert code == 1 and "fewer images, 1, than in a batch, 8" in err

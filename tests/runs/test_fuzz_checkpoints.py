@@ -14,8 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from dcgan.data import open_packed
-from dcgan.data.rows import reader
+from dcgan.data import open_packed, row_reader
 from dcgan.errors import UserError
 from dcgan.runs import checkpoint
 from dcgan.training.resume import check_resumable
@@ -155,7 +154,7 @@ def labelled(tmp_path_factory):
 def look(folder) -> None:
     """A packed folder that opens can be read to its end."""
     packed = open_packed(folder)
-    assert reader(packed.images)(np.arange(len(packed))).dtype == np.uint8
+    assert row_reader(packed.images)(np.arange(len(packed))).dtype == np.uint8
     if packed.labels is not None:
         assert set(np.unique(packed.multi_hot(np.arange(len(packed))))) <= {0.0, 1.0}
 

@@ -16,7 +16,7 @@ from dcgan.data.decoding import jpeg
 from dcgan.data.decoding.resampling import resample
 
 # Raised when the same file gives other pixels than before: packed images are not shared across it.
-RECIPE = 4
+DECODING_VERSION = 4
 
 # The formats training sets come in. Pillow's others (PSD, EPS, ...) are left closed: each is one
 # more parser for hostile bytes.
@@ -79,8 +79,8 @@ def decode(file: BinaryIO | bytes, size: int, channels: int, crop: int | None) -
             if (square := plain_jpeg(data, size, channels, crop)) is not None:
                 return square
             file = io.BytesIO(data)
-        with opened(file) as image, no_stderr() if image.format == "TIFF" else nullcontext():
-            return to_square(image, size, channels, crop)
+        with open_image(file) as image, no_stderr() if image.format == "TIFF" else nullcontext():
+            return crop_and_resize(image, size, channels, crop)
     except BadImage:
         raise
     # On damaged files Pillow's parsers raise nearly every exception there is.
@@ -89,7 +89,7 @@ def decode(file: BinaryIO | bytes, size: int, channels: int, crop: int | None) -
 
 
 @contextmanager
-def opened(file: BinaryIO) -> Iterator[Image.Image]:
+def open_image(file: BinaryIO) -> Iterator[Image.Image]:
     """What Pillow makes of a file after its header. Raises BadImage, or whatever Pillow does.
 
     Nothing in it takes minutes or gigabytes.
@@ -109,7 +109,7 @@ def opened(file: BinaryIO) -> Iterator[Image.Image]:
 
 
 def plain_jpeg(data: bytes, size: int, channels: int, crop: int | None) -> np.ndarray | None:
-    """What `to_square` would give, sooner; None for what is not a plain JPEG, or perhaps bad."""
+    """The pixels of `crop_and_resize`, sooner; None unless the file is a plain, sound JPEG."""
     if (found := jpeg.size_of(data)) is None:
         return None
     try:
@@ -124,7 +124,7 @@ def plain_jpeg(data: bytes, size: int, channels: int, crop: int | None) -> np.nd
     return resample(pixels[y:y_end, x:x_end], box, size)
 
 
-def to_square(image: Image.Image, size: int, channels: int, crop: int | None) -> np.ndarray:
+def crop_and_resize(image: Image.Image, size: int, channels: int, crop: int | None) -> np.ndarray:
     """The part of `decode` after the file is opened: uint8 [size, size, channels]."""
     mode = "L" if channels == 1 else "RGB"
     width, height = image.size

@@ -87,7 +87,7 @@ PALETTES = {
 WORD = 2**32 - 1
 
 
-def attributes(indices: Tensor | Sequence[int], seed: int = 0, **forced: bool) -> Tensor:
+def sample_attributes(indices: Tensor | Sequence[int], seed: int = 0, **forced: bool) -> Tensor:
     """Attributes of the faces `indices` of `seed`, without drawing them: [N, len(ATTRIBUTES)] bool.
 
     Forced attributes, e.g. `eyeglasses=True`, replace the drawn ones, and switch off what they

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from dcgan.config import DataOptions
-from dcgan.data.decoding.image import to_square
+from dcgan.data.decoding.image import crop_and_resize
 from dcgan.data.sources.base import MAX_BYTES, Source, file_hash
 from dcgan.errors import UsageError, UserError
 
@@ -54,7 +54,7 @@ class Arrays(Source):
         return self.version
 
     def square(self, i: int, size: int, channels: int, crop: int | None) -> np.ndarray:
-        return to_square(Image.fromarray(self.images[i]), size, channels, crop)
+        return crop_and_resize(Image.fromarray(self.images[i]), size, channels, crop)
 
 
 def parts(options: DataOptions) -> list[str]:

@@ -26,7 +26,7 @@ class DrawnFaces(Source):
         super().__init__()
         self.first, self.count = first, count
         indices = range(first, first + count)
-        self.labels = faces.attributes(indices, seed=0).numpy().astype(np.uint8)
+        self.labels = faces.sample_attributes(indices, seed=0).numpy().astype(np.uint8)
         self.label_names = faces.ATTRIBUTES
 
     def __len__(self) -> int:
@@ -46,7 +46,7 @@ class DrawnFaces(Source):
     ) -> tuple[np.ndarray, dict[int, str]]:
         from dcgan.data import faces
 
-        images = faces.draw([self.first + i for i in indices], size, seed=0).images.numpy()
+        images = faces.render([self.first + i for i in indices], size, seed=0).images.numpy()
         return (images if channels == 3 else luma(images)), {}
 
 

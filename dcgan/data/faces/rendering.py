@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from dcgan.data.faces.painting import PARTS, portrait
-from dcgan.data.faces.traits import ATTRIBUTES, attributes, features
+from dcgan.data.faces.traits import ATTRIBUTES, features, sample_attributes
 
-__all__ = ["ATTRIBUTES", "PARTS", "Faces", "attributes", "draw"]
+__all__ = ["ATTRIBUTES", "PARTS", "Faces", "render", "sample_attributes"]
 
 CHUNK_PIXELS = 2**17  # Few enough for the planes being painted to stay in a processor's cache.
 
@@ -24,7 +24,7 @@ class Faces(NamedTuple):
     parts: Tensor  # [N, S, S] uint8, index into PARTS
 
 
-def draw(
+def render(
     indices: Tensor | Sequence[int],
     size: int,
     seed: int = 0,
@@ -39,7 +39,7 @@ def draw(
     as torch may; other work that torch does in this process meanwhile runs on one.
     """
     indices = torch.as_tensor(indices, dtype=torch.int64).cpu()
-    has = attributes(indices, seed, **forced)
+    has = sample_attributes(indices, seed, **forced)
     images = torch.empty(len(indices), size, size, 3, dtype=torch.uint8, device=device)
     parts = torch.empty(len(indices), size, size, dtype=torch.uint8, device=device)
     chunk = max(1, CHUNK_PIXELS // size**2)

@@ -6,7 +6,7 @@ from dcgan.config import DataOptions
 from dcgan.data.sources.arrays import open_cifar10, open_idx, open_stl10, open_svhn
 from dcgan.data.sources.base import Source, printable
 from dcgan.data.sources.celeba import open_celeba
-from dcgan.data.sources.drawn_faces import open_faces
+from dcgan.data.sources.faces import open_faces
 from dcgan.data.sources.folder import open_folder
 from dcgan.data.sources.lsun import open_lsun
 from dcgan.errors import UsageError, UserError

@@ -1,0 +1,35 @@
+"""Statistics of a set of images: sizes, colour modes, single-colour images, label frequencies."""
+
+from collections import Counter
+
+import numpy as np
+
+from dcgan.data.decoding.image import open_image
+from dcgan.data.sources.base import EncodedSource
+
+
+def sizes_and_modes(source: EncodedSource, indices: np.ndarray) -> tuple[np.ndarray, Counter[str]]:
+    """Widths and heights [n, 2] and the Pillow modes of the images whose header can be read."""
+    sizes: list[tuple[int, int]] = []
+    modes: Counter[str] = Counter()
+    for i in indices:
+        try:
+            with source.open(int(i)) as file, open_image(file) as image:
+                sizes.append(image.size)
+                modes[image.mode] += 1
+        # Packing reports the images that cannot be read, with the reason.
+        except Exception:
+            continue
+    return np.array(sizes).reshape(-1, 2), modes
+
+
+def single_colour(images: np.ndarray) -> np.ndarray:
+    """Which of uint8 [N, S, S, C] show a single colour: bool [N]."""
+    return (images == images[:, :1, :1]).all((1, 2, 3))
+
+
+def label_shares(labels: np.ndarray, names: tuple[str, ...]) -> list[tuple[str, float]]:
+    """The share of images in every class, or with every attribute, the rarest first."""
+    counts = labels.sum(0) if labels.ndim == 2 else np.bincount(labels, minlength=len(names))
+    shares = zip(names, (counts / len(labels)).tolist(), strict=True)
+    return sorted(shares, key=lambda pair: pair[1])
