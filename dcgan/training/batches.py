@@ -13,7 +13,7 @@ from dcgan.config import TrainConfig
 from dcgan.data import row_reader
 from dcgan.latent import noise
 from dcgan.training.augmentation import DRAWS
-from dcgan.training.shuffle import Order
+from dcgan.training.shuffle import EpochShuffle
 
 RESIDENT_SHARE = 0.25  # of a CUDA device's free memory that the images may take
 COPIED_AT_A_TIME = 4096  # images
@@ -73,7 +73,7 @@ class Batches:
         self.rows, self.config, self.device = row_reader(array), config, device
         share = config.batch_size // world_size
         self.slice = slice(rank * share, (rank + 1) * share)
-        self.order = Order(len(array), config.batch_size, config.seed, Purpose.ORDER)
+        self.shuffle = EpochShuffle(len(array), config.batch_size, config.seed, Purpose.ORDER)
         self.resident = copied(array, device) if fits(array, device) else None
 
     def starting_at(self, step: int) -> Iterator[Batch]:
@@ -94,7 +94,7 @@ class Batches:
     def draw(self, step: int) -> Drawn:
         """The part of a batch that needs no device, so that any thread may do it."""
         config = self.config
-        indices = self.order(step)[self.slice]
+        indices = self.shuffle(step)[self.slice]
         mirrored = self.rng(Purpose.FLIPS, step).random((config.batch_size, 1, 1, 1)) < 0.5
         shape = (config.batch_size, config.latent_dim)
         z = noise.draw(self.rng(Purpose.LATENTS, step), shape, config.latent)[self.slice]

@@ -1,101 +1,75 @@
-import math
 import tracemalloc
-from collections import Counter
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dcgan.training import shuffle as module
-from dcgan.training.shuffle import Order
+from dcgan.training.shuffle import EpochShuffle
 
 
 def epoch_of(count: int, seed: int = 0, epoch: int = 0) -> np.ndarray:
-    return Order(count, count, seed)(epoch)
+    return EpochShuffle(count, count, seed)(epoch)
 
 
-def chi_square(observed: np.ndarray) -> float:
-    """Deviation from equal counts, in standard deviations of what chance gives."""
-    expected = observed.sum() / observed.size
-    freedom = observed.size - 1
-    return (((observed - expected) ** 2).sum() / expected - freedom) / math.sqrt(2 * freedom)
-
-
-@given(st.integers(1, 40), st.integers(1, 50), st.integers(0, 5))
-def test_every_epoch_shows_every_image_once(count, batch_size, seed):
-    order = Order(count, batch_size, seed)
-    steps = -(-3 * count // batch_size)
-    shown = np.concatenate([order(step) for step in range(steps)])
+@given(st.integers(1, 40), st.integers(1, 50), st.integers(0, 2**63), st.integers(0, 2**40))
+def test_every_epoch_shows_every_image_once(count, batch_size, seed, first_epoch):
+    """Whatever the batch size: batches that reach into the next epoch, or over several, too."""
+    shuffle = EpochShuffle(count, batch_size, seed)
+    start = first_epoch * count
+    steps = range(start // batch_size, (start + 3 * count) // batch_size + 1)
+    shown = np.concatenate([shuffle(step) for step in steps])[start % batch_size :]
     for epoch in range(3):
         assert sorted(shown[epoch * count : (epoch + 1) * count]) == list(range(count))
 
 
-@given(st.integers(1, 100_000), st.integers(0, 2**63), st.integers(0, 2**40))
-def test_it_is_a_permutation_whatever_the_count(count, seed, epoch):
-    assert (np.bincount(epoch_of(count, seed, epoch), minlength=count) == 1).all()
+def test_an_epoch_is_the_permutation_of_its_seed_stream_and_number():
+    shuffle = EpochShuffle(1000, 10, seed=3, stream=2)
+    expected = np.random.default_rng([3, 2, 1]).permutation(1000).reshape(100, 10)
+    for step in (150, 100, 199):
+        assert (shuffle(step) == expected[step - 100]).all()
 
 
-def test_the_order_changes_with_epoch_and_seed_and_can_be_entered_anywhere():
-    order = Order(1000, 10, seed=1)
-    epochs = [np.concatenate([order(s) for s in range(e * 100, e * 100 + 100)]) for e in (0, 1)]
-    assert (epochs[0] != epochs[1]).mean() > 0.9
-    assert (np.concatenate([Order(1000, 10, 2)(s) for s in range(100)]) != epochs[0]).mean() > 0.9
-    for step in (150, 3, 99):
-        assert (Order(1000, 10, 1)(step) == epochs[step // 100].reshape(100, 10)[step % 100]).all()
+@pytest.mark.parametrize("other", [dict(seed=2), dict(seed=1, stream=1), dict(seed=1, epoch=1)])
+def test_seeds_streams_and_epochs_have_orders_of_their_own(other):
+    epoch = other.pop("epoch", 0)
+    assert (EpochShuffle(1000, 1000, 1)(0) != EpochShuffle(1000, 1000, **other)(epoch)).mean() > 0.9
 
 
-def test_all_orders_of_few_images_are_equally_likely():
-    for count in (3, 6):
-        seen = Counter(tuple(epoch_of(count, seed)) for seed in range(8000))
-        assert len(seen) == math.factorial(count)
-        assert chi_square(np.array(list(seen.values()))) < 4
+def test_the_order_is_the_same_wherever_training_resumes():
+    count, batch_size = 50, 12
+    shuffle = EpochShuffle(count, batch_size, 3)
+    whole = np.concatenate([shuffle(step) for step in range(20)])
+    for step in (19, 4, 11, 12):
+        resumed = EpochShuffle(count, batch_size, 3)(step)
+        assert (resumed == whole[step * batch_size : (step + 1) * batch_size]).all()
 
 
-def test_every_image_is_as_likely_at_every_position():
-    count = 50
-    table = np.zeros((count, count))
-    for epoch in range(4000):
-        table[np.arange(count), epoch_of(count, 7, epoch)] += 1
-    assert abs(chi_square(table)) < 4
-
-
-def test_neighbours_are_strangers():
-    """What follows an image in an epoch, and how far ahead it is, are anybody's guess."""
-    count = 100_003
-    order = epoch_of(count, 3)
-    ahead = np.diff(order) % count
-    assert abs(chi_square(np.histogram(ahead, 100, (0, count))[0])) < 4
-    pairs = np.histogram2d(order[:-1], order[1:], 32)[0]
-    assert abs(chi_square(pairs)) < 4
-    again = epoch_of(count, 3, 1)
-    assert abs(chi_square(np.histogram2d(order, again, 32)[0])) < 4
-
-
-def test_memory_does_not_grow_with_the_count():
-    def peak(count):
-        order = Order(count, 128, 0)
-        tracemalloc.start()
-        order(10**6)
-        found = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        return found
-
-    peak(10)
-    assert peak(10**9) < 2 * peak(10**4)
-
-
-def test_the_order_is_the_same_wherever_batches_begin():
-    """Also where a batch holds many epochs; and runs go on as they were begun."""
+def test_a_batch_of_many_epochs_shows_all_of_them():
     for count in (1, 5, 50):
-        in_one = Order(count, 600, 3)(0)
+        batch = EpochShuffle(count, 600, 3)(0)
         by_epoch = [epoch_of(count, 3, epoch) for epoch in range(600 // count)]
-        assert (in_one == np.concatenate(by_epoch)).all()
-    assert Order(10, 12, 3)(1).tolist() == [6, 0, 5, 7, 2, 9, 8, 3, 6, 7, 3, 1]
+        assert (batch == np.concatenate(by_epoch)).all()
 
 
-def test_many_epochs_in_a_batch_take_few_operations(monkeypatch):
-    calls = []
-    mix = module.mixed
-    monkeypatch.setattr(module, "mixed", lambda x: calls.append(len(x)) or mix(x))
-    Order(5, 128, 0)(0)
-    assert len(calls) < 20 * module.ROUNDS
+def test_one_epoch_is_kept_in_memory_at_8_bytes_an_image():
+    count = 10**6
+    shuffle = EpochShuffle(count, 1000, 0)
+    tracemalloc.start()
+    for step in range(0, 3000, 100):
+        shuffle(step)
+    kept, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert 8 * count <= kept < 8.1 * count
+    assert peak < 16.5 * count, "no more than the next epoch's beside it"
+
+
+def test_an_epoch_is_sampled_once_for_all_its_steps(monkeypatch):
+    sampled, sample = [], EpochShuffle._sample_permutation
+    monkeypatch.setattr(
+        EpochShuffle, "_sample_permutation", lambda self, e: sampled.append(e) or sample(self, e)
+    )
+    shuffle = EpochShuffle(1000, 15, 0)
+    for step in range(200):
+        shuffle(step)
+    assert sampled == [0, 1, 2]
