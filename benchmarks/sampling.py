@@ -87,7 +87,7 @@ def seconds_of(*command: str | Path) -> float:
 
 def save(path: Path, width: int) -> None:
     """A checkpoint of a run that has not begun, of its full size."""
-    from dcgan.config import TrainConfig, to_json
+    from dcgan.config import TrainConfig, config_to_dict
     from dcgan.runs import checkpoint
     from dcgan.runtime.snapshot import Snapshot
     from dcgan.training.trainer import Trainer
@@ -97,7 +97,7 @@ def save(path: Path, width: int) -> None:
         for parameter in network.parameters():
             moments = {slot: torch.zeros_like(parameter) for slot in ("exp_avg", "exp_avg_sq")}
             optimizer.state[parameter] = {"step": torch.zeros(()), **moments}
-    header = {"step": 0, "config": to_json(ours.config)}
+    header = {"step": 0, "config": config_to_dict(ours.config)}
     checkpoint.save(path, header, Snapshot(ours.tensors()).read())
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dcgan import images
-from dcgan.config import DrawOptions
+from dcgan.config import SamplingOptions
 from dcgan.data import write_npy_header
 from dcgan.errors import UsageError
 from dcgan.latent import noise
@@ -71,7 +71,7 @@ def sample(
     yield from in_chunks(painter(G, precision), z)
 
 
-def load(path: Path, options: DrawOptions, on: torch.device) -> Generator:
+def load(path: Path, options: SamplingOptions, on: torch.device) -> Generator:
     """The generator of a checkpoint or run folder as `options` ask for it. Raises UserError."""
     G = checkpoint.load_generator(path, ema=not options.raw, device=on)
     if options.recalibrate:

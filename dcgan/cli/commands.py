@@ -18,17 +18,17 @@ from dcgan.cli.parsing import leading, parse
 from dcgan.config import (
     PRESETS,
     CompareConfig,
-    DrawOptions,
     EvaluateConfig,
     NeighboursConfig,
     PrepareConfig,
     SampleConfig,
+    SamplingOptions,
     SourceName,
     TimelapseConfig,
     TrainConfig,
     WalkConfig,
+    config_to_dict,
     parse_seeds,
-    to_json,
 )
 from dcgan.errors import UsageError, UserError
 from dcgan.runtime.signals import sigterm_raises
@@ -39,7 +39,7 @@ def train(args: Sequence[str], prog: str) -> None:
     """Train on the built-in faces, CelebA, LSUN, a folder of images, ..."""
     config = train_config(args, prog, "trains a DCGAN.")
     if config.dry_run:
-        print(json.dumps(to_json(config), indent=2))
+        print(json.dumps(config_to_dict(config), indent=2))
         return
 
     from dcgan.runs import log
@@ -276,7 +276,7 @@ def is_news(message: str) -> bool:
     return distributed.is_first_to_say(message)
 
 
-def load(config: DrawOptions):
+def load(config: SamplingOptions):
     """The generator that the flags of `sample` and `walk` name, on its device."""
     from dcgan import sampling
     from dcgan.runtime import device

@@ -1,35 +1,57 @@
 """The options of every command: the one home of their defaults, help texts and rules."""
 
-from dcgan.config.evaluation import EvaluateConfig, NeighboursConfig
+from dcgan.config.evaluation import DEFAULT_MAX_IMAGES, EvaluateConfig, NeighboursConfig
 from dcgan.config.options import (
     DataOptions,
     EvaluationOptions,
+    LossOptions,
     NetworkOptions,
-    ObjectiveOptions,
     SourceName,
 )
 from dcgan.config.presets import PRESETS
 from dcgan.config.reports import CompareConfig, TimelapseConfig
-from dcgan.config.sampling import DrawOptions, SampleConfig, WalkConfig, parse_seeds
-from dcgan.config.train_config import PrepareConfig, TrainConfig, has_penalties, to_json
+from dcgan.config.sampling import (
+    MIN_FRAME_SECONDS,
+    SampleConfig,
+    SamplingOptions,
+    WalkConfig,
+    parse_seeds,
+)
+from dcgan.config.train_config import PrepareConfig, TrainConfig, config_to_dict, has_penalties
+from dcgan.config.validation import (
+    MIN_IMAGES,
+    NETWORK_OPTIONS,
+    format_flag,
+    format_option,
+    require,
+    validate_network,
+)
 
 __all__ = [
+    "DEFAULT_MAX_IMAGES",
+    "MIN_FRAME_SECONDS",
+    "MIN_IMAGES",
+    "NETWORK_OPTIONS",
     "PRESETS",
     "CompareConfig",
     "DataOptions",
-    "DrawOptions",
     "EvaluateConfig",
     "EvaluationOptions",
+    "LossOptions",
     "NeighboursConfig",
     "NetworkOptions",
-    "ObjectiveOptions",
     "PrepareConfig",
     "SampleConfig",
+    "SamplingOptions",
     "SourceName",
     "TimelapseConfig",
     "TrainConfig",
     "WalkConfig",
+    "config_to_dict",
+    "format_flag",
+    "format_option",
     "has_penalties",
     "parse_seeds",
-    "to_json",
+    "require",
+    "validate_network",
 ]

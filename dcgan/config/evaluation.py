@@ -5,16 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dcgan.config.options import POSITIONAL
-from dcgan.config.sampling import DrawOptions
-from dcgan.config.validation import check
+from dcgan.config.sampling import SamplingOptions
+from dcgan.config.validation import MIN_IMAGES, require
 from dcgan.errors import UsageError
 
-MOST = 50_000  # images by default, as most papers have it
-LEAST = 10  # images that anything can be said of
+DEFAULT_MAX_IMAGES = 50_000  # generated where --count is not given, as in most papers
 
 
 @dataclass(frozen=True)
-class EvaluateConfig(DrawOptions):
+class EvaluateConfig(SamplingOptions):
     """All that decides an evaluation."""
 
     checkpoint: Path = dataclasses.field(kw_only=True, metadata=POSITIONAL)
@@ -39,7 +38,7 @@ class EvaluateConfig(DrawOptions):
     def __post_init__(self):
         for name in ("count", "reals"):
             value = getattr(self, name)
-            check(value is None or value >= LEAST, name, value, f"at least {LEAST}")
+            require(value is None or value >= MIN_IMAGES, name, value, f"at least {MIN_IMAGES}")
         if self.weights and not self.fidelity:
             raise UsageError("--weights are Inception's: give --fidelity too")
         if self.extractor is not None and not all(self.extractor.partition(":")):
@@ -47,7 +46,7 @@ class EvaluateConfig(DrawOptions):
 
 
 @dataclass(frozen=True)
-class NeighboursConfig(DrawOptions):
+class NeighboursConfig(SamplingOptions):
     """All that decides a report on memorised images."""
 
     checkpoint: Path = dataclasses.field(kw_only=True, metadata=POSITIONAL)
@@ -63,6 +62,6 @@ class NeighboursConfig(DrawOptions):
     """Picture to write: the samples nearest to a training image, beside their neighbours."""
 
     def __post_init__(self):
-        check(self.count >= LEAST, "count", self.count, f"at least {LEAST}")
+        require(self.count >= MIN_IMAGES, "count", self.count, f"at least {MIN_IMAGES}")
         if self.out.suffix.lower() != ".png":
             raise UsageError(f"--out {self.out}: the picture is a PNG, so its name ends in .png")

@@ -78,7 +78,7 @@ class DataOptions:
 
 
 @dataclass(frozen=True)
-class ObjectiveOptions:
+class LossOptions:
     """What D and G are to achieve."""
 
     loss: LossName = "relativistic"
@@ -108,7 +108,7 @@ class ObjectiveOptions:
 
 
 @dataclass(frozen=True)
-class OptimisationOptions:
+class OptimizationOptions:
     """How the networks learn."""
 
     steps: int = 50_000

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Literal
 
 from dcgan.config.options import POSITIONAL
-from dcgan.config.sampling import SHORTEST
+from dcgan.config.sampling import MIN_FRAME_SECONDS
 from dcgan.config.train_config import TrainConfig
-from dcgan.config.validation import check, check_png
+from dcgan.config.validation import require, validate_png
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class CompareConfig:
     """auto: the fastest there is."""
 
     def __post_init__(self):
-        check_png(self.out)
+        validate_png(self.out)
 
 
 @dataclass(frozen=True)
@@ -40,4 +40,9 @@ class TimelapseConfig:
     """Animation to write: .gif, .webp or .png."""
 
     def __post_init__(self):
-        check(SHORTEST <= self.seconds <= 3600, "seconds", self.seconds, f"{SHORTEST} to 3600")
+        require(
+            MIN_FRAME_SECONDS <= self.seconds <= 3600,
+            "seconds",
+            self.seconds,
+            f"{MIN_FRAME_SECONDS} to 3600",
+        )

@@ -8,16 +8,16 @@ from typing import Literal
 
 from dcgan.config.options import POSITIONAL
 from dcgan.config.train_config import TrainConfig
-from dcgan.config.validation import check, check_png
+from dcgan.config.validation import require, validate_png
 from dcgan.errors import UsageError
 
-MOST = 10_000_000  # images at once
-MOST_FRAMES = 100_000  # which are all in memory
-SHORTEST = 0.02  # seconds: viewers show no frame for less
+MAX_IMAGES = 10_000_000  # images at once
+MAX_FRAMES = 100_000  # which are all in memory
+MIN_FRAME_SECONDS = 0.02  # seconds: viewers show no frame for less
 
 
 @dataclass(frozen=True)
-class DrawOptions:
+class SamplingOptions:
     """What sampling and walking share."""
 
     truncation: float | None = None
@@ -36,7 +36,7 @@ class DrawOptions:
 
 
 @dataclass(frozen=True)
-class SampleConfig(DrawOptions):
+class SampleConfig(SamplingOptions):
     """All that decides a sample."""
 
     checkpoint: Path = dataclasses.field(kw_only=True, metadata=POSITIONAL)
@@ -59,11 +59,13 @@ class SampleConfig(DrawOptions):
     def __post_init__(self):
         for name in ("count", "rows", "cols"):
             value = getattr(self, name)
-            check(value is None or 1 <= value <= MOST, name, value, f"from 1 to {MOST:,}")
+            require(
+                value is None or 1 <= value <= MAX_IMAGES, name, value, f"from 1 to {MAX_IMAGES:,}"
+            )
         if self.npy is not None and self.npy.suffix.lower() != ".npy":
             raise UsageError(f"--npy {self.npy}: the name of an array ends in .npy")
         if self.out is not None:
-            check_png(self.out)
+            validate_png(self.out)
         if self.seeds is not None and self.count is not None:
             raise UsageError("give --seeds or --count, not both")
         if self.rows and self.cols and len(self.seed_list()) > self.rows * self.cols:
@@ -84,7 +86,7 @@ class SampleConfig(DrawOptions):
 
 
 @dataclass(frozen=True)
-class WalkConfig(DrawOptions):
+class WalkConfig(SamplingOptions):
     """All that decides a walk."""
 
     checkpoint: Path = dataclasses.field(kw_only=True, metadata=POSITIONAL)
@@ -99,12 +101,12 @@ class WalkConfig(DrawOptions):
     """Animation to write: .gif, .webp or .png."""
 
     def __post_init__(self):
-        valid = 1 <= self.frames <= MOST_FRAMES
-        check(valid, "frames", self.frames, f"from 1 to {MOST_FRAMES:,}")
-        shortest, longest = SHORTEST * self.frames, 60 * self.frames
+        valid = 1 <= self.frames <= MAX_FRAMES
+        require(valid, "frames", self.frames, f"from 1 to {MAX_FRAMES:,}")
+        shortest, longest = MIN_FRAME_SECONDS * self.frames, 60 * self.frames
         valid = shortest <= self.seconds <= longest
         rule = f"from {shortest:g} to {longest:g} for {self.frames} frames"
-        check(valid, "seconds", self.seconds, rule)
+        require(valid, "seconds", self.seconds, rule)
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -119,7 +121,7 @@ def parse_seeds(text: str) -> list[int]:
         start, stop = int(first), int(last or first)
         if stop < start:
             raise UsageError(f"--seeds {text}: {stop} comes before {start}")
-        if stop - start + len(seeds) >= MOST:
-            raise UsageError(f"--seeds {text}: at most {MOST:,} at once")
+        if stop - start + len(seeds) >= MAX_IMAGES:
+            raise UsageError(f"--seeds {text}: at most {MAX_IMAGES:,} at once")
         seeds += range(start, stop + 1)
     return seeds

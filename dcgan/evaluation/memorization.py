@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dcgan import images, sampling
-from dcgan.config.evaluation import LEAST, NeighboursConfig
+from dcgan.config import MIN_IMAGES, NeighboursConfig
 from dcgan.data import PackedImages, open_packed
 from dcgan.errors import UsageError, UserError
 from dcgan.evaluation import comparison
@@ -132,7 +132,7 @@ def split(
         if source.fingerprint == packed.fingerprint:
             raise UsageError(f"--held-out {source.folder} holds the images of --data")
         training, indices = order, order_of(source, config.count)
-    if len(indices) < LEAST:
+    if len(indices) < MIN_IMAGES:
         raise UserError(f"{packed.folder} is too small to set images apart: give --held-out")
     return training, np.concatenate(list(comparison.chunks(source, indices)))
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from dcgan import sampling
-from dcgan.config.evaluation import MOST, EvaluateConfig
+from dcgan.config import DEFAULT_MAX_IMAGES, EvaluateConfig
 from dcgan.data import PackedImages, open_packed
 from dcgan.errors import UsageError, UserError
 from dcgan.evaluation import comparison as metrics
@@ -48,7 +48,7 @@ def evaluate(config: EvaluateConfig) -> Path:
     check_fit(G, packed)
     sampling.of_seeds(G, [0], config.truncation, config.label)  # wrong ones fail before the work
     order = metrics.chosen(packed, config.reals, G.conditions.fulfilled(packed, config.label))
-    count = config.count or min(MOST, len(order))
+    count = config.count or min(DEFAULT_MAX_IMAGES, len(order))
 
     def real() -> Iterator[np.ndarray]:
         return metrics.chunks(packed, order)

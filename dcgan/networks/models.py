@@ -7,8 +7,7 @@ import inspect
 import torch
 from torch import Tensor, nn
 
-from dcgan.config import TrainConfig
-from dcgan.config.validation import NETWORK
+from dcgan.config import NETWORK_OPTIONS, TrainConfig
 from dcgan.latent.labels import UNCONDITIONAL
 from dcgan.networks.strided_convolution import channels_last, downsample, upsample
 
@@ -234,7 +233,7 @@ def keep_pace(D: Discriminator) -> None:
 
 def networks(config: TrainConfig, labels: int = 0) -> tuple[Generator, Discriminator]:
     """G and D as a configuration describes them, for so many labels."""
-    options = {name: getattr(config, name) for name in NETWORK}
+    options = {name: getattr(config, name) for name in NETWORK_OPTIONS}
     return build(Generator, options, labels), build(Discriminator, options, labels)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from dcgan import images, sampling
-from dcgan.config.validation import flag
+from dcgan.config import format_flag
 from dcgan.errors import UserError
 from dcgan.evaluation import comparison
 from dcgan.runs import checkpoint
@@ -132,7 +132,7 @@ def evaluated(runs: Sequence[Run]) -> list[str]:
 def differing(runs: Sequence[Run]) -> list[tuple[str, list]]:
     """The flags whose values are not the same in all runs."""
     every = {name: None for run in runs for name in run.config if name not in ELSEWHERE}
-    rows = [(flag(name), [run.config.get(name) for run in runs]) for name in every]
+    rows = [(format_flag(name), [run.config.get(name) for run in runs]) for name in every]
     return [(name, values) for name, values in rows if any(v != values[0] for v in values)]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from dcgan.config.sampling import SHORTEST
+from dcgan.config import MIN_FRAME_SECONDS
 from dcgan.errors import UserError
 from dcgan.runs.log import SAMPLES
 
@@ -19,7 +19,7 @@ def frames(run: Path, seconds: float) -> list[np.ndarray]:
     UserError where nothing is left.
     """
     paths = grids(run)
-    most = max(int(seconds / SHORTEST), 1)
+    most = max(int(seconds / MIN_FRAME_SECONDS), 1)
     if len(paths) > most:  # the first and the last stay
         paths = [paths[i] for i in np.linspace(0, len(paths) - 1, most).round().astype(int)]
     pictures = [picture for path in paths if (picture := read(path)) is not None]

@@ -23,8 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from dcgan.config import TrainConfig
-from dcgan.config.validation import NETWORK, check_network
+from dcgan.config import NETWORK_OPTIONS, TrainConfig, validate_network
 from dcgan.errors import UsageError, UserError
 from dcgan.latent.labels import UNCONDITIONAL, Conditions
 from dcgan.networks.models import Discriminator, Generator, build
@@ -270,11 +269,11 @@ def prune(newest: Path, keep: int) -> None:
 
 def architecture(config: dict) -> dict:
     """What the networks are built from. Raises ValueError, TypeError or KeyError for nonsense."""
-    options = {name: config[name] for name in NETWORK}
+    options = {name: config[name] for name in NETWORK_OPTIONS}
     for name, value in options.items():
         if type(value) is not type(getattr(TrainConfig, name)):
             raise TypeError(f"{name} cannot be {value!r}")
-    check_network(**options)
+    validate_network(**options)
     return options
 
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import torch
 
-from dcgan.config import TrainConfig
-from dcgan.config.validation import check
+from dcgan.config import TrainConfig, require
 from dcgan.data import PackedImages, open_or_pack, open_packed
 from dcgan.errors import UsageError, UserError
 from dcgan.latent.labels import Conditions
@@ -141,14 +140,14 @@ def train(config: TrainConfig) -> Path:
     device.tune(config.threads)
     with distributed.started(device.pick(config.device)) as on:
         processes = distributed.world_size()
-        check(
+        require(
             config.batch_size % processes == 0 and config.batch_size >= 2 * processes,
             "batch_size",
             config.batch_size,
             f"a multiple of the {processes} processes, and 2 for each at least",
         )
         share = config.batch_size // processes
-        check(
+        require(
             share % config.accumulate == 0 and share // config.accumulate >= 2,
             "accumulate",
             config.accumulate,

@@ -16,7 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from dcgan import images, sampling
-from dcgan.config import to_json
+from dcgan.config import config_to_dict
 from dcgan.data import PackedImages, row_reader
 from dcgan.runs import checkpoint
 from dcgan.runs.background_writer import Writer
@@ -72,7 +72,7 @@ class Recorder:
         if distributed.is_main():
             self.stack.enter_context(alone_in(self.run))
             self.sweep()
-            config = json.dumps(to_json(self.config), indent=2) + "\n"
+            config = json.dumps(config_to_dict(self.config), indent=2) + "\n"
             with replacing(self.run / CONFIG) as partial:
                 partial.write_text(config)
             self.log = RunLog(self.run, self.trainer.step)
@@ -168,7 +168,7 @@ class Recorder:
         self.writer.check()
         header = {
             "step": self.trainer.step,
-            "config": to_json(self.config),
+            "config": config_to_dict(self.config),
             "seconds": self.seconds(),
             "data": self.packed.fingerprint,
             "metrics": self.metrics,

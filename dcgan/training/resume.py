@@ -12,8 +12,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dcgan.config import EvaluationOptions, ObjectiveOptions, TrainConfig, to_json
-from dcgan.config.validation import NETWORK, flag, given
+from dcgan.config import (
+    NETWORK_OPTIONS,
+    EvaluationOptions,
+    LossOptions,
+    TrainConfig,
+    config_to_dict,
+    format_flag,
+    format_option,
+)
 from dcgan.errors import UserError
 from dcgan.runs import checkpoint
 from dcgan.runtime import distributed
@@ -25,7 +32,7 @@ from dcgan.training.recorder import CONFIG, DIVERGED
 OPTIONS = ("size", "width", "latent_dim", "batch_size", "steps", "seed")  # of every version's runs
 
 MAY_CHANGE = (  # along a run, which then is none that its last flags alone describe
-    *(field.name for kind in (ObjectiveOptions, EvaluationOptions) for field in fields(kind)),
+    *(field.name for kind in (LossOptions, EvaluationOptions) for field in fields(kind)),
     *("lr_G", "lr_D", "beta1", "beta2", "clip", "smooth", "lr_decay", "accumulate", "flip"),
     *("ema_images", "precision", "steps", "log_every", "sample_every", "save_every"),
     *("keep", "on_nan"),
@@ -45,12 +52,12 @@ def to_continue(config: TrainConfig, run: Path) -> checkpoint.Checkpoint | None:
         if run.exists() and not (run.is_dir() and is_empty_or_run(run)):
             raise UserError(f"{run} holds other files: use another --out, new or empty")
         return None
-    for name in (*NETWORK, "conditional", "seed", "batch_size", "d_steps"):
+    for name in (*NETWORK_OPTIONS, "conditional", "seed", "batch_size", "d_steps"):
         ours, theirs = getattr(config, name), found.config[name]
         if ours != theirs:
-            ours = given(name, ours).removeprefix(f"{flag(name)} ")
+            ours = format_option(name, ours).removeprefix(f"{format_flag(name)} ")
             raise UserError(
-                f"{found.path} was trained with {given(name, theirs)}, not {ours}: "
+                f"{found.path} was trained with {format_option(name, theirs)}, not {ours}: "
                 f"use that, or another --out"
             )
     changes = changed(config, found)
@@ -92,9 +99,9 @@ def check_resumable(found: checkpoint.Checkpoint) -> None:
 
 def changed(config: TrainConfig, found: checkpoint.Checkpoint) -> list[str]:
     """What is another recipe than the checkpoint's: "--r1 0.5 (2.0 before)"."""
-    ours, theirs = json.loads(json.dumps(to_json(config))), found.config
+    ours, theirs = json.loads(json.dumps(config_to_dict(config))), found.config
     return [
-        f"{flag(name)} {words(ours[name])} ({words(theirs[name])} before)"
+        f"{format_flag(name)} {words(ours[name])} ({words(theirs[name])} before)"
         for name in MAY_CHANGE
         if name in theirs and not same(ours[name], theirs[name])
     ]
