@@ -25,8 +25,9 @@ from dcgan.data import PackedImages, open_packed
 from dcgan.errors import UserError
 from dcgan.evaluation import comparison as metrics
 from dcgan.evaluation.random_features import RandomFeatures
-from dcgan.runs import checkpoint
+from dcgan.runs.loading import load_generator
 from dcgan.runs.log import read_metrics
+from dcgan.runs.run_folder import find_checkpoint
 from dcgan.training import loop
 
 SHOWN = ("frechet", "kernel", "swd", "precision", "recall", "density", "coverage")
@@ -84,7 +85,7 @@ def measure(options: Options) -> None:
         for seed in options.seeds:
             run = options.runs / f"{name}-{seed}"
             minutes = train(options, run, seed, recipe)
-            G = checkpoint.load_generator(run, ema=recipe["ema"])
+            G = load_generator(run, ema=recipe["ema"])
             scores = judge.scores(sampling.sample(G, range(options.count)))
             rows.append({"recipe": name, "seed": seed, "minutes": minutes, **scores})
             print(json.dumps(rows[-1]), flush=True)
@@ -143,7 +144,7 @@ def train(options: Options, run: Path, seed: int, recipe: dict) -> float:
         seed=seed,
     )
     loop.train(config)
-    found = checkpoint.find(run)
+    found = find_checkpoint(run)
     if found.step != config.steps:
         raise UserError(f"{run} has {found.step} steps, not {config.steps}: use another --runs")
     return found.header["seconds"] / 60

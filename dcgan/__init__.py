@@ -5,8 +5,8 @@ import importlib
 HOME = {
     "Generator": "networks.models",
     "Discriminator": "networks.models",
-    "load_generator": "runs.checkpoint",
-    "load_discriminator": "runs.checkpoint",
+    "load_generator": "runs.loading",
+    "load_discriminator": "runs.loading",
     "sample": "sampling",
     "sample_grid": "sampling",
     "slerp": "latent.interpolation",

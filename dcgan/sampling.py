@@ -15,7 +15,7 @@ from dcgan.errors import UsageError
 from dcgan.latent import noise
 from dcgan.networks.batch_norm import folded, recalibrate
 from dcgan.networks.models import Generator
-from dcgan.runs import checkpoint
+from dcgan.runs.loading import load_generator
 from dcgan.runtime import device
 from dcgan.runtime.files import check_room, make_folder, replacing, writing
 from dcgan.runtime.threads import for_each
@@ -73,7 +73,7 @@ def sample(
 
 def load(path: Path, options: SamplingOptions, on: torch.device) -> Generator:
     """The generator of a checkpoint or run folder as `options` ask for it. Raises UserError."""
-    G = checkpoint.load_generator(path, ema=not options.raw, device=on)
+    G = load_generator(path, ema=not options.raw, device=on)
     if options.recalibrate:
         calibrate(G, MEASURED_WELL)
     return G

@@ -22,8 +22,8 @@ from dcgan.evaluation import comparison as metrics
 from dcgan.evaluation import inception
 from dcgan.evaluation.random_features import Extractor, RandomFeatures, extract
 from dcgan.networks.models import Generator
-from dcgan.runs import checkpoint
 from dcgan.runs.checkpoint import Checkpoint
+from dcgan.runs.run_folder import CHECKPOINTS, find_checkpoint
 from dcgan.runtime import device
 from dcgan.runtime.files import replacing
 
@@ -39,7 +39,7 @@ def evaluate(config: EvaluateConfig) -> Path:
     """
     device.keep_freed_memory()
     on = device.pick(config.device)
-    found = checkpoint.find(config.checkpoint)
+    found = find_checkpoint(config.checkpoint)
     if config.fidelity:
         inception.check_there(config.weights)
     G = sampling.load(found.path, config, on)
@@ -104,7 +104,7 @@ def report(found: Checkpoint, protocol: dict, results: dict[str, dict[str, float
     line = json.dumps(protocol)
     print(f"protocol: {line}")
     folder = found.path.parent
-    folder = (folder.parent if folder.name == checkpoint.FOLDER else folder) / FOLDER
+    folder = (folder.parent if folder.name == CHECKPOINTS else folder) / FOLDER
     digest = hashlib.sha256(line.encode()).hexdigest()[:8]
     path = folder / f"step-{found.step:08d}-{digest}.json"
     with replacing(path) as partial:

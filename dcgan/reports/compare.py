@@ -12,8 +12,9 @@ from dcgan import images, sampling
 from dcgan.config import format_flag
 from dcgan.errors import UserError
 from dcgan.evaluation import comparison
-from dcgan.runs import checkpoint
+from dcgan.runs.loading import load_generator
 from dcgan.runs.log import is_number, read_metrics
+from dcgan.runs.run_folder import find_checkpoint
 from dcgan.runtime.files import replacing
 
 CURVES = ("loss_D", "loss_G", "accuracy_real", "accuracy_fake")
@@ -66,7 +67,7 @@ def open_runs(paths: Sequence[Path]) -> list[Run]:
     for path, name in zip(paths, names(paths), strict=True):
         if path.is_file():
             raise UserError(f"{path} is a file: name the run folder")
-        found = checkpoint.find(path)
+        found = find_checkpoint(path)
         lines = read_metrics(path)
         if not lines:
             raise UserError(f"{path} has logged nothing yet")
@@ -141,7 +142,7 @@ def differing(runs: Sequence[Run]) -> list[tuple[str, list]]:
 
 def picture(path: Path, runs: Sequence[Run], seeds: Sequence[int], device) -> None:
     """Write the grids of the same seeds, and the curves over images and over minutes, as PNG."""
-    generators = [checkpoint.load_generator(run.path, device=device) for run in runs]
+    generators = [load_generator(run.path, device=device) for run in runs]
     for G in generators:
         sampling.check_grid(G, len(seeds))
     grids = [sampling.sample_grid(G, seeds) for G in generators]

@@ -18,6 +18,7 @@ from dcgan.data import PackedImages
 from dcgan.errors import UserError
 from dcgan.runs import checkpoint
 from dcgan.runs.log import METRICS, read_metrics, samples_path
+from dcgan.runs.run_folder import CHECKPOINTS, checkpoint_path
 from dcgan.training import loop
 from dcgan.training.monitoring.finite import Diverged
 
@@ -107,7 +108,7 @@ def rehearse(
         checkpoint.read(fit(name, STEPS)).tensors("") for name in ("stopped", "whole")
     )
     same = all(torch.equal(value, stopped[name]) for name, value in whole.items())
-    return checkpoint.path_of(scratch / "whole", STEPS), same
+    return checkpoint_path(scratch / "whole", STEPS), same
 
 
 def timed(config: TrainConfig, packed: PackedImages, on: torch.device) -> float:
@@ -143,7 +144,7 @@ def disk(config: TrainConfig, done: int, last: Path) -> int:
     saves = -(-steps // config.save_every)
     kept = min(saves, config.keep or saves) + bool(config.eval_every)
     if done and config.keep:  # new ones replace those that are there
-        there = list((config.out / checkpoint.FOLDER).glob("*.safetensors"))
+        there = list((config.out / CHECKPOINTS).glob("*.safetensors"))
         kept = max(kept - len(there), 0)
     kept += 1
     grids = -(-steps // config.sample_every) * 3  # a PNG, and two in TensorBoard's file

@@ -1,6 +1,7 @@
 """What a run folder holds: checkpoints, logs, sample grids; written and read."""
 
-from dcgan.runs.checkpoint import Checkpoint, load_discriminator, load_generator
+from dcgan.runs.checkpoint import Checkpoint
+from dcgan.runs.loading import load_discriminator, load_generator
 from dcgan.runs.log import read_metrics
 
 __all__ = ["Checkpoint", "load_discriminator", "load_generator", "read_metrics"]

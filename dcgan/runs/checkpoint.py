@@ -10,9 +10,7 @@ and under `sha256` a checksum of that text and of all tensors.
 import hashlib
 import json
 import os
-import re
-import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from operator import itemgetter
@@ -26,16 +24,12 @@ from torch import Tensor, nn
 from dcgan.config import NETWORK_OPTIONS, TrainConfig, validate_network
 from dcgan.errors import UsageError, UserError
 from dcgan.latent.labels import UNCONDITIONAL, Conditions
-from dcgan.networks.models import Discriminator, Generator, build
-from dcgan.runtime import distributed
 from dcgan.runtime.files import check_room, replacing
 
 FORMAT = 2
 WITHOUT_CHECKSUM = 1  # the format before
 # What reading a file that is no checkpoint raises; RecursionError comes of JSON without end.
 UNREADABLE = (OSError, SafetensorError, UsageError, ValueError, TypeError, RecursionError)
-FOLDER = "checkpoints"
-BEST = "best.safetensors"
 TEMPORARY = ".tmp" + "[0-9A-Za-z]" * 6  # of safetensors, beside the file that it writes
 
 
@@ -119,15 +113,6 @@ def damaged(path: Path, reason) -> UserError:
     return UserError(f"{path} is not a usable checkpoint: {reason}")
 
 
-def path_of(run: Path, step: int) -> Path:
-    return Path(run) / FOLDER / f"step-{step:08d}.safetensors"
-
-
-def path_of_best(run: Path) -> Path:
-    """The checkpoint of the best evaluation, which is never pruned."""
-    return Path(run) / FOLDER / BEST
-
-
 def named(
     modules: dict[str, nn.Module], optimizers: dict[str, tuple[torch.optim.Optimizer, nn.Module]]
 ) -> dict[str, Tensor]:
@@ -202,71 +187,6 @@ def check_whole(name: str, value) -> None:
         raise ValueError(f"{name} cannot be {value!r}")
 
 
-def newest(
-    run: Path, check: Callable[[Checkpoint], None] = lambda found: None
-) -> Checkpoint | None:
-    """The newest readable checkpoint of a run folder; None where there is none at all.
-
-    Damaged files, and those for which `check` raises UserError, are named on stderr and passed
-    over; UserError if nothing else is left.
-    """
-    paths = saved(run)
-    for path in reversed(paths):
-        try:
-            found = read(path)
-            if found.step != step_of(path):  # a run that goes on from there would do so for ever
-                raise damaged(path, f"it is of step {found.step}, and has another name")
-            check(found)
-            return found
-        except UserError as error:
-            pass_over(error)
-    if paths:
-        raise UserError(f"{run} holds no checkpoint that can be read")
-    return None
-
-
-def pass_over(error: UserError) -> None:
-    """Say on stderr which file goes unused, and why."""
-    if distributed.is_main():
-        print(f"passed over: {error}", file=sys.stderr)
-
-
-def find(path: Path) -> Checkpoint:
-    """The checkpoint that a file or a run folder stands for. Raises UserError for others."""
-    path = Path(path)
-    try:
-        if not path.exists():
-            raise UserError(f"{path}: no such checkpoint or run folder")
-        if path.is_file():
-            return read(path)
-        found = newest(path) if (path / FOLDER).is_dir() else None
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-    if found is None:
-        raise UserError(f"{path} is no run folder: it holds no {FOLDER}/step-*.safetensors")
-    return found
-
-
-def saved(run: Path) -> list[Path]:
-    """The checkpoint files of a run that carry a step in their name, oldest first."""
-    paths = (Path(run) / FOLDER).glob("step-*.safetensors")
-    return sorted((path for path in paths if step_of(path) >= 0 and path.is_file()), key=step_of)
-
-
-def step_of(path: Path) -> int:
-    """The step in the name of a checkpoint file; -1 where it has none."""
-    match = re.fullmatch(r"step-(\d{1,18})", path.stem)
-    return int(match[1]) if match else -1
-
-
-def prune(newest: Path, keep: int) -> None:
-    """Delete what is older than the last `keep` checkpoints up to `newest`; 0 keeps all."""
-    paths = saved(newest.parent.parent)
-    if keep and newest in paths:  # else a user has moved it away
-        for path in paths[: paths.index(newest) + 1][:-keep]:
-            path.unlink(missing_ok=True)
-
-
 def architecture(config: dict) -> dict:
     """What the networks are built from. Raises ValueError, TypeError or KeyError for nonsense."""
     options = {name: config[name] for name in NETWORK_OPTIONS}
@@ -275,37 +195,3 @@ def architecture(config: dict) -> dict:
             raise TypeError(f"{name} cannot be {value!r}")
     validate_network(**options)
     return options
-
-
-def load_generator(path: Path, ema: bool = True, device: torch.device | str = "cpu") -> Generator:
-    """The generator of a checkpoint file or run folder, in evaluation mode.
-
-    `ema` takes the averaged weights, which give the better images. Its `conditions` are the labels
-    that it can be asked for. Raises UserError.
-    """
-    found = find(path)
-    G = load(Generator, found, "ema." if ema else "G.", device)
-    G.conditions = found.conditions
-    return G
-
-
-def load_discriminator(path: Path, device: torch.device | str = "cpu") -> Discriminator:
-    """The discriminator of a checkpoint file or run folder, in evaluation mode. UserError."""
-    return load(Discriminator, find(path), "D.", device)
-
-
-def load(kind: type[nn.Module], found: Checkpoint, prefix: str, device) -> nn.Module:
-    # On "meta" nothing is allocated until the file has shown that it holds such a network.
-    with torch.device("meta"):
-        network = build(kind, architecture(found.config), len(found.conditions.names))
-    tensors = found.tensors(prefix)
-    expected = network.state_dict()
-    if {k: (v.shape, v.dtype) for k, v in tensors.items()} != {
-        k: (v.shape, v.dtype) for k, v in expected.items()
-    }:
-        raise damaged(found.path, f"its {kind.__name__} does not match its config")
-    if not all(tensor.isfinite().all() for tensor in tensors.values()):
-        raise damaged(found.path, f"its {kind.__name__} has numbers that are not finite")
-    network.load_state_dict(tensors, assign=True)
-    network = network.to(device, memory_format=torch.channels_last)
-    return network.requires_grad_(False).eval()

@@ -12,6 +12,7 @@ from dcgan.data import PackedImages, open_or_pack, open_packed
 from dcgan.errors import UsageError, UserError
 from dcgan.latent.labels import Conditions
 from dcgan.runs import checkpoint
+from dcgan.runs.run_folder import checkpoint_path, latest_checkpoint
 from dcgan.runtime import device, distributed
 from dcgan.runtime.signals import Stopped, requests_to_stop
 from dcgan.training.augmentation import strength
@@ -53,7 +54,7 @@ def fit(
                 return go_on(trainer, packed, run, found, best, stop)
             except Diverged as error:
                 with distributed.main_first():  # it may have been writing the newest one
-                    found = checkpoint.newest(run, check_resumable)
+                    found = latest_checkpoint(run, check_resumable)
                 rollbacks = trainer.rollbacks + 1
                 consequence(error, config, run, found, rollbacks)
 
@@ -95,7 +96,7 @@ def go_on(
                 recorder.save()
                 break
     best.announce(config.patience, run)
-    return checkpoint.path_of(run, trainer.step)
+    return checkpoint_path(run, trainer.step)
 
 
 def trainer_of(packed: PackedImages, config: TrainConfig, on: torch.device) -> Trainer:

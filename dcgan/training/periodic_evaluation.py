@@ -15,6 +15,7 @@ from dcgan.evaluation.random_features import RandomFeatures
 from dcgan.networks.models import Generator
 from dcgan.runs import checkpoint
 from dcgan.runs.checkpoint import Checkpoint
+from dcgan.runs.run_folder import best_checkpoint_path, warn_skipped
 from dcgan.runtime import distributed
 
 PIXELS = 500  # images for what is computed from pixels
@@ -37,13 +38,13 @@ class Best:
 
         Raises UserError where the checkpoint has nonsense.
         """
-        best, path = cls.of(config, found), checkpoint.path_of_best(run)
+        best, path = cls.of(config, found), best_checkpoint_path(run)
         if not path.is_file():
             return best
         try:
             kept = cls.of(config, checkpoint.read(path))
         except UserError as error:
-            checkpoint.pass_over(error)
+            warn_skipped(error)
             return best
         later = kept.value is not None and kept.step > (found.step if found else 0)
         return kept if later else best
@@ -91,7 +92,7 @@ class Best:
             return
         if self.stalled(patience):
             print(f"stopped: {self.misses} evaluations were no better than the best")
-        path = checkpoint.path_of_best(run)
+        path = best_checkpoint_path(run)
         print(f"best {self.by} {self.value:.4g}, of step {self.step}: {path}")
 
     def header(self) -> dict:

@@ -22,6 +22,13 @@ from dcgan.runs import checkpoint
 from dcgan.runs.background_writer import Writer
 from dcgan.runs.checkpoint import Checkpoint
 from dcgan.runs.log import METRICS, SAMPLES, Meter, RunLog
+from dcgan.runs.run_folder import (
+    BEST_CHECKPOINT,
+    CHECKPOINTS,
+    best_checkpoint_path,
+    checkpoint_path,
+    prune_checkpoints,
+)
 from dcgan.runtime import distributed
 from dcgan.runtime.files import alone_in, name_of_partial, remove, replacing, writing
 from dcgan.runtime.snapshot import Snapshot
@@ -37,8 +44,8 @@ WRITTEN = (  # by way of temporaries: folders in the run folder, names in them
     ("", CONFIG),
     ("", METRICS),
     (SAMPLES, "step-*.png"),
-    (checkpoint.FOLDER, "step-*.safetensors"),
-    (checkpoint.FOLDER, checkpoint.BEST),
+    (CHECKPOINTS, "step-*.safetensors"),
+    (CHECKPOINTS, BEST_CHECKPOINT),
     (DIVERGED, "step-*.safetensors"),
 )
 WAITING = 16  # jobs: more than fall due while a large checkpoint is written
@@ -104,7 +111,7 @@ class Recorder:
         """
         try:
             if kind is Diverged and distributed.is_main():
-                name = checkpoint.path_of(self.run, self.trainer.step).name
+                name = checkpoint_path(self.run, self.trainer.step).name
                 sampling.calibrate(self.trainer.G_ema)
                 self.hand_over(self.run / DIVERGED / name)
         finally:
@@ -116,7 +123,7 @@ class Recorder:
             for folder, name in WRITTEN:
                 for path in (self.run / folder).glob(name_of_partial(name)):
                     remove(path)
-            for folder in (checkpoint.FOLDER, DIVERGED):
+            for folder in (CHECKPOINTS, DIVERGED):
                 for path in (self.run / folder).glob(checkpoint.TEMPORARY):
                     remove(path)
 
@@ -140,7 +147,7 @@ class Recorder:
         if judged or self.due(self.config.log_every):
             self.write_scalars(scores)
         if improved:
-            self.hand_over(checkpoint.path_of_best(self.run))
+            self.hand_over(best_checkpoint_path(self.run))
         if self.due(self.config.sample_every):
             self.write_samples()
         if self.due(self.config.save_every):
@@ -160,7 +167,7 @@ class Recorder:
     def keep(self) -> None:
         """Hand over a checkpoint of this step, which is known to be finite."""
         self.step_saved = self.trainer.step
-        self.hand_over(checkpoint.path_of(self.run, self.trainer.step))
+        self.hand_over(checkpoint_path(self.run, self.trainer.step))
 
     def hand_over(self, path: Path) -> None:
         if self.saved:
@@ -196,7 +203,7 @@ class Recorder:
         header = {**header, "meter": {"totals": totals, "added": added}}
         self.log.flush()
         checkpoint.save(path, header, state.read())
-        checkpoint.prune(path, self.config.keep)
+        prune_checkpoints(path, self.config.keep)
 
     def seconds(self) -> float:
         """How long this run has trained, over all its restarts."""

@@ -23,6 +23,7 @@ from dcgan.config import (
 )
 from dcgan.errors import UserError
 from dcgan.runs import checkpoint
+from dcgan.runs.run_folder import latest_checkpoint
 from dcgan.runtime import distributed
 from dcgan.runtime.files import make_folder, writing
 from dcgan.training.monitoring import health
@@ -47,7 +48,7 @@ def to_continue(config: TrainConfig, run: Path) -> checkpoint.Checkpoint | None:
     Raises UserError where the folder is of another run, or of something else: nothing that a user
     made is written over. Says on stderr which options change.
     """
-    found = checkpoint.newest(run, check_resumable)
+    found = latest_checkpoint(run, check_resumable)
     if found is None:
         if run.exists() and not (run.is_dir() and is_empty_or_run(run)):
             raise UserError(f"{run} holds other files: use another --out, new or empty")

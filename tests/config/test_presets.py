@@ -13,6 +13,8 @@ from safetensors.torch import load_file, save_file
 from dcgan.config import TrainConfig
 from dcgan.errors import UsageError, UserError
 from dcgan.runs import checkpoint
+from dcgan.runs.loading import load_discriminator, load_generator
+from dcgan.runs.run_folder import find_checkpoint, list_checkpoints
 from dcgan.training import loop
 from dcgan.training.batches import Batch, Batches
 from dcgan.training.optimizer import adam
@@ -176,11 +178,11 @@ def test_every_recipe_resumes_bit_for_bit_and_loads(tiny, packed, tmp_path, opti
     assert set(whole) == set(parts)
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
     ours = loop.Trainer(tiny(**options), CPU)
-    ours.restore(checkpoint.find(tmp_path / "whole"), packed.fingerprint)
+    ours.restore(find_checkpoint(tmp_path / "whole"), packed.fingerprint)
     x = torch.rand(8, 3, 16, 16) * 2 - 1
-    loaded = checkpoint.load_discriminator(tmp_path / "whole")
+    loaded = load_discriminator(tmp_path / "whole")
     torch.testing.assert_close(loaded(x), ours.D.eval()(x))
-    assert checkpoint.load_generator(tmp_path / "whole")(torch.randn(2, 8)).isfinite().all()
+    assert load_generator(tmp_path / "whole")(torch.randn(2, 8)).isfinite().all()
 
 
 def test_the_strength_of_augmentation_follows_overfitting_and_is_kept(tiny, packed, tmp_path):
@@ -210,7 +212,7 @@ def test_a_run_goes_on_with_the_flags_it_is_given_and_says_so(tiny, packed, tmp_
     loop.fit(second, packed, tmp_path / "run", CPU, found)
     assert [line["augment_p"] for line in logged(tmp_path / "run")] == [0.25, 0.25, 0.5, 0.5]
     ours = loop.Trainer(tiny(augment_p="adaptive"), CPU)
-    ours.restore(checkpoint.find(tmp_path / "run"), packed.fingerprint)
+    ours.restore(find_checkpoint(tmp_path / "run"), packed.fingerprint)
     assert ours.augment_p == 0.5, "adaptive goes on from where it was"
 
 
@@ -238,7 +240,7 @@ OLD = (
 def old_run(tiny, packed, tmp_path):
     """A run of the recipe of 2015, as it was written when there was no other."""
     fit(tiny(**PLAIN, steps=4), packed, tmp_path / "run", CPU)
-    for path in checkpoint.saved(tmp_path / "run"):
+    for path in list_checkpoints(tmp_path / "run"):
         with safe_open(path, "pt") as file:
             header = json.loads(file.metadata()["dcgan"])
         header["format"] = 1
@@ -258,7 +260,7 @@ def old_run(tiny, packed, tmp_path):
 def test_checkpoints_from_before_there_were_these_options_load_and_go_on(
     old_run, tiny, packed, tmp_path
 ):
-    G, D = checkpoint.load_generator(old_run), checkpoint.load_discriminator(old_run)
+    G, D = load_generator(old_run), load_discriminator(old_run)
     assert G.conditions.names == () and D(G(torch.randn(4, 8))).shape == (4,)
     assert any(isinstance(module, torch.nn.BatchNorm2d) for module in D.modules())
     with pytest.raises(UserError, match="--batch-norm-D, not --no-batch-norm-D"):

@@ -15,7 +15,8 @@ from dcgan.evaluation import comparison as metrics
 from dcgan.evaluation import distances
 from dcgan.evaluation import inception as fidelity
 from dcgan.evaluation.random_features import RandomFeatures, extract, in_colour
-from dcgan.runs import checkpoint
+from dcgan.runs.loading import load_generator
+from dcgan.runs.run_folder import latest_checkpoint
 from tests.conftest import write_packed
 
 CPU = torch.device("cpu")
@@ -30,7 +31,7 @@ def copied(run, tmp_path):
     """The checkpoint of the tiny run in a folder of its own, which tests may write to."""
     path = tmp_path / "elsewhere" / "G.safetensors"
     path.parent.mkdir()
-    path.write_bytes(checkpoint.newest(run).path.read_bytes())
+    path.write_bytes(latest_checkpoint(run).path.read_bytes())
     return path
 
 
@@ -42,7 +43,7 @@ def test_numbers_are_of_the_images_that_sample_draws(copied, packed, capsys):
     assert cli.main(command(copied, packed, "--count", 30)) == 0
     out = capsys.readouterr().out
     (found,) = stored(copied.parent)
-    fake = list(sampling.sample(checkpoint.load_generator(copied), range(30)))
+    fake = list(sampling.sample(load_generator(copied), range(30)))
     order = metrics.chosen(packed, None)
     network = RandomFeatures()
     real = extract(network, metrics.chunks(packed, order), CPU)
@@ -76,7 +77,7 @@ def test_the_same_evaluation_again_is_the_same_file(copied, packed):
 def test_evaluations_of_a_run_are_in_its_folder(run, packed, tmp_path):
     folder = tmp_path / "run" / "checkpoints"
     folder.mkdir(parents=True)
-    path = checkpoint.newest(run).path
+    path = latest_checkpoint(run).path
     (folder / path.name).write_bytes(path.read_bytes())
     assert cli.main(command(tmp_path / "run", packed)) == 0
     assert len(stored(tmp_path / "run")) == 1
@@ -95,7 +96,7 @@ def test_an_extractor_of_ones_own_is_compared_too(copied, packed, tmp_path, monk
     monkeypatch.chdir(tmp_path)
     assert cli.main(command(copied, packed, "--extractor", "my_features:Colour")) == 0
     (found,) = stored(copied.parent)
-    fake = np.concatenate(list(sampling.sample(checkpoint.load_generator(copied), range(50))))
+    fake = np.concatenate(list(sampling.sample(load_generator(copied), range(50))))
     gaussians = [
         distances.gaussian(torch.from_numpy(images.astype(np.float64).mean((1, 2))))
         for images in (np.asarray(packed.images), fake)
@@ -208,7 +209,7 @@ def test_fid_is_that_of_scipy_on_the_features(copied, packed, inception, capsys)
     flags = ["--fidelity", "--weights", path, "--count", 12, "--reals", 14]
     assert cli.main(command(copied, packed, *flags)) == 0
     (found,) = stored(copied.parent)
-    fake = sampling.sample(checkpoint.load_generator(copied), range(12))
+    fake = sampling.sample(load_generator(copied), range(12))
     order = metrics.chosen(packed, 14)
     x, y = (
         network(in_colour(torch.from_numpy(np.concatenate(list(chunks)))))[0].double().numpy()

@@ -13,7 +13,7 @@ from dcgan import cli
 from dcgan.data import faces, open_or_pack, open_packed, row_reader
 from dcgan.data.sources import Subset, open_source
 from dcgan.reports import doctor, preflight
-from dcgan.runs import checkpoint
+from dcgan.runs.run_folder import latest_checkpoint
 from dcgan.training import loop
 from dcgan.training.optimizer import adam
 from dcgan.training.periodic_evaluation import Evaluator
@@ -165,7 +165,7 @@ def test_patience_does_not_end_a_rehearsal(consult, packed, monkeypatch):
 
 
 def test_the_best_checkpoint_needs_room_too(tiny, run):
-    last = checkpoint.newest(run).path
+    last = latest_checkpoint(run).path
     config = tiny(steps=10, save_every=10)
     more = preflight.disk(dataclasses.replace(config, eval_every=5), 0, last)
     assert more - preflight.disk(config, 0, last) == last.stat().st_size

@@ -14,6 +14,14 @@ from safetensors.torch import load_file, save_file
 from dcgan import cli
 from dcgan.errors import UserError
 from dcgan.runs import checkpoint
+from dcgan.runs.loading import load_discriminator, load_generator
+from dcgan.runs.run_folder import (
+    checkpoint_path,
+    find_checkpoint,
+    latest_checkpoint,
+    list_checkpoints,
+    prune_checkpoints,
+)
 from dcgan.runtime.snapshot import Snapshot
 from dcgan.training import loop
 from dcgan.training.resume import check_resumable
@@ -27,18 +35,18 @@ def copy(run, tmp_path):
 
 
 def last(run):
-    return checkpoint.path_of(run, 6)
+    return checkpoint_path(run, 6)
 
 
 def test_a_run_keeps_the_newest_and_loads_it(run):
     names = sorted(p.name for p in (run / "checkpoints").iterdir())
     assert names == [f"step-{s:08d}.safetensors" for s in (2, 4, 6)]
-    assert checkpoint.find(run).step == 6
-    assert checkpoint.find(last(run)).config["width"] == 4
+    assert find_checkpoint(run).step == 6
+    assert find_checkpoint(last(run)).config["width"] == 4
 
 
 def test_the_average_and_the_raw_generator_are_those_of_the_file(run):
-    averaged, raw = checkpoint.load_generator(run), checkpoint.load_generator(run, ema=False)
+    averaged, raw = load_generator(run), load_generator(run, ema=False)
     with safe_open(last(run), "pt") as file:
         for G, prefix in ((averaged, "ema."), (raw, "G.")):
             for name, value in G.state_dict().items():
@@ -50,7 +58,7 @@ def test_the_average_and_the_raw_generator_are_those_of_the_file(run):
 
 
 def test_the_discriminator_of_the_file(run):
-    D = checkpoint.load_discriminator(run)
+    D = load_discriminator(run)
     with safe_open(last(run), "pt") as file:
         assert torch.equal(D.score.weight, file.get_tensor("D.score.weight"))
     assert D(torch.zeros(2, 3, 16, 16)).shape == (2,)
@@ -58,7 +66,7 @@ def test_the_discriminator_of_the_file(run):
 
 def test_damaged_newest_is_named_and_passed_over(copy, capsys):
     last(copy).write_bytes(last(copy).read_bytes()[:1000])
-    assert checkpoint.newest(copy).step == 4
+    assert latest_checkpoint(copy).step == 4
     assert last(copy).name in capsys.readouterr().err
 
 
@@ -66,7 +74,7 @@ def test_no_valid_checkpoint_left_is_an_error_not_a_fresh_start(copy):
     for path in (copy / "checkpoints").iterdir():
         path.write_bytes(b"")
     with pytest.raises(UserError, match="no checkpoint that can be read"):
-        checkpoint.newest(copy)
+        latest_checkpoint(copy)
 
 
 CONFIG = {
@@ -125,7 +133,7 @@ def test_what_is_no_checkpoint_gives_one_clear_line(tmp_path, content, complaint
     else:
         save_file({"x": torch.zeros(1)}, path, content)
     with pytest.raises(UserError, match=complaint) as caught:
-        checkpoint.load_generator(path)
+        load_generator(path)
     assert path.name in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -153,10 +161,10 @@ def test_what_training_needs_is_checked_before_it_goes_on(copy, tiny, changes, c
     changed = {k: v for k, v in (HEADER | {"step": 6} | changes).items() if v != "absent"}
     save_file(tensors, last(copy), {"dcgan": json.dumps(changed)})
     with pytest.raises(UserError, match=complaint):
-        check_resumable(checkpoint.find(copy))
+        check_resumable(find_checkpoint(copy))
     assert loop.to_continue(tiny(), copy).step == 4, "the one before it is whole"
     assert re.search(f"passed over: .*{last(copy).name}.*{complaint}", capsys.readouterr().err)
-    assert checkpoint.load_generator(copy).size == 16
+    assert load_generator(copy).size == 16
 
 
 @pytest.mark.parametrize(
@@ -182,19 +190,19 @@ def test_a_state_of_adam_that_does_not_fit_is_refused(copy, tiny, packed, change
 def test_only_names_with_a_step_are_checkpoints_of_the_run(copy, tiny, packed):
     """A copy that the user keeps is neither resumed from, nor counted, nor deleted."""
     folder = last(copy).parent
-    shutil.copy(checkpoint.path_of(copy, 2), folder / "step-best.safetensors")
+    shutil.copy(checkpoint_path(copy, 2), folder / "step-best.safetensors")
     (folder / "step-00000001.safetensors").mkdir()
-    assert checkpoint.newest(copy).step == 6
-    assert checkpoint.saved(copy) == [checkpoint.path_of(copy, step) for step in (2, 4, 6)]
+    assert latest_checkpoint(copy).step == 6
+    assert list_checkpoints(copy) == [checkpoint_path(copy, step) for step in (2, 4, 6)]
     fit(tiny(steps=8, keep=1), packed, copy, torch.device("cpu"))
-    assert checkpoint.saved(copy) == [checkpoint.path_of(copy, 8)]
+    assert list_checkpoints(copy) == [checkpoint_path(copy, 8)]
     assert (folder / "step-best.safetensors").is_file()
 
 
 def test_steps_are_ordered_as_numbers(copy):
     large = last(copy).with_name("step-100000000.safetensors")
     shutil.copy(last(copy), large)
-    assert checkpoint.saved(copy)[-1] == large
+    assert list_checkpoints(copy)[-1] == large
 
 
 def test_a_full_disk_is_one_clear_line_and_keeps_the_old_checkpoint(copy, tiny, packed, tmp_path):
@@ -216,20 +224,20 @@ def test_a_full_disk_is_one_clear_line_and_keeps_the_old_checkpoint(copy, tiny, 
         last_line = done.stderr.splitlines()[-1]  # the progress bar stands before it
         assert re.search(rf"cannot write .*{name}.*: .*File too large", last_line)
         assert "Traceback" not in done.stderr
-    assert checkpoint.newest(copy).step == 6
+    assert latest_checkpoint(copy).step == 6
     state = loop.Trainer(tiny(), torch.device("cpu"))
     fit(tiny(), packed, tmp_path / "other", torch.device("cpu"))
-    state.restore(checkpoint.find(tmp_path / "other"), packed.fingerprint)
+    state.restore(find_checkpoint(tmp_path / "other"), packed.fingerprint)
     tensors = Snapshot(state.tensors()).read()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
     try:
         with pytest.raises(UserError, match=r"cannot write .*step-00000008.*File too large"):
-            checkpoint.save(checkpoint.path_of(copy, 8), {"step": 8}, tensors)
+            checkpoint.save(checkpoint_path(copy, 8), {"step": 8}, tensors)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert checkpoint.newest(copy).step == 6
+    assert latest_checkpoint(copy).step == 6
     assert not list(tmp_path.rglob("*.partial"))
 
 
@@ -237,27 +245,27 @@ def test_a_full_disk_is_one_clear_line_and_keeps_the_old_checkpoint(copy, tiny, 
 def test_a_folder_without_checkpoints_is_named(tmp_path, name):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=name):
-        checkpoint.find(tmp_path / name)
+        find_checkpoint(tmp_path / name)
 
 
 def test_prune_keeps_the_newest(copy):
-    checkpoint.prune(last(copy), 0)
-    assert len(checkpoint.saved(copy)) == 3
-    checkpoint.prune(last(copy), 1)
-    assert checkpoint.saved(copy) == [last(copy)]
+    prune_checkpoints(last(copy), 0)
+    assert len(list_checkpoints(copy)) == 3
+    prune_checkpoints(last(copy), 1)
+    assert list_checkpoints(copy) == [last(copy)]
 
 
 def test_prune_deletes_nothing_where_a_user_has_deleted_meanwhile(copy):
     last(copy).unlink()
-    checkpoint.prune(last(copy), 1)
-    assert [path.stem for path in checkpoint.saved(copy)] == ["step-00000002", "step-00000004"]
+    prune_checkpoints(last(copy), 1)
+    assert [path.stem for path in list_checkpoints(copy)] == ["step-00000002", "step-00000004"]
     shutil.rmtree(copy / "checkpoints")
-    checkpoint.prune(last(copy), 1)
+    prune_checkpoints(last(copy), 1)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_networks_with_numbers_that_are_not_finite_draw_nothing(copy, capsys, value):
-    found = checkpoint.find(copy)
+    found = find_checkpoint(copy)
     tensors = {name: tensor.clone() for name, tensor in found.tensors("").items()}
     tensors["ema.layers.1.running_var"][0] = value
     checkpoint.save(last(copy), found.header, tensors)
@@ -265,4 +273,4 @@ def test_networks_with_numbers_that_are_not_finite_draw_nothing(copy, capsys, va
     err = capsys.readouterr().err
     assert "its Generator has numbers that are not finite" in err and err.count("\n") == 1
     assert not (copy / "s.png").exists()
-    checkpoint.load_generator(last(copy), ema=False)
+    load_generator(last(copy), ema=False)

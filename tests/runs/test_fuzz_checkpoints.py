@@ -17,6 +17,8 @@ from safetensors.torch import load_file
 from dcgan.data import open_packed, row_reader
 from dcgan.errors import UserError
 from dcgan.runs import checkpoint
+from dcgan.runs.loading import load_discriminator, load_generator
+from dcgan.runs.run_folder import find_checkpoint
 from dcgan.training.resume import check_resumable
 from dcgan.training.trainer import Trainer
 from tests import fuzzing
@@ -40,7 +42,7 @@ values = st.recursive(
 @pytest.fixture(scope="module")
 def whole(run):
     """The last checkpoint of a run: its path, its bytes, and the same as read."""
-    path = checkpoint.find(run).path
+    path = find_checkpoint(run).path
     return path, path.read_bytes(), checkpoint.read(path).header, load_file(path)
 
 
@@ -55,10 +57,10 @@ def refused(function, path) -> bool:
 
 def use(path) -> None:
     """All that is done with a checkpoint."""
-    found = checkpoint.find(path)
-    checkpoint.load_generator(path)(torch.zeros(1, 8))
-    checkpoint.load_generator(path, ema=False)
-    checkpoint.load_discriminator(path)
+    found = find_checkpoint(path)
+    load_generator(path)(torch.zeros(1, 8))
+    load_generator(path, ema=False)
+    load_discriminator(path)
     check_resumable(found)
     Trainer(TINY, torch.device("cpu")).restore(found, found.header["data"])
 

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from dcgan.data import open_packed
 from dcgan.errors import UserError
 from dcgan.runs import checkpoint
+from dcgan.runs.run_folder import find_checkpoint
 from dcgan.runtime import distributed
 from dcgan.runtime.signals import Stopped
 from dcgan.training import loop
@@ -142,7 +143,7 @@ def in_two_processes(function, *args):
 def test_two_processes_stay_equal_and_rank_0_writes(packed, tmp_path):
     """Without batch norm, two half batches average to the gradient of the whole batch."""
     in_two_processes(rank_main, packed.folder, tmp_path / "run")
-    found = checkpoint.find(tmp_path / "run")
+    found = find_checkpoint(tmp_path / "run")
     assert found.step == TINY.steps
     assert all(v.isfinite().all() for v in load_file(found.path).values())
 
@@ -151,14 +152,14 @@ def test_two_processes_stay_equal_and_rank_0_writes(packed, tmp_path):
 def test_a_signal_to_one_process_stops_both_at_the_same_step(packed, tmp_path):
     """They must not wait for the next line of the log: torchrun kills what does not end soon."""
     in_two_processes(stopping_main, packed.folder, tmp_path / "run")
-    assert checkpoint.find(tmp_path / "run").step in (4, 5)
+    assert find_checkpoint(tmp_path / "run").step in (4, 5)
 
 
 @pytest.mark.slow
 def test_both_go_back_to_the_same_checkpoint(packed, tmp_path):
     """Though rank 0 is still writing it when the other finds that it has to go back."""
     in_two_processes(rollback_main, packed.folder, tmp_path / "run")
-    found = checkpoint.find(tmp_path / "run")
+    found = find_checkpoint(tmp_path / "run")
     assert (found.step, found.header["rollbacks"]) == (12, 1)
     (kept,) = (tmp_path / "run" / "diverged").iterdir()
     assert kept.stem == "step-00000009"
@@ -170,7 +171,7 @@ def test_processes_that_would_go_on_from_different_steps_are_told(packed, run, t
     shutil.copytree(run, tmp_path / "0")
     in_two_processes(apart_main, packed.folder, tmp_path)
     assert not (tmp_path / "1").exists()
-    assert checkpoint.find(tmp_path / "0").step == 6
+    assert find_checkpoint(tmp_path / "0").step == 6
 
 
 @pytest.mark.slow
@@ -228,7 +229,7 @@ def test_sigterm_under_torchrun_saves_the_run(packed, tmp_path):
         assert job.wait(60) != 0
     text = (tmp_path / "log").read_text()
     assert text.count("the same command goes on from there") == 1
-    found = checkpoint.find(tmp_path / "run")
+    found = find_checkpoint(tmp_path / "run")
     assert found.step >= 15
 
 

@@ -16,6 +16,8 @@ from dcgan.evaluation import comparison
 from dcgan.latent import interpolation
 from dcgan.reports import preflight
 from dcgan.runs import checkpoint
+from dcgan.runs.loading import load_discriminator, load_generator
+from dcgan.runs.run_folder import best_checkpoint_path, find_checkpoint
 from dcgan.training.batches import Batches
 from tests.conftest import TINY, fit, write_packed
 
@@ -62,11 +64,11 @@ def test_a_batch_has_the_labels_of_its_images(labelled, tiny):
 
 
 def test_the_networks_know_the_labels_and_say_so(labelled, trained):
-    G = checkpoint.load_generator(trained)
+    G = load_generator(trained)
     assert G.conditions.kind == labelled.meta["label_kind"]
     assert G.conditions.names == labelled.label_names
     assert G.layers[0].weight.shape[0] == 8 + len(labelled.label_names)
-    D = checkpoint.load_discriminator(trained)
+    D = load_discriminator(trained)
     x = torch.rand(2, 3, 16, 16) * 2 - 1
     ones, zeros = (torch.full((2, len(labelled.label_names)), v) for v in (1.0, 0.0))
     assert not torch.allclose(D(x, ones), D(x, zeros), atol=1e-6)
@@ -75,7 +77,7 @@ def test_the_networks_know_the_labels_and_say_so(labelled, trained):
 def test_a_resumed_run_equals_an_uninterrupted_one(labelled, trained, tiny, tmp_path):
     fit(conditional(tiny(), steps=4), labelled, tmp_path / "halves", CPU)
     fit(conditional(tiny(), steps=6), labelled, tmp_path / "halves", CPU)
-    whole, halves = (load_file(checkpoint.find(run).path) for run in (trained, tmp_path / "halves"))
+    whole, halves = (load_file(find_checkpoint(run).path) for run in (trained, tmp_path / "halves"))
     assert set(whole) == set(halves)
     assert all(torch.equal(whole[name], halves[name]) for name in whole)
     with pytest.raises(UserError, match="--conditional, not --no-conditional"):
@@ -84,7 +86,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(labelled, trained, tiny, tmp_
 
 def test_sample_draws_what_is_asked_for(labelled, trained, tmp_path, capsys):
     """The labels that a seed has by itself give the picture that it has by itself."""
-    G = checkpoint.load_generator(trained)
+    G = load_generator(trained)
 
     def draw(*flags):
         out = tmp_path / "out.npy"
@@ -108,7 +110,7 @@ def test_sample_draws_what_is_asked_for(labelled, trained, tmp_path, capsys):
 def test_it_is_evaluated_with_the_labels_that_seeds_have(labelled, tiny, tmp_path):
     config = conditional(tiny(), steps=2, eval_every=2, eval_images=10)
     fit(config, labelled, tmp_path / "run", CPU)
-    assert checkpoint.path_of_best(tmp_path / "run").is_file()
+    assert best_checkpoint_path(tmp_path / "run").is_file()
     *_, line = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     assert np.isfinite(json.loads(line)["eval/frechet"])
 
@@ -135,7 +137,7 @@ def test_a_label_is_judged_beside_the_images_that_have_it(
 
 
 def test_a_label_is_judged_beside_all_images_without_labels(trained, packed, labelled, tmp_path):
-    conditions = checkpoint.load_generator(trained).conditions
+    conditions = load_generator(trained).conditions
     assert conditions.fulfilled(packed, conditions.names[0]).tolist() == [True] * len(packed)
     other = write_packed(
         tmp_path / "other",
@@ -193,18 +195,18 @@ def test_the_doctor_rehearses_it(labelled, tiny, tmp_path, monkeypatch, capsys):
     ],
 )
 def test_labels_that_do_not_fit_together_are_a_damaged_checkpoint(trained, tmp_path, change):
-    found = checkpoint.find(trained)
+    found = find_checkpoint(trained)
     tensors = load_file(found.path)
     change(found.header["labels"], tensors)
     path = tmp_path / "step-00000006.safetensors"
     checkpoint.save(path, found.header, tensors)
     with pytest.raises(UserError, match="its labels do not fit together"):
-        checkpoint.load_generator(path)
+        load_generator(path)
 
 
 def test_a_walk_keeps_the_label_that_was_asked_for(trained, tmp_path, monkeypatch):
     """A great circle through latents and labels together would bend them to 1.4."""
-    G = checkpoint.load_generator(trained)
+    G = load_generator(trained)
     name = G.conditions.names[0]
     stops = sampling.of_seeds(G, [1, 2], label=name)
     path = interpolation.walk(stops, 8, len(G.conditions.names))
@@ -227,7 +229,7 @@ def test_the_colour_that_is_asked_for_is_drawn(tiny, tmp_path):
     folder = write_packed(tmp_path / "toy", pictures, labels, ("red", "blue"), "class")
     config = tiny(size=8, width=16, batch_size=16, steps=150, lr_G=2e-3, lr_D=1e-3, save_every=150)
     fit(conditional(config, augment_p=0.0), open_packed(folder), tmp_path / "run", CPU)
-    G = checkpoint.load_generator(tmp_path / "run")
+    G = load_generator(tmp_path / "run")
     for name, colour in zip(("red", "blue"), colours, strict=True):
         drawn = np.concatenate(list(sampling.sample(G, range(64), label=name)))
         means = drawn.mean((1, 2))

@@ -13,7 +13,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from dcgan.data import open_packed
-from dcgan.runs import checkpoint
+from dcgan.runs.run_folder import latest_checkpoint, list_checkpoints
 
 ROOT = Path(__file__).parents[2]
 
@@ -59,17 +59,17 @@ def test_checkpoints_that_no_longer_fit_end_a_run(packed, small_disk):
     command += ["--device", "cpu", "--steps", 10**6, "--log-every", 1, "--save-every", 2]
     line = only_line(dcgan(*command, "--keep", 0), "training:")
     assert re.match(rf"dcgan: cannot write {run}{FULL}", line)
-    assert checkpoint.newest(run).path == checkpoint.saved(run)[-1], "none is damaged"
+    assert latest_checkpoint(run).path == list_checkpoints(run)[-1], "none is damaged"
     assert not list(small_disk.rglob("*.partial"))
     EventAccumulator(str(run)).Reload()  # what is there of it can be read
     # With room again the same command goes on.
-    step = checkpoint.newest(run).step
-    for path in checkpoint.saved(run)[:-2]:
+    step = latest_checkpoint(run).step
+    for path in list_checkpoints(run)[:-2]:
         path.unlink()
     process = dcgan(*command, "--steps", step + 4)
     said = process.communicate(timeout=120)
     assert process.returncode == 0, said
-    assert checkpoint.newest(run).step == step + 4
+    assert latest_checkpoint(run).step == step + 4
 
 
 def test_logs_that_no_longer_fit_end_a_run(packed, small_disk):
@@ -78,14 +78,14 @@ def test_logs_that_no_longer_fit_end_a_run(packed, small_disk):
     command = ["train", "--data", packed.folder, "--out", run, "--width", 4, "--batch-size", 8]
     command += ["--device", "cpu", "--steps", 10**6, "--log-every", 1, "--sample-every", 3]
     process = dcgan(*command, "--save-every", 2, "--keep", 1)
-    while not checkpoint.saved(run):
+    while not list_checkpoints(run):
         assert process.poll() is None
         time.sleep(0.02)
     free = shutil.disk_usage(small_disk).free
     ballast(small_disk, max(free - 400_000, 0))
     line = only_line(process, "training:")
     assert re.match(rf"dcgan: cannot write {run}{FULL}", line)
-    assert checkpoint.newest(run).path == checkpoint.saved(run)[-1], "none is damaged"
+    assert latest_checkpoint(run).path == list_checkpoints(run)[-1], "none is damaged"
     for path in (run / "samples").glob("step-*.png"):
         Image.open(path).load()
 

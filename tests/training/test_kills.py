@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from dcgan.runs import checkpoint
+from dcgan.runs.run_folder import best_checkpoint_path, find_checkpoint, list_checkpoints
 from dcgan.runtime.files import PARTIAL
 from tests.conftest import write_packed
 from tests.runtime.test_distributed import TORCHRUN
@@ -60,7 +61,7 @@ class Job:
         return self.run.with_suffix(".log").read_text(errors="replace")
 
     def last_step(self) -> int:
-        return max((int(path.stem[5:]) for path in checkpoint.saved(self.run)), default=0)
+        return max((int(path.stem[5:]) for path in list_checkpoints(self.run)), default=0)
 
 
 def job(data: Path, run: Path, *flags, launcher=(sys.executable,), steps: int) -> Job:
@@ -86,7 +87,7 @@ def curves(run: Path) -> dict[str, list[tuple[int, float]]]:
 
 def same(one: Path, other: Path) -> None:
     """Every tensor of the last checkpoint, every line and point of the log, every picture."""
-    first, second = checkpoint.find(one), checkpoint.find(other)
+    first, second = find_checkpoint(one), find_checkpoint(other)
     assert first.step == second.step
     tensors, others = load_file(first.path), load_file(second.path)
     assert set(tensors) == set(others)
@@ -101,7 +102,7 @@ def same(one: Path, other: Path) -> None:
     assert curves(one) == curves(other)
     pictures = {path.name: path.read_bytes() for path in (one / "samples").iterdir()}
     assert pictures == {path.name: path.read_bytes() for path in (other / "samples").iterdir()}
-    best = [load_file(checkpoint.path_of_best(run)) for run in (one, other)]
+    best = [load_file(best_checkpoint_path(run)) for run in (one, other)]
     assert all(torch.equal(best[0][name], best[1][name]) for name in best[0])
 
 
@@ -146,7 +147,7 @@ def test_a_kill_in_the_middle_of_writing_a_checkpoint(labelled, tmp_path):
             time.sleep(0.001)
         process.kill()
         process.wait(60)
-        for path in checkpoint.saved(killed.run):
+        for path in list_checkpoints(killed.run):
             checkpoint.read(path)
         if process.returncode == 0:
             break
@@ -213,4 +214,4 @@ def test_a_second_signal_ends_a_run_at_once_and_leaves_its_checkpoint(labelled, 
     process.send_signal(signal.SIGINT)
     assert process.wait(5) == 130
     assert begun.said().splitlines()[-1] == "stopped at once"
-    assert checkpoint.find(begun.run).step == 4
+    assert find_checkpoint(begun.run).step == 4

@@ -11,6 +11,14 @@ import torch
 from dcgan import cli
 from dcgan.errors import UserError
 from dcgan.runs import checkpoint
+from dcgan.runs.loading import load_generator
+from dcgan.runs.run_folder import (
+    best_checkpoint_path,
+    checkpoint_path,
+    find_checkpoint,
+    latest_checkpoint,
+    list_checkpoints,
+)
 from dcgan.training import periodic_evaluation
 from dcgan.training.periodic_evaluation import Best
 from tests.conftest import TINY, fit
@@ -65,7 +73,7 @@ def evaluated(packed, tmp_path_factory):
 def test_training_is_the_same_bit_for_bit(evaluated, packed, tiny, tmp_path):
     _, run = evaluated
     last = fit(tiny(steps=8), packed, tmp_path / "plain", CPU)
-    plain, found = checkpoint.read(last), checkpoint.newest(run)
+    plain, found = checkpoint.read(last), latest_checkpoint(run)
     assert equal(plain.tensors(""), found.tensors(""))
 
 
@@ -84,14 +92,14 @@ def test_the_best_checkpoint_is_of_the_best_evaluation(evaluated):
     _, run = evaluated
     scores = judged(run)
     best = min(scores, key=lambda step: scores[step]["frechet"])
-    found = checkpoint.read(checkpoint.path_of_best(run))
+    found = checkpoint.read(best_checkpoint_path(run))
     assert found.step == best
     assert found.header["best"]["value"] == scores[best]["frechet"]
     assert found.header["best"]["step"] == best
-    assert checkpoint.newest(run).step == 8, (
+    assert latest_checkpoint(run).step == 8, (
         "the newest is still the one that training goes on from"
     )
-    checkpoint.load_generator(checkpoint.path_of_best(run))
+    load_generator(best_checkpoint_path(run))
 
 
 @pytest.mark.parametrize("cut", [2, 4, 6])
@@ -101,13 +109,13 @@ def test_a_resumed_run_evaluates_as_one_that_never_stopped(evaluated, packed, tm
     ours = tmp_path / "run"
     part = dataclasses.replace(config, steps=8, save_every=cut, keep=0)
     fit(part, packed, ours, CPU)
-    for path in checkpoint.saved(ours):
-        if path != checkpoint.path_of(ours, cut):
+    for path in list_checkpoints(ours):
+        if path != checkpoint_path(ours, cut):
             path.unlink()
-    checkpoint.path_of_best(ours).unlink()
+    best_checkpoint_path(ours).unlink()
     fit(config, packed, ours, CPU)
     assert judged(ours) == judged(run)
-    first, second = (checkpoint.newest(folder) for folder in (ours, run))
+    first, second = (latest_checkpoint(folder) for folder in (ours, run))
     assert first.header["best"] == second.header["best"]
     assert equal(first.tensors(""), second.tensors(""))
 
@@ -120,22 +128,22 @@ def test_the_best_outlives_the_steps_that_are_taken_again(packed, tiny, tmp_path
     )
     along = dict(eval_every=2, eval_images=20, patience=2)
     fit(tiny(steps=4, save_every=3, **along), packed, tmp_path / "run", CPU)
-    checkpoint.path_of(tmp_path / "run", 4).unlink()
-    path = checkpoint.path_of_best(tmp_path / "run")
+    checkpoint_path(tmp_path / "run", 4).unlink()
+    path = best_checkpoint_path(tmp_path / "run")
     kept = path.read_bytes()
     fit(tiny(steps=6, save_every=6, lr_G=1e-3, **along), packed, tmp_path / "run", CPU)
     assert path.read_bytes() == kept and checkpoint.read(path).step == 4
-    best = checkpoint.find(tmp_path / "run").header["best"]
+    best = find_checkpoint(tmp_path / "run").header["best"]
     assert (best["value"], best["step"], best["misses"]) == (1.0, 4, 1)
 
 
 def test_a_damaged_best_is_named_and_passed_over(packed, tiny, tmp_path, capsys):
     along = dict(eval_every=2, eval_images=20)
     fit(tiny(steps=2, **along), packed, tmp_path / "run", CPU)
-    checkpoint.path_of_best(tmp_path / "run").write_bytes(b"no checkpoint")
+    best_checkpoint_path(tmp_path / "run").write_bytes(b"no checkpoint")
     fit(tiny(steps=4, **along), packed, tmp_path / "run", CPU)
     assert "passed over" in capsys.readouterr().err
-    assert checkpoint.find(tmp_path / "run").step == 4
+    assert find_checkpoint(tmp_path / "run").step == 4
 
 
 @pytest.fixture
@@ -152,8 +160,8 @@ def worse_and_worse(monkeypatch):
 def test_patience_ends_a_run_with_all_saved(worse_and_worse, packed, tiny, tmp_path, capsys):
     config = tiny(steps=99, eval_every=2, eval_images=20, patience=3, save_every=50)
     last = fit(config, packed, tmp_path / "run", CPU)
-    assert last == checkpoint.path_of(tmp_path / "run", 8) and checkpoint.read(last).step == 8
-    assert checkpoint.read(checkpoint.path_of_best(tmp_path / "run")).step == 2
+    assert last == checkpoint_path(tmp_path / "run", 8) and checkpoint.read(last).step == 8
+    assert checkpoint.read(best_checkpoint_path(tmp_path / "run")).step == 2
     out = capsys.readouterr().out.splitlines()
     assert out[0] == "stopped: 3 evaluations were no better than the best"
     assert out[1].startswith("best frechet 1, of step 2: ") and out[1].endswith("best.safetensors")
@@ -182,7 +190,7 @@ def test_pruning_leaves_the_best(worse_and_worse, packed, tiny, tmp_path):
 
 def test_another_score_starts_from_nothing(tiny, evaluated):
     config, run = evaluated
-    found = checkpoint.newest(run)
+    found = latest_checkpoint(run)
     assert Best.of(config, found).value is not None
     assert Best.of(tiny(best_by="coverage", eval_images=40), found).value is None
 
@@ -190,7 +198,7 @@ def test_another_score_starts_from_nothing(tiny, evaluated):
 @pytest.mark.parametrize("nonsense", [{"by": 3, "odd": 1}, {"value": "x"}, {"misses": -1}, 7])
 def test_nonsense_in_a_header_is_an_error_of_the_user(tiny, evaluated, nonsense):
     _, run = evaluated
-    found = checkpoint.newest(run)
+    found = latest_checkpoint(run)
     bad = found.header["best"] | nonsense if isinstance(nonsense, dict) else nonsense
     broken = checkpoint.Checkpoint(found.path, found.header | {"best": bad})
     with pytest.raises(UserError, match="not a usable checkpoint"):

@@ -23,7 +23,9 @@ from torch import Tensor
 from dcgan import images, sampling
 from dcgan.errors import UserError
 from dcgan.runs import checkpoint
+from dcgan.runs.loading import load_generator
 from dcgan.runs.log import samples_path
+from dcgan.runs.run_folder import find_checkpoint, list_checkpoints
 from dcgan.runtime import device
 from dcgan.training import loop
 from dcgan.training.batches import Batches
@@ -67,7 +69,7 @@ def test_the_log_reaches_the_disk_before_the_checkpoint_that_goes_on_from_it(
     run = tmp_path / "run"
     _, recorder, go = start(log_every=2, save_every=4)
     with recorder:
-        flushes.note(lambda: (logged(run), [path.name for path in checkpoint.saved(run)]))
+        flushes.note(lambda: (logged(run), [path.name for path in list_checkpoints(run)]))
         go(4)
         recorder.flush()
         log, events = run / "metrics.jsonl", next(run.glob("events.out.*"))
@@ -88,7 +90,7 @@ def test_a_checkpoint_is_of_the_step_it_was_asked_for_whenever_it_is_written(sta
         recorder.save()
         go(2)
         gate.set()
-    found = checkpoint.find(tmp_path / "run")
+    found = find_checkpoint(tmp_path / "run")
     assert found.step == 3
     assert found.header["meter"] == {"totals": sums, "added": 3}
     written = load_file(found.path)
@@ -124,7 +126,7 @@ def test_wherever_the_average_is_looked_at_its_statistics_are_its_own(start, tmp
         assert torch.equal(drawn[0], own())
         go(1)
         recorder.flush()
-        saved = statistics(checkpoint.load_generator(tmp_path / "run"))
+        saved = statistics(load_generator(tmp_path / "run"))
         assert torch.equal(saved, own()) and not torch.equal(saved, drawn[0])
         go(2)
         assert torch.equal(judged[0], own()) and not torch.equal(judged[0], saved)
@@ -309,7 +311,7 @@ def test_a_signal_during_a_pending_write(packed, tmp_path, signum):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 128 + signum, err
     assert "Traceback" not in err
-    found = checkpoint.find(tmp_path / "run")
+    found = find_checkpoint(tmp_path / "run")
     assert f"stopped after step {found.step} of" in err.splitlines()[-1]
     assert all(value.isfinite().all() for value in load_file(found.path).values())
     assert logged(tmp_path / "run")[-1] == found.step

@@ -8,7 +8,7 @@ import torch
 from dcgan import cli
 from dcgan.data import open_packed
 from dcgan.errors import UserError
-from dcgan.runs import checkpoint
+from dcgan.runs.run_folder import checkpoint_path, find_checkpoint
 from dcgan.training.resume import fresh, to_continue
 from tests.conftest import fit
 
@@ -27,8 +27,8 @@ def test_fresh_begins_in_a_folder_of_its_own_and_deletes_nothing(packed, run, tm
     for number in (2, 3):
         assert cli.main(["train", *flags, "--steps", "3", "--device", "cpu", "--fresh"]) == 0
         new = tmp_path / f"run-{number}"
-        assert f"checkpoint   {checkpoint.path_of(new, 3)}" in capsys.readouterr().out
-        assert checkpoint.find(new).config["out"] == str(new)
+        assert f"checkpoint   {checkpoint_path(new, 3)}" in capsys.readouterr().out
+        assert find_checkpoint(new).config["out"] == str(new)
         assert json.loads((new / "config.json").read_text())["width"] == 8
     assert content(out) == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "run-2", "run-3"]
@@ -60,7 +60,7 @@ def test_processes_that_torchrun_has_restarted_go_on_with_the_folder_they_began(
 )
 def test_the_newest_whole_checkpoint_wins(run, tiny, tmp_path, capsys, damage):
     shutil.copytree(run, tmp_path / "run")
-    newest = checkpoint.path_of(tmp_path / "run", 6)
+    newest = checkpoint_path(tmp_path / "run", 6)
     newest.write_bytes(damage(newest.read_bytes()))
     assert to_continue(tiny(), tmp_path / "run").step == 4
     assert f"passed over: {newest}" in capsys.readouterr().err
@@ -69,7 +69,7 @@ def test_the_newest_whole_checkpoint_wins(run, tiny, tmp_path, capsys, damage):
 
 def test_a_bit_that_has_flipped_in_a_tensor_is_noticed(run, tiny, tmp_path, capsys):
     shutil.copytree(run, tmp_path / "run")
-    newest = checkpoint.path_of(tmp_path / "run", 6)
+    newest = checkpoint_path(tmp_path / "run", 6)
     data = bytearray(newest.read_bytes())
     data[-1000] ^= 1
     newest.write_bytes(data)
@@ -84,7 +84,7 @@ def test_a_bit_that_has_flipped_in_a_tensor_is_noticed(run, tiny, tmp_path, caps
 def test_a_checkpoint_under_the_name_of_a_later_one_is_passed_over(run, tiny, tmp_path, capsys):
     """A run would go on from it for ever, and lose what it learns after it each time."""
     shutil.copytree(run, tmp_path / "run")
-    early, late = (checkpoint.path_of(tmp_path / "run", step) for step in (2, 99))
+    early, late = (checkpoint_path(tmp_path / "run", step) for step in (2, 99))
     early.rename(late)
     assert to_continue(tiny(), tmp_path / "run").step == 6
     assert f"passed over: {late}" in (err := capsys.readouterr().err)

@@ -10,7 +10,8 @@ from safetensors.torch import load_file
 
 from dcgan.data import open_packed
 from dcgan.errors import UserError
-from dcgan.runs import checkpoint
+from dcgan.runs.loading import load_generator
+from dcgan.runs.run_folder import find_checkpoint, list_checkpoints
 from dcgan.training.monitoring.finite import not_finite
 from tests.conftest import PLAIN, fit, write_packed
 
@@ -44,7 +45,7 @@ def test_it_trains_on(name, recipe, tiny, tmp_path):
     packed = open_packed(write_packed(tmp_path / "packed", images))
     config = tiny(channels=images.shape[3], log_every=1, **RECIPES[recipe])
     fit(config, packed, tmp_path / "run", CPU)
-    assert not_finite(load_file(checkpoint.find(tmp_path / "run").path)) == []
+    assert not_finite(load_file(find_checkpoint(tmp_path / "run").path)) == []
     lines = list(map(json.loads, (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()))
     assert len(lines) == config.steps
     assert all(math.isfinite(value) for line in lines for value in line.values())
@@ -56,7 +57,7 @@ def test_one_image_is_learnt(tiny, tmp_path):
     image[:, :, :8] = 255
     packed = open_packed(write_packed(tmp_path / "packed", image))
     fit(tiny(steps=200, flip=False, log_every=50), packed, tmp_path / "run", CPU)
-    G = checkpoint.load_generator(tmp_path / "run")
+    G = load_generator(tmp_path / "run")
     drawn = G(torch.randn(16, 8, generator=torch.Generator().manual_seed(0)))
     left, right = drawn[..., :6].mean(), drawn[..., 10:].mean()
     assert left > 0.6 and right < -0.6
@@ -66,4 +67,4 @@ def test_too_few_to_evaluate_is_said_before_anything_is_trained(tiny, tmp_path):
     packed = open_packed(write_packed(tmp_path / "packed", NOISE))
     with pytest.raises(UserError, match="images"):
         fit(tiny(eval_every=2, eval_images=10), packed, tmp_path / "run", CPU)
-    assert not checkpoint.saved(tmp_path / "run")
+    assert not list_checkpoints(tmp_path / "run")

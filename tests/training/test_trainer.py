@@ -21,7 +21,9 @@ from dcgan import sampling
 from dcgan.data import open_packed
 from dcgan.errors import UserError
 from dcgan.runs import checkpoint
+from dcgan.runs.loading import load_generator
 from dcgan.runs.log import Meter
+from dcgan.runs.run_folder import find_checkpoint, latest_checkpoint
 from dcgan.runtime.signals import Stopped
 from dcgan.training import loop
 from dcgan.training.augmentation import overfitting
@@ -41,7 +43,7 @@ def logged(run):
 
 
 def state(run):
-    return load_file(checkpoint.find(run).path)
+    return load_file(find_checkpoint(run).path)
 
 
 def test_one_step_is_that_of_the_plain_algorithm(tiny, packed):
@@ -251,7 +253,7 @@ def test_a_normalised_conditional_D_learns_beside_a_compiled_G(tiny, tmp_path):
     for compile in (False, True):
         out = tmp_path / f"run-{compile}"
         loop.train(tiny(**options, data=folder, out=out, compile=compile))
-        tensors.append(checkpoint.find(out).tensors(""))
+        tensors.append(find_checkpoint(out).tensors(""))
     torch.testing.assert_close(*tensors, rtol=1e-2, atol=1e-3)
 
 
@@ -353,7 +355,7 @@ def test_what_is_not_finite_is_never_saved(tiny, packed, tmp_path):
         with torch.no_grad():
             ours.G.layers[0].weight[0, 0] = float("nan")
         recorder.record(ours.update(batches.at(3)))
-    found = checkpoint.find(tmp_path / "run")
+    found = find_checkpoint(tmp_path / "run")
     assert found.step == 2
     assert all(value.isfinite().all() for value in load_file(found.path).values())
 
@@ -469,7 +471,7 @@ def test_a_signal_saves_and_the_same_command_goes_on(packed, tmp_path, signum):
     assert long.returncode == 128 + signum
     assert "the same command goes on from there" in err.splitlines()[-1]
     assert "Traceback" not in err
-    stopped = checkpoint.find(tmp_path / "run").step
+    stopped = find_checkpoint(tmp_path / "run").step
     assert stopped == logged(tmp_path / "run")[-1]["step"]
     again = [*command, *flags, "--steps", str(stopped + 2), "--log-every", "1"]
     subprocess.run(again, check=True, cwd=ROOT, capture_output=True)
@@ -493,7 +495,7 @@ def test_it_learns_the_two_modes_of_a_toy_set(tiny, tmp_path):
         save_every=400,
     )  # both modes with each of five seeds; with lr_D = lr_G one of the two with none
     fit(config, toy, tmp_path / "run", CPU)
-    G = checkpoint.load_generator(tmp_path / "run")
+    G = load_generator(tmp_path / "run")
     means = np.concatenate(list(sampling.sample(G, range(256)))).mean((1, 2, 3))
     light, dark = (means > 180).mean(), (means < 75).mean()
     assert light > 0.1
@@ -527,7 +529,7 @@ def test_images_that_can_no_longer_be_read_cost_no_step(tiny, tmp_path, at_step,
     with pytest.raises(UserError, match=r"images\.npy has been cut short"):
         fit(tiny(steps=99, save_every=99), packed, tmp_path / "run", CPU)
     # One batch was read ahead, and the next may have been.
-    assert checkpoint.find(tmp_path / "run").step - step in (1, 2)
+    assert find_checkpoint(tmp_path / "run").step - step in (1, 2)
 
 
 def test_images_that_cannot_be_read_at_all_leave_nothing_to_save(tiny, tmp_path, monkeypatch):
@@ -539,7 +541,7 @@ def test_images_that_cannot_be_read_at_all_leave_nothing_to_save(tiny, tmp_path,
     monkeypatch.setattr(Batches, "draw", refuse)
     with pytest.raises(UserError, match="cannot read it"):
         fit(tiny(), packed, tmp_path / "run", CPU)
-    assert checkpoint.newest(tmp_path / "run") is None
+    assert latest_checkpoint(tmp_path / "run") is None
 
 
 @pytest.mark.parametrize("step", [3, 5])
@@ -559,7 +561,7 @@ def test_a_signal_saves_once_and_in_the_last_step_ends_nothing_early(
             fit(tiny(), packed, tmp_path / "run", CPU)
     else:
         path = fit(tiny(), packed, tmp_path / "run", CPU)
-        assert path == checkpoint.find(tmp_path / "run").path
+        assert path == find_checkpoint(tmp_path / "run").path
     assert saved == [f"step-{i:08d}" for i in range(2, step + 2, 2)]
 
 
@@ -569,5 +571,5 @@ def test_a_finished_run_is_left_as_it_is(tiny, packed, run, tmp_path):
     before = {path: path.read_bytes() for path in (tmp_path / "copy").rglob("*.*")}
     for steps in (2, 6):
         path = fit(tiny(steps=steps), packed, tmp_path / "copy", CPU)
-        assert path == checkpoint.find(tmp_path / "copy").path
+        assert path == find_checkpoint(tmp_path / "copy").path
     assert {path: path.read_bytes() for path in (tmp_path / "copy").rglob("*.*")} == before

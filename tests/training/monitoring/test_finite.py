@@ -8,6 +8,12 @@ from safetensors.torch import load_file
 from dcgan import cli
 from dcgan.errors import UserError
 from dcgan.runs import checkpoint
+from dcgan.runs.run_folder import (
+    best_checkpoint_path,
+    checkpoint_path,
+    find_checkpoint,
+    list_checkpoints,
+)
 from dcgan.training import loop
 from dcgan.training.batches import Batches
 from dcgan.training.monitoring.finite import Diverged, Watch, not_finite
@@ -119,12 +125,12 @@ def test_networks_stay_as_they_were_before_the_step_that_failed(
     words = f"{network} is not finite in step 8.*diverged.*step-00000006.safetensors.*rollback"
     with pytest.raises(UserError, match=words):
         fit(config, packed, tmp_path / "run", CPU)
-    assert [path.name for path in checkpoint.saved(tmp_path / "run")] == [
+    assert [path.name for path in list_checkpoints(tmp_path / "run")] == [
         "step-00000003.safetensors",
         "step-00000006.safetensors",
     ]
     (kept,) = (tmp_path / "run" / "diverged").iterdir()
-    kept, good = load_file(kept), load_file(checkpoint.path_of(tmp_path / "good", 7))
+    kept, good = load_file(kept), load_file(checkpoint_path(tmp_path / "good", 7))
     learnt = [name for name in good if name.startswith(("D.", "opt_"))]
     learnt += [name for name in good if name.startswith("G.") and "running" not in name]
     learnt = [name for name in learnt if "num_batches" not in name]
@@ -143,7 +149,7 @@ def test_rollback_goes_on_from_the_last_checkpoint_at_half_the_rates(
     assert err.count("D is not finite in step 8: back to step 6") == 2
     rates = {line["step"]: line["lr_G"] / config.lr_G for line in logged(tmp_path / "run")}
     assert rates == {2: 1, 4: 1, 6: 1, 8: 1 / 4, 10: 1 / 4, 12: 1 / 4}
-    assert checkpoint.find(tmp_path / "run").header["rollbacks"] == 2
+    assert find_checkpoint(tmp_path / "run").header["rollbacks"] == 2
     # The rates stay halved where the run goes on later.
     fit(tiny(steps=14, log_every=2, on_nan="rollback"), packed, tmp_path / "run", CPU)
     assert logged(tmp_path / "run")[-1]["lr_D"] == config.lr_D / 4
@@ -170,10 +176,10 @@ def test_the_best_stays_what_its_file_holds(tiny, packed, tmp_path, poison, monk
     config = tiny(steps=12, save_every=6, eval_every=4, eval_images=10, on_nan="rollback")
     poison("z", 9, until=1)
     fit(config, packed, tmp_path / "run", CPU)
-    best = checkpoint.read(checkpoint.path_of_best(tmp_path / "run"))
+    best = checkpoint.read(best_checkpoint_path(tmp_path / "run"))
     assert (best.step, best.header["best"]["value"]) == (8, 3.0)
     assert best.header["rollbacks"] == 0, "at the same step of the second try it was worse"
-    assert checkpoint.find(tmp_path / "run").header["best"] == {
+    assert find_checkpoint(tmp_path / "run").header["best"] == {
         **best.header["best"],
         "misses": 1,
     }
@@ -182,7 +188,7 @@ def test_the_best_stays_what_its_file_holds(tiny, packed, tmp_path, poison, monk
 def test_without_a_checkpoint_it_goes_back_to_the_beginning(tiny, packed, tmp_path, poison):
     poison("z", 2, until=1)
     fit(tiny(steps=4, save_every=4, on_nan="rollback"), packed, tmp_path / "run", CPU)
-    assert checkpoint.find(tmp_path / "run").step == 4
+    assert find_checkpoint(tmp_path / "run").step == 4
     assert [line["step"] for line in logged(tmp_path / "run")] == [2, 4]
 
 
@@ -192,7 +198,7 @@ def test_it_gives_up_after_three_rollbacks(tiny, packed, tmp_path, poison, capsy
         fit(tiny(on_nan="rollback"), packed, tmp_path / "run", CPU)
     err = capsys.readouterr().err
     assert [err.count(f"with 1/{n} of --lr-G") for n in (2, 4, 8, 16)] == [1, 1, 1, 0]
-    assert checkpoint.find(tmp_path / "run").step == 4
+    assert find_checkpoint(tmp_path / "run").step == 4
 
 
 @pytest.mark.parametrize("on_nan", ["stop", "rollback"])
@@ -205,4 +211,4 @@ def test_a_run_that_really_diverges_ends_with_one_line(packed, tmp_path, capsys,
     tried = ", after 3 rollbacks" if on_nan == "rollback" else ""
     assert line.startswith(f"dcgan: D is not finite in step 1{tried}. {run}/diverged holds")
     assert "the last good checkpoint is none" in line
-    assert not checkpoint.saved(run)
+    assert not list_checkpoints(run)

@@ -11,6 +11,7 @@ from dcgan.config import PrepareConfig
 from dcgan.data import packing
 from dcgan.errors import UserError
 from dcgan.runs import checkpoint
+from dcgan.runs.run_folder import checkpoint_path, find_checkpoint
 from dcgan.training import ema, loop
 from dcgan.training.batches import Batches
 from dcgan.training.monitoring import health
@@ -235,13 +236,13 @@ def test_a_run_that_is_continued_says_what_an_uninterrupted_one_says(
     fit(tiny(**options, steps=130), packed, tmp_path / "parts", CPU)
     assert "Nothing has changed in G" not in capsys.readouterr().err
     assert words(tmp_path / "parts") == whole
-    ends = [checkpoint.read(checkpoint.path_of(tmp_path / run, 100)) for run in ("whole", "parts")]
+    ends = [checkpoint.read(checkpoint_path(tmp_path / run, 100)) for run in ("whole", "parts")]
     assert ends[0].header["health"] == ends[1].header["health"]
 
 
 @pytest.mark.parametrize("state", [{}, {"said": 3, "seen": {}, "calm": {}}, [], {"said": []}])
 def test_a_state_that_makes_no_sense_is_a_damaged_checkpoint(run, state):
-    found = checkpoint.find(run)
+    found = find_checkpoint(run)
     health.check(found.header["health"])
     found.header["health"] = state
     with pytest.raises(UserError, match="not a usable checkpoint"):
