@@ -53,7 +53,7 @@ def ours(
     from dcgan.config import TrainConfig
     from dcgan.networks import strided_convolution
     from dcgan.runtime.device import keep_freed_memory
-    from dcgan.training.augmentation import DRAWS
+    from dcgan.training.augmentation import NOISE_DIM
     from dcgan.training.batches import Batch
     from dcgan.training.loop import Trainer
 
@@ -68,7 +68,7 @@ def ours(
         real,
         labels=torch.empty(batch_size, 0),
         z=torch.randn(batch_size, config.latent_dim),
-        draws=torch.rand(batch_size, 3, DRAWS),
+        draws=torch.rand(batch_size, 3, NOISE_DIM),
         mix=torch.rand(batch_size),
     )
     batch = Batch._make(tensor.to(device) for tensor in batch)

@@ -16,7 +16,7 @@ from dcgan.data.statistics import label_shares, single_colour, sizes_and_modes
 from dcgan.reports.preflight import Packing, Say, quiet, run
 from dcgan.runtime import device
 from dcgan.training import loop
-from dcgan.training.augmentation import strength
+from dcgan.training.augmentation import resolve_probability
 
 LOOKED_AT = 4096  # images, drawn at random
 PIXELS = 2**28  # bytes, if that is fewer images
@@ -36,7 +36,7 @@ def examine(config: TrainConfig, say: Say) -> list[str]:
             wrong.append(f"fewer images, {count}, than in a batch, {config.batch_size}")
         wrong += look(config, packed, say)
         # "auto" is of all images, not of those that are looked at.
-        config = dataclasses.replace(config, augment_p=strength(config.augment_p, count))
+        config = dataclasses.replace(config, augment_p=resolve_probability(config.augment_p, count))
         done = found.step if found else 0
         return wrong + run(config, packed, done, packing, Path(scratch), on, say)
 

@@ -20,7 +20,7 @@ from dcgan.runs import checkpoint
 from dcgan.runs.log import METRICS, read_metrics, samples_path
 from dcgan.runs.run_folder import CHECKPOINTS, checkpoint_path
 from dcgan.training import loop
-from dcgan.training.monitoring.finite import Diverged
+from dcgan.training.monitoring import Diverged
 
 SECONDS = 3.0  # that steps are timed for, and at least two of them
 STEPS = 3  # of the rehearsal; it is stopped and continued before the last

@@ -1,9 +1,9 @@
-"""Differentiable augmentation of what D sees, and how much of it.
+"""Differentiable augmentation of the images that D sees, and the control of its probability.
 
-D is shown real and fake images altered in the same ways, so that it cannot learn few images by
-heart, and G's gradient flows back through the alterations: Zhao et al. 2020 (DiffAugment). Every
-alteration is a pure function of images and of numbers from U(0, 1) that the caller draws, without
-a wait for the device. It is linear in the images, up to a constant.
+D sees real and fake images altered in the same ways, so that it cannot memorise a small dataset,
+and G's gradient flows back through the alterations: Zhao et al. 2020 (DiffAugment). Every kind is a
+pure function of images and of noise from U(0, 1), which the caller draws, and does not wait for the
+device. Every kind is linear in the images, up to a constant.
 """
 
 from functools import partial
@@ -14,131 +14,136 @@ from torch import Tensor
 
 from dcgan.networks.linear_operator import Linear
 
-TARGET = 0.6  # of `overfitting`: Karras et al. 2020, figure 5
-# Karras et al. take 500k images, 2 % of their runs, and 100k for CIFAR-10. Runs of 100k images
-# must reach what they need too, and steps of 1 / 780 (batch 64) are still small.
-RAMP_IMAGES = 50_000
-MOST = 0.6  # at 0.8 drawn faces had the colours of the augmentation; Karras et al. 2020, figure 4
-FEW = 5_000  # images that D is sure to overfit
+_OVERFITTING_TARGET = 0.6  # Karras et al. 2020, figure 5
+# Images in which the probability may go from 0 to 1. Karras et al. take 500k, 2 % of their runs,
+# and 100k for CIFAR-10. Runs of 100k images must reach the probability they need too, and steps of
+# 1 / 780 (batch 64) are still small.
+_RAMP_IMAGES = 50_000
+# With 0.8 the colours of the augmentation leak into generated faces: Karras et al. 2020, figure 4.
+_MAX_PROBABILITY = 0.6
+_ADAPTIVE_BELOW = 5_000  # training images: so few are always overfitted
 
 
 def augment(
-    images: Tensor, draws: Tensor, probability: Tensor | float, kinds: tuple[str, ...]
+    images: Tensor, noise: Tensor, probability: Tensor | float, kinds: tuple[str, ...]
 ) -> Tensor:
-    """Alter each image by each of `kinds` with a probability, one kind after the other.
+    """Alter each image by each of `kinds` in turn, each with the given probability.
 
-    images: [N, C, S, S] in [-1, 1]; draws: [N, DRAWS] of U(0, 1), of which every kind has its own,
-    whatever other kinds there are; probability: 0-dim or a number, 0 for never, 1 for always;
-    kinds: names from KINDS -> [N, C, S, S] of the same dtype. Colours may leave [-1, 1]: D sees
-    values that no image has, but a clamp would cut off G's gradient.
+    images: [N, C, S, S] in [-1, 1]; noise: [N, NOISE_DIM] from U(0, 1), where every kind has its
+    own columns; probability: 0-dim or a number from 0 to 1; kinds: "colour", "translation",
+    "cutout" -> [N, C, S, S] of the same dtype. Colours may leave [-1, 1]: a clamp would cut off G's
+    gradient.
     """
     for kind in kinds:
-        coin, *parameters = draws[:, COLUMNS[kind]].unbind(1)
-        images = KINDS[kind](images, coin < probability, *parameters)
+        coin, *parameters = noise[:, _NOISE_COLUMNS[kind]].unbind(1)
+        images = _KINDS[kind](images, coin < probability, *parameters)
     return images
 
 
-def colour(
+def _colour(
     images: Tensor, applied: Tensor, brightness: Tensor, saturation: Tensor, contrast: Tensor
 ) -> Tensor:
-    """Add U(-0.5, 0.5) to an image, then stretch its distance from grey, pixel by pixel, by
-    U(0, 2), then its distance from its mean by U(0.5, 1.5).
+    """Add U(-0.5, 0.5) to an image, then scale the distances of its pixels from grey by U(0, 2),
+    and from the image's mean by U(0.5, 1.5).
     """
-    drawn = ((brightness - 0.5, 0.0), (2 * saturation, 1.0), (contrast + 0.5, 1.0))
+    values = ((brightness - 0.5, 0.0), (2 * saturation, 1.0), (contrast + 0.5, 1.0))
     b, s, c = (
-        torch.where(applied, value, none).to(images.dtype)[:, None, None, None]
-        for value, none in drawn
+        torch.where(applied, value, neutral).to(images.dtype)[:, None, None, None]
+        for value, neutral in values
     )
-    # Both stretches leave a constant as it is, so that the order does not matter, and both are
-    # symmetric: projections on what is grey, and on what is the same everywhere.
-    stretch = partial(stretched, saturation=s, contrast=c)
-    return Linear.apply(images, stretch, stretch) + b
+    # Both scalings leave a constant unchanged, so that brightness may be added last. Both are
+    # symmetric, so that they are their own adjoints.
+    scale = partial(_scale_colours, saturation=s, contrast=c)
+    return Linear.apply(images, scale, scale) + b
 
 
-def stretched(images: Tensor, saturation: Tensor, contrast: Tensor) -> Tensor:
-    """Distances from grey times `saturation`, then from the mean times `contrast`, [N, 1, 1, 1]."""
-    # Channel by channel, since the innermost dimension of three is too short for torch's loops.
+def _scale_colours(images: Tensor, saturation: Tensor, contrast: Tensor) -> Tensor:
+    """Scale distances from grey by `saturation`, and from the mean by `contrast`: [N, 1, 1, 1]."""
+    # Channel by channel, since an innermost dimension of three is too short for torch's loops.
     channels = images.unbind(1)
     grey = sum(channels) / len(channels)  # [N, S, S]
     mean = grey.mean((1, 2), keepdim=True)
     saturation, contrast = saturation[:, 0], contrast[:, 0]
-    kept = contrast * (1 - saturation) * grey + (1 - contrast) * mean
+    offset = contrast * (1 - saturation) * grey + (1 - contrast) * mean
     result = torch.empty_like(images)
     for channel, out in zip(channels, result.unbind(1), strict=True):
-        torch.addcmul(kept, contrast * saturation, channel, out=out)
+        torch.addcmul(offset, contrast * saturation, channel, out=out)
     return result
 
 
-def translation(images: Tensor, applied: Tensor, down: Tensor, right: Tensor) -> Tensor:
-    """Move an image by up to an eighth of its side, in whole pixels; what comes in is zero."""
+def _translation(images: Tensor, applied: Tensor, down: Tensor, right: Tensor) -> Tensor:
+    """Shift an image by whole pixels, up to an eighth of its side, and fill with zeros."""
     reach = images.shape[-1] // 8
     down, right = (
-        torch.where(applied, whole(draw, 2 * reach + 1) - reach, 0) for draw in (down, right)
+        torch.where(applied, _uniform_integers(u, 2 * reach + 1) - reach, 0) for u in (down, right)
     )
-    # The adjoint of a move is the move back. Autograd's gradient of an index would add up
+    # The adjoint of a shift is the shift back. Autograd's gradient of an index would add up
     # numbers one by one: 2000 times slower.
-    move = partial(moved, down=down, right=right, reach=reach)
-    return Linear.apply(images, move, partial(moved, down=-down, right=-right, reach=reach))
+    shift = partial(_shift, down=down, right=right, reach=reach)
+    return Linear.apply(images, shift, partial(_shift, down=-down, right=-right, reach=reach))
 
 
-def moved(images: Tensor, down: Tensor, right: Tensor, reach: int) -> Tensor:
-    """Move each image by its number of pixels, from -reach to reach, with zeros around."""
+def _shift(images: Tensor, down: Tensor, right: Tensor, reach: int) -> Tensor:
+    """Shift each image by its numbers of pixels, [N] from -reach to reach, and fill with zeros."""
     side = images.shape[-1]
-    # All windows are there without a copy: [N, C, 2 reach + 1, 2 reach + 1, S, S].
+    # All windows as a view: [N, C, 2 reach + 1, 2 reach + 1, S, S].
     windows = F.pad(images, (reach,) * 4).unfold(2, side, 1).unfold(3, side, 1)
     n = torch.arange(len(images), device=images.device)
     return windows.transpose(1, 2).transpose(2, 3)[n, reach - down, reach - right]
 
 
-def cutout(images: Tensor, applied: Tensor, row: Tensor, column: Tensor) -> Tensor:
-    """Zero a square of half the side, centred anywhere in the image, so that it may stick out."""
+def _cutout(images: Tensor, applied: Tensor, row: Tensor, column: Tensor) -> Tensor:
+    """Zero a square of half the side, centred anywhere in the image, which may cross its edge."""
     side = images.shape[-1]
     pixels = torch.arange(side, device=images.device)
     rows, columns = (
         (offset >= 0) & (offset < side // 2)
         for offset in (
-            pixels + side // 4 - whole(centre, side + 1)[:, None] for centre in (row, column)
+            pixels + side // 4 - _uniform_integers(centre, side + 1)[:, None]
+            for centre in (row, column)
         )
     )  # [N, S], whether inside
     hole = rows[:, :, None] & columns[:, None, :] & applied[:, None, None]
     return images * (~hole)[:, None].to(images.dtype)
 
 
-def whole(draw: Tensor, n: int) -> Tensor:
-    """U(0, 1) -> uniform whole numbers from 0 to n - 1; of the middle, 0.5, the middle."""
-    return (draw * n).long().clamp(max=n - 1)  # a draw may have been rounded to 1
+def _uniform_integers(u: Tensor, n: int) -> Tensor:
+    """U(0, 1) -> uniform integers from 0 to n - 1. For odd n, 0.5 gives the middle one."""
+    return (u * n).long().clamp(max=n - 1)  # u may have been rounded to 1
 
 
-KINDS = {"colour": colour, "translation": translation, "cutout": cutout}
-COLUMNS = {"colour": slice(0, 4), "translation": slice(4, 7), "cutout": slice(7, 10)}
-DRAWS = 10  # for every kind the coin that decides whether it is applied, and its parameters
+_KINDS = {"colour": _colour, "translation": _translation, "cutout": _cutout}
+# Of every kind: first the coin that decides whether it is applied, then its parameters.
+_NOISE_COLUMNS = {"colour": slice(0, 4), "translation": slice(4, 7), "cutout": slice(7, 10)}
+NOISE_DIM = 10
 
 
-def overfitting(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """How far D tells real from fake: 0 where it cannot, 1 where it ranks all real ones higher.
+def overfitting_heuristic(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """How well D separates real from fake: 0 if it guesses, 1 if all reals rank above all fakes.
 
-    That is r_t = E[sign D(x)] of Karras et al. 2020 (ADA), equation 1, with D's zero replaced by
-    the median of all logits. A balanced D has its zero there; relativistic and Wasserstein
-    objectives leave D's zero to chance. real_logits, fake_logits: [N] -> 0-dim in [-1, 1].
+    r_t = E[sign D(x)] of Karras et al. 2020 (ADA), equation 1, with zero replaced by the median of
+    all logits. They agree for a balanced D; relativistic and Wasserstein losses leave the zero of D
+    undetermined. real_logits, fake_logits: [N] -> 0-dim in [-1, 1].
     """
     ordered = torch.cat([real_logits, fake_logits]).sort().values
-    middle = (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
-    return (real_logits - middle).sign().mean()
+    median = (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
+    return (real_logits - median).sign().mean()
 
 
-def strength(augment_p: float | str, images: int) -> float | str:
-    """What "auto" stands for with so many training images: "adaptive" or off."""
+def resolve_probability(augment_p: float | str, images: int) -> float | str:
+    """Replace "auto" by "adaptive" when there are few training images, and by 0 otherwise."""
     if augment_p != "auto":
         return augment_p
-    return "adaptive" if images < FEW else 0.0
+    return "adaptive" if images < _ADAPTIVE_BELOW else 0.0
 
 
-def adapted(
-    probability: Tensor, overfits: Tensor, images: int, ramp_images: int = RAMP_IMAGES
+def updated_probability(
+    probability: Tensor, overfitting: Tensor, images: int, ramp_images: int = _RAMP_IMAGES
 ) -> Tensor:
-    """The probability for the next step: Karras et al. 2020 (ADA), section 3.1.
+    """The augmentation probability of the next step: Karras et al. 2020 (ADA), section 3.1.
 
-    It rises by a fixed amount while `overfits`, of the last step, is above TARGET, and falls below
-    it; between 0 and 1 lie `ramp_images` images, at `images` a step. 0-dim tensors -> 0-dim.
+    Rises by `images` / `ramp_images`, with `images` the batch size, while the overfitting heuristic
+    of the last step is above its target, and falls by as much below it. 0-dim tensors -> 0-dim.
     """
-    return (probability + (overfits - TARGET).sign() * (images / ramp_images)).clamp(0, MOST)
+    change = (overfitting - _OVERFITTING_TARGET).sign() * (images / ramp_images)
+    return (probability + change).clamp(0, _MAX_PROBABILITY)

@@ -12,7 +12,7 @@ from dcgan import images
 from dcgan.config import TrainConfig
 from dcgan.data import row_reader
 from dcgan.latent import noise
-from dcgan.training.augmentation import DRAWS
+from dcgan.training.augmentation import NOISE_DIM
 from dcgan.training.shuffle import EpochShuffle
 
 RESIDENT_SHARE = 0.25  # of a CUDA device's free memory that the images may take
@@ -25,7 +25,7 @@ class Batch(NamedTuple):
     real: Tensor  # [n, C, S, S] in [-1, 1]
     labels: Tensor  # [n, labels] of 0 and 1, those of `real`; no labels unless conditional
     z: Tensor  # [n, latent_dim + labels], the labels being the same
-    draws: Tensor  # [n, 3, DRAWS] of U(0, 1): augments real, then fake images for D, then for G
+    draws: Tensor  # [n, 3, NOISE_DIM] of U(0, 1): augments real, then fake images for D, then for G
     mix: Tensor  # [n] of U(0, 1): where between them D is penalised
 
 
@@ -99,7 +99,7 @@ class Batches:
         shape = (config.batch_size, config.latent_dim)
         z = noise.draw(self.rng(Purpose.LATENTS, step), shape, config.latent)[self.slice]
         labels = self.labels(indices)
-        draws = (config.batch_size, 3, DRAWS if config.augment else 0)
+        draws = (config.batch_size, 3, NOISE_DIM if config.augment else 0)
         host = (
             self.rows(indices) if self.resident is None else indices,
             mirrored[self.slice] & config.flip,

@@ -1,37 +1,35 @@
-"""Exponential moving average of the generator."""
+"""Exponential moving average (EMA) of the generator's weights."""
 
 import torch
 from torch import nn
 
-RAMP = 0.05  # the half-life is at most this share of the images seen so far
+_MAX_HALF_LIFE_SHARE = 0.05  # of the images seen so far
 
 
-def decay(images: int, batch: int, half_life: int) -> float:
+def ema_decay(images: int, batch: int, half_life: int) -> float:
     """Weight of the old average when `images` have been seen, `batch` of them in this step.
 
-    `half_life` is in images. Early in a run it is shortened to a share of what has been seen, so
-    that the initial weights are forgotten (Karras et al. 2020, "ADA", do the same).
+    `half_life` is in images. Early in a run it is limited to a share of the images seen so far, so
+    that the initial weights are forgotten: Karras et al. 2020 (StyleGAN2-ADA, `ema_rampup`).
     """
-    return 0.5 ** (batch / max(min(half_life, RAMP * images), 1e-8))
+    return 0.5 ** (batch / max(min(half_life, _MAX_HALF_LIFE_SHARE * images), 1e-8))
 
 
-class Average:
-    """Keeps the weights of `average`, a copy of `model`, as the average of those of `model`.
+class EMA:
+    """Keeps the parameters of `average`, a copy of `model`, as the EMA of those of `model`.
 
-    The rule for batch norm: its statistics are not averaged, but measured (`recalibrate`) whenever
-    the average is looked at. Those of the model describe other activations: an average of weights
-    is smaller than the weights are. The distance of one run from its drawings was 1.58 after
-    105,000 images and 1.84 after 172,000 with averaged statistics; with measured ones, 1.23 and
-    1.34.
+    Running statistics of batch norm are not averaged: an average of weights has other activations
+    than the model, so its statistics have to be measured (`networks.batch_norm.recalibrate`) before
+    it is used. docs/recipe.md has the distances with averaged and with measured statistics.
 
-    The tensors are looked up once, since a search through the modules would cost as much as the
-    arithmetic: neither module may be given others later, as `.to(device)` does.
+    The parameters are looked up once, since a search through the modules would cost as much as the
+    arithmetic: do not replace them later, as `.to(device)` does.
     """
 
     def __init__(self, average: nn.Module, model: nn.Module):
-        self.weights = [*average.parameters()], [*model.parameters()]
+        self._weights = [*average.parameters()], [*model.parameters()]
 
     @torch.no_grad()
     def update(self, decay: float) -> None:
-        """Move the average towards the model: a <- decay a + (1 - decay) m, without a host sync."""
-        torch._foreach_lerp_(*self.weights, weight=1.0 - decay)
+        """average <- decay * average + (1 - decay) * model, without waiting for the device."""
+        torch._foreach_lerp_(*self._weights, weight=1.0 - decay)

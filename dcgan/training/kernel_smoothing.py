@@ -1,76 +1,78 @@
-"""How the kernels of transposed convolutions start and learn, so that no checkerboard is learnt.
+"""Smooth upsampling kernels, against checkerboards: bilinear at the start, smoothed as they learn.
 
-Of a stride-2 transposed convolution even and odd pixels have their own taps. Whatever sets them
-apart puts a pattern of two pixels over every image, and both begin with it: independent initial
-numbers, and Adam, which moves all taps at one speed however little of the gradient tells them
-apart. So kernels start as bilinear interpolation, and where learning moves neighbouring taps apart
-it is slowed down: the kernel is W = S V S with a fixed smoothing S along each axis, by [1 2 1] / 4,
-and V is what Adam moves. W itself is kept: of V only the steps are needed.
+The even and the odd output pixels of a stride-2 transposed convolution are computed by different
+taps of its kernel. Whatever makes the taps differ puts a pattern with a period of two pixels over
+every image: independent initial weights do, and so does Adam, which moves all taps at the same
+speed however small their gradients are. Two things prevent it here.
 
-What is the same everywhere is to stay so: even and odd taps of a kernel always add up to the same.
-Else all channels together draw a pattern on plain ground, however little each of them does: the
-features after a ReLU have means, and Adam moves all the kernels one way at once. Where features
-rise or fall evenly, the same is asked of the first moments of the taps, or a plaid grows with the
-slope; but no kernel is sharper than bilinear then, so that these are slowed down, and not stopped.
+1. A kernel starts as bilinear interpolation.
+2. A kernel is W = S V S, with S a fixed convolution by [1 2 1] / 4 along each axis, and Adam moves
+   V in place of W. Since S is linear, W itself can be stored: its gradient is smoothed before Adam,
+   and its update after Adam.
 
-Energy at the finest checkerboard, relative to that of the real images, after 24,000 drawings:
-1,676 with neither, 396 with the bilinear start alone, 23 with S too. After 32,000: 7.0 with S
-twice, and 0.5 with even and odd taps alike too. Near the finest stripes, after 20,000 at width 64:
-5.4 with free moments, 1.4 with slow ones. More of S is not better: with S twice, what an image
-shows is learnt slowly too, and with none drawings have speckled edges (README has the distances).
+Smoothing is preceded and followed by E, which balances the four phases of a kernel (the taps of
+even and odd rows and columns). All phases keep the same sum, so that constant features stay a
+constant image: features after a ReLU have means, and Adam can move all kernels the same way at
+once. Differences between the phases' first moments, which put stripes on slopes, are only damped,
+since without any of them no kernel is sharper than bilinear interpolation.
+
+docs/recipe.md has the measurements.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 
 import torch
 from torch import Tensor
 
-SLOPES = 0.3  # Fréchet distance 154; with 1, 182, with 0, 162 (S twice). 147; with 0.1, 154 (once)
+_MOMENT_DAMPING = 0.3  # of differences between first moments: docs/recipe.md
 
 
-def smooth(kernels: Tensor) -> Tensor:
-    """E S K S E of kernels [..., k, k], outside of which is zero: smoothed, and evened before and
-    after."""
-    side = kernels.shape[-1]
-    both_axes = matrix(side, kernels.dtype, kernels.device)
-    return (kernels.flatten(-2) @ both_axes).unflatten(-1, (side, side))
-
-
-@cache
-def matrix(side: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """What smooths a flattened kernel and evens its taps: symmetric, [k k, k k]."""
-    offset = torch.arange(side, device=device)
-    S = (2 - (offset[:, None] - offset).abs()).clamp(min=0).to(dtype) / 4
-    E = evenly(side).to(S)
-    return E @ torch.kron(S, S) @ E
-
-
-def evenly(side: int) -> Tensor:
-    """What takes the differences between the taps of even and of odd pixels from a flattened
-    kernel: those of their sums wholly, those of their first moments to SLOPES. [k k, k k]."""
-    tap = torch.arange(side, dtype=torch.float64)
-    along = torch.stack([1 - tap % 2, tap % 2])
-    phases = torch.einsum("pi,qj->pqij", along, along).reshape(4, side * side)
-    rows, columns = tap.repeat_interleave(side), tap.repeat(side)
-    sums = phases[1:] - phases[:1]
-    slopes = torch.cat([sums * rows, sums * columns])
-    plain, ramps = without(sums), without(torch.cat([sums, slopes]))
-    return ramps + SLOPES * (plain - ramps)
-
-
-def without(vectors: Tensor) -> Tensor:
-    """The projection to what is orthogonal to all of `vectors` [n, m]: [m, m]."""
-    return torch.eye(vectors.shape[1]).to(vectors) - torch.linalg.pinv(vectors) @ vectors
+def smooth_gradients(kernels: Iterable[Tensor]) -> None:
+    """Smooth the gradients of `kernels` [C', C, k, k] in place: call it before Adam's step."""
+    for kernel in kernels:
+        assert kernel.grad is not None
+        kernel.grad.copy_(smooth_kernels(kernel.grad))
 
 
 @torch.no_grad()
-def bilinear(weights: Iterable[Tensor], std: float) -> None:
-    """Fill [C', C, k, k] each with bilinear interpolation, times a random number a kernel.
+def smooth_updates(kernels: Sequence[Tensor], previous: Sequence[Tensor]) -> None:
+    """Smooth the change of `kernels` [C', C, k, k] from their values in `previous`, in place.
 
-    A kernel has the norm that independent numbers of standard deviation `std` would have.
+    Call it after Adam's step with `previous = [kernel.detach().clone() for kernel in kernels]` of
+    before.
     """
-    for weight in weights:
+    for kernel, old in zip(kernels, previous, strict=True):
+        kernel.copy_(old + smooth_kernels(kernel - old))
+
+
+def learn_smoothly(optimizer: torch.optim.Optimizer, kernels: Iterable[Tensor]) -> None:
+    """Have every step of an optimizer smooth the gradients and the updates of `kernels`."""
+    kernels = list(kernels)
+    previous: list[Tensor] = []
+
+    def before(*_) -> None:
+        previous[:] = [kernel.detach().clone() for kernel in kernels]
+        smooth_gradients(kernels)
+
+    optimizer.register_step_pre_hook(before)
+    optimizer.register_step_post_hook(lambda *_: smooth_updates(kernels, previous))
+
+
+def smooth_kernels(kernels: Tensor) -> Tensor:
+    """E S K S E of each kernel K [..., k, k], as if it had zeros around it."""
+    side = kernels.shape[-1]
+    matrix = _smoothing_matrix(side, kernels.dtype, kernels.device)
+    return (kernels.flatten(-2) @ matrix).unflatten(-1, (side, side))
+
+
+@torch.no_grad()
+def init_bilinear(kernels: Iterable[Tensor], std: float) -> None:
+    """Fill every kernel of each [C', C, k, k] with bilinear interpolation times a random factor.
+
+    The mean square norm of a kernel is that of independent weights of standard deviation `std`.
+    """
+    for weight in kernels:
         side = weight.shape[-1]
         tent = 1 - (torch.arange(side) - (side - 1) / 2).abs() / 2
         kernel = torch.outer(tent, tent)
@@ -78,20 +80,29 @@ def bilinear(weights: Iterable[Tensor], std: float) -> None:
         weight.copy_(factors * kernel / kernel.norm())
 
 
-def learn_smoothly(optimizer: torch.optim.Optimizer, weights: Iterable[Tensor]) -> None:
-    """Have an optimizer move V instead of the `weights` themselves, [C', C, k, k] each."""
-    weights = list(weights)
-    before = []
+@cache
+def _smoothing_matrix(side: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """`smooth_kernels` as a symmetric matrix for flattened kernels: [k k, k k]."""
+    offset = torch.arange(side, device=device)
+    S = (2 - (offset[:, None] - offset).abs()).clamp(min=0).to(dtype) / 4
+    E = _balancing_matrix(side).to(S)
+    return E @ torch.kron(S, S) @ E
 
-    def to_V(*_) -> None:
-        before[:] = [weight.detach().clone() for weight in weights]
-        for weight in weights:
-            weight.grad.copy_(smooth(weight.grad))
 
-    @torch.no_grad()
-    def to_W(*_) -> None:
-        for weight, old in zip(weights, before, strict=True):
-            weight.copy_(old + smooth(weight - old))
+def _balancing_matrix(side: int) -> Tensor:
+    """E for flattened kernels, symmetric, [k k, k k]: removes the differences between the sums of
+    the four phases, and leaves _MOMENT_DAMPING of those between their first moments."""
+    tap = torch.arange(side, dtype=torch.float64)
+    parity = torch.stack([1 - tap % 2, tap % 2])
+    phases = torch.einsum("pi,qj->pqij", parity, parity).reshape(4, side * side)
+    rows, columns = tap.repeat_interleave(side), tap.repeat(side)
+    sums = phases[1:] - phases[:1]
+    moments = torch.cat([sums * rows, sums * columns])
+    equal_sums = _projection_orthogonal_to(sums)
+    equal_moments = _projection_orthogonal_to(torch.cat([sums, moments]))
+    return equal_moments + _MOMENT_DAMPING * (equal_sums - equal_moments)
 
-    optimizer.register_step_pre_hook(to_V)
-    optimizer.register_step_post_hook(to_W)
+
+def _projection_orthogonal_to(vectors: Tensor) -> Tensor:
+    """The projection onto the orthogonal complement of `vectors` [n, m]: [m, m]."""
+    return torch.eye(vectors.shape[1]).to(vectors) - torch.linalg.pinv(vectors) @ vectors

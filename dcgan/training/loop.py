@@ -15,9 +15,9 @@ from dcgan.runs import checkpoint
 from dcgan.runs.run_folder import checkpoint_path, latest_checkpoint
 from dcgan.runtime import device, distributed
 from dcgan.runtime.signals import Stopped, requests_to_stop
-from dcgan.training.augmentation import strength
+from dcgan.training.augmentation import resolve_probability
 from dcgan.training.batches import Batch, Batches, unlabelled
-from dcgan.training.monitoring.finite import Diverged
+from dcgan.training.monitoring import Diverged
 from dcgan.training.periodic_evaluation import Best
 from dcgan.training.recorder import Recorder
 from dcgan.training.resume import check_resumable, consequence, fresh, to_continue
@@ -101,7 +101,7 @@ def go_on(
 
 def trainer_of(packed: PackedImages, config: TrainConfig, on: torch.device) -> Trainer:
     """A new trainer for these images. UsageError where it is to learn labels that they lack."""
-    augment_p = strength(config.augment_p, len(packed))
+    augment_p = resolve_probability(config.augment_p, len(packed))
     config = dataclasses.replace(config, augment_p=augment_p)
     if not config.conditional:
         return Trainer(config, on)

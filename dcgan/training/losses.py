@@ -1,17 +1,21 @@
-"""Adversarial objectives as pure functions of logits, never of probabilities.
+"""Adversarial losses as pure functions of logits, and penalties on the gradient of D.
 
-Each is a pair with one signature, so that the training step is the same for all:
+Every loss is a pair of functions with one signature, so that the training step is the same for all:
 
-    *_D(real_logits [N], fake_logits [N]) -> scalar, which D descends
-    *_G(real_logits [N], fake_logits [N]) -> scalar, which G descends
+    *_D(real_logits [N], fake_logits [N]) -> scalar that D minimises
+    *_G(real_logits [N], fake_logits [N]) -> scalar that G minimises
 
-Only the relativistic G looks at `real_logits`.
+Only the relativistic G reads `real_logits`.
+
+The penalties are added to the loss of D. They keep D smooth, without which the game of the two
+networks need not converge (Mescheder et al. 2018). The caller multiplies them by their weights.
 """
 
 import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -19,8 +23,8 @@ from torch import Tensor
 def non_saturating_D(real_logits: Tensor, fake_logits: Tensor, smoothing: float = 0.0) -> Tensor:
     """-log D(x) - log(1 - D(G(z))), averaged: Goodfellow et al. 2014, equation 1.
 
-    With `smoothing` s in [0, 1) the target of the real ones is 1 - s, and D is not drawn to
-    logits above log((1 - s) / s): one-sided label smoothing, Salimans et al. 2016, section 3.4.
+    `smoothing` s in [0, 1) lowers the target of real images to 1 - s: their loss is smallest at the
+    logit log((1 - s) / s). One-sided label smoothing, Salimans et al. 2016, section 3.4.
     """
     # softplus(-a) is -log sigmoid(a) without its overflow, and softplus(a) - softplus(-a) = a.
     real = F.softplus(-real_logits) + smoothing * real_logits
@@ -34,7 +38,7 @@ def non_saturating_G(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
 
 def hinge_D(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     """max(0, 1 - D(x)) + max(0, 1 + D(G(z))), averaged: Lim and Ye 2017; Miyato et al. 2018,
-    equation 16. What is beyond its margin costs nothing.
+    equation 16. Logits beyond the margin of 1 cost nothing and have no gradient.
     """
     return F.relu(1 - real_logits).mean() + F.relu(1 + fake_logits).mean()
 
@@ -52,55 +56,70 @@ def least_squares_G(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
 def wasserstein_D(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     """D(G(z)) - D(x), averaged: Arjovsky et al. 2017, equation 2.
 
-    Means something only for a D that is kept smooth, as by `penalties.gradient_penalty`.
+    An estimate of the Wasserstein distance only while D is Lipschitz: use it with
+    `gradient_penalty`.
     """
     return fake_logits.mean() - real_logits.mean()
 
 
 def linear_G(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """-D(G(z)), averaged: the G of both the hinge and the Wasserstein objective."""
+    """-D(G(z)), averaged: the loss of G in both the hinge and the Wasserstein game."""
     return -fake_logits.mean()
 
 
 def relativistic_D(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     """-log sigmoid(D(x) - D(G(z))) over pairs, the i-th real image with the i-th fake one.
 
-    RpGAN: Jolicoeur-Martineau 2019. Converges only with R1 and R2: Huang et al. 2024 (R3GAN),
+    RpGAN: Jolicoeur-Martineau 2019. Needs R1 and R2 to converge: Huang et al. 2024 (R3GAN),
     section 2.
     """
     return F.softplus(fake_logits - real_logits).mean()
 
 
 def relativistic_G(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """-log sigmoid(D(G(z)) - D(x)) over the same pairs: G wins where D ranks the fake higher."""
+    """-log sigmoid(D(G(z)) - D(x)) over the same pairs: G descends it by making D rank fakes
+    above reals."""
     return F.softplus(real_logits - fake_logits).mean()
 
 
-class Objective(NamedTuple):
-    """What D and G descend."""
+class AdversarialLoss(NamedTuple):
+    """The losses of D and of G, and the reference points that logs and diagnostics need."""
 
     D: Callable[..., Tensor]
     G: Callable[[Tensor, Tensor], Tensor]
-    guess: float  # loss of a D that cannot tell; nan where losses have no scale
-    middle: float | None = 0.0  # its logit; None where only differences count
+    loss_at_chance: float
+    """The lowest loss of a D that gives all images the same logit; nan where losses have no
+    scale."""
+    decision_threshold: float | None = 0.0
+    """D calls an image real above this logit; None where only differences of logits count."""
 
 
-OBJECTIVES = {
-    "non-saturating": Objective(non_saturating_D, non_saturating_G, guess=2 * math.log(2)),
-    "hinge": Objective(hinge_D, linear_G, guess=2.0),
-    "least-squares": Objective(least_squares_D, least_squares_G, guess=0.25, middle=0.5),
-    "wasserstein": Objective(wasserstein_D, linear_G, guess=math.nan, middle=None),
-    "relativistic": Objective(relativistic_D, relativistic_G, guess=math.log(2), middle=None),
+LOSSES = {
+    "non-saturating": AdversarialLoss(
+        non_saturating_D, non_saturating_G, loss_at_chance=2 * math.log(2)
+    ),
+    "hinge": AdversarialLoss(hinge_D, linear_G, loss_at_chance=2.0),
+    "least-squares": AdversarialLoss(
+        least_squares_D, least_squares_G, loss_at_chance=0.25, decision_threshold=0.5
+    ),
+    "wasserstein": AdversarialLoss(
+        wasserstein_D, linear_G, loss_at_chance=math.nan, decision_threshold=None
+    ),
+    "relativistic": AdversarialLoss(
+        relativistic_D, relativistic_G, loss_at_chance=math.log(2), decision_threshold=None
+    ),
 }
 
 
-def scores(objective: Objective, real_logits: Tensor, fake_logits: Tensor) -> dict[str, Tensor]:
-    """How D tells the images apart: logits above `middle` call them real.
+def discriminator_metrics(
+    loss: AdversarialLoss, real_logits: Tensor, fake_logits: Tensor
+) -> dict[str, Tensor]:
+    """Mean probability and accuracy of D on real and on fake images: four 0-dim tensors.
 
-    Where only differences of logits mean something, a real image is told when its logit is above
-    the mean of the fake ones, and a fake one when it is below the mean of the real ones.
+    Without a decision threshold a real image counts as recognised when its logit is above the mean
+    of the fake ones, and a fake image when its logit is below the mean of the real ones.
     """
-    low = middle = high = objective.middle
+    low = middle = high = loss.decision_threshold
     if middle is None:
         low, high = fake_logits.mean(), real_logits.mean()
         middle = (low + high) / 2
@@ -110,3 +129,38 @@ def scores(objective: Objective, real_logits: Tensor, fake_logits: Tensor) -> di
         "accuracy_real": (real_logits > low).float().mean(),
         "accuracy_fake": (fake_logits < high).float().mean(),
     }
+
+
+def zero_centered_gradient_penalty(logits: Tensor, images: Tensor) -> Tensor:
+    """Mean over the images of ‖∇ₓ D(x)‖²: Mescheder et al. 2018, equations 9 and 10.
+
+    R1 on real images, R2 on fake ones; its weight there is gamma / 2. logits: [N], D's output for
+    `images`; images: [N, ...], which must have required gradients when D saw them -> scalar. Makes
+    no further pass through D.
+    """
+    return _image_gradients(logits, images).square().sum(1).mean()
+
+
+def gradient_penalty(
+    D: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, alpha: Tensor
+) -> Tensor:
+    """Mean of (‖∇D(x)‖ - 1)² at x = alpha real + (1 - alpha) fake: Gulrajani et al. 2017 (WGAN-GP),
+    equation 3; its weight there is 10.
+
+    real, fake: [N, C, S, S]; alpha: [N, 1, 1, 1] from U(0, 1) -> scalar. Where a gradient vanishes,
+    the derivative of its norm is taken as zero.
+    """
+    between = (alpha * real + (1 - alpha) * fake).detach().requires_grad_(True)
+    # Unlike a square root of a sum, this norm has a finite derivative at zero.
+    norms = torch.linalg.vector_norm(_image_gradients(D(between), between), dim=1)
+    return (norms - 1).square().mean()
+
+
+def _image_gradients(logits: Tensor, images: Tensor) -> Tensor:
+    """∇ₓ of the sum of all logits, differentiable -> [N, numbers in an image].
+
+    With batch norm in D this includes the effect of an image on the logits of the others. In
+    float32 at least, since bfloat16 has too few digits for a sum over an image.
+    """
+    (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+    return gradient.flatten(1).to(torch.promote_types(gradient.dtype, torch.float32))

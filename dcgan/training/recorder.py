@@ -32,8 +32,7 @@ from dcgan.runs.run_folder import (
 from dcgan.runtime import distributed
 from dcgan.runtime.files import alone_in, name_of_partial, remove, replacing, writing
 from dcgan.runtime.snapshot import Snapshot
-from dcgan.training.monitoring.finite import Diverged
-from dcgan.training.monitoring.health import Monitor
+from dcgan.training.monitoring import Diverged, HealthMonitor
 from dcgan.training.optimizer import decayed, lr_of
 from dcgan.training.periodic_evaluation import Best, Evaluator
 
@@ -67,7 +66,7 @@ class Recorder:
         self.packed, self.run = packed, Path(run)
         self.meter = Meter(**found.header["meter"]) if found else Meter()
         # Checkpoints of before there was a monitor hold no state of one.
-        self.monitor = Monitor(**found.header.get("health", {})) if found else Monitor()
+        self.monitor = HealthMonitor(**found.header.get("health", {})) if found else HealthMonitor()
         self.metrics: dict[str, float] = {}
         self.best = best or Best.of(self.config, found)
         self.seconds_before = found.header["seconds"] if found else 0.0
@@ -233,7 +232,7 @@ class Recorder:
     def write_scalars(self, scores: dict[str, float]) -> None:
         step, steps = self.trainer.step, self.trainer.step - self.step_logged
         means = self.meter.read()  # waits for the device, so the clock is read after it
-        means |= {name: float(value) for name, value in self.trainer.vitals().items()}
+        means |= {name: float(value) for name, value in self.trainer.weight_diagnostics().items()}
         now = time.perf_counter()
         rate = steps * self.config.batch_size / (now - self.logged)
         self.logged, self.step_logged = now, step
@@ -252,10 +251,11 @@ class Recorder:
         )
         law = self.config.lr_decay
         decay = decayed((step - 1) / self.config.steps, law)  # that of the step just done
-        shown = {**means, "guess": self.trainer.objective.guess, "decayed": decay}
-        for sentence in self.monitor.watch(step, shown):
-            self.bar.write(f"step {step}: {sentence}", file=sys.stderr)
-            self.writer.submit(self.log.text, step, "health", sentence)
+        at_chance = self.trainer.loss.loss_at_chance
+        shown = {**means, "loss_at_chance": at_chance, "lr_factor": decay}
+        for message in self.monitor.check(step, shown):
+            self.bar.write(f"step {step}: {message}", file=sys.stderr)
+            self.writer.submit(self.log.text, step, "health", message)
 
     def write_samples(self) -> None:
         drawn = {

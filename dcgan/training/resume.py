@@ -26,8 +26,7 @@ from dcgan.runs import checkpoint
 from dcgan.runs.run_folder import latest_checkpoint
 from dcgan.runtime import distributed
 from dcgan.runtime.files import make_folder, writing
-from dcgan.training.monitoring import health
-from dcgan.training.monitoring.finite import Diverged
+from dcgan.training.monitoring import Diverged, check_health_state
 from dcgan.training.recorder import CONFIG, DIVERGED
 
 OPTIONS = ("size", "width", "latent_dim", "batch_size", "steps", "seed")  # of every version's runs
@@ -91,7 +90,7 @@ def check_resumable(found: checkpoint.Checkpoint) -> None:
             if type(total) not in (int, float):
                 raise TypeError(f"the meter's sum of {name} cannot be {total!r}")
         if "health" in header:
-            health.check(header["health"])
+            check_health_state(header["health"])
     except KeyError as error:
         raise checkpoint.damaged(found.path, f"its header lacks {error}") from error
     except (ValueError, TypeError) as error:

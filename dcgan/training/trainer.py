@@ -14,16 +14,19 @@ from dcgan.latent.labels import UNCONDITIONAL, Conditions
 from dcgan.networks.models import INITIAL_STD, Upsample, networks
 from dcgan.runs import checkpoint
 from dcgan.runtime import device, distributed
-from dcgan.training import ema
-from dcgan.training.augmentation import adapted, augment, overfitting
+from dcgan.training.augmentation import augment, overfitting_heuristic, updated_probability
 from dcgan.training.batches import Batch
 from dcgan.training.cuda_graphs import WARM_UP, CudaGraphs, can_record
-from dcgan.training.kernel_smoothing import bilinear, learn_smoothly
-from dcgan.training.losses import OBJECTIVES, scores
-from dcgan.training.monitoring import diagnostics
-from dcgan.training.monitoring.finite import Watch
+from dcgan.training.ema import EMA, ema_decay
+from dcgan.training.kernel_smoothing import init_bilinear, learn_smoothly
+from dcgan.training.losses import (
+    LOSSES,
+    discriminator_metrics,
+    gradient_penalty,
+    zero_centered_gradient_penalty,
+)
+from dcgan.training.monitoring import NonFiniteGuard, image_diagnostics, weight_diagnostics
 from dcgan.training.optimizer import adam, clip, decayed, descend, set_lr
-from dcgan.training.penalties import gradient_penalty, zero_centred
 from dcgan.training.resume import last_strength
 
 
@@ -39,17 +42,17 @@ class Trainer:
             torch.manual_seed(config.seed)
             G, D = networks(config, len(conditions.names))
             if config.smooth:
-                bilinear(upsampling_kernels(G), INITIAL_STD)
+                init_bilinear(upsampling_kernels(G), INITIAL_STD)
         G.conditions = conditions
         self.G = G.to(on, memory_format=torch.channels_last)
         self.D = D.to(on, memory_format=torch.channels_last)
         self.G_ema = copy.deepcopy(self.G).requires_grad_(False)
-        self.average = ema.Average(self.G_ema, self.G)
+        self.average = EMA(self.G_ema, self.G)
         self.statistics = statistics(self.G) + statistics(self.D)
         self.vote = distributed.Vote(on)  # to stop
-        self.watch = Watch(on)
-        self.objective = OBJECTIVES[config.loss]
-        self.loss_D = self.objective.D
+        self.guard = NonFiniteGuard(on)
+        self.loss = LOSSES[config.loss]
+        self.loss_D = self.loss.D
         if config.label_smoothing:
             self.loss_D = partial(self.loss_D, smoothing=config.label_smoothing)
         self.adaptive = config.augment_p == "adaptive"
@@ -62,7 +65,7 @@ class Trainer:
         self.smoothed = upsampling_kernels(self.G) if config.smooth else []
         learn_smoothly(self.opt_G, self.smoothed)
         for optimizer in (self.opt_G, self.opt_D):
-            self.watch.guard(optimizer)
+            self.guard.protect(optimizer)
         if config.clip:
             # One long gradient in n is as long as sqrt(n) times the root mean square of all.
             rare = 1.1 * config.penalty_every**0.5 if has_penalties(config) else 0.0
@@ -94,12 +97,12 @@ class Trainer:
             set_lr(optimizer, lr / 2**self.rollbacks)
         scalars = self.take_step(*batches, penalised=self.penalises(self.step))
         self.vote.cast(bool(stop))
-        together = [*self.statistics, self.augment_p, self.vote.tensor, self.watch.broken]
+        together = [*self.statistics, self.augment_p, self.vote.tensor, self.guard.found_non_finite]
         distributed.average(together)
-        self.watch.broken.ceil_()  # broken anywhere is broken everywhere
+        self.guard.found_non_finite.ceil_()  # found anywhere is found everywhere
         self.step += 1
         seen = self.step * config.batch_size
-        self.average.update(ema.decay(seen, config.batch_size, config.ema_images))
+        self.average.update(ema_decay(seen, config.batch_size, config.ema_images))
         return scalars
 
     def penalises(self, step: int) -> bool:
@@ -113,7 +116,7 @@ class Trainer:
             parts = self.with_fakes(batch)
             with torch.compiler.set_stance("force_eager") if twice else nullcontext():
                 scalars, real_logits = self.d_step(parts, penalised)
-        signs = diagnostics.of_images(batch.real, torch.cat([fake for _, fake in parts]))
+        signs = image_diagnostics(batch.real, torch.cat([fake for _, fake in parts]))
         return scalars | self.g_step(parts, real_logits) | signs
 
     def with_fakes(self, batch: Batch) -> list[tuple[Batch, Tensor]]:
@@ -137,15 +140,17 @@ class Trainer:
             penalty = self.penalty(part, real, fake, real_logits, fake_logits) if penalised else 0
             ((loss + penalty) / len(parts)).backward()
             logits = real_logits.detach(), fake_logits.detach()
-            scored = scores(self.objective, *logits) | {"overfitting": overfitting(*logits)}
-            scalars.append({"loss_D": loss.detach(), **scored})
+            metrics = discriminator_metrics(self.loss, *logits)
+            metrics["overfitting"] = overfitting_heuristic(*logits)
+            scalars.append({"loss_D": loss.detach(), **metrics})
             all_real_logits.append(real_logits.detach())
         scalars = means(scalars)
-        look = partial(self.watch.look_at_D, scalars["loss_D"])
+        look = partial(self.guard.check_D, scalars["loss_D"])
         norm = descend(self.D, self.opt_D, look)
         if self.adaptive:
             batch = self.config.batch_size
-            self.augment_p.copy_(adapted(self.augment_p, scalars["overfitting"], batch))
+            p = updated_probability(self.augment_p, scalars["overfitting"], batch)
+            self.augment_p.copy_(p)
         scalars |= {"grad_norm_D": norm, "augment_p": self.augment_p}
         return scalars, all_real_logits
 
@@ -158,11 +163,11 @@ class Trainer:
         scalars = []
         for (part, fake), real_logits in zip(parts, all_real_logits, strict=True):
             fake_logits = self.D_of(self.augmented(fake, part.draws[:, 2]), part)
-            loss = self.objective.G(real_logits, fake_logits)
+            loss = self.loss.G(real_logits, fake_logits)
             (loss / len(parts)).backward()
             scalars.append({"loss_G": loss.detach()})
         scalars = means(scalars)
-        look = partial(self.watch.look_at_G, scalars["loss_G"])
+        look = partial(self.guard.check_G, scalars["loss_G"])
         return {**scalars, "grad_norm_G": descend(self.G, self.opt_G, look)}
 
     def D_of(self, images: Tensor, batch: Batch) -> Tensor:
@@ -179,23 +184,23 @@ class Trainer:
         """What is added to D's loss in one step for all `penalty_every` of them."""
         config, total = self.config, 0.0
         if config.r1:
-            total += config.r1 / 2 * zero_centred(real_logits, real)
+            total += config.r1 / 2 * zero_centered_gradient_penalty(real_logits, real)
         if config.r2:
-            total += config.r2 / 2 * zero_centred(fake_logits, fake)
+            total += config.r2 / 2 * zero_centered_gradient_penalty(fake_logits, fake)
         if config.gradient_penalty:
             D = partial(self.D_of, batch=part)
-            mix = part.mix[:, None, None, None]
-            total += config.gradient_penalty * gradient_penalty(D, real, fake, mix)
+            alpha = part.mix[:, None, None, None]
+            total += config.gradient_penalty * gradient_penalty(D, real, fake, alpha)
         return config.penalty_every * total
 
     def check_finite(self) -> None:
         """Raise Diverged unless all numbers have been finite so far. Waits for the device."""
-        self.watch.check(self.step, self.tensors())
+        self.guard.raise_if_found(self.step, self.tensors())
 
-    def vitals(self) -> dict[str, Tensor]:
-        """What the state after a step shows, see `vitals.of_state`."""
+    def weight_diagnostics(self) -> dict[str, Tensor]:
+        """Sizes of the last updates, and of the EMA's distance from G."""
         optimizers = {"G": self.opt_G, "D": self.opt_D}
-        return diagnostics.of_state(self.G, self.G_ema, optimizers, self.smoothed)
+        return weight_diagnostics(self.G, self.G_ema, optimizers, self.smoothed)
 
     def autocast(self) -> AbstractContextManager:
         return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext()

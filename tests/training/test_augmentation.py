@@ -8,21 +8,21 @@ from hypothesis import strategies as st
 from torch import nn
 
 from dcgan.training.augmentation import (
-    COLUMNS,
-    DRAWS,
-    FEW,
-    KINDS,
-    MOST,
-    RAMP_IMAGES,
-    TARGET,
-    adapted,
+    _ADAPTIVE_BELOW,
+    _KINDS,
+    _MAX_PROBABILITY,
+    _NOISE_COLUMNS,
+    _OVERFITTING_TARGET,
+    _RAMP_IMAGES,
+    NOISE_DIM,
     augment,
-    overfitting,
-    strength,
+    overfitting_heuristic,
+    resolve_probability,
+    updated_probability,
 )
-from dcgan.training.penalties import zero_centred
+from dcgan.training.losses import zero_centered_gradient_penalty
 
-ALL = tuple(KINDS)
+ALL = tuple(_KINDS)
 FORMATS = [torch.contiguous_format, torch.channels_last]
 
 
@@ -31,11 +31,11 @@ def images(n=6, channels=3, side=16, dtype=torch.float64) -> torch.Tensor:
     return 2 * torch.rand(n, channels, side, side, dtype=dtype) - 1
 
 
-def draws(n=6, seed=1, **columns) -> torch.Tensor:
+def noise_of(n=6, seed=1, **columns) -> torch.Tensor:
     """Random ones, but for the columns named like `colour=[...]`, which hold parameters."""
-    drawn = torch.rand(n, DRAWS, generator=torch.Generator().manual_seed(seed))
+    drawn = torch.rand(n, NOISE_DIM, generator=torch.Generator().manual_seed(seed))
     for kind, values in columns.items():
-        start = COLUMNS[kind].start + 1
+        start = _NOISE_COLUMNS[kind].start + 1
         drawn[:, start : start + len(values)] = torch.tensor(values)
     return drawn
 
@@ -75,35 +75,37 @@ REFERENCE = {"colour": colour, "translation": translation, "cutout": cutout}
 
 @pytest.mark.parametrize("memory_format", FORMATS)
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("kinds", [*[(kind,) for kind in KINDS], ALL, ALL[::-1]])
+@pytest.mark.parametrize("kinds", [*[(kind,) for kind in _KINDS], ALL, ALL[::-1]])
 def test_equal_to_one_image_at_a_time(kinds, channels, memory_format):
     x = images(channels=channels).contiguous(memory_format=memory_format)
-    u = draws()
+    u = noise_of()
     ours = augment(x, u, 1.0, kinds)
     for image, numbers, result in zip(x.numpy(), u.double().numpy(), ours, strict=True):
         for kind in kinds:
-            image = REFERENCE[kind](image, numbers[COLUMNS[kind]][1:])
+            image = REFERENCE[kind](image, numbers[_NOISE_COLUMNS[kind]][1:])
         torch.testing.assert_close(result, torch.from_numpy(image), rtol=1e-6, atol=1e-6)
     assert ours.is_contiguous(memory_format=memory_format)
 
 
 @pytest.mark.parametrize("probability", [0.0, torch.tensor(0.0)])
 def test_probability_zero_changes_nothing(probability):
-    u = draws()
+    u = noise_of()
     u[0] = 0
     torch.testing.assert_close(augment(images(), u, probability, ALL), images())
 
 
 def test_probability_one_alters_every_image():
-    u = draws(translation=[0.9, 0.9])
-    u[0, [slice.start for slice in COLUMNS.values()]] = 1 - 2**-24  # the largest draw there is
-    for kind in KINDS:
+    u = noise_of(translation=[0.9, 0.9])
+    u[0, [slice.start for slice in _NOISE_COLUMNS.values()]] = (
+        1 - 2**-24
+    )  # the largest draw there is
+    for kind in _KINDS:
         altered = augment(images(), u, torch.tensor(1.0), (kind,)) != images()
         assert altered.flatten(1).any(1).all()
 
 
 def test_middle_draws_are_neutral():
-    u = draws(colour=[0.5, 0.5, 0.5], translation=[0.5, 0.5])
+    u = noise_of(colour=[0.5, 0.5, 0.5], translation=[0.5, 0.5])
     torch.testing.assert_close(augment(images(), u, 1.0, ("colour", "translation")), images())
 
 
@@ -111,8 +113,10 @@ def test_each_kind_is_applied_to_its_own_share_of_the_images():
     """One coin for all kinds would leave 3/4 of the images as they are."""
     n = 4000
     x = torch.ones(n, 3, 8, 8) / 2
-    u = draws(n, colour=[0.9, 0.5, 0.5], translation=[0.0, 0.0], cutout=[0.5, 0.5])
-    altered = [(augment(x, u, 0.25, (kind,)) - x).abs().flatten(1).amax(1) > 1e-6 for kind in KINDS]
+    u = noise_of(n, colour=[0.9, 0.5, 0.5], translation=[0.0, 0.0], cutout=[0.5, 0.5])
+    altered = [
+        (augment(x, u, 0.25, (kind,)) - x).abs().flatten(1).amax(1) > 1e-6 for kind in _KINDS
+    ]
     for of_kind in altered:
         assert abs(of_kind.float().mean() - 0.25) < 0.03
     untouched = ~torch.stack(altered).any(0)
@@ -127,8 +131,8 @@ def test_images_move_to_every_place_within_an_eighth_equally_often(side):
     even = (torch.arange(n) + 0.5) / n
     dot = torch.zeros(n, 1, side, side)
     dot[:, :, side // 2, side // 2] = 1
-    u = draws(n)
-    u[:, COLUMNS["translation"]] = torch.stack([torch.zeros(n), even, even.flip(0)], 1)
+    u = noise_of(n)
+    u[:, _NOISE_COLUMNS["translation"]] = torch.stack([torch.zeros(n), even, even.flip(0)], 1)
     moved = augment(dot, u, 1.0, ("translation",))
     for dims, sign in (((1, 3), 1), ((1, 2), -1)):
         offsets = moved.sum(dims).argmax(1) - side // 2
@@ -140,8 +144,8 @@ def test_images_move_to_every_place_within_an_eighth_equally_often(side):
 @pytest.mark.parametrize("side", [8, 64, 256])
 def test_the_ends_of_the_draws_stay_within_reach(end, side):
     """float32 rounds 0.99999997 to 1, which no image may leave its frame for."""
-    u = draws(1, translation=[end, end], cutout=[end, end])
-    u[:, COLUMNS["translation"].start] = u[:, COLUMNS["cutout"].start] = 0
+    u = noise_of(1, translation=[end, end], cutout=[end, end])
+    u[:, _NOISE_COLUMNS["translation"].start] = u[:, _NOISE_COLUMNS["cutout"].start] = 0
     x = torch.ones(1, 1, side, side)
     kept = side - side // 8
     assert augment(x, u, 1.0, ("translation",)).sum() == kept**2
@@ -152,23 +156,23 @@ def test_the_ends_of_the_draws_stay_within_reach(end, side):
 def test_saturation_and_contrast_keep_the_mean_and_brightness_adds_to_it():
     x, mean = images(), images().mean((1, 2, 3))
     for values in ([0.5, 0.0, 0.5], [0.5, 1.0, 0.5], [0.5, 0.5, 0.0], [0.5, 0.9, 1.0]):
-        altered = augment(x, draws(colour=values), 1.0, ("colour",))
+        altered = augment(x, noise_of(colour=values), 1.0, ("colour",))
         assert (altered - x).abs().max() > 0.1
         torch.testing.assert_close(altered.mean((1, 2, 3)), mean)
-    altered = augment(x, draws(colour=[0.75, 0.9, 0.1]), 1.0, ("colour",))
+    altered = augment(x, noise_of(colour=[0.75, 0.9, 0.1]), 1.0, ("colour",))
     torch.testing.assert_close(altered.mean((1, 2, 3)), mean + 0.25)
 
 
 def test_grey_images_have_no_saturation_and_full_loss_of_it_gives_grey():
-    u = draws(colour=[0.5, 0.9, 0.5])
+    u = noise_of(colour=[0.5, 0.9, 0.5])
     torch.testing.assert_close(augment(images(channels=1), u, 1.0, ("colour",)), images(channels=1))
-    r, g, b = augment(images(), draws(colour=[0.5, 0.0, 0.5]), 1.0, ("colour",)).unbind(1)
+    r, g, b = augment(images(), noise_of(colour=[0.5, 0.0, 0.5]), 1.0, ("colour",)).unbind(1)
     torch.testing.assert_close(r, g)
     torch.testing.assert_close(g, b)
 
 
 def test_an_image_does_not_depend_on_its_neighbours_nor_a_kind_on_other_kinds():
-    x, u = images(), draws()
+    x, u = images(), noise_of()
     together = augment(x, u, 0.5, ALL)
     assert torch.equal(together, augment(x, u, torch.tensor(0.5), ALL))
     torch.testing.assert_close(together[2:3], augment(x[2:3], u[2:3], 0.5, ALL))
@@ -178,12 +182,12 @@ def test_an_image_does_not_depend_on_its_neighbours_nor_a_kind_on_other_kinds():
     assert torch.equal(together, apart)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", _KINDS)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_first_and_second_derivatives_are_those_of_finite_differences(kind, channels):
     x = images(3, channels, 8).requires_grad_()
     for probability in (1.0, 0.5):
-        altered = lambda x, p=probability: augment(x, draws(3), p, (kind,))  # noqa: E731
+        altered = lambda x, p=probability: augment(x, noise_of(3), p, (kind,))  # noqa: E731
         assert torch.autograd.gradcheck(altered, x, fast_mode=True)
         assert torch.autograd.gradgradcheck(altered, x, fast_mode=True)
 
@@ -193,8 +197,8 @@ def test_r1_goes_through_the_augmentation():
     x = images().requires_grad_()
     D = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 1), nn.Flatten(0)).double()
     w = D[1].weight
-    u = draws(colour=[0.9, 0.5, 1.0])
-    penalty = zero_centred(D(augment(x, u, 1.0, ("colour",))), x)
+    u = noise_of(colour=[0.9, 0.5, 1.0])
+    penalty = zero_centered_gradient_penalty(D(augment(x, u, 1.0, ("colour",))), x)
     expected = ((1.5 * w - 0.5 * w.mean()) ** 2).sum()
     torch.testing.assert_close(penalty, expected)
     ours, theirs = (torch.autograd.grad(value, w)[0] for value in (penalty, expected))
@@ -204,16 +208,16 @@ def test_r1_goes_through_the_augmentation():
 def test_no_value_is_looked_at_by_the_host():
     """On the meta device there is none to look at."""
     x = torch.empty(4, 3, 16, 16, device="meta", requires_grad=True)
-    p, u = torch.empty((), device="meta"), torch.empty(4, DRAWS, device="meta")
+    p, u = torch.empty((), device="meta"), torch.empty(4, NOISE_DIM, device="meta")
     y = augment(x, u, p, ALL)
     assert (y.shape, y.device.type) == (x.shape, "meta")
     y.sum().backward()
     logits = torch.empty(4, device="meta")
-    assert adapted(p, overfitting(logits, logits), 4).shape == ()
+    assert updated_probability(p, overfitting_heuristic(logits, logits), 4).shape == ()
 
 
 def test_bfloat16_images_stay_so_and_lose_only_its_digits():
-    x, u = images(dtype=torch.float32), draws()
+    x, u = images(dtype=torch.float32), noise_of()
     with torch.autocast("cpu", torch.bfloat16):
         altered = augment(x.bfloat16(), u, 1.0, ALL)
         assert augment(x, u, 1.0, ALL).dtype == torch.float32
@@ -229,19 +233,19 @@ logits = st.lists(st.integers(-50, 50), min_size=1, max_size=8).map(
 @settings(deadline=None, max_examples=40)
 @given(logits, logits, st.integers(-50, 50))
 def test_overfitting_does_not_depend_on_where_the_zero_of_D_is(real, fake, shift):
-    measure = overfitting(real, fake)
+    measure = overfitting_heuristic(real, fake)
     assert -1 <= measure <= 1
-    assert overfitting(real + shift, fake + shift) == measure
-    assert overfitting(8 * real, 8 * fake) == measure
+    assert overfitting_heuristic(real + shift, fake + shift) == measure
+    assert overfitting_heuristic(8 * real, 8 * fake) == measure
 
 
 def test_overfitting_is_one_where_D_separates_and_zero_where_it_guesses():
     torch.manual_seed(0)
     noise = torch.randn(2, 20_000)
-    assert overfitting(noise[0] + 100, noise[1] + 80) == 1
-    assert overfitting(noise[0] - 100, noise[1] - 80) == -1
-    assert abs(overfitting(noise[0] + 5, noise[1] + 5)) < 0.03
-    assert overfitting(torch.ones(4), torch.ones(4)) == 0
+    assert overfitting_heuristic(noise[0] + 100, noise[1] + 80) == 1
+    assert overfitting_heuristic(noise[0] - 100, noise[1] - 80) == -1
+    assert abs(overfitting_heuristic(noise[0] + 5, noise[1] + 5)) < 0.03
+    assert overfitting_heuristic(torch.ones(4), torch.ones(4)) == 0
 
 
 def test_overfitting_is_the_sign_of_the_logits_where_D_is_balanced():
@@ -250,35 +254,41 @@ def test_overfitting_is_the_sign_of_the_logits_where_D_is_balanced():
     for distance in (0.5, 0.8416, 2.0):
         real, fake = torch.randn(50_000) + distance, torch.randn(50_000) - distance
         torch.testing.assert_close(
-            overfitting(real, fake), real.sign().mean(), rtol=0.02, atol=0.01
+            overfitting_heuristic(real, fake), real.sign().mean(), rtol=0.02, atol=0.01
         )
     # P(N(0.8416, 1) > 0) = 0.8
-    assert abs(overfitting(torch.randn(50_000) + 0.8416, torch.randn(50_000) - 0.8416) - 0.6) < 0.02
+    assert (
+        abs(overfitting_heuristic(torch.randn(50_000) + 0.8416, torch.randn(50_000) - 0.8416) - 0.6)
+        < 0.02
+    )
 
 
 def test_the_probability_goes_from_end_to_end_in_the_images_of_the_ramp():
     p = torch.tensor(0.0)
-    for measure, end in ((1.0, MOST), (0.0, 0.0)):
+    for measure, end in ((1.0, _MAX_PROBABILITY), (0.0, 0.0)):
         for step in range(1, 7):
-            p = adapted(p, torch.tensor(measure), 100, 1000)
-            assert abs(p - abs(MOST - end - step / 10)) < 1e-5
+            p = updated_probability(p, torch.tensor(measure), 100, 1000)
+            assert abs(p - abs(_MAX_PROBABILITY - end - step / 10)) < 1e-5
         assert abs(p - end) < 1e-5
-        assert abs(adapted(p, torch.tensor(measure), 100, 1000) - end) < 1e-5
-    assert adapted(torch.tensor(0.5), torch.tensor(TARGET), 64, RAMP_IMAGES) == 0.5
+        assert abs(updated_probability(p, torch.tensor(measure), 100, 1000) - end) < 1e-5
+    assert (
+        updated_probability(torch.tensor(0.5), torch.tensor(_OVERFITTING_TARGET), 64, _RAMP_IMAGES)
+        == 0.5
+    )
 
 
 def test_automatic_strength_follows_the_number_of_images():
-    assert strength("auto", FEW - 1) == "adaptive"
-    assert strength("auto", FEW) == 0
-    assert strength("adaptive", 10**6) == "adaptive"
-    assert strength(0.3, 10) == 0.3
+    assert resolve_probability("auto", _ADAPTIVE_BELOW - 1) == "adaptive"
+    assert resolve_probability("auto", _ADAPTIVE_BELOW) == 0
+    assert resolve_probability("adaptive", 10**6) == "adaptive"
+    assert resolve_probability(0.3, 10) == 0.3
 
 
 def test_a_D_that_learns_few_images_by_heart_raises_the_probability_and_noise_lowers_it():
     """A linear D in many dimensions separates 16 images that follow the law of the fake ones; of
     new images at every step it has nothing to learn. Its logits are far from a zero of their own.
     """
-    for few, expected in ((True, MOST), (False, 0.0)):
+    for few, expected in ((True, _MAX_PROBABILITY), (False, 0.0)):
         torch.manual_seed(0)
         w, p = torch.zeros(256), torch.tensor(0.5)
         kept = torch.randn(16, 256)
@@ -288,11 +298,11 @@ def test_a_D_that_learns_few_images_by_heart_raises_the_probability_and_noise_lo
             w += 0.002 * (
                 (fake_logits - real_logits).sigmoid() @ (real - fake)
             )  # descends -log sigmoid(real - fake)
-            p = adapted(p, overfitting(real_logits, fake_logits), 16, 1600)
+            p = updated_probability(p, overfitting_heuristic(real_logits, fake_logits), 16, 1600)
         assert float(p) == pytest.approx(expected)
 
 
 def test_the_columns_of_the_draws_are_apart():
     """Kinds that share a draw would be applied together."""
-    columns = [i for kind in KINDS for i in range(DRAWS)[COLUMNS[kind]]]
-    assert sorted(columns) == list(range(DRAWS))
+    columns = [i for kind in _KINDS for i in range(NOISE_DIM)[_NOISE_COLUMNS[kind]]]
+    assert sorted(columns) == list(range(NOISE_DIM))

@@ -6,13 +6,13 @@ from torch import nn
 
 from dcgan.networks.batch_norm import recalibrate
 from dcgan.networks.models import Generator
-from dcgan.training import ema
+from dcgan.training.ema import EMA, ema_decay
 
 
 def test_average_follows_the_recurrence_and_leaves_statistics_to_be_measured():
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
     average = copy.deepcopy(model).requires_grad_(False)
-    kept = ema.Average(average, model)
+    kept = EMA(average, model)
     expected = {k: v.clone().double() for k, v in average.state_dict().items()}
     for _ in range(5):
         with torch.no_grad():
@@ -31,20 +31,20 @@ def test_average_follows_the_recurrence_and_leaves_statistics_to_be_measured():
 def test_half_life_is_in_images_whatever_the_batch():
     for batch in (1, 8, 128):
         steps = 1024 // batch
-        assert ema.decay(10**9, batch, half_life=1024) ** steps == pytest.approx(0.5)
+        assert ema_decay(10**9, batch, half_life=1024) ** steps == pytest.approx(0.5)
 
 
 def test_warm_up_forgets_the_initial_weights():
     """What remains of the start after n images is far below what a fixed half-life would leave."""
     remains, batch = 1.0, 10
     for seen in range(batch, 2001, batch):
-        remains *= ema.decay(seen, batch, half_life=10_000)
+        remains *= ema_decay(seen, batch, half_life=10_000)
     assert remains < 1e-6
-    assert ema.decay(100, 10, 10_000) < ema.decay(1000, 10, 10_000) < ema.decay(10**6, 10, 10_000)
+    assert ema_decay(100, 10, 10_000) < ema_decay(1000, 10, 10_000) < ema_decay(10**6, 10, 10_000)
 
 
 def test_zero_half_life_copies_the_model():
-    assert ema.decay(1000, 10, half_life=0) == 0
+    assert ema_decay(1000, 10, half_life=0) == 0
 
 
 def test_recalibrated_statistics_are_the_means_over_the_batches():

@@ -8,7 +8,12 @@ import torch.nn.functional as F
 
 from dcgan.networks.models import Generator, Upsample
 from dcgan.training import trainer as step
-from dcgan.training.kernel_smoothing import SLOPES, bilinear, learn_smoothly, smooth
+from dcgan.training.kernel_smoothing import (
+    _MOMENT_DAMPING,
+    init_bilinear,
+    learn_smoothly,
+    smooth_kernels,
+)
 
 SIZES = pytest.mark.parametrize("side", [4, 5])
 
@@ -24,9 +29,9 @@ def matrix(side: int) -> torch.Tensor:
 
 def evened(kernels: torch.Tensor) -> torch.Tensor:
     """The nearest kernels with planes of one sum and slope through the taps of every phase, and
-    SLOPES of the way from there to the nearest ones whose phases have one sum."""
+    _MOMENT_DAMPING of the way from there to the nearest ones whose phases have one sum."""
     ramps, plain = nearest(kernels, moments=3), nearest(kernels, moments=1)
-    return ramps + SLOPES * (plain - ramps)
+    return ramps + _MOMENT_DAMPING * (plain - ramps)
 
 
 def nearest(kernels: torch.Tensor, moments: int) -> torch.Tensor:
@@ -53,9 +58,9 @@ def test_smoothing_is_a_convolution_with_binomial_weights_between_evenings(side)
     weight = torch.outer(line, line)[None, None]
     smoothed = F.conv2d(evened(kernels).flatten(0, 1)[:, None], weight, padding=1)
     expected = evened(smoothed.view_as(kernels))
-    torch.testing.assert_close(smooth(kernels), expected)
+    torch.testing.assert_close(smooth_kernels(kernels), expected)
     S = matrix(side)
-    torch.testing.assert_close(smooth(kernels), evened(S @ evened(kernels) @ S))
+    torch.testing.assert_close(smooth_kernels(kernels), evened(S @ evened(kernels) @ S))
 
 
 @SIZES
@@ -63,7 +68,7 @@ def test_plain_ground_stays_plain_whatever_is_learnt(side):
     """And without the evening one step of Adam puts a pattern of two on it."""
     torch.manual_seed(0)
     layer = Upsample(64, 3, side)
-    bilinear([layer.weight], 0.02)
+    init_bilinear([layer.weight], 0.02)
     optimizer = torch.optim.Adam(layer.parameters(), 1e-3, betas=(0.0, 0.999))
     rough = copy.deepcopy(layer)
     rough_optimizer = torch.optim.Adam(rough.parameters(), 1e-3, betas=(0.0, 0.999))
@@ -97,7 +102,7 @@ def test_a_ramp_stays_a_ramp_but_for_slow_stripes(side, axis):
 
     undamped = stripes(nearest(S @ evened(kernels) @ S, moments=1))
     assert undamped.abs().amax((0, 2, 3)).min() > 1e-3
-    torch.testing.assert_close(stripes(smooth(kernels)), SLOPES * undamped)
+    torch.testing.assert_close(stripes(smooth_kernels(kernels)), _MOMENT_DAMPING * undamped)
     torch.testing.assert_close(stripes(nearest(kernels, moments=3)), 0 * undamped)
 
 
@@ -150,11 +155,11 @@ def test_it_starts_as_bilinear_interpolation(side):
     """Of even size the taps of even and of odd pixels add up to the same: no pattern of two."""
     torch.manual_seed(0)
     layer = Upsample(6, 4, side)
-    bilinear([layer.weight], 0.02)
+    init_bilinear([layer.weight], 0.02)
     expected = 0.02 * side  # of side^2 independent numbers, the root of the mean square norm
     norms = layer.weight.detach().norm(dim=(2, 3))
     many = torch.empty(100, 100, side, side)
-    bilinear([many], 0.02)
+    init_bilinear([many], 0.02)
     assert many.norm(dim=(2, 3)).square().mean().sqrt().item() == pytest.approx(expected, rel=0.05)
     kernels = layer.weight.detach() / norms[..., None, None]
     kernels = kernels * kernels.sum((2, 3), keepdim=True).sign()
@@ -172,7 +177,7 @@ def test_it_starts_as_bilinear_interpolation(side):
 def test_bilinear_upsampling_of_a_ramp_is_a_ramp():
     """Of size 4 the kernel is the one of `F.interpolate`, up to its factor."""
     layer = Upsample(1, 1, 4)
-    bilinear([layer.weight], 1.0)
+    init_bilinear([layer.weight], 1.0)
     x = torch.rand(1, 1, 8, 8, generator=torch.manual_seed(0))
     ours = layer(x).detach()[..., 2:-2, 2:-2]
     theirs = F.interpolate(x, scale_factor=2, mode="bilinear")[..., 2:-2, 2:-2]

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dcgan.training.losses import OBJECTIVES, non_saturating_D, non_saturating_G
+from dcgan.training.losses import LOSSES, non_saturating_D, non_saturating_G
 
 
 def of_length(n: int) -> st.SearchStrategy[torch.Tensor]:
@@ -20,7 +20,7 @@ def of_length(n: int) -> st.SearchStrategy[torch.Tensor]:
 
 few = settings(deadline=None, max_examples=40)
 pairs = st.integers(1, 6).flatmap(lambda n: st.tuples(of_length(n), of_length(n)))
-every_objective = pytest.mark.parametrize("name", OBJECTIVES)
+every_objective = pytest.mark.parametrize("name", LOSSES)
 
 
 def minus_log_sigmoid(a: np.ndarray) -> np.ndarray:
@@ -50,10 +50,10 @@ REFERENCE = {
 
 def pushes(name: str, real: torch.Tensor, fake: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """Where descent moves the logits: D's real ones, D's fake ones, G's fake ones."""
-    objective = OBJECTIVES[name]
+    loss = LOSSES[name]
     real, fake = real.requires_grad_(), fake.requires_grad_()
-    of_D = torch.autograd.grad(objective.D(real, fake), (real, fake))
-    of_G = torch.autograd.grad(objective.G(real.detach(), fake), fake)
+    of_D = torch.autograd.grad(loss.D(real, fake), (real, fake))
+    of_G = torch.autograd.grad(loss.G(real.detach(), fake), fake)
     return tuple(-gradient for gradient in (*of_D, *of_G))
 
 
@@ -61,7 +61,7 @@ def pushes(name: str, real: torch.Tensor, fake: torch.Tensor) -> tuple[torch.Ten
 @few
 @given(pairs)
 def test_equal_to_the_formula_in_numpy(name, logits):
-    for ours, theirs in zip(OBJECTIVES[name][:2], REFERENCE[name], strict=True):
+    for ours, theirs in zip(LOSSES[name][:2], REFERENCE[name], strict=True):
         expected = torch.tensor(theirs(*(a.numpy() for a in logits)))
         torch.testing.assert_close(ours(*logits), expected)
 
@@ -110,7 +110,7 @@ def test_finite_where_sigmoid_saturates(name, extreme):
     """log(sigmoid(-200)) is -inf in float32."""
     for real, fake in [(extreme, extreme), (extreme, -extreme)]:
         real, fake = torch.full((2,), real), torch.full((2,), fake)
-        for loss in OBJECTIVES[name][:2]:
+        for loss in LOSSES[name][:2]:
             assert torch.isfinite(loss(real, fake))
         for push in pushes(name, real, fake):
             assert torch.isfinite(push).all()
@@ -133,7 +133,7 @@ def test_a_losing_network_is_pushed_however_far_behind(name):
 def test_only_differences_count_where_logits_have_no_zero(logits, shift):
     real, fake = logits
     for name in ("relativistic", "wasserstein"):
-        D = OBJECTIVES[name].D
+        D = LOSSES[name].D
         torch.testing.assert_close(D(real + shift, fake + shift), D(real, fake))
 
 
@@ -142,7 +142,7 @@ def test_only_differences_count_where_logits_have_no_zero(logits, shift):
 @given(pairs)
 def test_real_logits_reach_the_loss_of_G_only_where_it_is_relativistic(name, logits):
     real, fake = logits
-    loss, other = OBJECTIVES[name].G(real, fake), OBJECTIVES[name].G(real + 1, fake)
+    loss, other = LOSSES[name].G(real, fake), LOSSES[name].G(real + 1, fake)
     if name == "relativistic":
         assert other > loss
     else:
@@ -154,15 +154,15 @@ def test_real_logits_reach_the_loss_of_G_only_where_it_is_relativistic(name, log
 def test_the_relativistic_game_is_symmetric(logits):
     """G's loss is D's with the roles exchanged."""
     real, fake = logits
-    objective = OBJECTIVES["relativistic"]
-    D, G = objective.D, objective.G
+    loss = LOSSES["relativistic"]
+    D, G = loss.D, loss.G
     assert torch.equal(G(real, fake), D(fake, real))
 
 
 def test_pairs_are_of_equal_index():
     """All with all would give another number."""
     real, fake = torch.tensor([0.0, 10.0]), torch.tensor([0.0, 10.0])
-    for loss in OBJECTIVES["relativistic"][:2]:
+    for loss in LOSSES["relativistic"][:2]:
         torch.testing.assert_close(loss(real, fake), torch.tensor(math.log(2)))
 
 
@@ -175,10 +175,10 @@ def test_an_undecided_discriminator_costs_twice_log_2():
 @every_objective
 def test_the_loss_of_a_guess_is_that_of_equal_logits(name):
     """The least that a D gets which gives all images the same, unless losses have no scale."""
-    objective = OBJECTIVES[name]
+    loss = LOSSES[name]
     same = torch.linspace(-3, 3, 601, dtype=torch.float64)
-    losses = [float(objective.D(a.expand(4), a.expand(4))) for a in same]
-    if math.isnan(objective.guess):
+    losses = [float(loss.D(a.expand(4), a.expand(4))) for a in same]
+    if math.isnan(loss.loss_at_chance):
         assert max(map(abs, losses)) == 0
     else:
-        assert min(losses) == pytest.approx(objective.guess, abs=1e-4)
+        assert min(losses) == pytest.approx(loss.loss_at_chance, abs=1e-4)

@@ -71,7 +71,7 @@ def test_a_burst_moves_the_weights_hardly_farther_than_usual():
 
 
 def test_what_is_not_finite_stays_so():
-    """So that `finite.Watch` sees in the weights what it has not seen in the step."""
+    """So that `NonFiniteGuard` sees in the weights what it has not seen in the step."""
     seen, _ = steps_of([1.0, 1.0, math.inf])
     assert not math.isfinite(seen[-1])
 

@@ -8,8 +8,11 @@ from torch import nn
 
 from dcgan.networks import strided_convolution
 from dcgan.networks.models import Discriminator
-from dcgan.training.losses import OBJECTIVES
-from dcgan.training.penalties import gradient_penalty, zero_centred
+from dcgan.training.losses import (
+    LOSSES,
+    gradient_penalty,
+    zero_centered_gradient_penalty,
+)
 
 N, SHAPE = 5, (3, 4, 4)
 
@@ -27,7 +30,7 @@ def images(n: int = N, shape=SHAPE, dtype=torch.float64) -> torch.Tensor:
 
 
 def r1(D, x: torch.Tensor) -> torch.Tensor:
-    return zero_centred(D(x), x)
+    return zero_centered_gradient_penalty(D(x), x)
 
 
 def test_zero_centred_of_a_linear_D_is_its_squared_norm():
@@ -50,8 +53,8 @@ def test_zero_centred_is_the_mean_over_images_that_differ():
 def test_gradient_penalty_of_a_linear_D_is_the_distance_of_its_norm_from_one():
     for scale in (0.1, 1.0, 10.0):
         D, w = linear(scale)
-        mix = torch.rand(N, 1, 1, 1, dtype=torch.float64)
-        penalty = gradient_penalty(D, images(), images(), mix)
+        alpha = torch.rand(N, 1, 1, 1, dtype=torch.float64)
+        penalty = gradient_penalty(D, images(), images(), alpha)
         torch.testing.assert_close(penalty, (w.norm() - 1).square())
         (of_w,) = torch.autograd.grad(penalty, w)
         torch.testing.assert_close(of_w, 2 * (w.norm() - 1) * w / w.norm())
@@ -61,14 +64,14 @@ def test_gradient_penalty_is_taken_between_the_images_of_a_pair():
     """Where D(x) = |x|^2 / 2 the norms are those of the images in between."""
     D = lambda x: x.square().sum((1, 2, 3)) / 2  # noqa: E731
     real, fake = images(), images()
-    mix = torch.rand(N, 1, 1, 1, dtype=torch.float64)
-    between = torch.stack([m * r + (1 - m) * f for m, r, f in zip(mix, real, fake, strict=True)])
+    alpha = torch.rand(N, 1, 1, 1, dtype=torch.float64)
+    between = torch.stack([m * r + (1 - m) * f for m, r, f in zip(alpha, real, fake, strict=True)])
     expected = (between.detach().flatten(1).norm(dim=1) - 1).square().mean()
-    torch.testing.assert_close(gradient_penalty(D, real, fake, mix), expected)
+    torch.testing.assert_close(gradient_penalty(D, real, fake, alpha), expected)
     for end, m in ((real, 1), (fake, 0)):
         expected = (end.detach().flatten(1).norm(dim=1) - 1).square().mean()
         torch.testing.assert_close(
-            gradient_penalty(D, real, fake, torch.full_like(mix, m)), expected
+            gradient_penalty(D, real, fake, torch.full_like(alpha, m)), expected
         )
 
 
@@ -81,7 +84,7 @@ def test_a_gradient_of_zero_gives_no_nan():
     assert torch.isfinite(w.grad).all()
 
 
-def test_no_gradient_reaches_the_images_through_the_mix():
+def test_no_gradient_reaches_the_images_through_the_alpha():
     """G does not descend the penalty."""
     real, fake = images(), images()
     D, _ = linear()
@@ -151,7 +154,7 @@ START = 0.1
 
 def distances(name: str, *, r1=0.0, r2=0.0, gp=0.0, steps=300, lr=0.1) -> torch.Tensor:
     """From the equilibrium, at every step of simultaneous gradient descent from (START, START)."""
-    objective = OBJECTIVES[name]
+    objective = LOSSES[name]
     psi = torch.full((1,), START, requires_grad=True)
     theta = torch.full((1,), START, requires_grad=True)
     real = torch.zeros(1, 1, requires_grad=True)
@@ -164,8 +167,8 @@ def distances(name: str, *, r1=0.0, r2=0.0, gp=0.0, steps=300, lr=0.1) -> torch.
 
         real_logits, fake_logits = D(real), D(fake)
         loss = objective.D(real_logits, fake_logits)
-        loss = loss + r1 / 2 * zero_centred(real_logits, real)
-        loss = loss + r2 / 2 * zero_centred(fake_logits, fake)
+        loss = loss + r1 / 2 * zero_centered_gradient_penalty(real_logits, real)
+        loss = loss + r2 / 2 * zero_centered_gradient_penalty(fake_logits, fake)
         if gp:
             loss = loss + gp * gradient_penalty(D, real, fake, torch.full((1, 1), 0.5))
         (of_psi,) = torch.autograd.grad(loss, psi, retain_graph=True)

@@ -12,7 +12,7 @@ from dcgan.data import open_packed
 from dcgan.errors import UserError
 from dcgan.runs.loading import load_generator
 from dcgan.runs.run_folder import find_checkpoint, list_checkpoints
-from dcgan.training.monitoring.finite import not_finite
+from dcgan.training.monitoring import names_of_non_finite
 from tests.conftest import PLAIN, fit, write_packed
 
 CPU = torch.device("cpu")
@@ -45,7 +45,7 @@ def test_it_trains_on(name, recipe, tiny, tmp_path):
     packed = open_packed(write_packed(tmp_path / "packed", images))
     config = tiny(channels=images.shape[3], log_every=1, **RECIPES[recipe])
     fit(config, packed, tmp_path / "run", CPU)
-    assert not_finite(load_file(find_checkpoint(tmp_path / "run").path)) == []
+    assert names_of_non_finite(load_file(find_checkpoint(tmp_path / "run").path)) == []
     lines = list(map(json.loads, (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()))
     assert len(lines) == config.steps
     assert all(math.isfinite(value) for line in lines for value in line.values())

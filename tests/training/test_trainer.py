@@ -26,10 +26,9 @@ from dcgan.runs.log import Meter
 from dcgan.runs.run_folder import find_checkpoint, latest_checkpoint
 from dcgan.runtime.signals import Stopped
 from dcgan.training import loop
-from dcgan.training.augmentation import overfitting
+from dcgan.training.augmentation import overfitting_heuristic
 from dcgan.training.batches import Batch, Batches
-from dcgan.training.monitoring import diagnostics
-from dcgan.training.monitoring.finite import Diverged
+from dcgan.training.monitoring import Diverged, image_diagnostics
 from dcgan.training.optimizer import adam
 from dcgan.training.recorder import Recorder
 from tests.conftest import PLAIN, fit, write_packed
@@ -83,13 +82,11 @@ def test_one_step_is_that_of_the_plain_algorithm(tiny, packed):
             "D_fake": p_fake.mean(),
             "accuracy_real": (p_real > 0.5).double().mean(),
             "accuracy_fake": (p_fake < 0.5).double().mean(),
-            "overfitting": overfitting(p_real, p_fake),
+            "overfitting": overfitting_heuristic(p_real, p_fake),
             "augment_p": torch.zeros(()).double(),
             "grad_norm_D": norm_D,
             "grad_norm_G": norm_G,
-            **diagnostics.of_images(
-                real, fake.detach()
-            ),  # what these are, tests/test_vitals.py says
+            **image_diagnostics(real, fake.detach()),  # what these are, tests/test_vitals.py says
         }
         assert set(scalars) == set(expected)
         for name, value in expected.items():

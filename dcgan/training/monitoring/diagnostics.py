@@ -1,4 +1,4 @@
-"""Signs of how training goes, as pure functions of tensors. They stay on the device."""
+"""Diagnostics of training as pure functions of tensors. Their results stay on the device."""
 
 from collections.abc import Collection
 
@@ -6,48 +6,47 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dcgan.training.kernel_smoothing import smooth
+from dcgan.training.kernel_smoothing import smooth_kernels
 
-SATURATED = 0.99  # of 1: beyond it the slope of tanh is below 0.02
-SIDE = 8  # of the pictures that are compared: what is small and noisy is no variety
-MOST = 64  # images of a batch that are looked at, so that it costs a few thousandths of a step
-EVERY = 3  # rows and columns: an odd number, so that a checkerboard is seen as it is
+_SATURATED = 0.99  # absolute value beyond which the slope of tanh is below 0.02
+_COMPARED_SIDE = 8  # pixels: images are compared at this size, so that noise is no diversity
+_MAX_IMAGES = 64  # of a batch, so that diagnostics take a few thousandths of a step
+_PIXEL_STRIDE = 3  # odd, so that every phase of a checkerboard is looked at
 
 
 @torch.no_grad()
-def of_images(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-    """What one batch of images shows: [N, C, S, S] in [-1, 1] each -> 0-dim tensors.
+def image_diagnostics(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+    """Saturation and diversity of a batch: [N, C, S, S] in [-1, 1] each -> 0-dim tensors.
 
-    `saturated_*`: share of the values beyond SATURATED. `diversity`: root-mean-square distance
-    between two fakes, relative to that between two reals; near 0, G draws one picture. `nearest`:
-    mean distance of a fake to the nearest other one, relative to the same of reals; near 0 while
-    `diversity` is not, G draws a few pictures again and again.
+    `saturated_*`: share of the values beyond ±0.99. `diversity`: root-mean-square distance between
+    two fakes, relative to that between two reals; near 0 when all fakes are the same. `nearest`:
+    mean distance of a fake to its nearest neighbour in the batch, relative to that of reals; near 0
+    while `diversity` is not when the same few fakes repeat. A batch of one image has no distances.
     """
-    real, fake = real[:MOST], fake[:MOST]
-    shares = {"saturated_real": saturated(real), "saturated_fake": saturated(fake)}
-    if len(real) < 2:  # of many processes each may have one image
+    real, fake = real[:_MAX_IMAGES], fake[:_MAX_IMAGES]
+    shares = {"saturated_real": _saturated_share(real), "saturated_fake": _saturated_share(fake)}
+    if len(real) < 2:  # each of many processes may have one image
         return shares
-    spread, nearest = distances(real, fake)
+    spread, nearest = _distances(real, fake)
     return shares | {
         "diversity": spread[1] / spread[0].clamp_min(1e-3),
-        # Few reals come again and again in a batch: nearer than this no two are taken to be.
+        # A small dataset repeats its images within a batch: a floor for the distance of reals.
         "nearest": nearest[1] / torch.maximum(nearest[0], spread[0] / 10).clamp_min(1e-3),
     }
 
 
-def saturated(images: Tensor) -> Tensor:
-    """Share of the values, of some rows and columns, that are beyond SATURATED."""
-    return (images[:, :, ::EVERY, ::EVERY].abs() > SATURATED).float().mean()
+def _saturated_share(images: Tensor) -> Tensor:
+    """Share of saturated values, in every third row and column."""
+    return (images[:, :, ::_PIXEL_STRIDE, ::_PIXEL_STRIDE].abs() > _SATURATED).float().mean()
 
 
-def distances(*sets: Tensor) -> tuple[Tensor, Tensor]:
-    """Of each set [N, C, S, S], N > 1: root mean square over all pairs; mean to the nearest other.
-
-    Two tensors with one number per set.
+def _distances(*sets: Tensor) -> tuple[Tensor, Tensor]:
+    """Root-mean-square distance over all pairs, and mean distance to the nearest neighbour, of each
+    set of images [N, C, S, S], N > 1. Returns two tensors with one number a set.
     """
-    small = [F.avg_pool2d(images.float(), max(images.shape[-1] // SIDE, 1)) for images in sets]
-    small = torch.stack(small).flatten(2)
-    # By matrix products the distance of two equal images would be rounding, not zero.
+    stride = max(sets[0].shape[-1] // _COMPARED_SIDE, 1)
+    small = torch.stack([F.avg_pool2d(images.float(), stride) for images in sets]).flatten(2)
+    # By matrix products the distance of two equal images would be a rounding error, not zero.
     between = torch.cdist(small, small, compute_mode="donot_use_mm_for_euclid_dist")
     count = small.shape[1]
     spread = (between.square().sum((1, 2)) / (count * (count - 1))).sqrt()
@@ -56,29 +55,32 @@ def distances(*sets: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def of_state(
+def weight_diagnostics(
     G: nn.Module,
     G_ema: nn.Module,
     optimizers: dict[str, torch.optim.Adam],
     smoothed: Collection[Tensor] = (),
 ) -> dict[str, Tensor]:
-    """What weights and optimizers show after a step: 0-dim tensors.
+    """Relative sizes of the last updates and of the EMA's distance: 0-dim tensors.
 
-    `update_*`: norm of the last step of each optimizer relative to that of its parameters, of which
-    `smoothed` ones learn by `smoothing.learn_smoothly`.
-    `ema_distance`: norm of average minus G, relative to G, over the parameters.
+    `update_*`: norm of the last update by each optimizer, relative to the norm of its parameters;
+    `smoothed`: the kernels whose updates are smoothed (see kernel_smoothing).
+    `ema_distance`: norm of G_ema - G, relative to the norm of G, over all parameters.
     """
     parameters, averages = list(G.parameters()), list(G_ema.parameters())
-    return {f"update_{name}": last_update(opt, smoothed) for name, opt in optimizers.items()} | {
-        "ema_distance": norm(torch._foreach_sub(averages, parameters)) / norm(parameters)
+    updates = {
+        f"update_{name}": _relative_update(optimizer, smoothed)
+        for name, optimizer in optimizers.items()
     }
+    distance = _norm(torch._foreach_sub(averages, parameters)) / _norm(parameters)
+    return updates | {"ema_distance": distance}
 
 
-def last_update(optimizer: torch.optim.Adam, smoothed: Collection[Tensor] = ()) -> Tensor:
-    """Relative size of Adam's last step, from its state (Kingma and Ba 2015, algorithm 1).
+def _relative_update(optimizer: torch.optim.Adam, smoothed: Collection[Tensor] = ()) -> Tensor:
+    """Norm of Adam's last update relative to that of its parameters: 0-dim.
 
-    The step is lr m / (sqrt(v) + eps) with m and v corrected for their start at zero, so that no
-    copy of the former parameters is needed. Of `smoothed` kernels it is then smoothed.
+    Computed from Adam's state, without a copy of the former parameters: the update is
+    lr m / (sqrt(v) + eps), with bias-corrected m and v (Kingma and Ba 2015, algorithm 1).
     """
     (group,) = optimizer.param_groups
     parameters, (beta1, beta2) = group["params"], group["betas"]
@@ -87,15 +89,15 @@ def last_update(optimizer: torch.optim.Adam, smoothed: Collection[Tensor] = ()) 
     denominators = torch._foreach_sqrt([state["exp_avg_sq"] for state in states])
     torch._foreach_div_(denominators, (1 - beta2**steps).sqrt())
     torch._foreach_add_(denominators, group["eps"])
-    moves = torch._foreach_div([state["exp_avg"] for state in states], denominators)
-    wide = {id(parameter) for parameter in smoothed}
-    moves = [
-        smooth(move) if id(parameter) in wide else move
-        for parameter, move in zip(parameters, moves, strict=True)
+    updates = torch._foreach_div([state["exp_avg"] for state in states], denominators)
+    smoothed_ids = {id(parameter) for parameter in smoothed}
+    updates = [
+        smooth_kernels(update) if id(parameter) in smoothed_ids else update
+        for parameter, update in zip(parameters, updates, strict=True)
     ]
-    return group["lr"] / (1 - beta1**steps) * norm(moves) / norm(parameters)
+    return group["lr"] / (1 - beta1**steps) * _norm(updates) / _norm(parameters)
 
 
-def norm(tensors: list[Tensor]) -> Tensor:
-    """Euclidean norm over all elements of some tensors."""
+def _norm(tensors: list[Tensor]) -> Tensor:
+    """Euclidean norm over all elements of all tensors: 0-dim."""
     return torch.nn.utils.get_total_norm(tensors)

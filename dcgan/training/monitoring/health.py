@@ -1,147 +1,156 @@
-"""What the logged numbers say about a run, in plain sentences with what to try."""
+"""Signs of failed training in the logged numbers, reported as plain sentences with what to try."""
 
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-# A rule must hold at so many lines of the log in a row, over so many steps: a bad moment is none.
-LINES, STEPS = 5, 200
-WARM_UP = 500  # steps in which G may have little to show
+# A rule must hold at so many consecutive lines of the log and over so many steps, so that a few
+# bad batches are not reported.
+MIN_LINES, MIN_STEPS = 5, 200
+WARM_UP_STEPS = 500  # during which G may not have learnt any diversity yet
 
 
-class Rule(NamedTuple):
-    """A disease: whether the means of one line of the log show it, and what to say of it.
+class HealthRule(NamedTuple):
+    """A sign of failure: a condition on the means of one line of the log, and what to report.
 
-    The sentence is formatted with those means. A mean that is missing is nan, and shows nothing.
+    A mean that is missing is nan, so that no comparison with it holds. The message is formatted
+    with the means and `since`, the step from which the condition has held.
     """
 
-    seen: Callable[[Mapping[str, float]], bool]
-    sentence: str
-    grown: bool = False
-    """Whether it is heeded only after WARM_UP steps."""
+    condition: Callable[[Mapping[str, float]], bool]
+    message: str
+    after_warm_up: bool = False
+    """Whether the rule is ignored in the first WARM_UP_STEPS steps."""
 
 
-RULES = {
-    "D wins": Rule(
+HEALTH_RULES = {
+    "D wins": HealthRule(
         lambda v: (
             min(v["accuracy_real"], v["accuracy_fake"]) > 0.99
-            and (v["D_fake"] < 0.02 or v["loss_D"] < 0.03 * v["guess"])
+            and (v["D_fake"] < 0.02 or v["loss_D"] < 0.03 * v["loss_at_chance"])
         ),
-        "D wins everything: it tells {accuracy_real:.1%} of the reals and {accuracy_fake:.1%} of "
-        "the fakes, and G learns little from a D that is never wrong. Try a higher --r1 and --r2, "
-        "a lower --lr-D or a higher --lr-G; on few images --augment-p adaptive.",
+        "D is almost never wrong: it recognises {accuracy_real:.1%} of the real images and "
+        "{accuracy_fake:.1%} of the fakes, so that G learns little from it. Try a higher --r1 and "
+        "--r2, a lower --lr-D or a higher --lr-G; with few images --augment-p adaptive.",
     ),
-    "D is blind": Rule(
+    "D is blind": HealthRule(
         lambda v: abs(v["D_real"] - v["D_fake"]) < 1e-4,
-        "D gives reals and fakes the same, {D_real:.3f}, and so leads G nowhere. Begin anew with "
-        "another --lr-D.",
+        "D gives real and fake images the same output, {D_real:.3f}, so that G has nothing to "
+        "learn from. Start again with another --lr-D.",
     ),
-    "D has diverged": Rule(
-        lambda v: v["loss_D"] > 3 * v["guess"],
-        "D has diverged: its loss is {loss_D:.3g}, and {guess:.3g} is that of a D which guesses. "
-        "Begin anew with a lower --lr-D.",
+    "D has diverged": HealthRule(
+        lambda v: v["loss_D"] > 3 * v["loss_at_chance"],
+        "D has diverged: its loss is {loss_D:.3g}, and guessing would give {loss_at_chance:.3g}. "
+        "Start again with a lower --lr-D.",
     ),
-    "one picture": Rule(
+    "G makes one image": HealthRule(
         lambda v: v["diversity"] < 0.1,
-        "G has collapsed to one picture: its images differ by {diversity:.1%} of what real ones "
-        "do. Such runs seldom recover: begin anew with a lower --lr-G, a larger --batch-size or "
+        "G has collapsed to one image: its images differ by {diversity:.1%} of what real ones do. "
+        "Such runs seldom recover: start again with a lower --lr-G, a larger --batch-size or "
         "--loss relativistic with its --r1 and --r2.",
-        grown=True,
+        after_warm_up=True,
     ),
-    "few pictures": Rule(
+    "G makes few images": HealthRule(
         lambda v: v["nearest"] < 0.25 and v["diversity"] >= 0.1,
-        "G has collapsed to few images: the nearest other one is {nearest:.1%} as far as among "
-        "real ones. Begin anew with a lower --lr-G, a larger --batch-size or --loss relativistic "
-        "with its --r1 and --r2.",
-        grown=True,
+        "G has collapsed to a few images: the nearest other fake is {nearest:.1%} as far away as "
+        "among real images. Start again with a lower --lr-G, a larger --batch-size or --loss "
+        "relativistic with its --r1 and --r2.",
+        after_warm_up=True,
     ),
-    "G stands still": Rule(
-        lambda v: v["update_G"] < 1e-6 * v["decayed"],
-        "Nothing has changed in G since step {since}: a step moves it by {update_G:.1g} of its "
-        "size. Try a higher --lr-G; if that changes nothing, begin anew.",
+    "G does not change": HealthRule(
+        lambda v: v["update_G"] < 1e-6 * v["lr_factor"],
+        "G has not changed since step {since}: a step changes its weights by {update_G:.1g} of "
+        "their norm. Try a higher --lr-G; if that does not help, start again.",
     ),
-    "D stands still": Rule(
-        lambda v: v["update_D"] < 1e-6 * v["decayed"],
-        "Nothing has changed in D since step {since}: a step moves it by {update_D:.1g} of its "
-        "size. Try a higher --lr-D.",
+    "D does not change": HealthRule(
+        lambda v: v["update_D"] < 1e-6 * v["lr_factor"],
+        "D has not changed since step {since}: a step changes its weights by {update_D:.1g} of "
+        "their norm. Try a higher --lr-D.",
     ),
-    "tanh saturates": Rule(
+    "tanh saturates": HealthRule(
         lambda v: v["saturated_fake"] - v["saturated_real"] > 0.3,
-        "tanh saturates: {saturated_fake:.0%} of G's values lie at the ends of the range, where "
-        "gradients vanish, and {saturated_real:.0%} of the reals'. Begin anew with a lower --lr-G.",
+        "tanh saturates: {saturated_fake:.0%} of the values of G's images lie at the ends of the "
+        "range, where gradients vanish, and {saturated_real:.0%} of the values of real images. "
+        "Start again with a lower --lr-G.",
     ),
-    "average lags": Rule(
+    "the average lags": HealthRule(
         lambda v: v["ema_distance"] > 0.5,
-        "The average of G that is sampled is far from G: {ema_distance:.0%} of its size. Try a "
-        "shorter --ema-images or a lower --lr-G; `sample --raw` shows G itself.",
+        "The averaged G, which is sampled, is far from G: {ema_distance:.0%} of the norm of its "
+        "weights. Try a shorter --ema-images or a lower --lr-G; `sample --raw` shows G itself.",
     ),
-    "gradients of G explode": Rule(
-        lambda v: v["grad_norm_G"] > 100 * v["calm_grad_norm_G"],
-        "The gradients of G explode: {grad_norm_G:.3g}, and {calm_grad_norm_G:.3g} at first. Try "
-        "lower --lr-D and --lr-G.",
+    "gradients of G explode": HealthRule(
+        lambda v: v["grad_norm_G"] > 100 * v["initial_grad_norm_G"],
+        "The gradients of G explode: their norm is {grad_norm_G:.3g}, and was at most "
+        "{initial_grad_norm_G:.3g} at first. Try a lower --lr-D and --lr-G.",
     ),
-    "gradients of D explode": Rule(
-        lambda v: v["grad_norm_D"] > 100 * v["calm_grad_norm_D"],
-        "The gradients of D explode: {grad_norm_D:.3g}, and {calm_grad_norm_D:.3g} at first. Try "
-        "lower --lr-D and --lr-G, or other --r1 and --r2.",
+    "gradients of D explode": HealthRule(
+        lambda v: v["grad_norm_D"] > 100 * v["initial_grad_norm_D"],
+        "The gradients of D explode: their norm is {grad_norm_D:.3g}, and was at most "
+        "{initial_grad_norm_D:.3g} at first. Try a lower --lr-D and --lr-G, or another --r1 and "
+        "--r2.",
     ),
 }
 
 
-class Monitor:
-    """Reads the lines of the log one by one and says what is wrong, each thing once in a run.
+class HealthMonitor:
+    """Reads the lines of the log one by one and reports each sign of failure once in a run.
 
-    Beside what is logged a line has `guess`, the loss of a D that cannot tell, and `decayed`, the
-    factor by which --lr-decay has made the learning rates smaller.
+    Beside the logged means a line has `loss_at_chance`, the loss of a D that guesses, and
+    `lr_factor`, by which --lr-decay has multiplied the learning rates.
     """
 
     def __init__(
         self,
-        said: list[str] | None = None,
-        seen: dict[str, list[int]] | None = None,
-        calm: dict[str, float] | None = None,
+        reported: list[str] | None = None,
+        holding: dict[str, list[int]] | None = None,
+        initial_norms: dict[str, float] | None = None,
     ):
-        """From nothing, or from the `state` of another."""
-        self.said = list(said or [])
-        """Rules that have spoken."""
-        self.seen = {name: list(since) for name, since in (seen or {}).items()}
-        """Rules that hold: at how many lines in a row, from which step on."""
-        self.calm = dict(calm or {})
-        """The largest norms of gradients in the first STEPS steps."""
+        """Starts anew, or from the `state` of another."""
+        self.reported = list(reported or [])
+        """Names of the rules that have been reported."""
+        self.holding = {name: list(since) for name, since in (holding or {}).items()}
+        """Rules that hold now: at how many consecutive lines, and from which step on."""
+        self.initial_norms = dict(initial_norms or {})
+        """The largest gradient norms in the first MIN_STEPS steps."""
 
     def state(self) -> dict:
-        """Plain values that JSON can hold."""
-        return {"said": [*self.said], "seen": {**self.seen}, "calm": {**self.calm}}
+        """The arguments of an equal monitor, as JSON can hold them."""
+        return {
+            "reported": [*self.reported],
+            "holding": {**self.holding},
+            "initial_norms": {**self.initial_norms},
+        }
 
-    def watch(self, step: int, means: Mapping[str, float]) -> list[str]:
-        """Take in the means of one line of the log; return what is to be said now."""
+    def check(self, step: int, means: Mapping[str, float]) -> list[str]:
+        """Take in the means of one line of the log; return the messages to report now."""
         for name in ("grad_norm_G", "grad_norm_D"):
-            if step <= STEPS or name not in self.calm:
-                self.calm[name] = max(self.calm.get(name, 0.0), means.get(name, math.nan))
-        values = defaultdict(lambda: math.nan, {"decayed": 1.0, **means})
-        values |= {f"calm_{name}": norm for name, norm in self.calm.items()}
-        sentences = []
-        for name, rule in RULES.items():
-            if (rule.grown and step <= WARM_UP) or not rule.seen(values):
-                self.seen.pop(name, None)
+            if step <= MIN_STEPS or name not in self.initial_norms:
+                norms = self.initial_norms.get(name, 0.0), means.get(name, math.nan)
+                self.initial_norms[name] = max(norms)
+        values = defaultdict(lambda: math.nan, {"lr_factor": 1.0, **means})
+        values |= {f"initial_{name}": norm for name, norm in self.initial_norms.items()}
+        messages = []
+        for name, rule in HEALTH_RULES.items():
+            if (rule.after_warm_up and step <= WARM_UP_STEPS) or not rule.condition(values):
+                self.holding.pop(name, None)
                 continue
-            lines, since = self.seen.get(name, (0, step))
-            self.seen[name] = [lines + 1, since]
-            if name not in self.said and lines + 1 >= LINES and step - since >= STEPS:
-                self.said.append(name)
-                sentences.append(rule.sentence.format_map({**values, "since": since}))
-        return sentences
+            lines, since = self.holding.get(name, (0, step))
+            self.holding[name] = [lines + 1, since]
+            enough = lines + 1 >= MIN_LINES and step - since >= MIN_STEPS
+            if enough and name not in self.reported:
+                self.reported.append(name)
+                messages.append(rule.message.format_map({**values, "since": since}))
+        return messages
 
 
-def check(state: dict) -> None:
-    """Raise TypeError or ValueError unless this is the state of a monitor."""
-    said, seen, calm = state["said"], state["seen"], state["calm"]
-    if not isinstance(said, list):
-        raise TypeError(f"what was said cannot be {said!r}")
-    for lines, since in dict(seen).values():
+def check_health_state(state: dict) -> None:
+    """Raise KeyError, TypeError or ValueError unless this is the state of a monitor."""
+    if not isinstance(state["reported"], list):
+        raise TypeError(f"reported cannot be {state['reported']!r}")
+    for lines, since in dict(state["holding"]).values():
         if type(lines) is not int or type(since) is not int:
-            raise TypeError(f"the monitor cannot have seen {lines!r} lines since step {since!r}")
-    for norm in dict(calm).values():
+            raise TypeError(f"a health rule cannot hold at {lines!r} lines since step {since!r}")
+    for norm in dict(state["initial_norms"]).values():
         if type(norm) not in (int, float):
-            raise TypeError(f"a norm cannot be {norm!r}")
+            raise TypeError(f"a gradient norm cannot be {norm!r}")

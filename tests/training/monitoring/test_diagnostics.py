@@ -9,7 +9,7 @@ import torch
 from dcgan.training import loop
 from dcgan.training.batches import Batches
 from dcgan.training.monitoring import diagnostics
-from dcgan.training.monitoring.health import RULES
+from dcgan.training.monitoring.health import HEALTH_RULES
 
 CPU = torch.device("cpu")
 
@@ -24,37 +24,37 @@ def test_distances_are_those_of_all_pairs():
     small = x.double().unflatten(2, (8, 4)).unflatten(4, (8, 4)).mean((3, 5)).flatten(1).numpy()
     between = np.linalg.norm(small[:, None] - small[None], axis=2)
     others = between[~np.eye(7, dtype=bool)].reshape(7, 6)
-    spread, nearest = diagnostics.distances(x)
+    spread, nearest = diagnostics._distances(x)
     assert float(spread) == pytest.approx(np.sqrt((others**2).mean()), rel=1e-5)
     assert float(nearest) == pytest.approx(others.min(1).mean(), rel=1e-5)
 
 
 def test_one_picture_few_pictures_and_all_pictures():
     real, fake = pictures(32), pictures(32, seed=1)
-    alike = diagnostics.of_images(real, fake)
+    alike = diagnostics.image_diagnostics(real, fake)
     assert 0.95 < float(alike["diversity"]) < 1.05
     assert 0.95 < float(alike["nearest"]) < 1.05
-    one = diagnostics.of_images(real, fake[:1].expand(32, -1, -1, -1))
+    one = diagnostics.image_diagnostics(real, fake[:1].expand(32, -1, -1, -1))
     assert float(one["diversity"]) == float(one["nearest"]) == 0
-    few = diagnostics.of_images(real, fake[torch.arange(32) % 4])
+    few = diagnostics.image_diagnostics(real, fake[torch.arange(32) % 4])
     assert float(few["diversity"]) > 0.8, "four pictures are far from each other"
     assert float(few["nearest"]) == 0
 
 
 def test_alike_reals_and_a_single_image_give_finite_numbers():
     for real, fake in ((torch.zeros(4, 1, 8, 8), pictures(4, size=8)[:, :1]), (pictures(1),) * 2):
-        assert all(value.isfinite() for value in diagnostics.of_images(real, fake).values())
+        assert all(value.isfinite() for value in diagnostics.image_diagnostics(real, fake).values())
 
 
 def test_saturation_counts_both_ends():
     fake = torch.tensor([1.0, -1.0, 0.995, 0.98]).repeat_interleave(3)  # rows of 12
-    found = diagnostics.of_images(torch.zeros(2, 1, 12, 12), fake.expand(2, 1, 12, 12))
+    found = diagnostics.image_diagnostics(torch.zeros(2, 1, 12, 12), fake.expand(2, 1, 12, 12))
     assert (float(found["saturated_fake"]), float(found["saturated_real"])) == (0.75, 0)
 
 
 def test_half_of_a_checkerboard_is_half():
     board = torch.tensor([[1.0, 0.0], [0.0, 1.0]]).repeat(16, 16).expand(2, 1, 32, 32)
-    found = diagnostics.of_images(torch.zeros(2, 1, 32, 32), board)
+    found = diagnostics.image_diagnostics(torch.zeros(2, 1, 32, 32), board)
     assert float(found["saturated_fake"]) == pytest.approx(0.5, abs=0.01)
 
 
@@ -65,7 +65,7 @@ def test_updates_and_the_average_are_what_the_weights_show(tiny, packed, beta1, 
     for step, batch in zip(range(3), Batches(packed.images, ours.config, CPU).starting_at(0)):  # noqa: B905
         before = {"G": copy.deepcopy(ours.G), "D": copy.deepcopy(ours.D)}
         ours.update(batch)
-        signs = ours.vitals()
+        signs = ours.weight_diagnostics()
 
         def flat(network):
             return torch.cat([p.detach().double().flatten() for p in network.parameters()])
@@ -83,14 +83,16 @@ def test_half_as_many_pictures_as_images_are_few():
     found = []
     for seed in range(60):
         pick = torch.randint(8, (16,), generator=kinds)
-        found.append(diagnostics.of_images(pictures(16, seed), pictures(8, 1000)[pick]))
+        found.append(diagnostics.image_diagnostics(pictures(16, seed), pictures(8, 1000)[pick]))
     nearest, diversity = (
         float(torch.stack([one[name] for one in found]).mean()) for name in ("nearest", "diversity")
     )
     assert nearest < 0.2 and diversity > 0.8
-    assert RULES["few pictures"].seen({"nearest": nearest, "diversity": diversity})
+    assert HEALTH_RULES["G makes few images"].condition(
+        {"nearest": nearest, "diversity": diversity}
+    )
 
 
 def test_few_reals_make_no_huge_numbers():
     real = pictures(2)[torch.arange(16) % 2]
-    assert float(diagnostics.of_images(real, pictures(16, seed=1))["nearest"]) < 20
+    assert float(diagnostics.image_diagnostics(real, pictures(16, seed=1))["nearest"]) < 20

@@ -12,10 +12,10 @@ from dcgan.data import packing
 from dcgan.errors import UserError
 from dcgan.runs import checkpoint
 from dcgan.runs.run_folder import checkpoint_path, find_checkpoint
-from dcgan.training import ema, loop
+from dcgan.training import loop, trainer
 from dcgan.training.batches import Batches
 from dcgan.training.monitoring import health
-from dcgan.training.monitoring.health import LINES, RULES, STEPS, Monitor
+from dcgan.training.monitoring.health import HEALTH_RULES, MIN_LINES, MIN_STEPS, HealthMonitor
 from dcgan.training.recorder import Recorder
 from dcgan.training.resume import check_resumable
 from tests.conftest import PLAIN, fit
@@ -38,8 +38,8 @@ def train(tiny, faces, tmp_path, monkeypatch):
 
     They need evidence over fewer steps than they do for users, so that tests take seconds.
     """
-    monkeypatch.setattr(health, "STEPS", FEW)
-    monkeypatch.setattr(health, "WARM_UP", FEW)
+    monkeypatch.setattr(health, "MIN_STEPS", FEW)
+    monkeypatch.setattr(health, "WARM_UP_STEPS", FEW)
 
     def training(spoil=lambda ours: None, **changes) -> list[str]:
         changes = {"width": 8, "batch_size": 16, "lr_G": 2e-3, "lr_D": 3e-4} | changes
@@ -55,7 +55,7 @@ def train(tiny, faces, tmp_path, monkeypatch):
         with Recorder(ours, faces, tmp_path / "run") as recorder:
             for _, batch in zip(range(config.steps), batches):  # noqa: B905 (endless)
                 recorder.record(ours.update(batch))
-        return recorder.monitor.said
+        return recorder.monitor.reported
 
     return training
 
@@ -66,7 +66,7 @@ def freeze_at_zero(parameter):
 
 
 def test_a_healthy_run_is_left_in_peace(train, monkeypatch, capsys):
-    monkeypatch.setattr(health, "WARM_UP", 200)
+    monkeypatch.setattr(health, "WARM_UP_STEPS", 200)
     assert train(steps=500) == []
     assert "Try" not in capsys.readouterr().err
 
@@ -96,7 +96,7 @@ def test_g_collapses_to_one_picture(train):
     def blind(ours):
         freeze_at_zero(ours.G.layers[0].weight)
 
-    assert "one picture" in train(blind)
+    assert "G makes one image" in train(blind)
 
 
 def test_g_collapses_to_few_pictures(train):
@@ -104,8 +104,8 @@ def test_g_collapses_to_few_pictures(train):
         ours.G.register_forward_pre_hook(lambda G, args: args[0][torch.arange(16) % 3])
 
     said = train(nearly_blind)
-    assert "few pictures" in said
-    assert "one picture" not in said
+    assert "G makes few images" in said
+    assert "G makes one image" not in said
 
 
 def test_few_pictures_are_seen_in_all_parts_of_a_batch(train):
@@ -113,17 +113,17 @@ def test_few_pictures_are_seen_in_all_parts_of_a_batch(train):
         ours.G.register_forward_pre_hook(lambda G, args: args[0][[0, 0]])
 
     said = train(in_pairs, accumulate=8)
-    assert "few pictures" in said
-    assert "one picture" not in said
+    assert "G makes few images" in said
+    assert "G makes one image" not in said
 
 
 def test_rates_that_have_fallen_as_asked_are_no_standstill(train):
-    assert "G stands still" not in train(lr_G=3e-7, lr_decay="cosine")
-    assert "G stands still" in spoken_rules({"update_G": 1e-7, "decayed": 0.5})
+    assert "G does not change" not in train(lr_G=3e-7, lr_decay="cosine")
+    assert "G does not change" in spoken_rules({"update_G": 1e-7, "lr_factor": 0.5})
 
 
 def test_nothing_changes(train):
-    assert {"G stands still", "D stands still"} <= set(train(lr_G=1e-9, lr_D=1e-9))
+    assert {"G does not change", "D does not change"} <= set(train(lr_G=1e-9, lr_D=1e-9))
 
 
 def test_tanh_saturates(train):
@@ -134,8 +134,8 @@ def test_tanh_saturates(train):
 
 
 def test_the_average_lags(train, monkeypatch):
-    monkeypatch.setattr(ema, "decay", lambda *_: 1.0)
-    assert "average lags" in train(lr_G=2e-2)
+    monkeypatch.setattr(trainer, "ema_decay", lambda *_: 1.0)
+    assert "the average lags" in train(lr_G=2e-2)
 
 
 def test_gradients_explode(train):
@@ -163,39 +163,41 @@ def lines(*numbers):
 
 
 def spoken(monitor, lines):
-    return [(step, sentence) for step, means in lines for sentence in monitor.watch(step, means)]
+    return [(step, sentence) for step, means in lines for sentence in monitor.check(step, means)]
 
 
 def spoken_rules(means):
-    monitor = Monitor()
+    monitor = HealthMonitor()
     spoken(monitor, [(1000 * n, means) for n in range(1, 10)])
-    return monitor.said
+    return monitor.reported
 
 
 def test_a_rule_speaks_once_and_with_what_to_try():
-    ((step, sentence),) = spoken(Monitor(), [(50 * n, SICK) for n in range(1, 40)])
+    ((step, sentence),) = spoken(HealthMonitor(), [(50 * n, SICK) for n in range(1, 40)])
     assert step == 250, "five lines over 200 steps"
     assert "since step 50" in sentence and "--lr-G" in sentence
 
 
 def test_few_lines_few_steps_and_a_good_line_between_are_no_evidence():
-    assert not spoken(Monitor(), [(1000 * n, SICK) for n in range(1, LINES)])
-    assert not spoken(Monitor(), [(n, SICK) for n in range(1, STEPS)])
-    assert not spoken(Monitor(), [(50 * n, WELL if n % 5 == 0 else SICK) for n in range(1, 40)])
+    assert not spoken(HealthMonitor(), [(1000 * n, SICK) for n in range(1, MIN_LINES)])
+    assert not spoken(HealthMonitor(), [(n, SICK) for n in range(1, MIN_STEPS)])
+    assert not spoken(
+        HealthMonitor(), [(50 * n, WELL if n % 5 == 0 else SICK) for n in range(1, 40)]
+    )
 
 
 @pytest.mark.parametrize("missing", [{}, {"diversity": 0.0}])
 def test_what_is_not_logged_shows_nothing(missing):
-    said = spoken(Monitor(), [(100 * n, missing) for n in range(20)])
+    said = spoken(HealthMonitor(), [(100 * n, missing) for n in range(20)])
     assert all("collapsed" in sentence for _, sentence in said)
 
 
 def test_every_rule_can_be_said_and_none_is_left_untested():
     source = Path(__file__).read_text()
     numbers = defaultdict(lambda: 0.5)
-    for name, rule in RULES.items():
-        assert rule.sentence.format_map(numbers).endswith((".", "itself."))
-        assert "--" in rule.sentence, "what to try"
+    for name, rule in HEALTH_RULES.items():
+        assert rule.message.format_map(numbers).endswith((".", "itself."))
+        assert "--" in rule.message, "what to try"
         assert f'"{name}"' in source
 
 
@@ -216,7 +218,7 @@ def test_a_run_that_is_continued_says_what_an_uninterrupted_one_says(
     tiny, packed, tmp_path, capsys, monkeypatch, stop
 ):
     """Stopped before there is enough evidence, just after it has been said, and later."""
-    monkeypatch.setattr(health, "STEPS", FEW)
+    monkeypatch.setattr(health, "MIN_STEPS", FEW)
     options = dict(lr_G=1e-9, log_every=10, sample_every=999, save_every=40)
     config = tiny(**options, steps=100)
     fit(config, packed, tmp_path / "whole", CPU)
@@ -232,18 +234,20 @@ def test_a_run_that_is_continued_says_what_an_uninterrupted_one_says(
     assert whole[0][0] == 60
     assert words(tmp_path / "parts") == whole
     newer = stop == 90  # than the words is the last checkpoint, so that they are known
-    assert again.count("Nothing has changed in G") == (not newer)
+    assert again.count("G has not changed") == (not newer)
     fit(tiny(**options, steps=130), packed, tmp_path / "parts", CPU)
-    assert "Nothing has changed in G" not in capsys.readouterr().err
+    assert "G has not changed" not in capsys.readouterr().err
     assert words(tmp_path / "parts") == whole
     ends = [checkpoint.read(checkpoint_path(tmp_path / run, 100)) for run in ("whole", "parts")]
     assert ends[0].header["health"] == ends[1].header["health"]
 
 
-@pytest.mark.parametrize("state", [{}, {"said": 3, "seen": {}, "calm": {}}, [], {"said": []}])
+@pytest.mark.parametrize(
+    "state", [{}, {"reported": 3, "holding": {}, "initial_norms": {}}, [], {"reported": []}]
+)
 def test_a_state_that_makes_no_sense_is_a_damaged_checkpoint(run, state):
     found = find_checkpoint(run)
-    health.check(found.header["health"])
+    health.check_health_state(found.header["health"])
     found.header["health"] = state
     with pytest.raises(UserError, match="not a usable checkpoint"):
         check_resumable(found)

@@ -16,7 +16,7 @@ from dcgan.runs.run_folder import (
 )
 from dcgan.training import loop
 from dcgan.training.batches import Batches
-from dcgan.training.monitoring.finite import Diverged, Watch, not_finite
+from dcgan.training.monitoring import Diverged, NonFiniteGuard, names_of_non_finite
 from dcgan.training.periodic_evaluation import Evaluator
 from dcgan.training.trainer import Trainer
 from tests.conftest import fit
@@ -25,13 +25,15 @@ CPU = torch.device("cpu")
 GOOD, NAN, INF = torch.tensor(1.0), torch.tensor(math.nan), torch.tensor(math.inf)
 
 
-def watched(*steps: tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]) -> Watch:
+def watched(
+    *steps: tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor],
+) -> NonFiniteGuard:
     """Shown D's loss and norm and G's loss and norm of every step."""
-    watch = Watch(CPU)
+    guard = NonFiniteGuard(CPU)
     for loss_D, norm_D, loss_G, norm_G in steps:
-        watch.look_at_D(loss_D, norm_D)
-        watch.look_at_G(loss_G, norm_G)
-    return watch
+        guard.check_D(loss_D, norm_D)
+        guard.check_G(loss_G, norm_G)
+    return guard
 
 
 WELL = (GOOD, GOOD, GOOD, GOOD)
@@ -50,22 +52,24 @@ WELL = (GOOD, GOOD, GOOD, GOOD)
 @pytest.mark.parametrize("good", [0, 1, 5])
 @pytest.mark.parametrize("after", [(), (WELL,), ((NAN,) * 4, WELL), ((GOOD, GOOD, NAN, NAN),) * 7])
 def test_the_first_step_and_the_network_are_named_whatever_comes_after(good, first, network, after):
-    watch = watched(*[WELL] * good, first, *after)
+    guard = watched(*[WELL] * good, first, *after)
     with pytest.raises(Diverged, match=f"^{network} is not finite in step {100 + good + 1}$"):
-        watch.check(100 + good + 1 + len(after), {"G.w": torch.ones(2)})
+        guard.raise_if_found(100 + good + 1 + len(after), {"G.w": torch.ones(2)})
 
 
 def test_what_another_process_saw_in_this_step_counts_here_too():
-    """Or it would go back alone: all ask after the step, in which `broken` has come to all."""
-    watch = watched(WELL)
-    watch.broken.fill_(1.0)
+    """Or it would go back alone: `found_non_finite` is shared by all at the end of a step."""
+    guard = watched(WELL)
+    guard.found_non_finite.fill_(1.0)
     with pytest.raises(Diverged, match=r"not finite in step 7$"):
-        watch.check(7, {"D.w": GOOD})
+        guard.raise_if_found(7, {"D.w": GOOD})
 
 
 def test_finite_numbers_are_no_news():
     huge = torch.tensor(3e38)
-    watched(WELL, (huge, GOOD, -huge, GOOD)).check(2, {"D.w": huge, "G.n": torch.tensor(3)})
+    watched(WELL, (huge, GOOD, -huge, GOOD)).raise_if_found(
+        2, {"D.w": huge, "G.n": torch.tensor(3)}
+    )
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
@@ -74,9 +78,9 @@ def test_what_is_not_finite_is_found_anywhere_in_a_tensor(bad):
     spoilt = nchw.clone()
     spoilt[2, 4, 3, 3] = bad
     tensors = {"a": nchw, "b": spoilt, "c": torch.tensor(bad), "d": torch.tensor(7)}
-    assert not_finite(tensors) == ["b", "c"]
+    assert names_of_non_finite(tensors) == ["b", "c"]
     with pytest.raises(Diverged, match=r"^G is not finite in step 9$"):
-        watched(WELL).check(9, {"D.w": nchw, "G.w": spoilt})
+        watched(WELL).raise_if_found(9, {"D.w": nchw, "G.w": spoilt})
 
 
 class Poisoned(Batches):
