@@ -20,11 +20,15 @@ import tyro
 from benchmarks.__main__ import machine
 from benchmarks.step import EXAMPLE
 from dcgan import images, sampling
-from dcgan.config import PRESETS
+from dcgan.config import MIN_IMAGES, PRESETS
 from dcgan.data import PackedImages, open_packed
 from dcgan.errors import UserError
-from dcgan.evaluation import comparison as metrics
-from dcgan.evaluation.random_features import RandomFeatures
+from dcgan.evaluation import (
+    Comparison,
+    RandomFeatures,
+    choose_images,
+    read_images,
+)
 from dcgan.runs.loading import load_generator
 from dcgan.runs.log import read_metrics
 from dcgan.runs.run_folder import find_checkpoint
@@ -41,7 +45,7 @@ RECIPES = {
 @dataclass(frozen=True)
 class Options:
     data: Path
-    """Packed folder made by `dcgan prepare`."""
+    """PackedImages folder made by `dcgan prepare`."""
     images: int = 60_000
     """Real images that D sees in a run."""
     width: int = 32
@@ -73,9 +77,9 @@ def measure(options: Options) -> None:
     if not options.seeds:
         raise UserError("--seeds: name one at least")
     packed = open_packed(options.data)
-    order = metrics.chosen(packed, None)
+    order = choose_images(packed, None)
     most = len(packed) // 2  # the others are what real images are compared with
-    if most < metrics.LEAST:
+    if most < MIN_IMAGES:
         raise UserError(f"{options.data}: {len(packed)} images are too few to compare with")
     options = dataclasses.replace(options, count=min(options.count, most))
     judge = comparison(packed, order, options.count)
@@ -150,15 +154,15 @@ def train(options: Options, run: Path, seed: int, recipe: dict) -> float:
     return found.header["seconds"] / 60
 
 
-def comparison(packed: PackedImages, order: np.ndarray, count: int) -> metrics.Comparison:
-    chunks = metrics.chunks(packed, order)
-    return metrics.Comparison(chunks, RandomFeatures(), torch.device("cpu"), count)
+def comparison(packed: PackedImages, order: np.ndarray, count: int) -> Comparison:
+    chunks = read_images(packed, order)
+    return Comparison(chunks, RandomFeatures(), torch.device("cpu"), count)
 
 
 def floor(packed: PackedImages, order: np.ndarray, count: int) -> dict[str, float]:
     """What real images score against others: no generator can be expected to do better."""
     held_out, rest = order[:count], order[count:]
-    return comparison(packed, rest, count).scores(metrics.chunks(packed, held_out))
+    return comparison(packed, rest, count).scores(read_images(packed, held_out))
 
 
 def table(rows: list[dict], options: Options) -> str:

@@ -80,18 +80,18 @@ def train_config(args: Sequence[str], prog: str, does: str) -> TrainConfig:
 
 
 def doctor(args: Sequence[str], prog: str) -> None:
-    """Look over the data and rehearse a training run before it starts."""
+    """Check the data and try every phase of a training run before it starts."""
     if args and not args[0].startswith("-") and args[0] not in PRESETS:
         args = ["--data", *args]
-    does = "looks over the data and rehearses the run; a packed folder may stand for PRESET."
+    does = "checks the data and tries every phase of the run; a packed folder may stand for PRESET."
     config = train_config(args, prog, does)
 
-    from dcgan.reports.doctor import examine
+    from dcgan.reports.doctor import diagnose
 
     def say(topic: str, line: str) -> None:
         print(f"{topic:<10} {line}", flush=True)
 
-    if wrong := examine(config, say):
+    if wrong := diagnose(config, say):
         raise UserError(f"not fit to train: {'; '.join(wrong)}")
     print("fit to train")
 
@@ -163,12 +163,12 @@ def compare(args: Sequence[str], prog: str) -> None:
         raise UsageError(f"compare which runs? {prog} RUN RUN ...")
     seeds = parse_seeds(config.seeds)
 
-    from dcgan.reports import compare as comparing
+    from dcgan.reports.compare import format_table, open_runs, save_comparison
     from dcgan.runtime import device
 
-    runs = comparing.open_runs(config.runs)
-    comparing.picture(config.out, runs, seeds, device.pick(config.device))
-    print(comparing.table(runs))
+    runs = open_runs(config.runs)
+    save_comparison(config.out, runs, seeds, device.pick(config.device))
+    print(format_table(runs))
     print(config.out)
 
 
@@ -177,11 +177,11 @@ def timelapse(args: Sequence[str], prog: str) -> None:
     config = parse(TimelapseConfig(run=tyro.MISSING), prog, timelapse.__doc__, args)
 
     from dcgan import images
-    from dcgan.reports.timelapse import frames
+    from dcgan.reports.timelapse import load_frames
 
     images.animation_format(config.out)
-    pictures = frames(config.run, config.seconds)
-    images.save_animation(config.out, pictures, config.seconds / len(pictures))
+    frames = load_frames(config.run, config.seconds)
+    images.save_animation(config.out, frames, config.seconds / len(frames))
     print(config.out)
 
 
@@ -190,7 +190,7 @@ def evaluate(args: Sequence[str], prog: str) -> None:
     default = EvaluateConfig(checkpoint=tyro.MISSING, data=tyro.MISSING)
     config = parse(default, prog, evaluate.__doc__, args)
 
-    from dcgan.evaluation import report as evaluation
+    from dcgan import evaluation
 
     print(evaluation.evaluate(config))
 
@@ -200,9 +200,9 @@ def neighbours(args: Sequence[str], prog: str) -> None:
     default = NeighboursConfig(checkpoint=tyro.MISSING, data=tyro.MISSING)
     config = parse(default, prog, neighbours.__doc__, args)
 
-    from dcgan.evaluation import memorization as report
+    from dcgan.evaluation import report_memorization
 
-    print(report.write(config))
+    print(report_memorization(config))
 
 
 COMMANDS = {

@@ -1,27 +1,23 @@
 """How close generated images are to real ones, in numbers that need no weights of others."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from dcgan.data import PackedImages, row_reader
-from dcgan.errors import UserError
 from dcgan.evaluation import distances, ms_ssim, sliced_wasserstein
 from dcgan.evaluation.distances import Manifold
-from dcgan.evaluation.random_features import Extractor, in_colour
+from dcgan.evaluation.random_features import Extractor, to_rgb
 
-PAIRED = 10_000  # images of a set whose features are compared with all others
-LEAST = 10  # images of a set that the numbers can be computed for
-CHUNK = 64  # images at a time
+MAX_PAIRWISE_IMAGES = 10_000  # images of a set whose features are compared with all others
 RISING = ("precision", "recall", "density", "coverage", "inception")  # in names: higher is better
 
 
 BALANCED = ("density", "ms_ssim")  # in names: best near a value of its own, neither high nor low
 
 
-def has_best(name: str) -> bool:
+def has_better_direction(name: str) -> bool:
     """Of a score, by its name: whether the more, or the less, the better."""
     return not any(word in name.lower() for word in BALANCED)
 
@@ -39,13 +35,13 @@ class FeatureComparison:
 
     def __init__(self, real: Tensor):
         self.gaussian = distances.gaussian(real)
-        self.real = real[:PAIRED]
+        self.real = real[:MAX_PAIRWISE_IMAGES]
         self.third, self.fifth = Manifold(self.real, 3), Manifold(self.real, 5)
 
     def scores(self, fake: Tensor) -> dict[str, float]:
         """frechet, kernel (times 1000), precision, recall, density, coverage: see `distances`."""
         frechet = distances.frechet(self.gaussian, distances.gaussian(fake))
-        fake = fake[:PAIRED]
+        fake = fake[:MAX_PAIRWISE_IMAGES]
         precision, recall = distances.precision_recall(self.third, Manifold(fake, 3))
         density, coverage = distances.density_coverage(self.fifth, fake)
         return {
@@ -96,7 +92,7 @@ class Comparison:
 
     @torch.inference_mode()
     def scores(self, fake: Iterable[np.ndarray]) -> dict[str, float]:
-        """Of images uint8 [n, S, S, C] in chunks, LEAST at least, whatever their number."""
+        """Of images uint8 [n, S, S, C] in chunks, 10 at least, whatever their number."""
         features, images = self.seen(fake)
         return self.features.scores(features) | self.images.scores(images)
 
@@ -105,28 +101,8 @@ class Comparison:
         features, kept, missing = [], [], self.pixels
         for chunk in chunks:
             images = torch.from_numpy(chunk).to(self.device)
-            features.append(self.extractor(in_colour(images)))
+            features.append(self.extractor(to_rgb(images)))
             if missing > 0:  # a view of none of them would keep them all in memory
                 kept.append(images[:missing].permute(0, 3, 1, 2))
                 missing -= len(chunk)
         return torch.cat(features), torch.cat(kept)
-
-
-def chosen(packed: PackedImages, count: int | None, among: np.ndarray | None = None) -> np.ndarray:
-    """Indices of `count` of the images, or of all, in an order that only depends on their number.
-
-    `among`: bool [N], those to choose from. Raises UserError where there are too few to compare
-    with.
-    """
-    order = np.random.default_rng(0).permutation(len(packed))
-    order = order[:count] if among is None else order[among[order]][:count]
-    if len(order) < LEAST:
-        raise UserError(f"{packed.folder}: {len(order)} images are too few to compare with")
-    return order
-
-
-def chunks(packed: PackedImages, indices: np.ndarray) -> Iterator[np.ndarray]:
-    """The images of these indices, uint8 [n, S, S, C], n <= 64."""
-    read = row_reader(packed.images)
-    for start in range(0, len(indices), CHUNK):
-        yield read(indices[start : start + CHUNK])

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dcgan.errors import UserError
-from dcgan.evaluation.random_features import in_colour
+from dcgan.evaluation.random_features import to_rgb
 
 BATCH = 64  # images: the chunks that sampling makes
 KID_SUBSET = 1000  # of the authors of KID
@@ -110,7 +110,7 @@ def stream(chunks: Iterator[np.ndarray]):
         z_size, z_type, num_classes = 1, "normal", 0
 
         def forward(self, z: Tensor) -> Tensor:
-            images = in_colour(torch.from_numpy(next(chunks)).to(z.device))
+            images = to_rgb(torch.from_numpy(next(chunks)).to(z.device))
             assert len(images) == len(z)
             return images
 

@@ -20,10 +20,9 @@ from dcgan import images, sampling
 from dcgan.config import MIN_IMAGES, NeighboursConfig
 from dcgan.data import PackedImages, open_packed
 from dcgan.errors import UsageError, UserError
-from dcgan.evaluation import comparison
 from dcgan.evaluation.distances import pairwise
-from dcgan.evaluation.random_features import RandomFeatures, in_colour
-from dcgan.evaluation.report import check_fit
+from dcgan.evaluation.random_features import RandomFeatures, to_rgb
+from dcgan.evaluation.real_images import check_same_shape, choose_images, read_images
 from dcgan.networks.models import Generator
 from dcgan.runtime import device
 
@@ -98,7 +97,7 @@ def examine(
     """
 
     def seen(chunk: np.ndarray) -> Tensor:
-        return view(in_colour(torch.from_numpy(chunk).to(on)))
+        return view(to_rgb(torch.from_numpy(chunk).to(on)))
 
     def queries(array: np.ndarray) -> Tensor:
         return torch.cat([seen(array[i : i + 64]) for i in range(0, len(array), 64)])
@@ -117,11 +116,11 @@ def split(
     """
 
     def order_of(images: PackedImages, count: int | None) -> np.ndarray:
-        check_fit(G, images)
+        check_same_shape(G, images)
         fulfilled = G.conditions.fulfilled(images, config.label)
         if config.label and not images.label_names:
             raise UsageError(f"--label {config.label}: the images of {images.folder} have none")
-        return comparison.chosen(images, count, fulfilled)
+        return choose_images(images, count, fulfilled)
 
     order = order_of(packed, None)
     if config.held_out is None:
@@ -134,10 +133,10 @@ def split(
         training, indices = order, order_of(source, config.count)
     if len(indices) < MIN_IMAGES:
         raise UserError(f"{packed.folder} is too small to set images apart: give --held-out")
-    return training, np.concatenate(list(comparison.chunks(source, indices)))
+    return training, np.concatenate(list(read_images(source, indices)))
 
 
-def write(config: NeighboursConfig) -> Path:
+def report_memorization(config: NeighboursConfig) -> Path:
     """Print the leakage by pixels and by features, and write the picture. Returns its path.
 
     Raises UserError for files that are missing or do not fit each other.
@@ -155,7 +154,7 @@ def write(config: NeighboursConfig) -> Path:
     ranks, numbers = [], []
     for name, view in views.items():
         found, apart, which = examine(
-            samples, held_out, lambda: comparison.chunks(packed, training), view, on
+            samples, held_out, lambda: read_images(packed, training), view, on
         )
         print(f"{name}: {sentence(found)}")
         ranks.append(apart[:, 0].argsort().argsort())
@@ -182,5 +181,5 @@ def picture(
     rows = []
     for i in shown:
         places = np.concatenate([which[i] for which in numbers])
-        rows += [samples[i : i + 1], *comparison.chunks(packed, places)]
+        rows += [samples[i : i + 1], *read_images(packed, places)]
     return images.grid(np.concatenate(rows), columns=1 + NEAREST * len(numbers))

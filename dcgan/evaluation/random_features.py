@@ -71,17 +71,19 @@ def orthogonal(rng: np.random.Generator, outputs: int, inputs: int) -> Tensor:
     return torch.from_numpy(matrix.reshape(outputs, inputs, 3, 3) * scale).float()
 
 
-def extract(extractor: Extractor, chunks: Iterable[np.ndarray], device: torch.device) -> Tensor:
+def extract_features(
+    extractor: Extractor, chunks: Iterable[np.ndarray], device: torch.device
+) -> Tensor:
     """Features [N, F] of images uint8 [n, S, S, C] in chunks, on the device."""
     return torch.cat(
         [
             extractor(some)
             for chunk in chunks
-            for some in in_colour(torch.from_numpy(chunk).to(device)).split(TOGETHER)
+            for some in to_rgb(torch.from_numpy(chunk).to(device)).split(TOGETHER)
         ]
     )
 
 
-def in_colour(images: Tensor) -> Tensor:
+def to_rgb(images: Tensor) -> Tensor:
     """uint8 [n, S, S, 1 or 3] -> [n, 3, S, S]: grey is three equal channels."""
     return images.permute(0, 3, 1, 2).expand(-1, 3, -1, -1)

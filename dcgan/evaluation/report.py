@@ -16,19 +16,19 @@ from torch import Tensor
 
 from dcgan import sampling
 from dcgan.config import DEFAULT_MAX_IMAGES, EvaluateConfig
-from dcgan.data import PackedImages, open_packed
-from dcgan.errors import UsageError, UserError
-from dcgan.evaluation import comparison as metrics
+from dcgan.data import open_packed
+from dcgan.errors import UserError
 from dcgan.evaluation import inception
-from dcgan.evaluation.random_features import Extractor, RandomFeatures, extract
-from dcgan.networks.models import Generator
+from dcgan.evaluation.comparison import MAX_PAIRWISE_IMAGES, Comparison, FeatureComparison
+from dcgan.evaluation.random_features import Extractor, RandomFeatures, extract_features
+from dcgan.evaluation.real_images import check_same_shape, choose_images, read_images
 from dcgan.runs.checkpoint import Checkpoint
 from dcgan.runs.run_folder import CHECKPOINTS, find_checkpoint
 from dcgan.runtime import device
 from dcgan.runtime.files import replacing
 
 FOLDER = "evaluations"
-PIXELS = 2000  # images for what is computed from pixels
+PIXEL_IMAGES = 2000  # images for what is computed from pixels
 
 
 def evaluate(config: EvaluateConfig) -> Path:
@@ -45,13 +45,13 @@ def evaluate(config: EvaluateConfig) -> Path:
     G = sampling.load(found.path, config, on)
     extractor = load_extractor(config.extractor, G.size, on) if config.extractor else None
     packed = open_packed(config.data)
-    check_fit(G, packed)
+    check_same_shape(G, packed)
     sampling.of_seeds(G, [0], config.truncation, config.label)  # wrong ones fail before the work
-    order = metrics.chosen(packed, config.reals, G.conditions.fulfilled(packed, config.label))
+    order = choose_images(packed, config.reals, G.conditions.fulfilled(packed, config.label))
     count = config.count or min(DEFAULT_MAX_IMAGES, len(order))
 
     def real() -> Iterator[np.ndarray]:
-        return metrics.chunks(packed, order)
+        return read_images(packed, order)
 
     def fake() -> Iterator[np.ndarray]:
         return sampling.sample(G, range(count), config.truncation, config.precision, config.label)
@@ -64,17 +64,17 @@ def evaluate(config: EvaluateConfig) -> Path:
         "real_label": config.label if packed.label_names else None,
         "real_fingerprint": packed.fingerprint,
     }
-    comparison = metrics.Comparison(real(), RandomFeatures().to(on), on, PIXELS)
+    comparison = Comparison(real(), RandomFeatures().to(on), on, PIXEL_IMAGES)
     results = {"random network": comparison.scores(fake())}
     protocol["random network"] = {
         "features": "dcgan.evaluation.random_features.RandomFeatures, none downloaded, no resize",
-        "paired_images": min(metrics.PAIRED, count, len(order)),
-        "pixel_images": min(PIXELS, count, len(order)),
+        "paired_images": min(MAX_PAIRWISE_IMAGES, count, len(order)),
+        "pixel_images": min(PIXEL_IMAGES, count, len(order)),
     }
     if extractor:
-        compared = metrics.FeatureComparison(extract(extractor, real(), on))
-        results[config.extractor] = compared.scores(extract(extractor, fake(), on))
-        protocol[config.extractor] = {"paired_images": min(metrics.PAIRED, count, len(order))}
+        compared = FeatureComparison(extract_features(extractor, real(), on))
+        results[config.extractor] = compared.scores(extract_features(extractor, fake(), on))
+        protocol[config.extractor] = {"paired_images": min(MAX_PAIRWISE_IMAGES, count, len(order))}
     if config.fidelity:
         results["inception"], protocol["inception"] = inception.scores(
             fake(), count, real(), len(order), on, config.weights
@@ -111,14 +111,6 @@ def report(found: Checkpoint, protocol: dict, results: dict[str, dict[str, float
         content = {"protocol": protocol, "results": results}
         partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return path
-
-
-def check_fit(G: Generator, packed: PackedImages) -> None:
-    """Raise UsageError unless G makes images like the packed ones."""
-    for name in ("size", "channels"):
-        ours, theirs = getattr(G, name), getattr(packed, name)
-        if ours != theirs:
-            raise UsageError(f"{packed.folder} has images of {name} {theirs}, and G makes {ours}")
 
 
 def load_extractor(name: str, size: int, on: torch.device) -> Extractor:

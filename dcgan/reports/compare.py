@@ -11,7 +11,7 @@ import numpy as np
 from dcgan import images, sampling
 from dcgan.config import format_flag
 from dcgan.errors import UserError
-from dcgan.evaluation import comparison
+from dcgan.evaluation import has_better_direction, higher_is_better
 from dcgan.runs.loading import load_generator
 from dcgan.runs.log import is_number, read_metrics
 from dcgan.runs.run_folder import find_checkpoint
@@ -48,7 +48,7 @@ class Run:
     def best(self, name: str) -> float:
         """The best value of an evaluated metric; nan where there is none."""
         _, values = self.points(name, number)
-        better = max if comparison.higher_is_better(name) else min
+        better = max if higher_is_better(name) else min
         return better(values.tolist(), default=math.nan)
 
 
@@ -94,7 +94,7 @@ def names(paths: Sequence[Path]) -> list[str]:
 # The table
 
 
-def table(runs: Sequence[Run]) -> str:
+def format_table(runs: Sequence[Run]) -> str:
     """What differs between runs, one column each, aligned."""
     rows = [["", *(run.name for run in runs)]]
     rows.append(["steps", *(f"{run.step:,}" for run in runs)])
@@ -103,7 +103,7 @@ def table(runs: Sequence[Run]) -> str:
     rows.append(["images/s", *(shown(rate(run)) for run in runs)])
     for metric in (*CURVES, *evaluated(runs)):
         rows.append([f"{metric}, last", *(shown(run.last(metric)) for run in runs)])
-    for metric in filter(comparison.has_best, evaluated(runs)):
+    for metric in filter(has_better_direction, evaluated(runs)):
         rows.append([f"{metric}, best", *(shown(run.best(metric)) for run in runs)])
     rows += [[name, *map(plain, values)] for name, values in differing(runs)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -140,7 +140,7 @@ def differing(runs: Sequence[Run]) -> list[tuple[str, list]]:
 # The picture
 
 
-def picture(path: Path, runs: Sequence[Run], seeds: Sequence[int], device) -> None:
+def save_comparison(path: Path, runs: Sequence[Run], seeds: Sequence[int], device) -> None:
     """Write the grids of the same seeds, and the curves over images and over minutes, as PNG."""
     generators = [load_generator(run.path, device=device) for run in runs]
     for G in generators:

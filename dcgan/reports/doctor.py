@@ -1,4 +1,4 @@
-"""Before the first step: looks over the data, rehearses the run, and says what it will take."""
+"""Before the first step: looks over the data, tries the run, and says what it will take."""
 
 import dataclasses
 import tempfile
@@ -13,16 +13,16 @@ from dcgan.data import PackedImages, cache_folder, is_packed, open_packed, pack,
 from dcgan.data.duplicates import exact_duplicates, near_duplicates
 from dcgan.data.sources import EncodedSource, Subset, open_source
 from dcgan.data.statistics import label_shares, single_colour, sizes_and_modes
-from dcgan.reports.preflight import Packing, Say, quiet, run
+from dcgan.reports.preflight import PackingCost, Say, quiet, run_preflight
 from dcgan.runtime import device
 from dcgan.training import loop
 from dcgan.training.augmentation import resolve_probability
 
-LOOKED_AT = 4096  # images, drawn at random
-PIXELS = 2**28  # bytes, if that is fewer images
+MAX_IMAGES = 4096  # images, drawn at random
+MAX_PIXEL_BYTES = 2**28  # bytes, if that is fewer images
 
 
-def examine(config: TrainConfig, say: Say) -> list[str]:
+def diagnose(config: TrainConfig, say: Say) -> list[str]:
     """Say what the data and the run are like, one (topic, line) at a time; return what is wrong.
 
     Raises UserError where that ends the examination. Nothing it writes is left behind.
@@ -38,18 +38,18 @@ def examine(config: TrainConfig, say: Say) -> list[str]:
         # "auto" is of all images, not of those that are looked at.
         config = dataclasses.replace(config, augment_p=resolve_probability(config.augment_p, count))
         done = found.step if found else 0
-        return wrong + run(config, packed, done, packing, Path(scratch), on, say)
+        return wrong + run_preflight(config, packed, done, packing, Path(scratch), on, say)
 
 
 def data(
     config: TrainConfig, scratch: Path, say: Say
-) -> tuple[PackedImages, int, Packing, list[str]]:
+) -> tuple[PackedImages, int, PackingCost, list[str]]:
     """Images to look at, how many there are in all, what is to be packed, and what is wrong."""
     if config.data:
         packed = open_packed(config.data)
         shape = "x".join(map(str, packed.images.shape[1:]))
         say("data", f"{len(packed):,} images of {shape}, packed in {config.data}")
-        return packed, len(packed), Packing(), []
+        return packed, len(packed), PackingCost(), []
     source = open_source(config)
     chosen = drawn(len(source), config)
     say("data", f"{len(source):,} images of {config.source}{seen(len(chosen), len(source))}")
@@ -76,14 +76,14 @@ def data(
         wrong = [f"{share:.1%} of the images cannot be read (--max-bad {config.max_bad:g})"]
     cache = cache_folder(source, config, config.size, config.channels, config.data_cache)
     if is_packed(cache):
-        return packed, len(source), Packing(), wrong
-    packing = Packing(took * len(source), len(source) * packed.images[0].nbytes)
+        return packed, len(source), PackingCost(), wrong
+    packing = PackingCost(took * len(source), len(source) * packed.images[0].nbytes)
     return packed, len(source), packing, wrong
 
 
 def drawn(count: int, config: TrainConfig) -> np.ndarray:
     """Some of `count` images at random, in order; all where they are few."""
-    most = min(count, LOOKED_AT, max(PIXELS // (config.size**2 * config.channels), 2))
+    most = min(count, MAX_IMAGES, max(MAX_PIXEL_BYTES // (config.size**2 * config.channels), 2))
     return np.sort(np.random.default_rng(0).choice(count, most, replace=False))
 
 

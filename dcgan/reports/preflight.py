@@ -22,35 +22,35 @@ from dcgan.runs.run_folder import CHECKPOINTS, checkpoint_path
 from dcgan.training import loop
 from dcgan.training.monitoring import Diverged
 
-SECONDS = 3.0  # that steps are timed for, and at least two of them
-STEPS = 3  # of the rehearsal; it is stopped and continued before the last
+TIMED_SECONDS = 3.0  # that steps are timed for, and at least two of them
+PREFLIGHT_STEPS = 3  # of the preflight run, which is stopped and continued before the last
 
 Say = Callable[[str, str], None]
 """Takes a topic and a line on it."""
 
 
-class Packing(NamedTuple):
+class PackingCost(NamedTuple):
     """What packing takes; nothing where the images are packed."""
 
     seconds: float = 0.0
     bytes: int = 0
 
 
-def run(
+def run_preflight(
     config: TrainConfig,
     packed: PackedImages,
     done: int,
-    packing: Packing,
+    packing: PackingCost,
     scratch: Path,
     on: torch.device,
     say: Say,
 ) -> list[str]:
-    """Rehearse a run, and say what it takes, but for the steps that are done."""
+    """Make a short run, and say what it takes, but for the steps that are done."""
     if on.type == "cuda":
         torch.cuda.reset_peak_memory_stats(on)
     try:
         with quiet():
-            last, same = rehearse(config, packed, scratch, on)
+            last, same = compare_resumed_run(config, packed, scratch, on)
             per_step = timed(config, packed, on)
     except (RuntimeError, MemoryError) as error:  # torch's own for want of memory among them
         reason = str(error).splitlines()[0] if str(error) else "not enough memory"
@@ -82,7 +82,7 @@ def run(
     return wrong + short
 
 
-def rehearse(
+def compare_resumed_run(
     config: TrainConfig, packed: PackedImages, scratch: Path, on: torch.device
 ) -> tuple[Path, bool]:
     """A short run, and the same with a stop: the last checkpoint, whether both end the same."""
@@ -95,20 +95,20 @@ def rehearse(
             out=out,
             steps=steps,
             log_every=1,
-            sample_every=STEPS,
-            save_every=STEPS,
+            sample_every=PREFLIGHT_STEPS,
+            save_every=PREFLIGHT_STEPS,
             lr_decay="none",
             patience=0,
             eval_images=min(config.eval_images, 10),  # whether it can be done, not how well G does
         )
         return loop.fit(short, packed, out, on, loop.to_continue(short, out))
 
-    fit("stopped", STEPS - 1)
+    fit("stopped", PREFLIGHT_STEPS - 1)
     stopped, whole = (
-        checkpoint.read(fit(name, STEPS)).tensors("") for name in ("stopped", "whole")
+        checkpoint.read(fit(name, PREFLIGHT_STEPS)).tensors("") for name in ("stopped", "whole")
     )
     same = all(torch.equal(value, stopped[name]) for name, value in whole.items())
-    return checkpoint_path(scratch / "whole", STEPS), same
+    return checkpoint_path(scratch / "whole", PREFLIGHT_STEPS), same
 
 
 def timed(config: TrainConfig, packed: PackedImages, on: torch.device) -> float:
@@ -120,7 +120,7 @@ def timed(config: TrainConfig, packed: PackedImages, on: torch.device) -> float:
         steps += 1
         if steps == 0:
             started = time.perf_counter()
-        elif steps >= 2 and time.perf_counter() - started > SECONDS:
+        elif steps >= 2 and time.perf_counter() - started > TIMED_SECONDS:
             return (time.perf_counter() - started) / steps
     raise AssertionError("batches have no end")
 
@@ -149,8 +149,8 @@ def disk(config: TrainConfig, done: int, last: Path) -> int:
     kept += 1
     grids = -(-steps // config.sample_every) * 3  # a PNG, and two in TensorBoard's file
     lines = -(-steps // config.log_every) * 2
-    line = (last.parents[1] / METRICS).stat().st_size // STEPS
-    grid = samples_path(last.parents[1], STEPS).stat().st_size
+    line = (last.parents[1] / METRICS).stat().st_size // PREFLIGHT_STEPS
+    grid = samples_path(last.parents[1], PREFLIGHT_STEPS).stat().st_size
     return kept * last.stat().st_size + grids * grid + lines * line
 
 
@@ -182,7 +182,7 @@ def free_in(folder: Path) -> int:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Without the progress bars and remarks of what is only rehearsed."""
+    """Without the progress bars and remarks of the preflight run."""
     with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
         yield
 

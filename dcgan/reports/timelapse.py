@@ -12,7 +12,7 @@ from dcgan.errors import UserError
 from dcgan.runs.log import SAMPLES
 
 
-def frames(run: Path, seconds: float) -> list[np.ndarray]:
+def load_frames(run: Path, seconds: float) -> list[np.ndarray]:
     """The grids of a run, oldest first, uint8 of one shape [H, W, C]; fewer if time is short.
 
     Smaller ones are set on white. What cannot be read is named on stderr and passed over; raises

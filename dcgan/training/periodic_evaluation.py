@@ -10,15 +10,20 @@ from dcgan import sampling
 from dcgan.config import TrainConfig
 from dcgan.data import PackedImages
 from dcgan.errors import UserError
-from dcgan.evaluation import comparison
-from dcgan.evaluation.random_features import RandomFeatures
+from dcgan.evaluation import (
+    Comparison,
+    RandomFeatures,
+    choose_images,
+    higher_is_better,
+    read_images,
+)
 from dcgan.networks.models import Generator
 from dcgan.runs import checkpoint
 from dcgan.runs.checkpoint import Checkpoint
 from dcgan.runs.run_folder import best_checkpoint_path, warn_skipped
 from dcgan.runtime import distributed
 
-PIXELS = 500  # images for what is computed from pixels
+PIXEL_IMAGES = 500  # images for what is computed from pixels
 
 
 @dataclass
@@ -75,7 +80,7 @@ class Best:
         Up to the step of the best none is a miss: there the run has been before.
         """
         value = scores[self.by]
-        higher = comparison.higher_is_better(self.by)
+        higher = higher_is_better(self.by)
         if self.value is None or (value > self.value if higher else value < self.value):
             self.value, self.step, self.misses = value, step, 0
             return True
@@ -109,8 +114,8 @@ class Evaluator:
     def __init__(self, config: TrainConfig, packed: PackedImages, device: torch.device):
         """Looks at the real images: `eval_images` of them. Raises UserError for too few."""
         self.config = config
-        real = comparison.chunks(packed, comparison.chosen(packed, config.eval_images))
-        self.comparison = comparison.Comparison(real, RandomFeatures().to(device), device, PIXELS)
+        real = read_images(packed, choose_images(packed, config.eval_images))
+        self.comparison = Comparison(real, RandomFeatures().to(device), device, PIXEL_IMAGES)
 
     def scores(self, G: Generator) -> dict[str, float]:
         """What `metrics.Comparison` says of the images of seeds 0, 1, 2, ..."""

@@ -11,10 +11,9 @@ import scipy.linalg
 import torch
 
 from dcgan import cli, sampling
-from dcgan.evaluation import comparison as metrics
-from dcgan.evaluation import distances
+from dcgan.evaluation import Comparison, choose_images, distances, read_images
 from dcgan.evaluation import inception as fidelity
-from dcgan.evaluation.random_features import RandomFeatures, extract, in_colour
+from dcgan.evaluation.random_features import RandomFeatures, extract_features, to_rgb
 from dcgan.runs.loading import load_generator
 from dcgan.runs.run_folder import latest_checkpoint
 from tests.conftest import write_packed
@@ -44,11 +43,11 @@ def test_numbers_are_of_the_images_that_sample_draws(copied, packed, capsys):
     out = capsys.readouterr().out
     (found,) = stored(copied.parent)
     fake = list(sampling.sample(load_generator(copied), range(30)))
-    order = metrics.chosen(packed, None)
+    order = choose_images(packed, None)
     network = RandomFeatures()
-    real = extract(network, metrics.chunks(packed, order), CPU)
+    real = extract_features(network, read_images(packed, order), CPU)
     expected = distances.frechet(
-        distances.gaussian(real), distances.gaussian(extract(network, fake, CPU))
+        distances.gaussian(real), distances.gaussian(extract_features(network, fake, CPU))
     )
     assert found["results"]["random network"]["frechet"] == pytest.approx(expected, rel=1e-4)
     assert f"frechet {expected:.4g}" in out and "protocol: {" in out
@@ -210,10 +209,10 @@ def test_fid_is_that_of_scipy_on_the_features(copied, packed, inception, capsys)
     assert cli.main(command(copied, packed, *flags)) == 0
     (found,) = stored(copied.parent)
     fake = sampling.sample(load_generator(copied), range(12))
-    order = metrics.chosen(packed, 14)
+    order = choose_images(packed, 14)
     x, y = (
-        network(in_colour(torch.from_numpy(np.concatenate(list(chunks)))))[0].double().numpy()
-        for chunks in (fake, metrics.chunks(packed, order))
+        network(to_rgb(torch.from_numpy(np.concatenate(list(chunks)))))[0].double().numpy()
+        for chunks in (fake, read_images(packed, order))
     )
     mean_x, mean_y = x.mean(0), y.mean(0)
     x, y = (x - mean_x) / np.sqrt(11), (y - mean_y) / np.sqrt(13)
@@ -276,6 +275,6 @@ def test_images_are_let_go_once_their_features_are_known():
             del chunk
             most = max(most, sum(reference() is not None for reference in seen))
 
-    comparison = metrics.Comparison(chunks(), RandomFeatures(), torch.device("cpu"), 16)
+    comparison = Comparison(chunks(), RandomFeatures(), torch.device("cpu"), 16)
     assert len(comparison.images.real) == 16
     assert most <= 3, "those of the pixels, and the one that is looked at"

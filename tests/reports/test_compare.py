@@ -76,7 +76,7 @@ def test_the_picture_holds_the_grids_of_the_same_seeds_and_curves(
         Axes, "imshow", lambda self, x, **k: shown.append(np.asarray(x)) or imshow(self, x, **k)
     )
     runs = compare.open_runs([run, other])
-    compare.picture(tmp_path / "c.png", runs, [3, 1, 2], "cpu")
+    compare.save_comparison(tmp_path / "c.png", runs, [3, 1, 2], "cpu")
     for picture, folder in zip(shown, (run, other), strict=True):
         G = compare.checkpoint.load_generator(folder)
         assert (picture == sample_grid(G, [3, 1, 2])).all()
@@ -119,8 +119,8 @@ def test_odd_names_and_odd_logs_are_drawn_as_they_are(run, tmp_path, monkeypatch
         shutil.copytree(run, tmp_path / name)
         (tmp_path / name / "metrics.jsonl").write_text(log)
     runs = compare.open_runs([run, *(tmp_path / name for name in logs)])
-    compare.table(runs)
-    compare.picture(tmp_path / "c.png", runs, [1, 2], "cpu")
+    compare.format_table(runs)
+    compare.save_comparison(tmp_path / "c.png", runs, [1, 2], "cpu")
     axes = [axis for figure in drawn[0].subfigs for axis in figure.axes]
     (legend,) = (axis.get_legend() for axis in axes if axis.get_legend())
     assert [text.get_text() for text in legend.get_texts()] == ["tiny", *logs]
@@ -138,7 +138,7 @@ def test_grey_is_drawn_as_bright_as_it_is(packed, tiny, tmp_path, monkeypatch):
         fit(tiny(channels=1, steps=2), grey, path, torch.device("cpu"))
     drawn = []
     monkeypatch.setattr(pyplot, "close", drawn.append)
-    compare.picture(tmp_path / "c.png", compare.open_runs(paths), [1, 2], "cpu")
+    compare.save_comparison(tmp_path / "c.png", compare.open_runs(paths), [1, 2], "cpu")
     limits = {axis.images[0].get_clim() for axis in drawn[0].subfigs[0].axes}
     assert limits == {(0, 255)}
 
@@ -202,7 +202,7 @@ def test_frames_come_in_the_order_of_steps_and_in_one_size(grids, capsys):
     run = grids({20: (6, 20), 100_000_000: (4, 100), 3: (6, 3)})
     (run / "samples" / "step-00000004.png").write_bytes(b"cut short")
     (run / "samples" / "notes.png").write_bytes(b"")
-    frames = timelapse.frames(run, 8)
+    frames = timelapse.load_frames(run, 8)
     assert [frame.shape for frame in frames] == [(6, 6, 3)] * 3
     assert [int(frame[0, 0, 0]) for frame in frames] == [3, 20, 100]
     assert (frames[2][4:] == 255).all() and (frames[2][:, 4:] == 255).all()
@@ -211,7 +211,7 @@ def test_frames_come_in_the_order_of_steps_and_in_one_size(grids, capsys):
 
 def test_too_many_grids_for_the_time_are_thinned_evenly(grids):
     run = grids({step: (2, step) for step in range(1, 101)})
-    values = [int(frame[0, 0, 0]) for frame in timelapse.frames(run, 0.5)]
+    values = [int(frame[0, 0, 0]) for frame in timelapse.load_frames(run, 0.5)]
     assert len(values) == 25
     assert (values[0], values[-1]) == (1, 100)
     assert set(np.diff(values)) == {4, 5}

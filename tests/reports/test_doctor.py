@@ -30,7 +30,7 @@ def consult(tmp_path, monkeypatch, capsys):
     scratch.mkdir()
     monkeypatch.chdir(home)
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
-    monkeypatch.setattr(preflight, "SECONDS", 0)
+    monkeypatch.setattr(preflight, "TIMED_SECONDS", 0)
 
     def consulting(*words):
         code = cli.main(["doctor", *map(str, words), *QUICK])
@@ -97,11 +97,11 @@ def test_a_packed_folder_is_looked_at_and_tried(consult, packed):
 
 
 def test_large_data_are_sampled_and_that_is_said(consult, packed, monkeypatch):
-    monkeypatch.setattr(doctor, "LOOKED_AT", 20)
+    monkeypatch.setattr(doctor, "MAX_IMAGES", 20)
     _, said, _ = consult("faces", "--count", 10**6, "--size", 16)
     assert said["data"] == ["1,000,000 images of faces; looked at 20 of them, drawn at random"]
     assert "about" in said["whole run"][0].split("pack")[0]
-    monkeypatch.setattr(doctor, "PIXELS", 16 * 16 * 3 * 12)
+    monkeypatch.setattr(doctor, "MAX_PIXEL_BYTES", 16 * 16 * 3 * 12)
     assert len(doctor.drawn(50, loop.TrainConfig(size=16))) == 12
 
 
@@ -214,7 +214,7 @@ def test_a_run_that_goes_on_needs_what_is_left(consult, packed, tmp_path):
 
 
 def test_auto_is_of_all_images_not_of_those_that_are_looked_at(consult, monkeypatch):
-    monkeypatch.setattr(doctor, "LOOKED_AT", 20)
+    monkeypatch.setattr(doctor, "MAX_IMAGES", 20)
     adaptive = []
 
     class Watched(loop.Trainer):

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from dcgan import cli, images, sampling
 from dcgan.data import open_packed
 from dcgan.errors import UsageError, UserError
-from dcgan.evaluation import comparison
+from dcgan.evaluation import report
 from dcgan.latent import interpolation
 from dcgan.reports import preflight
 from dcgan.runs import checkpoint
@@ -124,8 +124,8 @@ def test_a_label_is_judged_beside_the_images_that_have_it(
         "class": [("dog", i % 3 == 1), ("Fox=1", i % 3 == 2)],
         "attributes": [("smiling", i % 2 == 1), ("hat=0, smiling=1", (i % 3 > 0) & (i % 2 == 1))],
     }[labelled.meta["label_kind"]][which]
-    read, chunks = [], comparison.chunks
-    monkeypatch.setattr(comparison, "chunks", lambda p, rows: read.append(rows) or chunks(p, rows))
+    read, chunks = [], report.read_images
+    monkeypatch.setattr(report, "read_images", lambda p, rows: read.append(rows) or chunks(p, rows))
     run = shutil.copytree(trained, tmp_path / "run")
     command = ["evaluate", run, "--data", labelled.folder, "--label", wanted, "--reals", 12]
     assert cli.main([*map(str, command)]) == 0
@@ -166,13 +166,15 @@ def test_unlabelled_images_cannot_be_learnt_by_label(packed, tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
-def test_the_doctor_rehearses_it(labelled, tiny, tmp_path, monkeypatch, capsys):
+def test_preflight_of_a_conditional_run(labelled, tiny, tmp_path, monkeypatch, capsys):
     """With all that changes what a step is."""
-    monkeypatch.setattr(preflight, "SECONDS", 0)
+    monkeypatch.setattr(preflight, "TIMED_SECONDS", 0)
     config = conditional(tiny(), d_steps=2, lr_decay="linear", out=tmp_path / "never", eval_every=1)
     capsys.readouterr()
     said = {}
-    wrong = preflight.run(config, labelled, 0, preflight.Packing(), tmp_path, CPU, said.__setitem__)
+    wrong = preflight.run_preflight(
+        config, labelled, 0, preflight.PackingCost(), tmp_path, CPU, said.__setitem__
+    )
     assert wrong == []
     assert capsys.readouterr() == ("", "")
     assert said["resume"] == "bit for bit"

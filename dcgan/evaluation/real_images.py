@@ -1,0 +1,41 @@
+"""The real images of a packed folder that generated images are compared with."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from dcgan.config import MIN_IMAGES
+from dcgan.data import PackedImages, row_reader
+from dcgan.errors import UsageError, UserError
+from dcgan.networks.models import Generator
+
+_CHUNK = 64  # images that are read at a time
+
+
+def choose_images(
+    packed: PackedImages, count: int | None, among: np.ndarray | None = None
+) -> np.ndarray:
+    """Indices of `count` random images, or of all; the choice depends on their number alone.
+
+    `among`: bool [N], the images to choose from. Raises UserError for fewer than 10 images.
+    """
+    order = np.random.default_rng(0).permutation(len(packed))
+    order = order[:count] if among is None else order[among[order]][:count]
+    if len(order) < MIN_IMAGES:
+        raise UserError(f"{packed.folder}: {len(order)} images are too few to compare with")
+    return order
+
+
+def read_images(packed: PackedImages, indices: np.ndarray) -> Iterator[np.ndarray]:
+    """The images of these indices in chunks, uint8 [n, S, S, C], n <= 64."""
+    read = row_reader(packed.images)
+    for start in range(0, len(indices), _CHUNK):
+        yield read(indices[start : start + _CHUNK])
+
+
+def check_same_shape(G: Generator, packed: PackedImages) -> None:
+    """Raise UsageError unless the packed images have the size and channels of those G makes."""
+    for name in ("size", "channels"):
+        ours, theirs = getattr(G, name), getattr(packed, name)
+        if ours != theirs:
+            raise UsageError(f"{packed.folder} has images of {name} {theirs}, and G makes {ours}")
