@@ -86,7 +86,7 @@ def measure(config: TrainConfig, steps: int, rounds: int) -> dict:
                 batch = timed("data", next, batches)
                 scalars = timed("update", trainer.update, batch)
                 timed("record", recorder.record, scalars)
-            timed("batch norm", sampling.calibrate, trainer.G_ema)
+            timed("batch norm", sampling.recalibrate_batch_norm, trainer.G_ema)
             for name, write in (
                 ("log", partial(recorder.write_scalars, {})),
                 ("samples", recorder.write_samples),

@@ -18,7 +18,7 @@ COUNT = 256  # images in a turn
 
 def generator(width: int):
     """G with random weights and the batch norm statistics that go with them."""
-    from dcgan.networks.models import Generator
+    from dcgan.networks import Generator
 
     torch.manual_seed(0)
     G = Generator(width=width)

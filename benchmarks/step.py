@@ -58,7 +58,7 @@ def ours(
     from dcgan.training.loop import Trainer
 
     if not winograd:
-        strided_convolution.CAPABILITY = "none"
+        strided_convolution.CPU_CAPABILITY = "none"
     if malloc:
         keep_freed_memory()
     config = TrainConfig(width=width, batch_size=batch_size, precision=precision, **recipe)
@@ -103,11 +103,11 @@ def operations(width: int) -> int:
     from torch.utils.flop_counter import FlopCounterMode
 
     from dcgan.config import TrainConfig
-    from dcgan.networks.models import networks
+    from dcgan.networks import build_networks
 
     config = TrainConfig(width=width)
     with torch.device("meta"):
-        G, D = networks(config)
+        G, D = build_networks(config)
         z, real = torch.empty(2, config.latent_dim), torch.empty(2, 3, 64, 64)
     with FlopCounterMode(display=False) as counter:
         fake = G(z)

@@ -3,14 +3,14 @@
 import importlib
 
 HOME = {
-    "Generator": "networks.models",
-    "Discriminator": "networks.models",
+    "Generator": "networks",
+    "Discriminator": "networks",
     "load_generator": "runs.loading",
     "load_discriminator": "runs.loading",
     "sample": "sampling",
     "sample_grid": "sampling",
-    "slerp": "latent.interpolation",
-    "lerp": "latent.interpolation",
+    "slerp": "latent",
+    "lerp": "latent",
     "TrainConfig": "config",
     "PRESETS": "config",
     "train": "training.loop",

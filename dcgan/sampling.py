@@ -1,4 +1,4 @@
-"""Seeds to images, the same image whatever else is sampled with it."""
+"""Seeds to images. The image of a seed does not depend on what is sampled with it."""
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -7,51 +7,103 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import update_bn
 
 from dcgan import images
-from dcgan.config import SamplingOptions
 from dcgan.data import write_npy_header
 from dcgan.errors import UsageError
-from dcgan.latent import noise
-from dcgan.networks.batch_norm import folded, recalibrate
-from dcgan.networks.models import Generator
-from dcgan.runs.loading import load_generator
-from dcgan.runtime import device
+from dcgan.latent import noise_from_seeds
+from dcgan.networks import Generator, fold_batch_norm
+from dcgan.runs import load_generator
+from dcgan.runtime.device import computes_in_bf16
 from dcgan.runtime.files import check_room, make_folder, replacing, writing
 from dcgan.runtime.threads import for_each
 
-# Every forward pass has this many latents, so that a picture does not depend on how many others
-# are wanted: kernels are chosen, and sums are ordered, by the shape of the batch.
-CHUNK = 64
-MAX_PIXELS = 2**27  # of a grid: what viewers open, and 0.4 GB
-MEASURED = 16 * CHUNK  # latents that batch norm's statistics of an averaged G are measured over
-MEASURED_WELL = 100 * CHUNK
-TOGETHER = 8  # images that a thread writes at a time: one by one takes 15 % longer
+# Latents in every forward pass, padded if there are fewer, so that an image does not depend on how
+# many are sampled: the shape of a batch decides which kernels run and in what order they sum.
+BATCH_SIZE = 64
+MAX_GRID_PIXELS = 2**27  # 0.4 GB, which image viewers still open
+_RECALIBRATION_LATENTS = 16 * BATCH_SIZE
+_THOROUGH_RECALIBRATION_LATENTS = 100 * BATCH_SIZE
+_FILES_PER_JOB = 8  # PNG files that a thread writes in one go: one by one takes 15 % longer
 
 
-def painter(G: Generator, precision: str = "auto") -> Callable[[Tensor], Tensor]:
-    """A function of latents [CHUNK, latent_dim] to uint8 [CHUNK, S, S, C], on the device of G.
+def load(
+    path: Path,
+    *,
+    raw: bool = False,
+    recalibrate: bool = False,
+    device: torch.device | str = "cpu",
+) -> Generator:
+    """The generator of a checkpoint file or run folder, in evaluation mode. Raises UserError.
 
-    It draws with G as it is now, in evaluation mode, and leaves G as it is. `precision`: "auto",
-    "fp32" or "bf16", see `device.computes_in_bf16`.
+    `raw`: the weights of the last step, not their average. `recalibrate`: compute the statistics
+    of batch norm again, over 6,400 latents.
     """
-    on = next(G.parameters()).device
-    dtype = torch.bfloat16 if device.computes_in_bf16(on, precision) else torch.float32
-    network = folded(G).to(dtype)
+    G = load_generator(path, ema=not raw, device=device)
+    if recalibrate:
+        recalibrate_batch_norm(G, _THOROUGH_RECALIBRATION_LATENTS)
+    return G
+
+
+def recalibrate_batch_norm(G: Generator, count: int = _RECALIBRATION_LATENTS) -> None:
+    """Replace G's running statistics by means over the images of seeds 0, 1, ..., count - 1.
+
+    Running statistics belong to earlier weights, and an average of weights has none of its own
+    (standing statistics: Brock et al. 2019, section 4.1). The mode of G stays as it is.
+    """
+    device = next(G.parameters()).device
+    batches = (range(start, start + BATCH_SIZE) for start in range(0, count, BATCH_SIZE))
+    update_bn((latents_from_seeds(G, seeds).to(device) for seeds in batches), G)
+
+
+def parse_label(G: Generator, label: str | None) -> dict[int, float]:
+    """The labels that "smiling=1,hat=0" or "dog" stands for, {index: 0 or 1}; {} for None.
+
+    Raises UsageError for labels that G was not trained with.
+    """
+    if label is None:
+        return {}
+    if G.labels is None:
+        raise UsageError(f"--label {label}: this network was not trained with --conditional")
+    return G.labels.parse(label)
+
+
+def latents_from_seeds(
+    G: Generator, seeds: Sequence[int], truncation: float | None = None, label: str | None = None
+) -> Tensor:
+    """The inputs of G for seeds, float32 on the CPU: [N, latent_dim], or [N, latent_dim +
+    num_labels] for a conditional G. `truncation`: see `latent.truncate`; `label`: see
+    `parse_label`.
+    """
+    fixed = parse_label(G, label)
+    z = noise_from_seeds(seeds, G.latent_dim, G.latent, truncation)
+    return z if G.labels is None else torch.cat([z, G.labels.from_seeds(seeds, fixed)], 1)
+
+
+def make_renderer(G: Generator, precision: str = "auto") -> Callable[[Tensor], Tensor]:
+    """A function of latents [BATCH_SIZE, latent_dim] to uint8 [BATCH_SIZE, S, S, C] on G's device.
+
+    It holds a copy of G's weights as they are now, in evaluation mode. `precision`: "auto", "fp32"
+    or "bf16", see `computes_in_bf16`.
+    """
+    device = next(G.parameters()).device
+    dtype = torch.bfloat16 if computes_in_bf16(device, precision) else torch.float32
+    network = fold_batch_norm(G).to(dtype)
 
     @torch.inference_mode()
-    def paint(z: Tensor) -> Tensor:
-        return images.to_uint8(network(z.to(on, dtype)))
+    def renderer(z: Tensor) -> Tensor:
+        return images.to_uint8(network(z.to(device, dtype)))
 
-    return paint
+    return renderer
 
 
 def render(G: Generator, z: Tensor, precision: str = "auto") -> Iterator[np.ndarray]:
-    """Latents [N, latent_dim] -> uint8 [n, S, S, C] in chunks of at most CHUNK, in order.
+    """Latents [N, latent_dim] -> uint8 [n, S, S, C] in batches of at most BATCH_SIZE, in order.
 
-    `precision`: see `painter`.
+    `precision`: see `make_renderer`.
     """
-    yield from in_chunks(painter(G, precision), z.split(CHUNK))
+    yield from _render_batches(make_renderer(G, precision), z.split(BATCH_SIZE))
 
 
 def sample(
@@ -61,95 +113,74 @@ def sample(
     precision: str = "auto",
     label: str | None = None,
 ) -> Iterator[np.ndarray]:
-    """Images of seeds, uint8 [n, S, S, C] in chunks. Image i depends on G and seeds[i] alone.
+    """Images of seeds, uint8 [n, S, S, C] in batches. Image i depends on G and seeds[i] alone.
 
-    `truncation`: see `latents.truncate`; `precision`: see `painter`; `label`: see
-    `conditions.Conditions.of_seeds`. Raises UsageError for labels that G does not know.
+    `truncation`: see `latent.truncate`; `precision`: see `make_renderer`; `label`: see
+    `parse_label`. Raises UsageError for labels that G was not trained with.
     """
-    groups = (seeds[start : start + CHUNK] for start in range(0, len(seeds), CHUNK))
-    z = (of_seeds(G, group, truncation, label) for group in groups)
-    yield from in_chunks(painter(G, precision), z)
+    batches = (seeds[start : start + BATCH_SIZE] for start in range(0, len(seeds), BATCH_SIZE))
+    z = (latents_from_seeds(G, batch, truncation, label) for batch in batches)
+    yield from _render_batches(make_renderer(G, precision), z)
 
 
-def load(path: Path, options: SamplingOptions, on: torch.device) -> Generator:
-    """The generator of a checkpoint or run folder as `options` ask for it. Raises UserError."""
-    G = load_generator(path, ema=not options.raw, device=on)
-    if options.recalibrate:
-        calibrate(G, MEASURED_WELL)
-    return G
-
-
-def calibrate(G: Generator, count: int = MEASURED) -> None:
-    """Give batch norm the statistics that it has over `count` latents, see `recalibrate`."""
-    on = next(G.parameters()).device
-    groups = (range(start, start + CHUNK) for start in range(0, count, CHUNK))
-    recalibrate(G, (of_seeds(G, seeds).to(on) for seeds in groups))
-
-
-def of_seeds(
-    G: Generator, seeds: Sequence[int], truncation: float | None = None, label: str | None = None
-) -> Tensor:
-    """What G makes the images of seeds from: latents, and the labels after them if it knows any."""
-    z = noise.of_seeds(seeds, G.latent_dim, G.latent, truncation)
-    return torch.cat([z, G.conditions.of_seeds(seeds, label)], 1)
-
-
-def in_chunks(paint: Callable[[Tensor], Tensor], chunks: Iterable[Tensor]) -> Iterator[np.ndarray]:
-    """Paint at most CHUNK latents at a time, each time as if they were CHUNK."""
-    for z in chunks:
-        padded = torch.zeros(CHUNK, *z.shape[1:])
+def _render_batches(
+    renderer: Callable[[Tensor], Tensor], batches: Iterable[Tensor]
+) -> Iterator[np.ndarray]:
+    """Render batches of at most BATCH_SIZE latents, padded to BATCH_SIZE."""
+    for z in batches:
+        padded = torch.zeros(BATCH_SIZE, *z.shape[1:])
         padded[: len(z)] = z
-        yield paint(padded)[: len(z)].cpu().numpy()
+        yield renderer(padded)[: len(z)].cpu().numpy()
 
 
 def sample_grid(
     G: Generator, seeds: Sequence[int], columns: int | None = None, truncation: float | None = None
 ) -> np.ndarray:
-    """All seeds as one picture, uint8 [H, W, C]."""
+    """The images of seeds as one picture, uint8 [H, W, C]."""
     return grid(sample(G, seeds, truncation), columns)
 
 
-def check_grid(G: Generator, count: int) -> None:
-    """Raise UsageError where a grid of so many images is no picture that anybody could open."""
+def check_grid_size(G: Generator, count: int) -> None:
+    """Raise UsageError where a grid of `count` images would have over MAX_GRID_PIXELS pixels."""
     pixels = count * G.size**2
-    if pixels > MAX_PIXELS:
+    if pixels > MAX_GRID_PIXELS:
         raise UsageError(
-            f"a grid of {count:,} images has {pixels:,} pixels, more than {MAX_PIXELS:,}: "
+            f"a grid of {count:,} images has {pixels:,} pixels, more than {MAX_GRID_PIXELS:,}: "
             f"ask for fewer, or `dcgan sample` them with --each or --npy"
         )
 
 
-def grid(chunks: Iterable[np.ndarray], columns: int | None = None) -> np.ndarray:
-    """Chunks of images as one picture, see `images.grid`."""
-    return images.grid(np.concatenate(list(chunks)), columns)
+def grid(batches: Iterable[np.ndarray], columns: int | None = None) -> np.ndarray:
+    """Batches of images as one picture, see `images.grid`."""
+    return images.grid(np.concatenate(list(batches)), columns)
 
 
-def save_each(folder: Path, seeds: Sequence[int], chunks: Iterator[np.ndarray]) -> None:
-    """Write every image as folder/seed-00000042.png, some while the next are drawn.
+def save_each(folder: Path, seeds: Sequence[int], batches: Iterator[np.ndarray]) -> None:
+    """Write every image as folder/seed-00000042.png, while the next batches are rendered.
 
     Raises UserError where the disk refuses; every file that is there then is whole.
     """
     with writing(folder):
         make_folder(Path(folder))
     paths = (Path(folder) / f"seed-{seed:08d}.png" for seed in seeds)
-    files = zip(paths, itertools.chain.from_iterable(chunks), strict=True)
-    jobs = iter(lambda: list(itertools.islice(files, TOGETHER)), [])
-    for_each(save_some, jobs, ahead=2 * CHUNK // TOGETHER)
+    files = zip(paths, itertools.chain.from_iterable(batches), strict=True)
+    jobs = iter(lambda: list(itertools.islice(files, _FILES_PER_JOB)), [])
+    for_each(_save_pngs, jobs, ahead=2 * BATCH_SIZE // _FILES_PER_JOB)
 
 
-def save_some(files: list[tuple[Path, np.ndarray]]) -> None:
+def _save_pngs(files: list[tuple[Path, np.ndarray]]) -> None:
     for path, image in files:
         images.save_png(path, image)
 
 
-def save_npy(path: Path, count: int, chunks: Iterator[np.ndarray]) -> None:
-    """Write `count` images as one uint8 array [count, S, S, C], a chunk at a time.
+def save_npy(path: Path, count: int, batches: Iterator[np.ndarray]) -> None:
+    """Write `count` images as one uint8 array [count, S, S, C], a batch at a time.
 
     Raises UserError where the disk refuses, or has no room for all of them.
     """
     with replacing(path, durable=False) as partial, open(partial, "wb") as file:
-        for chunk in chunks:
+        for batch in batches:
             if file.tell() == 0:
-                check_room(path, count * chunk[0].nbytes)
-                write_npy_header(file, (count, *chunk.shape[1:]))
-            file.write(chunk)
+                check_room(path, count * batch[0].nbytes)
+                write_npy_header(file, (count, *batch.shape[1:]))
+            file.write(batch)

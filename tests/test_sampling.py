@@ -7,8 +7,8 @@ from PIL import Image
 from torch import nn
 
 from dcgan import images, sampling
-from dcgan.latent import noise
-from dcgan.networks.models import Generator
+from dcgan.latent import noise_from_seeds
+from dcgan.networks import Generator
 from dcgan.runtime import device
 
 
@@ -22,35 +22,35 @@ def G(request):
     return G.to(memory_format=torch.channels_last).eval()
 
 
-def drawn(G, seeds, **options):
+def render_seeds(G, seeds, **options):
     return np.concatenate(list(sampling.sample(G, seeds, **options)))
 
 
 def test_an_image_depends_on_its_seed_alone_bit_for_bit(G):
-    many = drawn(G, range(150))
-    assert (drawn(G, [100])[0] == many[100]).all()
-    assert (drawn(G, [149, 3, 70]) == many[[149, 3, 70]]).all()
+    many = render_seeds(G, range(150))
+    assert (render_seeds(G, [100])[0] == many[100]).all()
+    assert (render_seeds(G, [149, 3, 70]) == many[[149, 3, 70]]).all()
     assert len(np.unique(many.reshape(150, -1), axis=0)) == 150
 
 
 def test_images_are_those_of_evaluation_mode(G):
-    z = noise.of_seeds([5, 6], 20, "normal")
+    z = noise_from_seeds([5, 6], 20, "normal")
     with torch.no_grad():
         expected = images.to_uint8(G(z)).numpy().astype(int)
-    assert np.abs(drawn(G, [5, 6]) - expected).max() <= 1
+    assert np.abs(render_seeds(G, [5, 6]) - expected).max() <= 1
     before = {k: v.clone() for k, v in G.state_dict().items()}
     G.train()
-    assert (drawn(G, [5, 6]) == drawn(G.eval(), [5, 6])).all()
+    assert (render_seeds(G, [5, 6]) == render_seeds(G.eval(), [5, 6])).all()
     assert all(torch.equal(v, before[k]) for k, v in G.state_dict().items())
 
 
 def test_bf16_draws_the_same_picture_and_auto_is_what_the_processor_has(G, monkeypatch):
-    exact, rough = (drawn(G, range(70), precision=p).astype(int) for p in ("fp32", "bf16"))
+    exact, rough = (render_seeds(G, range(70), precision=p).astype(int) for p in ("fp32", "bf16"))
     difference = np.abs(exact - rough)
     assert 0 < difference.mean() < 0.5 and difference.max() <= 8
     for there, expected in ((True, rough), (False, exact)):
         monkeypatch.setattr(device, "has_bf16", lambda _, there=there: there)
-        assert (drawn(G, range(70)) == expected).all()
+        assert (render_seeds(G, range(70)) == expected).all()
 
 
 def test_a_grid_of_latents_gives_larger_images(G):
@@ -64,14 +64,14 @@ def test_a_grid_of_latents_gives_larger_images(G):
 
 def test_sampling_leaves_a_training_network_training(G):
     G.train()
-    drawn(G, [1])
+    render_seeds(G, [1])
     assert G.training
     G.eval()
 
 
 @pytest.mark.parametrize("mode", [True, False])
-def test_calibrated_batch_norm_normalises_what_G_makes_of_latents(G, mode):
-    """Over the latents that it was measured on: mean 0 and deviation 1, before scale and shift."""
+def test_recalibrated_batch_norm_normalizes_the_activations(G, mode):
+    """Over the latents of recalibration: mean 0 and standard deviation 1, before scale and bias."""
     G, seen = copy.deepcopy(G), {}
     for module in G.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -82,11 +82,11 @@ def test_calibrated_batch_norm_normalises_what_G_makes_of_latents(G, mode):
                 )
             )
     G.train(mode)
-    sampling.calibrate(G, 128)
+    sampling.recalibrate_batch_norm(G, 128)
     assert G.training == mode
     seen.clear()
     with torch.no_grad():
-        G.eval()(sampling.of_seeds(G, range(128)))
+        G.eval()(sampling.latents_from_seeds(G, range(128)))
     assert len(seen) >= 2
     for (y,) in seen.values():
         # The mean of the batches' variances lacks that between the batches: a percent or so.
@@ -95,17 +95,18 @@ def test_calibrated_batch_norm_normalises_what_G_makes_of_latents(G, mode):
 
 
 def test_smaller_truncation_gives_less_varied_images(G):
-    spread = [drawn(G, range(64), truncation=t).std(0).mean() for t in (0.2, 1.0, 10.0)]
+    spread = [render_seeds(G, range(64), truncation=t).std(0).mean() for t in (0.2, 1.0, 10.0)]
     assert spread[0] < 0.5 * spread[1] < spread[2]
-    assert np.abs(drawn(G, range(8), truncation=10.0).astype(int) - drawn(G, range(8))).max() <= 1
+    large, none = render_seeds(G, range(8), truncation=10.0), render_seeds(G, range(8))
+    assert np.abs(large.astype(int) - none).max() <= 1
 
 
 def test_files_hold_the_images_of_their_seeds(G, tmp_path):
     seeds = [9, 80, 3]
-    expected = drawn(G, seeds)
+    expected = render_seeds(G, seeds)
     sampling.save_each(tmp_path / "each", seeds, sampling.sample(G, seeds))
     for seed, image in zip(seeds, expected, strict=True):
         with Image.open(tmp_path / "each" / f"seed-{seed:08d}.png") as file:
             assert (np.asarray(file) == image).all()
     sampling.save_npy(tmp_path / "all.npy", 130, sampling.sample(G, range(130)))
-    assert (np.load(tmp_path / "all.npy") == drawn(G, range(130))).all()
+    assert (np.load(tmp_path / "all.npy") == render_seeds(G, range(130))).all()

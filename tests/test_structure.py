@@ -17,11 +17,11 @@ MAY_IMPORT = {
     "runtime": "errors",
     "config": "errors",
     "images": "errors runtime",
-    "networks": "config latent",
-    "latent": "data errors",
+    "networks": "config",
+    "latent": "errors",
     "data": "config errors runtime",
     "runs": "config errors images latent networks runtime",
-    "sampling": "config data errors images latent networks runs runtime",
+    "sampling": "data errors images latent networks runs runtime",
     "evaluation": "config data errors images networks runs runtime sampling",
     "training": "config data errors evaluation images latent networks runs runtime sampling",
     "reports": "config data errors evaluation images runs runtime sampling training",
@@ -34,10 +34,20 @@ def folder_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
+def without_type_checking(tree: ast.Module) -> ast.Module:
+    """The module without its top-level blocks `if TYPE_CHECKING:`."""
+    body = [
+        node
+        for node in tree.body
+        if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
+    ]
+    return ast.Module(body, tree.type_ignores)
+
+
 def imports(path: Path) -> set[str]:
-    """Folders of the package that a file imports from, anywhere in it."""
+    """Folders of the package that a file imports from at run time, anywhere in it."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(without_type_checking(ast.parse(path.read_text()))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):

@@ -121,7 +121,7 @@ def sample(args: Sequence[str], prog: str) -> None:
     G = load(config)
     grid = config.out or not (config.each or config.npy)
     if grid:
-        sampling.check_grid(G, len(seeds))
+        sampling.check_grid_size(G, len(seeds))
 
     def draw() -> Iterator:
         chunks = sampling.sample(G, seeds, config.truncation, config.precision, config.label)
@@ -144,13 +144,12 @@ def walk(args: Sequence[str], prog: str) -> None:
     config = parse(WalkConfig(checkpoint=tyro.MISSING), prog, walk.__doc__, args)
     seeds = parse_seeds(config.seeds)
 
-    from dcgan import images, sampling
-    from dcgan.latent import interpolation
+    from dcgan import images, latent, sampling
 
     images.animation_format(config.out)
     G = load(config)
-    stops = sampling.of_seeds(G, seeds, config.truncation, config.label)
-    path = interpolation.walk(stops, config.frames, len(G.conditions.names))
+    stops = sampling.latents_from_seeds(G, seeds, config.truncation, config.label)
+    path = latent.walk(stops, config.frames, G.latent_dim)
     frames = [f for chunk in sampling.render(G, path, config.precision) for f in chunk]
     images.save_animation(config.out, frames, config.seconds / config.frames)
     print(config.out)
@@ -282,7 +281,12 @@ def load(config: SamplingOptions):
     from dcgan.runtime import device
 
     device.keep_freed_memory()
-    return sampling.load(config.checkpoint, config, device.pick(config.device))
+    return sampling.load(
+        config.checkpoint,
+        raw=config.raw,
+        recalibrate=config.recalibrate,
+        device=device.pick(config.device),
+    )
 
 
 def progress(chunks: Iterator, total: int) -> Iterator:

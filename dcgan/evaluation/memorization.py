@@ -22,8 +22,13 @@ from dcgan.data import PackedImages, open_packed
 from dcgan.errors import UsageError, UserError
 from dcgan.evaluation.distances import pairwise
 from dcgan.evaluation.random_features import RandomFeatures, to_rgb
-from dcgan.evaluation.real_images import check_same_shape, choose_images, read_images
-from dcgan.networks.models import Generator
+from dcgan.evaluation.real_images import (
+    check_same_shape,
+    choose_images,
+    match_label,
+    read_images,
+)
+from dcgan.networks import Generator
 from dcgan.runtime import device
 
 APART = 10  # one image in so many is set apart where no held-out images are given
@@ -117,10 +122,10 @@ def split(
 
     def order_of(images: PackedImages, count: int | None) -> np.ndarray:
         check_same_shape(G, images)
-        fulfilled = G.conditions.fulfilled(images, config.label)
+        chosen = match_label(images, G, config.label)
         if config.label and not images.label_names:
             raise UsageError(f"--label {config.label}: the images of {images.folder} have none")
-        return choose_images(images, count, fulfilled)
+        return choose_images(images, count, chosen)
 
     order = order_of(packed, None)
     if config.held_out is None:
@@ -143,7 +148,7 @@ def report_memorization(config: NeighboursConfig) -> Path:
     """
     device.keep_freed_memory()
     on = device.pick(config.device)
-    G = sampling.load(config.checkpoint, config, on)
+    G = sampling.load(config.checkpoint, raw=config.raw, recalibrate=config.recalibrate, device=on)
     packed = open_packed(config.data)
     training, held_out = split(packed, config, G)
     drawn = sampling.sample(

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from dcgan import sampling
 from dcgan.config import MIN_IMAGES
 from dcgan.data import PackedImages, row_reader
 from dcgan.errors import UsageError, UserError
-from dcgan.networks.models import Generator
+from dcgan.networks import Generator
 
 _CHUNK = 64  # images that are read at a time
 
@@ -39,3 +40,17 @@ def check_same_shape(G: Generator, packed: PackedImages) -> None:
         ours, theirs = getattr(G, name), getattr(packed, name)
         if ours != theirs:
             raise UsageError(f"{packed.folder} has images of {name} {theirs}, and G makes {ours}")
+
+
+def match_label(packed: PackedImages, G: Generator, label: str | None) -> np.ndarray:
+    """Whether each image has the labels that G is asked for, bool [N]; all do without labels.
+
+    Raises UsageError for labels that G was not trained with or that no image has.
+    """
+    matches, wanted = np.ones(len(packed), bool), sampling.parse_label(G, label)
+    for index, value in wanted.items() if packed.label_names else ():
+        name = G.labels.names[index]
+        if name not in packed.label_names:
+            raise UsageError(f"--label {label}: no image in {packed.folder} has label {name}")
+        matches &= packed.has_label(packed.label_names.index(name)) == value
+    return matches

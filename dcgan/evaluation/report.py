@@ -21,7 +21,12 @@ from dcgan.errors import UserError
 from dcgan.evaluation import inception
 from dcgan.evaluation.comparison import MAX_PAIRWISE_IMAGES, Comparison, FeatureComparison
 from dcgan.evaluation.random_features import Extractor, RandomFeatures, extract_features
-from dcgan.evaluation.real_images import check_same_shape, choose_images, read_images
+from dcgan.evaluation.real_images import (
+    check_same_shape,
+    choose_images,
+    match_label,
+    read_images,
+)
 from dcgan.runs.checkpoint import Checkpoint
 from dcgan.runs.run_folder import CHECKPOINTS, find_checkpoint
 from dcgan.runtime import device
@@ -42,12 +47,13 @@ def evaluate(config: EvaluateConfig) -> Path:
     found = find_checkpoint(config.checkpoint)
     if config.fidelity:
         inception.check_there(config.weights)
-    G = sampling.load(found.path, config, on)
+    G = sampling.load(found.path, raw=config.raw, recalibrate=config.recalibrate, device=on)
     extractor = load_extractor(config.extractor, G.size, on) if config.extractor else None
     packed = open_packed(config.data)
     check_same_shape(G, packed)
-    sampling.of_seeds(G, [0], config.truncation, config.label)  # wrong ones fail before the work
-    order = choose_images(packed, config.reals, G.conditions.fulfilled(packed, config.label))
+    # Wrong flags fail before the work.
+    sampling.latents_from_seeds(G, [0], config.truncation, config.label)
+    order = choose_images(packed, config.reals, match_label(packed, G, config.label))
     count = config.count or min(DEFAULT_MAX_IMAGES, len(order))
 
     def real() -> Iterator[np.ndarray]:

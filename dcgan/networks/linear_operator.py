@@ -1,40 +1,48 @@
-"""Linear maps that autograd need not look into, since each comes with its adjoint."""
+"""Linear operators that autograd differentiates by their adjoints, whatever they do inside."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 
-class Linear(torch.autograd.Function):
-    """A linear map, whose gradient is its adjoint, whose gradient is the map again."""
+class LinearOperator(torch.autograd.Function):
+    """A linear function of a tensor, given with its adjoint.
+
+    `LinearOperator.apply(x, function, adjoint)` is `function(x)`. Its gradient is the adjoint, and
+    the gradient of that is the function again, so derivatives of any order exist.
+    """
 
     @staticmethod
-    def forward(x: Tensor, linear, adjoint) -> Tensor:
-        return linear(x)
+    def forward(x: Tensor, function, adjoint) -> Tensor:
+        return function(x)
 
     @staticmethod
     def setup_context(ctx, inputs, output) -> None:
-        _, ctx.linear, ctx.adjoint = inputs
+        _, ctx.function, ctx.adjoint = inputs
 
     @staticmethod
     def jvp(ctx, tangent: Tensor, *_) -> Tensor:
-        return Linear.apply(tangent, ctx.linear, ctx.adjoint)
+        return LinearOperator.apply(tangent, ctx.function, ctx.adjoint)
 
     @staticmethod
-    def vmap(info, dims, x: Tensor, linear, adjoint) -> tuple[Tensor, int]:
-        return torch.stack([Linear.apply(one, linear, adjoint) for one in x.unbind(dims[0])]), 0
+    def vmap(info, dims, x: Tensor, function, adjoint) -> tuple[Tensor, int]:
+        results = [LinearOperator.apply(one, function, adjoint) for one in x.unbind(dims[0])]
+        return torch.stack(results), 0
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
-        return Linear.apply(gradient, ctx.adjoint, ctx.linear), None, None
+        return LinearOperator.apply(gradient, ctx.adjoint, ctx.function), None, None
 
 
-LIBRARY = torch.library.Library("dcgan", "DEF")
+_LIBRARY = torch.library.Library("dcgan", "DEF")
 
 
-def operator(linear: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """The map as an operator of torch, which torch can loop over a batch (`is_grads_batched`)."""
-    LIBRARY.define(f"{linear.__name__}(Tensor x) -> Tensor")
-    LIBRARY.impl(linear.__name__, linear, "CompositeExplicitAutograd")
-    return getattr(torch.ops.dcgan, linear.__name__).default
+def register_operator(function: Callable[[Tensor], Tensor]) -> Callable[..., Any]:
+    """The function as an operator of PyTorch's, which vmap can run over a batch of gradients
+    (`is_grads_batched`).
+    """
+    _LIBRARY.define(f"{function.__name__}(Tensor x) -> Tensor")
+    _LIBRARY.impl(function.__name__, function, "CompositeExplicitAutograd")
+    return getattr(torch.ops.dcgan, function.__name__).default

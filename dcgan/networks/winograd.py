@@ -10,75 +10,80 @@ Complexity of Computations", 1980; for networks: Lavin and Gray 2015, arXiv:1509
                                    m2 = (d1 - d2) g1
 
 In two dimensions the 3 x 3 products of a tile of 2 x 2 outputs are nine matrix products over
-channels and parities. Everything else is linear, and each linear map below stands beside its
-adjoint: the transposed convolution is the adjoint of the convolution, and autograd finds the
-gradient of each in the other.
+channels and parities. The transforms of input, kernel and output around them are linear, and each
+stands beside its adjoint: the transposed convolution is the adjoint of the convolution, and the
+gradient of each transform is its adjoint.
 """
 
 import torch
 from torch import Tensor
 
-from dcgan.networks.linear_operator import Linear, operator
+from dcgan.networks.linear_operator import LinearOperator, register_operator
 
 
-def winograd_down(x: Tensor, weight: Tensor) -> Tensor:
-    """`downsample` of 4 x 4 kernels and sides that 4 divides."""
-    points = Linear.apply(nhwc(x), analyse, synthesise)  # [3, 3, N, h, w, 2, 2, C]
-    kernels = Linear.apply(nhwc(weight), expand, contract)  # [3, 3, C', 2, 2, C]
-    products = torch.bmm(
+def winograd_conv2d(x: Tensor, weight: Tensor) -> Tensor:
+    """`strided_conv2d` of 4 x 4 kernels, for sides divisible by 4."""
+    points = LinearOperator.apply(to_nhwc(x), _transform_input, _transform_input_adjoint)
+    kernels = LinearOperator.apply(to_nhwc(weight), _transform_kernel, _transform_kernel_adjoint)
+    products = torch.bmm(  # of [3, 3, N, h, w, 2, 2, C] and [3, 3, C', 2, 2, C]
         points.flatten(5).flatten(2, 4).flatten(0, 1), kernels.flatten(3).flatten(0, 1).mT
     )
     products = products.unflatten(1, points.shape[2:5]).unflatten(0, (3, 3))
-    return nchw(Linear.apply(products, collect, spread))
+    return to_nchw(LinearOperator.apply(products, _transform_output, _transform_output_adjoint))
 
 
-def winograd_up(x: Tensor, weight: Tensor) -> Tensor:
-    """`upsample` of 4 x 4 kernels and even sides."""
-    products = Linear.apply(nhwc(x), spread, collect)  # [3, 3, N, h, w, C']
-    kernels = Linear.apply(nhwc(weight), expand, contract)  # [3, 3, C', 2, 2, C]
-    points = torch.bmm(products.flatten(2, 4).flatten(0, 1), kernels.flatten(3).flatten(0, 1))
+def winograd_conv_transpose2d(x: Tensor, weight: Tensor) -> Tensor:
+    """`strided_conv_transpose2d` of 4 x 4 kernels, for even sides."""
+    products = LinearOperator.apply(to_nhwc(x), _transform_output_adjoint, _transform_output)
+    kernels = LinearOperator.apply(to_nhwc(weight), _transform_kernel, _transform_kernel_adjoint)
+    points = torch.bmm(  # of [3, 3, N, h, w, C'] and [3, 3, C', 2, 2, C]
+        products.flatten(2, 4).flatten(0, 1), kernels.flatten(3).flatten(0, 1)
+    )
     points = points.unflatten(2, kernels.shape[3:]).unflatten(1, products.shape[2:5])
-    return nchw(Linear.apply(points.unflatten(0, (3, 3)), synthesise, analyse))
+    points = points.unflatten(0, (3, 3))
+    return to_nchw(LinearOperator.apply(points, _transform_input_adjoint, _transform_input))
 
 
-def nhwc(x: Tensor) -> Tensor:
+def to_nhwc(x: Tensor) -> Tensor:
+    """A view of [N, C, H, W] as [N, H, W, C]."""
     return x.permute(0, 2, 3, 1)
 
 
-def nchw(x: Tensor) -> Tensor:
+def to_nchw(x: Tensor) -> Tensor:
+    """A view of [N, H, W, C] as [N, C, H, W]."""
     return x.permute(0, 3, 1, 2)
 
 
-# Maps of the large side [n, 4h, 4w, C] <-> their points [3, 3, n, h, w, 2, 2, C], by parity.
+# Input transform: the larger maps [n, 4h, 4w, C] <-> points [3, 3, n, h, w, 2, 2, C], by parity.
 
 
-@operator
-def analyse(x: Tensor) -> Tensor:
+@register_operator
+def _transform_input(x: Tensor) -> Tensor:
     """d0 - d1, d1 and d1 - d2 of every tile, along rows and columns."""
     n, height, width, c = x.shape
     h, w = height // 4, width // 4
     rows = x.new_empty(3, 2, n, h, width, c)
-    split(x, -3, rows)
+    _split(x, -3, rows)
     points = x.new_empty(3, 3, n, h, w, 2, 2, c)
-    split(rows, -2, points.permute(1, 6, 0, 5, 2, 3, 4, 7))
+    _split(rows, -2, points.permute(1, 6, 0, 5, 2, 3, 4, 7))
     return points
 
 
-@operator
-def synthesise(points: Tensor) -> Tensor:
-    """Adjoint of `analyse`."""
+@register_operator
+def _transform_input_adjoint(points: Tensor) -> Tensor:
+    """Adjoint of `_transform_input`."""
     _, _, n, h, w, _, _, c = points.shape
     rows = points.new_empty(3, 2, n, h, 4 * w, c)
-    join(points.permute(1, 6, 0, 5, 2, 3, 4, 7), -2, rows)
+    _join(points.permute(1, 6, 0, 5, 2, 3, 4, 7), -2, rows)
     x = points.new_empty(n, 4 * h, 4 * w, c)
-    join(rows, -3, x)
+    _join(rows, -3, x)
     return x
 
 
-def split(x: Tensor, dim: int, points: Tensor) -> None:
-    """4n samples along `dim` of x -> n along `dim` of points[3, 2 parities, odd first].
+def _split(x: Tensor, dim: int, points: Tensor) -> None:
+    """Write 4n samples along `dim` of x to points [3, 2 parities (odd first), ... n ...].
 
-    Beyond the ends x is zero.
+    x is padded with zeros.
     """
     x0, x1, x2, x3 = x.unflatten(dim, (-1, 4)).unbind(dim)
     (odd0, even0), (odd1, even1), (odd2, even2) = points
@@ -93,8 +98,8 @@ def split(x: Tensor, dim: int, points: Tensor) -> None:
     even2.narrow(dim, n - 1, 1).copy_(x2.narrow(dim, n - 1, 1))
 
 
-def join(points: Tensor, dim: int, x: Tensor) -> None:
-    """Adjoint of `split`."""
+def _join(points: Tensor, dim: int, x: Tensor) -> None:
+    """Adjoint of `_split`."""
     x0, x1, x2, x3 = x.unflatten(dim, (-1, 4)).unbind(dim)
     (odd0, even0), (odd1, even1), (odd2, even2) = points
     n = x0.shape[dim]
@@ -108,12 +113,12 @@ def join(points: Tensor, dim: int, x: Tensor) -> None:
     )
 
 
-# Maps of the small side [n, 2h, 2w, C'] <-> products [3, 3, n, h, w, C'].
+# Output transform: products [3, 3, n, h, w, C'] <-> the smaller maps [n, 2h, 2w, C'].
 
 
-@operator
-def spread(y: Tensor) -> Tensor:
-    """Adjoint of `collect`."""
+@register_operator
+def _transform_output_adjoint(y: Tensor) -> Tensor:
+    """Adjoint of `_transform_output`."""
     n, height, width, c = y.shape
     h, w = height // 2, width // 2
     top, bottom = y.view(n, h, 2, width, c).unbind(2)
@@ -129,8 +134,8 @@ def spread(y: Tensor) -> Tensor:
     return products
 
 
-@operator
-def collect(products: Tensor) -> Tensor:
+@register_operator
+def _transform_output(products: Tensor) -> Tensor:
     """m0 + m1 and m1 - m2 of every tile, along rows and columns."""
     _, _, n, h, w, c = products.shape
     rows = products.new_empty(3, n, h, w, 2, c)
@@ -143,11 +148,11 @@ def collect(products: Tensor) -> Tensor:
     return y
 
 
-# Kernels [C', 4, 4, C] <-> g0, g0 + g1, g1 of both parities [3, 3, C', 2, 2, C].
+# Kernel transform: kernels [C', 4, 4, C] <-> g0, g0 + g1, g1 of both parities [3, 3, C', 2, 2, C].
 
 
-@operator
-def expand(kernels: Tensor) -> Tensor:
+@register_operator
+def _transform_kernel(kernels: Tensor) -> Tensor:
     """g0, g0 + g1 and g1 of every kernel, along rows and columns."""
     k, _, _, c = kernels.shape
     first, last = kernels.reshape(k, 2, 2, 2, 2, c).unbind(1)
@@ -163,18 +168,20 @@ def expand(kernels: Tensor) -> Tensor:
     return points
 
 
-@operator
-def contract(points: Tensor) -> Tensor:
-    """Adjoint of `expand`.
+@register_operator
+def _transform_kernel_adjoint(points: Tensor) -> Tensor:
+    """Adjoint of `_transform_kernel`.
 
-    The gradients of `winograd_down` come with C' last in memory. They are summed up in that order,
-    and turned when fewer numbers are left, in the two dimensions that torch turns quickly.
+    The gradients of `winograd_conv2d` have C' last in memory. They are summed in that layout and
+    transposed afterwards, when fewer numbers are left, as a matrix, which PyTorch transposes fast.
     """
     _, _, k, _, _, c = points.shape
-    turned = points.stride(-1) != 1
+    transposed = points.stride(-1) != 1
 
     def empty(*shape: int) -> Tensor:
-        return points.new_empty(*shape, k).movedim(-1, 0) if turned else points.new_empty(k, *shape)
+        if transposed:
+            return points.new_empty(*shape, k).movedim(-1, 0)
+        return points.new_empty(k, *shape)
 
     points = points.movedim(2, 0)
     rows, kernels = empty(3, 2, 2, 2, c), empty(4, 4, c)

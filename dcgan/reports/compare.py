@@ -144,7 +144,7 @@ def save_comparison(path: Path, runs: Sequence[Run], seeds: Sequence[int], devic
     """Write the grids of the same seeds, and the curves over images and over minutes, as PNG."""
     generators = [load_generator(run.path, device=device) for run in runs]
     for G in generators:
-        sampling.check_grid(G, len(seeds))
+        sampling.check_grid_size(G, len(seeds))
     grids = [sampling.sample_grid(G, seeds) for G in generators]
     import matplotlib
 

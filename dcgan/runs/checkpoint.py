@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from dcgan.config import NETWORK_OPTIONS, TrainConfig, validate_network
 from dcgan.errors import UsageError, UserError
-from dcgan.latent.labels import UNCONDITIONAL, Conditions
+from dcgan.latent import Labels
 from dcgan.runtime.files import check_room, replacing
 
 FORMAT = 2
@@ -51,13 +51,13 @@ class Checkpoint:
         return LEGACY | self.header["config"]
 
     @cached_property
-    def conditions(self) -> Conditions:
+    def labels(self) -> Labels | None:
         """The labels that the networks know. Raises UserError where the file contradicts itself."""
-        labels = self.header.get("labels")
-        if labels is None:
-            return UNCONDITIONAL
+        header = self.header.get("labels")
+        if header is None:
+            return None
         try:
-            return Conditions.saved(labels, self.tensors("labels.").get("examples"))
+            return Labels.from_checkpoint(header, self.tensors("labels.").get("examples"))
         except ValueError as error:
             raise damaged(self.path, error) from error
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from dcgan.networks.models import Discriminator, Generator, build
+from dcgan.networks import Discriminator, Generator, build_network
 from dcgan.runs.checkpoint import Checkpoint, architecture, damaged
 from dcgan.runs.run_folder import find_checkpoint
 
@@ -13,12 +13,12 @@ from dcgan.runs.run_folder import find_checkpoint
 def load_generator(path: Path, ema: bool = True, device: torch.device | str = "cpu") -> Generator:
     """The generator of a checkpoint file or run folder, in evaluation mode.
 
-    `ema` takes the averaged weights, which give the better images. Its `conditions` are the labels
+    `ema` takes the averaged weights, which give the better images. Its `labels` are those
     that it can be asked for. Raises UserError.
     """
     found = find_checkpoint(path)
     G = load(Generator, found, "ema." if ema else "G.", device)
-    G.conditions = found.conditions
+    G.labels = found.labels
     return G
 
 
@@ -29,8 +29,9 @@ def load_discriminator(path: Path, device: torch.device | str = "cpu") -> Discri
 
 def load(kind: type[nn.Module], found: Checkpoint, prefix: str, device) -> nn.Module:
     # On "meta" nothing is allocated until the file has shown that it holds such a network.
+    num_labels = len(found.labels.names) if found.labels else 0
     with torch.device("meta"):
-        network = build(kind, architecture(found.config), len(found.conditions.names))
+        network = build_network(kind, architecture(found.config), num_labels)
     tensors = found.tensors(prefix)
     expected = network.state_dict()
     if {k: (v.shape, v.dtype) for k, v in tensors.items()} != {

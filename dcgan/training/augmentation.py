@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dcgan.networks.linear_operator import Linear
+from dcgan.networks import LinearOperator
 
 _OVERFITTING_TARGET = 0.6  # Karras et al. 2020, figure 5
 # Images in which the probability may go from 0 to 1. Karras et al. take 500k, 2 % of their runs,
@@ -54,7 +54,7 @@ def _colour(
     # Both scalings leave a constant unchanged, so that brightness may be added last. Both are
     # symmetric, so that they are their own adjoints.
     scale = partial(_scale_colours, saturation=s, contrast=c)
-    return Linear.apply(images, scale, scale) + b
+    return LinearOperator.apply(images, scale, scale) + b
 
 
 def _scale_colours(images: Tensor, saturation: Tensor, contrast: Tensor) -> Tensor:
@@ -80,7 +80,9 @@ def _translation(images: Tensor, applied: Tensor, down: Tensor, right: Tensor) -
     # The adjoint of a shift is the shift back. Autograd's gradient of an index would add up
     # numbers one by one: 2000 times slower.
     shift = partial(_shift, down=down, right=right, reach=reach)
-    return Linear.apply(images, shift, partial(_shift, down=-down, right=-right, reach=reach))
+    return LinearOperator.apply(
+        images, shift, partial(_shift, down=-down, right=-right, reach=reach)
+    )
 
 
 def _shift(images: Tensor, down: Tensor, right: Tensor, reach: int) -> Tensor:

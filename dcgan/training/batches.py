@@ -11,7 +11,7 @@ from torch import Tensor
 from dcgan import images
 from dcgan.config import TrainConfig
 from dcgan.data import row_reader
-from dcgan.latent import noise
+from dcgan.latent import sample_noise
 from dcgan.training.augmentation import NOISE_DIM
 from dcgan.training.shuffle import EpochShuffle
 
@@ -97,7 +97,7 @@ class Batches:
         indices = self.shuffle(step)[self.slice]
         mirrored = self.rng(Purpose.FLIPS, step).random((config.batch_size, 1, 1, 1)) < 0.5
         shape = (config.batch_size, config.latent_dim)
-        z = noise.draw(self.rng(Purpose.LATENTS, step), shape, config.latent)[self.slice]
+        z = sample_noise(self.rng(Purpose.LATENTS, step), shape, config.latent)[self.slice]
         labels = self.labels(indices)
         draws = (config.batch_size, 3, NOISE_DIM if config.augment else 0)
         host = (

@@ -5,12 +5,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from dcgan.config import TrainConfig, require
 from dcgan.data import PackedImages, open_or_pack, open_packed
 from dcgan.errors import UsageError, UserError
-from dcgan.latent.labels import Conditions
+from dcgan.latent import MAX_LABEL_EXAMPLES, Labels
 from dcgan.runs import checkpoint
 from dcgan.runs.run_folder import checkpoint_path, latest_checkpoint
 from dcgan.runtime import device, distributed
@@ -107,7 +108,15 @@ def trainer_of(packed: PackedImages, config: TrainConfig, on: torch.device) -> T
         return Trainer(config, on)
     if packed.labels is None:
         raise UsageError(f"--conditional: the images of {packed.folder} have no labels")
-    return Trainer(config, on, Conditions.of(packed))
+    return Trainer(config, on, read_labels(packed))
+
+
+def read_labels(packed: PackedImages) -> Labels:
+    """The labels of packed images, with rows of some of the images as examples."""
+    count = min(len(packed), MAX_LABEL_EXAMPLES)
+    chosen = np.random.default_rng(0).choice(len(packed), count, replace=False)
+    examples = torch.from_numpy(packed.multi_hot(np.sort(chosen)).astype(np.uint8))
+    return Labels(packed.meta["label_kind"], packed.label_names, examples)
 
 
 def batches_for(trainer: Trainer, packed: PackedImages) -> Iterator[Batch]:

@@ -17,7 +17,7 @@ from dcgan.evaluation import (
     higher_is_better,
     read_images,
 )
-from dcgan.networks.models import Generator
+from dcgan.networks import Generator
 from dcgan.runs import checkpoint
 from dcgan.runs.checkpoint import Checkpoint
 from dcgan.runs.run_folder import best_checkpoint_path, warn_skipped

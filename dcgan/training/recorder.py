@@ -38,7 +38,7 @@ from dcgan.training.periodic_evaluation import Best, Evaluator
 
 CONFIG = "config.json"
 DIVERGED = "diverged"  # folder of states that came to numbers that are not finite
-GRID_SEEDS = range(sampling.CHUNK)  # the same in every grid, so that grids compare along a run
+GRID_SEEDS = range(sampling.BATCH_SIZE)  # the same in every grid, so that grids compare along a run
 WRITTEN = (  # by way of temporaries: folders in the run folder, names in them
     ("", CONFIG),
     ("", METRICS),
@@ -87,7 +87,7 @@ class Recorder:
                 first = np.arange(min(len(self.packed), len(GRID_SEEDS)))
                 real = images.grid(row_reader(self.packed.images)(first))
                 self.log.picture(0, "real", real)
-            self.z = sampling.of_seeds(self.trainer.G, GRID_SEEDS).to(self.trainer.device)
+            self.z = sampling.latents_from_seeds(self.trainer.G, GRID_SEEDS).to(self.trainer.device)
             if self.config.eval_every:
                 self.evaluator = Evaluator(self.config, self.packed, self.trainer.device)
             self.saved: Future | None = None
@@ -111,7 +111,7 @@ class Recorder:
         try:
             if kind is Diverged and distributed.is_main():
                 name = checkpoint_path(self.run, self.trainer.step).name
-                sampling.calibrate(self.trainer.G_ema)
+                sampling.recalibrate_batch_norm(self.trainer.G_ema)
                 self.hand_over(self.run / DIVERGED / name)
         finally:
             self.stack.__exit__(kind, *error)
@@ -136,7 +136,8 @@ class Recorder:
         if any(map(self.due, (config.log_every, *looks))):
             self.trainer.check_finite()  # by all processes, which go back together
         if any(map(self.due, looks)):
-            sampling.calibrate(self.trainer.G_ema)  # by all processes, which stay equal
+            # By all processes, which stay equal.
+            sampling.recalibrate_batch_norm(self.trainer.G_ema)
         if not distributed.is_main():
             return
         self.meter.add(scalars)
@@ -159,7 +160,7 @@ class Recorder:
         """
         if self.step_saved != self.trainer.step:
             self.trainer.check_finite()
-            sampling.calibrate(self.trainer.G_ema)
+            sampling.recalibrate_batch_norm(self.trainer.G_ema)
             if distributed.is_main():
                 self.keep()
 
@@ -182,9 +183,8 @@ class Recorder:
             "best": self.best.header(),
             "rollbacks": self.trainer.rollbacks,
         }
-        conditions = self.trainer.conditions
-        if conditions.names:
-            header["labels"] = {"kind": conditions.kind, "names": conditions.names}
+        if labels := self.trainer.labels:
+            header["labels"] = {"kind": labels.kind, "names": labels.names}
         state, sums = Snapshot(self.trainer.tensors()), Snapshot(self.meter.sums)
         self.saved = self.writer.submit(
             self.write_checkpoint, path, header, state, sums, self.meter.added
@@ -259,7 +259,7 @@ class Recorder:
 
     def write_samples(self) -> None:
         drawn = {
-            name: sampling.painter(G, self.config.precision)(self.z)
+            name: sampling.make_renderer(G, self.config.precision)(self.z)
             for name, G in (("averaged", self.trainer.G_ema), ("raw", self.trainer.G))
         }
         self.writer.submit(self.write_grids, self.trainer.step, Snapshot(drawn))

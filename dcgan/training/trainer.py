@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from dcgan.config import TrainConfig, has_penalties
 from dcgan.errors import UserError
-from dcgan.latent.labels import UNCONDITIONAL, Conditions
-from dcgan.networks.models import INITIAL_STD, Upsample, networks
+from dcgan.latent import Labels
+from dcgan.networks import INITIAL_STD, StridedConvTranspose2d, build_networks
 from dcgan.runs import checkpoint
 from dcgan.runtime import device, distributed
 from dcgan.training.augmentation import augment, overfitting_heuristic, updated_probability
@@ -33,17 +33,15 @@ from dcgan.training.resume import last_strength
 class Trainer:
     """Networks, optimizers and the step they are at."""
 
-    def __init__(
-        self, config: TrainConfig, on: torch.device, conditions: Conditions = UNCONDITIONAL
-    ):
-        self.config, self.device, self.conditions = config, on, conditions
+    def __init__(self, config: TrainConfig, on: torch.device, labels: Labels | None = None):
+        self.config, self.device, self.labels = config, on, labels
         self.bf16 = device.computes_in_bf16(on, config.precision)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            G, D = networks(config, len(conditions.names))
+            G, D = build_networks(config, len(labels.names) if labels else 0)
             if config.smooth:
                 init_bilinear(upsampling_kernels(G), INITIAL_STD)
-        G.conditions = conditions
+        G.labels = labels
         self.G = G.to(on, memory_format=torch.channels_last)
         self.D = D.to(on, memory_format=torch.channels_last)
         self.G_ema = copy.deepcopy(self.G).requires_grad_(False)
@@ -209,7 +207,9 @@ class Trainer:
         """What a checkpoint holds, under its names."""
         modules = {"G": self.G, "D": self.D, "ema": self.G_ema}
         optimizers = {"opt_G": (self.opt_G, self.G), "opt_D": (self.opt_D, self.D)}
-        others = {"augment.p": self.augment_p, "labels.examples": self.conditions.examples}
+        others = {"augment.p": self.augment_p}
+        if self.labels:
+            others["labels.examples"] = self.labels.examples
         return checkpoint.named(modules, optimizers) | others
 
     def restore(self, found: checkpoint.Checkpoint, fingerprint: str) -> None:
@@ -234,7 +234,7 @@ def means(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def upsampling_kernels(G: nn.Module) -> list[nn.Parameter]:
-    return [module.weight for module in G.modules() if isinstance(module, Upsample)]
+    return [module.weight for module in G.modules() if isinstance(module, StridedConvTranspose2d)]
 
 
 def statistics(network: nn.Module) -> list[Tensor]:

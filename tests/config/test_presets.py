@@ -261,7 +261,7 @@ def test_checkpoints_from_before_there_were_these_options_load_and_go_on(
     old_run, tiny, packed, tmp_path
 ):
     G, D = load_generator(old_run), load_discriminator(old_run)
-    assert G.conditions.names == () and D(G(torch.randn(4, 8))).shape == (4,)
+    assert G.labels is None and D(G(torch.randn(4, 8))).shape == (4,)
     assert any(isinstance(module, torch.nn.BatchNorm2d) for module in D.modules())
     with pytest.raises(UserError, match="--batch-norm-D, not --no-batch-norm-D"):
         fit(tiny(), packed, old_run, CPU)

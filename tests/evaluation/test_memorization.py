@@ -14,8 +14,8 @@ from dcgan.data import faces, open_packed
 from dcgan.errors import UsageError
 from dcgan.evaluation.memorization import examine, leakage, nearest, pixels, split
 from dcgan.evaluation.random_features import RandomFeatures
-from dcgan.latent.labels import Conditions
-from dcgan.networks.models import Generator
+from dcgan.networks import Generator
+from dcgan.training.loop import read_labels
 from tests.conftest import write_packed
 
 CPU = torch.device("cpu")
@@ -121,7 +121,7 @@ def test_samples_of_a_label_are_compared_with_images_of_that_label(tmp_path):
     other = write_packed(tmp_path / "b", images + 1, i % 3 % 2, ("plain", "busy"), "class")
     bare = write_packed(tmp_path / "c", images + 2)
     G = Generator(16, width=4)
-    G.conditions = Conditions.of(packed)
+    G.labels = read_labels(packed)
 
     def parts(label, held_out):
         config = NeighboursConfig(

@@ -5,27 +5,27 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dcgan.latent.interpolation import lerp, slerp, walk
+from dcgan.latent import lerp, slerp, walk
 
 vectors = st.lists(st.floats(-5, 5, width=32), min_size=4, max_size=4).map(torch.tensor)
 
 
 @given(vectors, vectors)
-def test_exact_at_the_ends(a, b):
+def test_paths_are_exact_at_both_ends(a, b):
     for path in (lerp, slerp):
         assert torch.equal(path(a, b, 0.0), a)
         assert torch.equal(path(a, b, 1.0), b)
 
 
 @given(vectors, vectors, st.floats(0, 1))
-def test_finite_and_never_longer_than_its_ends(a, b, t):
+def test_slerp_is_finite_and_never_longer_than_its_ends(a, b, t):
     point = slerp(a, b, t)
     assert point.isfinite().all()
     assert point.norm() <= max(a.norm(), b.norm()) * (1 + 1e-4) + 1e-6
 
 
 @given(st.floats(0, 1), st.floats(0.01, math.pi - 0.01))
-def test_constant_speed_along_the_arc(t, angle):
+def test_slerp_has_constant_speed_and_linear_length(t, angle):
     a = torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64)
     b = torch.tensor([math.cos(angle), math.sin(angle), 0.0], dtype=torch.float64)
     expected = torch.tensor([math.cos(t * angle), math.sin(t * angle), 0.0], dtype=torch.float64)
@@ -34,7 +34,7 @@ def test_constant_speed_along_the_arc(t, angle):
 
 
 @pytest.mark.parametrize("nudge", [0.0, 1e-8, 1e-6, 1e-5, 1e-3])
-def test_parallel_and_opposite_vectors_keep_their_length(nudge):
+def test_slerp_of_parallel_and_opposite_vectors_keeps_their_length(nudge):
     a = torch.nn.functional.normalize(torch.randn(100, generator=torch.manual_seed(0)), dim=0) * 10
     off = torch.nn.functional.normalize(torch.randn(100), dim=0) * nudge
     t = torch.linspace(0, 1, 21)[:, None]
@@ -45,16 +45,23 @@ def test_parallel_and_opposite_vectors_keep_their_length(nudge):
         assert steps.max() - steps.min() < 0.02
 
 
-def test_tiny_and_one_dimensional_vectors():
-    """The squares of 1e-21 vanish in float32; a line has no circle."""
+def test_slerp_of_tiny_and_of_one_dimensional_vectors():
+    """The square of 1e-21 underflows in float32; one dimension has no great circle."""
     tiny, b = torch.tensor([1e-21, 0, 0, 0]), torch.tensor([-5.0, 0, 0, 0])
     assert slerp(tiny, b, 0.865).norm() <= 5
     torch.testing.assert_close(slerp(torch.tensor([1.0]), torch.tensor([-2.0]), 0.5).item(), -0.5)
 
 
-def test_walk_visits_every_stop_and_closes():
+def test_a_walk_visits_every_stop_and_returns():
     stops = torch.randn(3, 50)
     path = walk(stops, 12)
     torch.testing.assert_close(path[[0, 4, 8]], stops)
     steps = torch.cat([path, path[:1]]).diff(dim=0).norm(dim=1)
     assert steps.max() < 4 * steps.min()
+
+
+def test_a_walk_interpolates_labels_linearly():
+    stops = torch.tensor([[3.0, 0.0, 1.0, 0.0], [0.0, 3.0, 1.0, 1.0]])
+    path = walk(stops, 4, latent_dim=2)
+    torch.testing.assert_close(path[:, :2], walk(stops[:, :2], 4))
+    assert path[:, 2:].tolist() == [[1, 0], [1, 0.5], [1, 1], [1, 0.5]]

@@ -4,8 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from dcgan.networks.batch_norm import folded
-from dcgan.networks.models import Generator
+from dcgan.networks import Generator, fold_batch_norm
 
 
 def trained(size: int = 32, kernel_size: int = 4, channels: int = 3) -> Generator:
@@ -29,7 +28,7 @@ def test_it_draws_what_evaluation_mode_draws(size, kernel_size, channels, grid):
     G = trained(size, kernel_size, channels)
     z = torch.randn(2, 6, *grid, dtype=torch.float64)
     with torch.no_grad():
-        torch.testing.assert_close(folded(G)(z), G.eval()(z), rtol=0, atol=1e-12)
+        torch.testing.assert_close(fold_batch_norm(G)(z), G.eval()(z), rtol=0, atol=1e-12)
 
 
 def test_it_is_the_convolution_and_the_formula_of_batch_norm():
@@ -46,14 +45,14 @@ def test_it_is_the_convolution_and_the_formula_of_batch_norm():
                 for name in ("weight", "bias", "running_mean", "running_var")
             )
             x = (scale * (x - mean) / (variance + 1e-5).sqrt() + shift).clamp(min=0)
-    torch.testing.assert_close(folded(G)(z), x.tanh(), rtol=0, atol=1e-12)
-    assert not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in folded(G).layers)
+    torch.testing.assert_close(fold_batch_norm(G)(z), x.tanh(), rtol=0, atol=1e-12)
+    assert not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in fold_batch_norm(G).layers)
 
 
 def test_the_network_it_is_made_of_stays_as_it_is():
     G = trained().train()
     before = {name: tensor.clone() for name, tensor in G.state_dict().items()}
-    copy = folded(G)
+    copy = fold_batch_norm(G)
     copy(torch.randn(2, 6, dtype=torch.float64))
     for parameter in copy.parameters():
         assert not parameter.requires_grad

@@ -7,16 +7,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from dcgan.networks import models
-from dcgan.networks.models import (
+from dcgan.networks import (
     Discriminator,
-    Downsample,
     Generator,
-    MinibatchStd,
-    Project,
-    Upsample,
-    widths,
+    StridedConv2d,
+    StridedConvTranspose2d,
+    discriminator,
 )
+from dcgan.networks.layers import LatentProjection, MinibatchStdLayer, feature_channels
 
 
 def parameters(network: nn.Module) -> int:
@@ -29,9 +27,9 @@ def test_default_networks_have_the_size_of_the_well_known_example():
 
 
 def test_paper_widths():
-    assert widths(64, 128) == [1024, 512, 256, 128]
-    assert widths(256, 64) == [512, 512, 512, 256, 128, 64]
-    assert widths(32, 64) == [256, 128, 64]
+    assert feature_channels(64, 128) == [1024, 512, 256, 128]
+    assert feature_channels(256, 64) == [512, 512, 512, 256, 128, 64]
+    assert feature_channels(32, 64) == [256, 128, 64]
 
 
 def reference_G(latent_dim=100, w=64, channels=3) -> nn.Sequential:
@@ -78,7 +76,8 @@ def test_same_function_and_gradients_as_plain_layers(ours, reference, shape):
 @pytest.mark.parametrize("kernel_size", [4, 5])
 def test_up_is_the_transpose_of_down(kernel_size):
     """<down(x), y> = <x, up(y)> for the same kernel: what "transposed convolution" means."""
-    down, up = Downsample(3, 7, kernel_size).double(), Upsample(7, 3, kernel_size).double()
+    down = StridedConv2d(3, 7, kernel_size).double()
+    up = StridedConvTranspose2d(7, 3, kernel_size).double()
     with torch.no_grad():
         up.weight.copy_(down.weight.normal_())
     x, y = torch.randn(2, 3, 16, 16).double(), torch.randn(2, 7, 8, 8).double()
@@ -101,7 +100,7 @@ def test_every_size_fits_together(size, channels, kernel_size):
 
 def test_no_batch_norm_at_Gs_output_and_Ds_input():
     G, D = Generator(width=2), Discriminator(width=2)
-    assert [type(m) for m in list(G.layers)[-2:]] == [Upsample, nn.Tanh]
+    assert [type(m) for m in list(G.layers)[-2:]] == [StridedConvTranspose2d, nn.Tanh]
     assert not any(isinstance(m, nn.BatchNorm2d) for m in D.blocks[0])
     assert sum(isinstance(m, nn.BatchNorm2d) for m in G.modules()) == 4
     assert sum(isinstance(m, nn.BatchNorm2d) for m in D.modules()) == 3
@@ -109,9 +108,10 @@ def test_no_batch_norm_at_Gs_output_and_Ds_input():
 
 def test_initial_weights_follow_the_paper():
     torch.manual_seed(0)
+    layers = (StridedConvTranspose2d, StridedConv2d, nn.Conv2d, nn.ConvTranspose2d)
     for network in (Generator(), Discriminator()):
         for module in network.modules():
-            if isinstance(module, Upsample | Downsample | nn.Conv2d | nn.ConvTranspose2d):
+            if isinstance(module, layers):
                 assert module.weight.std().item() == pytest.approx(0.02, rel=0.05)
                 assert module.weight.mean().item() == pytest.approx(0, abs=1e-3)
             if isinstance(module, nn.BatchNorm2d):
@@ -142,7 +142,7 @@ def test_a_larger_image_gets_the_mean_logit_of_its_windows():
 @pytest.mark.parametrize("grid", [(1, 1), (2, 3)])
 def test_the_first_layer_is_a_transposed_convolution(grid, order):
     torch.manual_seed(0)
-    layer = Project(5, 6, 4, bias=False).double().to(memory_format=order)
+    layer = LatentProjection(5, 6, 4, bias=False).double().to(memory_format=order)
     z = torch.randn(3, 5, *grid, dtype=torch.float64, requires_grad=True)
     expected = F.conv_transpose2d(z, layer.weight)
     torch.testing.assert_close(layer(z), expected)
@@ -171,7 +171,7 @@ def test_G_can_be_mapped_over_latents_and_weights():
 
 def test_without_batch_norm_activations_keep_their_size_at_every_depth(monkeypatch):
     """Before the scales of D's kernels are brought together."""
-    monkeypatch.setattr(models, "keep_pace", lambda D: None)
+    monkeypatch.setattr(discriminator, "equalize_kernel_scales", lambda D: None)
     torch.manual_seed(0)
     D = Discriminator(128, width=16, batch_norm_D=False)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in D.modules())
@@ -185,10 +185,10 @@ def test_bringing_the_scales_of_Ds_kernels_together_leaves_it_the_same_function(
 
     def D():
         torch.manual_seed(0)
-        return Discriminator(128, width=16, batch_norm_D=False, bias_D=True, labels=5)
+        return Discriminator(128, width=16, batch_norm_D=False, bias_D=True, num_labels=5)
 
     paced = D()
-    monkeypatch.setattr(models, "keep_pace", lambda D: None)
+    monkeypatch.setattr(discriminator, "equalize_kernel_scales", lambda D: None)
     plain = D()
     kernels = [*(block[0].weight for block in paced.blocks), paced.score.weight]
     spreads = [(2 / (1 + 0.2**2) / kernel[0].numel()) ** 0.5 for kernel in kernels[:-1]] + [0.02]
@@ -237,7 +237,7 @@ def test_batch_norm_is_what_biases_a_layer_that_has_it():
 def test_minibatch_std_is_the_mean_spread_within_groups(count, members):
     """Images that are count / 4 apart are a group; Karras et al. 2018, section 3, in NumPy."""
     x = torch.randn(count, 5, 4, 4, dtype=torch.float64)
-    found = MinibatchStd()(x)
+    found = MinibatchStdLayer()(x)
     assert torch.equal(found[:, :5], x)
     assert found.shape == (count, 6, 4, 4)
     for i in range(count):
@@ -251,14 +251,14 @@ def test_minibatch_std_is_the_mean_spread_within_groups(count, members):
 
 def test_minibatch_std_has_finite_derivatives_where_images_are_equal():
     x = torch.zeros(4, 2, 4, 4, requires_grad=True)
-    MinibatchStd()(x).square().sum().backward()
+    MinibatchStdLayer()(x).square().sum().backward()
     assert x.grad.isfinite().all()
 
 
 def test_a_conditional_D_adds_the_product_of_embedding_and_features():
     """Miyato and Koyama 2018, equation 3: y'V phi(x) + psi(phi(x)), phi the mean over pixels."""
     torch.manual_seed(0)
-    D = Discriminator(16, width=4, batch_norm_D=False, labels=3).double()
+    D = Discriminator(16, width=4, batch_norm_D=False, num_labels=3).double()
     x = torch.rand(5, 3, 16, 16, dtype=torch.float64) * 2 - 1
     labels = torch.tensor([[1, 0, 0], [0, 1, 1], [0, 0, 0], [1, 1, 1], [0, 0, 1]]).double()
     maps = D.features(x)[-1].detach().numpy()
@@ -271,7 +271,8 @@ def test_a_conditional_D_adds_the_product_of_embedding_and_features():
 
 def test_labels_enter_the_first_layer_of_a_conditional_G():
     """No label gives what an unconditional G with the other kernels gives."""
-    G, plain = Generator(16, width=4, latent_dim=6, labels=2), Generator(16, width=4, latent_dim=6)
+    G = Generator(16, width=4, latent_dim=6, num_labels=2)
+    plain = Generator(16, width=4, latent_dim=6)
     weights = G.state_dict()
     weights["layers.0.weight"] = weights["layers.0.weight"][:6]
     plain.load_state_dict(weights)
@@ -284,7 +285,7 @@ def test_labels_enter_the_first_layer_of_a_conditional_G():
 def test_spectral_norm_brings_every_largest_singular_value_to_one():
     """Of every kernel as a matrix of its outputs, as in Miyato et al. 2018, section 2.1."""
     torch.manual_seed(0)
-    D = Discriminator(16, width=4, batch_norm_D=False, spectral_norm=True, labels=2)
+    D = Discriminator(16, width=4, batch_norm_D=False, spectral_norm=True, num_labels=2)
     x, labels = torch.rand(4, 3, 16, 16), torch.ones(4, 2)
     for _ in range(60):  # each makes one step of the power iteration
         D(x, labels)

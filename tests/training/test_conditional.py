@@ -13,7 +13,8 @@ from dcgan import cli, images, sampling
 from dcgan.data import open_packed
 from dcgan.errors import UsageError, UserError
 from dcgan.evaluation import report
-from dcgan.latent import interpolation
+from dcgan.evaluation.real_images import match_label
+from dcgan.latent import walk
 from dcgan.reports import preflight
 from dcgan.runs import checkpoint
 from dcgan.runs.loading import load_discriminator, load_generator
@@ -65,8 +66,8 @@ def test_a_batch_has_the_labels_of_its_images(labelled, tiny):
 
 def test_the_networks_know_the_labels_and_say_so(labelled, trained):
     G = load_generator(trained)
-    assert G.conditions.kind == labelled.meta["label_kind"]
-    assert G.conditions.names == labelled.label_names
+    assert G.labels.kind == labelled.meta["label_kind"]
+    assert G.labels.names == labelled.label_names
     assert G.layers[0].weight.shape[0] == 8 + len(labelled.label_names)
     D = load_discriminator(trained)
     x = torch.rand(2, 3, 16, 16) * 2 - 1
@@ -95,13 +96,13 @@ def test_sample_draws_what_is_asked_for(labelled, trained, tmp_path, capsys):
         return np.load(out)
 
     free = draw()
-    own = G.conditions.of_seeds([3])[0]
-    if G.conditions.kind == "class":
-        words = G.conditions.names[int(own.argmax())]
-        others = [name for name in G.conditions.names if name != words]
+    own = G.labels.from_seeds([3])[0]
+    if G.labels.kind == "class":
+        words = G.labels.names[int(own.argmax())]
+        others = [name for name in G.labels.names if name != words]
     else:
-        words = ",".join(f"{n}={int(v)}" for n, v in zip(G.conditions.names, own, strict=True))
-        others = [f"{n}={1 - int(v)}" for n, v in zip(G.conditions.names, own, strict=True)]
+        words = ",".join(f"{n}={int(v)}" for n, v in zip(G.labels.names, own, strict=True))
+        others = [f"{n}={1 - int(v)}" for n, v in zip(G.labels.names, own, strict=True)]
     assert (draw("--label", words)[3] == free[3]).all()
     for other in others:
         assert (draw("--label", other)[3] != free[3]).any()
@@ -137,8 +138,9 @@ def test_a_label_is_judged_beside_the_images_that_have_it(
 
 
 def test_a_label_is_judged_beside_all_images_without_labels(trained, packed, labelled, tmp_path):
-    conditions = load_generator(trained).conditions
-    assert conditions.fulfilled(packed, conditions.names[0]).tolist() == [True] * len(packed)
+    G = load_generator(trained)
+    name = G.labels.names[0]
+    assert match_label(packed, G, name).tolist() == [True] * len(packed)
     other = write_packed(
         tmp_path / "other",
         labelled.images,
@@ -146,8 +148,8 @@ def test_a_label_is_judged_beside_all_images_without_labels(trained, packed, lab
         ("hen", "cow"),
         labelled.meta["label_kind"],
     )
-    with pytest.raises(UsageError, match=f"no image in .*other has label {conditions.names[0]}"):
-        conditions.fulfilled(open_packed(other), conditions.names[0])
+    with pytest.raises(UsageError, match=f"no image in .*other has label {name}"):
+        match_label(open_packed(other), G, name)
 
 
 def test_a_wrong_label_takes_one_line(trained, run, capsys):
@@ -209,11 +211,11 @@ def test_labels_that_do_not_fit_together_are_a_damaged_checkpoint(trained, tmp_p
 def test_a_walk_keeps_the_label_that_was_asked_for(trained, tmp_path, monkeypatch):
     """A great circle through latents and labels together would bend them to 1.4."""
     G = load_generator(trained)
-    name = G.conditions.names[0]
-    stops = sampling.of_seeds(G, [1, 2], label=name)
-    path = interpolation.walk(stops, 8, len(G.conditions.names))
+    name = G.labels.names[0]
+    stops = sampling.latents_from_seeds(G, [1, 2], label=name)
+    path = walk(stops, 8, G.latent_dim)
     assert path[:, 8].eq(1).all()
-    torch.testing.assert_close(path[:, :8], interpolation.walk(stops[:, :8], 8))
+    torch.testing.assert_close(path[:, :8], walk(stops[:, :8], 8))
     render, drawn = sampling.render, []
     monkeypatch.setattr(
         sampling, "render", lambda G, z, precision: drawn.append(z) or render(G, z, precision)

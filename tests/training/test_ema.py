@@ -4,8 +4,6 @@ import pytest
 import torch
 from torch import nn
 
-from dcgan.networks.batch_norm import recalibrate
-from dcgan.networks.models import Generator
 from dcgan.training.ema import EMA, ema_decay
 
 
@@ -45,19 +43,3 @@ def test_warm_up_forgets_the_initial_weights():
 
 def test_zero_half_life_copies_the_model():
     assert ema_decay(1000, 10, half_life=0) == 0
-
-
-def test_recalibrated_statistics_are_the_means_over_the_batches():
-    """Against G's own activations, with nothing left of the statistics that were there."""
-    torch.manual_seed(0)
-    G = Generator(16, width=2, latent_dim=5).double().eval()
-    norm = G.layers[1]
-    norm.running_mean.fill_(7.0)
-    batches = [torch.randn(16, 5).double() for _ in range(3)]
-    before = [G.layers[0](z[:, :, None, None]) for z in batches]
-    recalibrate(G, batches)
-    means = torch.stack([x.mean((0, 2, 3)) for x in before]).mean(0)
-    variances = torch.stack([x.transpose(0, 1).flatten(1).var(1) for x in before]).mean(0)
-    torch.testing.assert_close(norm.running_mean, means)
-    torch.testing.assert_close(norm.running_var, variances)
-    assert (norm.momentum, norm.training) == (0.1, False)

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from dcgan.networks.models import Generator, Upsample
+from dcgan.networks import Generator, StridedConvTranspose2d
 from dcgan.training import trainer as step
 from dcgan.training.kernel_smoothing import (
     _MOMENT_DAMPING,
@@ -67,7 +67,7 @@ def test_smoothing_is_a_convolution_with_binomial_weights_between_evenings(side)
 def test_plain_ground_stays_plain_whatever_is_learnt(side):
     """And without the evening one step of Adam puts a pattern of two on it."""
     torch.manual_seed(0)
-    layer = Upsample(64, 3, side)
+    layer = StridedConvTranspose2d(64, 3, side)
     init_bilinear([layer.weight], 0.02)
     optimizer = torch.optim.Adam(layer.parameters(), 1e-3, betas=(0.0, 0.999))
     rough = copy.deepcopy(layer)
@@ -92,7 +92,7 @@ def test_a_ramp_stays_a_ramp_but_for_slow_stripes(side, axis):
     """Stripes: what bends a line. Those of kernels whose phases have one sum are damped."""
     torch.manual_seed(0)
     kernels = torch.randn(1, 7, side, side, dtype=torch.float64)
-    S, layer = matrix(side), Upsample(1, 7, side).double()
+    S, layer = matrix(side), StridedConvTranspose2d(1, 7, side).double()
     ramp = torch.arange(12.0).double().expand(1, 1, 12, 12)
 
     def stripes(weight: torch.Tensor) -> torch.Tensor:
@@ -154,7 +154,7 @@ def test_what_sets_neighbours_apart_is_learnt_slowly_and_can_be_learnt():
 def test_it_starts_as_bilinear_interpolation(side):
     """Of even size the taps of even and of odd pixels add up to the same: no pattern of two."""
     torch.manual_seed(0)
-    layer = Upsample(6, 4, side)
+    layer = StridedConvTranspose2d(6, 4, side)
     init_bilinear([layer.weight], 0.02)
     expected = 0.02 * side  # of side^2 independent numbers, the root of the mean square norm
     norms = layer.weight.detach().norm(dim=(2, 3))
@@ -168,7 +168,7 @@ def test_it_starts_as_bilinear_interpolation(side):
     inside = constant[..., 4:-4, 4:-4]
     across = (inside[..., 1:] - inside[..., :-1]).abs().max() / inside.abs().max()
     assert across < 1e-5
-    before = torch.nn.init.normal_(Upsample(6, 4, side).weight, 0, 0.02)
+    before = torch.nn.init.normal_(StridedConvTranspose2d(6, 4, side).weight, 0, 0.02)
     layer.weight.data.copy_(before)
     noisy = layer(torch.ones(1, 6, 8, 8)).detach()[..., 4:-4, 4:-4]
     assert (noisy[..., 1:] - noisy[..., :-1]).abs().max() / noisy.abs().max() > 0.1
@@ -176,7 +176,7 @@ def test_it_starts_as_bilinear_interpolation(side):
 
 def test_bilinear_upsampling_of_a_ramp_is_a_ramp():
     """Of size 4 the kernel is the one of `F.interpolate`, up to its factor."""
-    layer = Upsample(1, 1, 4)
+    layer = StridedConvTranspose2d(1, 1, 4)
     init_bilinear([layer.weight], 1.0)
     x = torch.rand(1, 1, 8, 8, generator=torch.manual_seed(0))
     ours = layer(x).detach()[..., 2:-2, 2:-2]

@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from dcgan.networks import strided_convolution
-from dcgan.networks.models import Discriminator
+from dcgan.networks import Discriminator, strided_convolution
 from dcgan.training.losses import (
     LOSSES,
     gradient_penalty,
@@ -123,14 +122,16 @@ def test_activations_in_place_do_not_spoil_the_second_derivative(penalty):
 
 def test_a_wide_D_in_float32_agrees_with_float64(monkeypatch):
     """Wide layers and big batches take the way of fewer products; its second derivatives too."""
-    monkeypatch.setattr(strided_convolution, "CAPABILITY", torch.backends.cpu.get_cpu_capability())
+    monkeypatch.setattr(
+        strided_convolution, "CPU_CAPABILITY", torch.backends.cpu.get_cpu_capability()
+    )
     taken = set()
 
-    def winograd_down(x, weight, real=strided_convolution.winograd_down):
+    def winograd_conv2d(x, weight, real=strided_convolution.winograd_conv2d):
         taken.add(tuple(weight.shape))
         return real(x, weight)
 
-    monkeypatch.setattr(strided_convolution, "winograd_down", winograd_down)
+    monkeypatch.setattr(strided_convolution, "winograd_conv2d", winograd_conv2d)
     torch.manual_seed(0)
     D = Discriminator(size=16, width=128).to(memory_format=torch.channels_last)
     for block in D.blocks:

@@ -84,7 +84,7 @@ def test_a_checkpoint_is_of_the_step_it_was_asked_for_whenever_it_is_written(sta
     with recorder:
         go(3)
         recorder.writer.submit(gate.wait)
-        sampling.calibrate(ours.G_ema)
+        sampling.recalibrate_batch_norm(ours.G_ema)
         expected = {name: value.clone() for name, value in ours.tensors().items()}
         sums = {name: float(value) for name, value in recorder.meter.sums.items()}
         recorder.save()
@@ -110,7 +110,7 @@ def test_wherever_the_average_is_looked_at_its_statistics_are_its_own(start, tmp
 
     def own() -> Tensor:
         twin = copy.deepcopy(ours.G_ema)
-        sampling.calibrate(twin)
+        sampling.recalibrate_batch_norm(twin)
         return statistics(twin)
 
     with recorder:
@@ -141,7 +141,7 @@ def test_a_grid_is_of_the_step_it_was_due_at_whenever_it_is_drawn(start, tmp_pat
     gate = threading.Event()
     with recorder:
         go(2)
-        sampling.calibrate(ours.G_ema)
+        sampling.recalibrate_batch_norm(ours.G_ema)
         expected = sampling.sample_grid(ours.G_ema, GRID_SEEDS)
         raw = images.to_png(sampling.sample_grid(ours.G, GRID_SEEDS))
         recorder.writer.submit(gate.wait)
@@ -162,7 +162,7 @@ def test_grids_are_drawn_as_precisely_as_the_run_is_trained(
     ours, recorder, go = start(precision=precision, width=16)
     with recorder:
         go(2)
-        sampling.calibrate(ours.G_ema)
+        sampling.recalibrate_batch_norm(ours.G_ema)
         drawn = sampling.sample(ours.G_ema, GRID_SEEDS, precision=precision)
         expected = sampling.grid(drawn)
         recorder.write_samples()

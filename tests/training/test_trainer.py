@@ -124,7 +124,7 @@ def test_the_step_stays_on_its_device(tiny, packed, monkeypatch, options):
         scalars = ours.update(batch)
     Meter().add(scalars)
     assert {value.device for value in scalars.values()} == {meta}
-    assert sampling.painter(ours.G_ema)(torch.empty(64, 8, device=meta)).device == meta
+    assert sampling.make_renderer(ours.G_ema)(torch.empty(64, 8, device=meta)).device == meta
     with pytest.raises(RuntimeError):
         ours.update(batch._replace(real=shapes.real))
 

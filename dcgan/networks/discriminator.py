@@ -1,0 +1,81 @@
+"""The discriminator of Radford et al. 2015 (arXiv:1511.06434), section 3, with later options."""
+
+from torch import Tensor, nn
+
+from dcgan.config import TrainConfig
+from dcgan.networks.initialization import dcgan_initialize, equalize_kernel_scales, he_initialize
+from dcgan.networks.layers import (
+    BASE_SIZE,
+    LEAKY_SLOPE,
+    MinibatchStdLayer,
+    StridedConv2d,
+    feature_channels,
+)
+
+
+class Discriminator(nn.Module):
+    """Images to logits of being real by strided convolutions.
+
+    x: [N, channels, size, size] in [-1, 1] -> [N]. A larger image gets the mean of the logits of
+    all its windows.
+
+    `batch_norm_D` puts batch norm between the first and the last layer (Radford et al. 2015);
+    `bias_D` gives a bias to the layers without it; `spectral_norm` divides every kernel by its
+    largest singular value (Miyato et al. 2018); `minibatch_std` appends the map of
+    `MinibatchStdLayer`. A conditional D also takes labels, [N, num_labels] in {0, 1}, and adds the
+    product of their embedding with the features to the logit (projection discriminator, Miyato and
+    Koyama 2018, equation 3).
+    """
+
+    def __init__(
+        self,
+        size: int = TrainConfig.size,
+        channels: int = TrainConfig.channels,
+        width: int = TrainConfig.width,
+        kernel_size: int = TrainConfig.kernel_size,
+        batch_norm_D: bool = True,
+        bias_D: bool = False,
+        spectral_norm: bool = False,
+        minibatch_std: bool = False,
+        num_labels: int = 0,
+    ):
+        super().__init__()
+        last, *widths = feature_channels(size, width)
+        in_channels, blocks = channels, []
+        for out_channels in reversed([last, *widths]):
+            norm = [nn.BatchNorm2d(out_channels)] if blocks and batch_norm_D else []
+            blocks.append(
+                nn.Sequential(
+                    StridedConv2d(in_channels, out_channels, kernel_size, bias_D and not norm),
+                    *norm,
+                    nn.LeakyReLU(LEAKY_SLOPE, inplace=True),
+                )
+            )
+            in_channels = out_channels
+        self.blocks = nn.ModuleList(blocks)
+        self.minibatch_std = MinibatchStdLayer() if minibatch_std else nn.Identity()
+        self.score = nn.Conv2d(last + minibatch_std, 1, BASE_SIZE, bias=False)
+        self.embed = nn.Linear(num_labels, last, bias=False) if num_labels else None
+        dcgan_initialize(self)
+        if not batch_norm_D:
+            he_initialize(self)
+            equalize_kernel_scales(self)
+        if spectral_norm:
+            for module in self.modules():
+                if isinstance(module, StridedConv2d | nn.Conv2d | nn.Linear):
+                    nn.utils.parametrizations.spectral_norm(module)
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """Activations of every block, from [N, width, size/2, size/2] to [N, widest, 4, 4]."""
+        maps = []
+        for block in self.blocks:
+            x = block(x)
+            maps.append(x)
+        return maps
+
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        maps = self.features(x)[-1]
+        logits = self.score(self.minibatch_std(maps)).mean((1, 2, 3))
+        if self.embed is not None:
+            logits = logits + (self.embed(labels.to(maps.dtype)) * maps.mean((2, 3))).sum(1)
+        return logits

@@ -1,0 +1,67 @@
+"""The generator of Radford, Metz and Chintala, "Unsupervised Representation Learning with Deep
+Convolutional Generative Adversarial Networks", 2015 (arXiv:1511.06434), section 3.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+from dcgan.config import TrainConfig
+from dcgan.networks.initialization import dcgan_initialize
+from dcgan.networks.layers import (
+    BASE_SIZE,
+    LatentProjection,
+    StridedConvTranspose2d,
+    feature_channels,
+)
+from dcgan.networks.strided_convolution import to_channels_last
+
+if TYPE_CHECKING:
+    from dcgan.latent import Labels
+
+
+class Generator(nn.Module):
+    """Latent vectors to images by strided transposed convolutions (Radford et al., figure 1).
+
+    z: [N, latent_dim] -> [N, channels, size, size] in [-1, 1]. A grid of latents
+    [N, latent_dim, h, w] gives one larger image: [N, channels, size/4 (h + 3), size/4 (w + 3)].
+
+    `latent` is the distribution of z that the network is trained with. A conditional G reads
+    `num_labels` numbers in {0, 1} after those of each z, for which its first layer learns an
+    embedding: [N, latent_dim + num_labels]. `labels` says which labels these are; it is None for an
+    unconditional G.
+    """
+
+    labels: Labels | None
+
+    def __init__(
+        self,
+        size: int = TrainConfig.size,
+        channels: int = TrainConfig.channels,
+        width: int = TrainConfig.width,
+        latent_dim: int = TrainConfig.latent_dim,
+        latent: str = TrainConfig.latent,
+        kernel_size: int = TrainConfig.kernel_size,
+        num_labels: int = 0,
+    ):
+        super().__init__()
+        self.size, self.channels = size, channels
+        self.latent_dim, self.latent = latent_dim, latent
+        self.labels = None
+        in_channels, *widths = feature_channels(size, width)
+        layers: list[nn.Module] = [
+            LatentProjection(latent_dim + num_labels, in_channels, BASE_SIZE, bias=False)
+        ]
+        for out_channels in [*widths, channels]:
+            layers += [nn.BatchNorm2d(in_channels), nn.ReLU(inplace=True)]
+            layers += [StridedConvTranspose2d(in_channels, out_channels, kernel_size)]
+            in_channels = out_channels
+        self.layers = nn.Sequential(*layers, nn.Tanh())
+        dcgan_initialize(self)
+
+    def forward(self, z: Tensor) -> Tensor:
+        if z.dim() == 2:
+            z = z[:, :, None, None]
+        return self.layers(to_channels_last(z))

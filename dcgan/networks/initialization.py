@@ -1,0 +1,69 @@
+"""Initial weights of the networks.
+
+Weights on the "meta" device are left alone: nothing is allocated there, and filling them would make
+torch import its compiler, which takes seconds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from dcgan.networks.layers import LEAKY_SLOPE, StridedConv2d, StridedConvTranspose2d
+
+if TYPE_CHECKING:
+    from dcgan.networks.discriminator import Discriminator
+
+INITIAL_STD = 0.02  # Radford et al. 2015, section 4
+_LINEAR_LAYERS = (StridedConv2d, StridedConvTranspose2d, nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
+
+
+def dcgan_initialize(network: nn.Module) -> None:
+    """Kernels from N(0, 0.02), batch norm from N(1, 0.02) with bias 0, as in the authors' code."""
+    if _is_meta(network):
+        return
+    for module in network.modules():
+        if isinstance(module, _LINEAR_LAYERS):
+            nn.init.normal_(module.weight, 0.0, INITIAL_STD)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight, 1.0, INITIAL_STD)
+            nn.init.zeros_(module.bias)
+
+
+@torch.no_grad()
+def he_initialize(network: nn.Module) -> None:
+    """He initialisation of the strided convolutions: activations keep their variance with depth
+    where no batch norm restores it (He et al. 2015, equation 15).
+    """
+    if _is_meta(network):
+        return
+    gain = nn.init.calculate_gain("leaky_relu", LEAKY_SLOPE)
+    for module in network.modules():
+        if isinstance(module, StridedConv2d):
+            nn.init.normal_(module.weight, 0.0, gain / module.weight[0].numel() ** 0.5)
+
+
+@torch.no_grad()
+def equalize_kernel_scales(D: Discriminator) -> None:
+    """Move the standard deviations of D's kernels halfway to their geometric mean, so that all
+    layers learn at more similar rates.
+
+    Adam moves all weights at one speed, which is a smaller relative change for a kernel of large
+    weights (Karras et al. 2018, section 4.1). The product of the scales is kept, and with it the
+    function that D computes, since leaky ReLUs are homogeneous.
+    """
+    if _is_meta(D):
+        return
+    kernels = [*(block[0].weight for block in D.blocks), D.score.weight]
+    deviations = torch.stack([kernel.std() for kernel in kernels])
+    scales = (deviations.log().mean().exp() / deviations).sqrt()
+    for kernel, scale in zip(kernels, scales, strict=True):
+        kernel.mul_(scale)
+    if D.embed is not None:  # it reads the same features as the score
+        D.embed.weight.mul_(scales[-1])
+
+
+def _is_meta(network: nn.Module) -> bool:
+    return next(network.parameters()).is_meta

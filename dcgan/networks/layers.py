@@ -1,0 +1,72 @@
+"""The layers that the networks are built from, apart from those of PyTorch."""
+
+import torch
+from torch import Tensor, nn
+
+from dcgan.networks.strided_convolution import strided_conv2d, strided_conv_transpose2d
+
+BASE_SIZE = 4  # side of the smallest feature maps
+LEAKY_SLOPE = 0.2  # of the leaky ReLUs (Radford et al. 2015, section 4)
+_MAX_WIDTH_FACTOR = 8  # the widest layer has at most this many times `width` channels
+_GROUP_SIZE = 4  # images in a group of `MinibatchStdLayer`
+
+
+class StridedConv2d(nn.Module):
+    """Convolution of stride 2 that halves even sides: [N, C, H, W] -> [N, C', H/2, W/2]."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, bias: bool = False):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, kernel_size, kernel_size))
+        self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = strided_conv2d(x, self.weight)
+        # Adding an fp32 bias to bf16 maps would return fp32 maps.
+        return maps if self.bias is None else maps + self.bias.to(maps.dtype)[:, None, None]
+
+
+class StridedConvTranspose2d(nn.Module):
+    """Transposed convolution of stride 2, without bias: [N, C, H, W] -> [N, C', 2H, 2W]."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(in_channels, out_channels, kernel_size, kernel_size))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return strided_conv_transpose2d(x, self.weight)
+
+
+class LatentProjection(nn.ConvTranspose2d):
+    """Projects latents [N, latent_dim, h, w] to the smallest maps, [N, C', h + k - 1, w + k - 1].
+
+    For one latent per image (h = w = 1) the transposed convolution is a matrix product, which is
+    several times as fast as PyTorch's convolution.
+    """
+
+    def forward(self, z: Tensor) -> Tensor:
+        if z.shape[2:] != (1, 1):
+            return super().forward(z)
+        maps = z.flatten(1) @ self.weight.permute(0, 2, 3, 1).flatten(1)
+        return maps.unflatten(1, (*self.kernel_size, -1)).permute(0, 3, 1, 2)
+
+
+class MinibatchStdLayer(nn.Module):
+    """Appends a map with the mean standard deviation of the features over a group of images, so
+    that D can detect mode collapse (Karras et al. 2018, section 3).
+
+    [N, C, H, W] -> [N, C + 1, H, W]. Images i, i + N/4, i + 2N/4 and i + 3N/4 form a group; all N
+    images form one where N is not divisible by 4.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        group_size = _GROUP_SIZE if len(x) % _GROUP_SIZE == 0 else len(x)
+        groups = x.unflatten(0, (group_size, -1))
+        std = (groups.var(0, correction=0) + 1e-8).sqrt().mean((1, 2, 3))
+        maps = std.repeat(group_size)[:, None, None, None].expand(-1, 1, *x.shape[2:])
+        return torch.cat([x, maps], 1)
+
+
+def feature_channels(size: int, width: int) -> list[int]:
+    """Channels of the feature maps of side 4, 8, ..., size/2, for example 512, 256, 128, 64."""
+    depth = size.bit_length() - BASE_SIZE.bit_length()
+    return [width * min(_MAX_WIDTH_FACTOR, 2**i) for i in reversed(range(depth))]
