@@ -16,7 +16,7 @@ def settled(start: Callable[..., Callable[[], int]], *args) -> Callable[[], int]
     """Many steps of what `start(*args)` returns, and a wait until the GPU has done them."""
     from dcgan.runtime import device
 
-    device.tune()
+    device.configure_torch()
     step = start(*args)
 
     def steps() -> int:

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dcgan.runtime.threads import environment
+from dcgan.runtime.threads import environment_variables
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def runner(variant: Variant):
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=serve, args=(theirs, variant), daemon=False)
-    with environment(variant.environment):
+    with environment_variables(variant.environment):
         process.start()
     theirs.close()
 

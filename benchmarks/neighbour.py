@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from benchmarks.harness import Variant, race
 from benchmarks.step import ours
 from dcgan.config import PRESETS
-from dcgan.runtime.threads import WAITING
+from dcgan.runtime.threads import LIMITED_SPINNING
 
 ROUNDS = 40  # for every one that was asked for: the steps are short, and luck lasts for many
 
@@ -27,7 +27,7 @@ def run(rounds: int) -> list[dict]:
     variants = [
         Variant("threads that spin, as by default", ours, faces),
         Variant("threads that sleep at once", ours, faces, {"OMP_WAIT_POLICY": "PASSIVE"}),
-        Variant("dcgan: sleep after 1000 turns", ours, faces, WAITING),
+        Variant("dcgan: sleep after 1000 turns", ours, faces, LIMITED_SPINNING),
     ]
     rows = [t.row("step of `faces`, alone") for t in race(variants, ROUNDS * rounds)]
     with busy_process():

@@ -54,8 +54,8 @@ def run(rounds: int) -> list[dict]:
 
 
 def measure(config: TrainConfig, steps: int, rounds: int) -> dict:
-    device.tune()
-    on = device.pick("auto")
+    device.configure_torch()
+    on = device.select_device("auto")
     seconds = defaultdict(list)
 
     def timed(name, function, *args):

@@ -30,7 +30,7 @@ from dcgan.evaluation import (
     read_images,
 )
 from dcgan.runs.loading import load_generator
-from dcgan.runs.log import read_metrics
+from dcgan.runs.metrics_file import read_metrics
 from dcgan.runs.run_folder import find_checkpoint
 from dcgan.training import loop
 

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import torch
 
 from benchmarks.harness import Variant, alternate, race
-from dcgan.runtime.threads import WAITING
+from dcgan.runtime.threads import LIMITED_SPINNING
 
 ROOT = Path(__file__).parent.parent
 COUNT = 256  # images in a turn
@@ -50,7 +50,7 @@ def ours(width: int, precision: str) -> Callable[[], int]:
     from dcgan import sampling
     from dcgan.runtime import device
 
-    device.keep_freed_memory()
+    device.reuse_freed_memory()
     G = generator(width)
 
     def draw() -> int:
@@ -89,7 +89,7 @@ def save(path: Path, width: int) -> None:
     """A checkpoint of a run that has not begun, of its full size."""
     from dcgan.config import TrainConfig, config_to_dict
     from dcgan.runs import checkpoint
-    from dcgan.runtime.snapshot import Snapshot
+    from dcgan.runtime.host_copy import HostCopy
     from dcgan.training.trainer import Trainer
 
     ours = Trainer(TrainConfig(width=width), torch.device("cpu"))
@@ -98,18 +98,18 @@ def save(path: Path, width: int) -> None:
             moments = {slot: torch.zeros_like(parameter) for slot in ("exp_avg", "exp_avg_sq")}
             optimizer.state[parameter] = {"step": torch.zeros(()), **moments}
     header = {"step": 0, "config": config_to_dict(ours.config)}
-    checkpoint.save(path, header, Snapshot(ours.tensors()).read())
+    checkpoint.save(path, header, HostCopy(ours.tensors()).read())
 
 
 def run(rounds: int, width: int = 64) -> list[dict]:
-    from dcgan.runtime.device import has_bf16
+    from dcgan.runtime.device import has_native_bf16
 
     drawing = [
         Variant("eager fp32 G, as in PyTorch's example", plain, (width,)),
-        Variant("dcgan fp32", ours, (width, "fp32"), WAITING),
+        Variant("dcgan fp32", ours, (width, "fp32"), LIMITED_SPINNING),
     ]
-    if has_bf16(torch.device("cpu")):
-        drawing.append(Variant("dcgan bf16", ours, (width, "bf16"), WAITING))
+    if has_native_bf16(torch.device("cpu")):
+        drawing.append(Variant("dcgan bf16", ours, (width, "bf16"), LIMITED_SPINNING))
     rows = [timing.row(f"drawing 64x64, width {width}") for timing in race(drawing, rounds)]
     with TemporaryDirectory() as name:
         folder = Path(name)

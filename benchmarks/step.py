@@ -11,7 +11,7 @@ import torch
 
 from benchmarks.harness import Variant, race
 from dcgan.config import PRESETS
-from dcgan.runtime.threads import WAITING
+from dcgan.runtime.threads import LIMITED_SPINNING
 
 SIDE = 2048  # of the matrices
 # What PyTorch's example learns by; else its step is not compared with one of the same work.
@@ -52,7 +52,7 @@ def ours(
     """
     from dcgan.config import TrainConfig
     from dcgan.networks import strided_convolution
-    from dcgan.runtime.device import keep_freed_memory
+    from dcgan.runtime.device import reuse_freed_memory
     from dcgan.training.augmentation import NOISE_DIM
     from dcgan.training.batches import Batch
     from dcgan.training.loop import Trainer
@@ -60,7 +60,7 @@ def ours(
     if not winograd:
         strided_convolution.CPU_CAPABILITY = "none"
     if malloc:
-        keep_freed_memory()
+        reuse_freed_memory()
     config = TrainConfig(width=width, batch_size=batch_size, precision=precision, **recipe)
     trainer = Trainer(config, torch.device(device))
     real = (torch.rand(batch_size, 3, 64, 64) * 2 - 1).contiguous(memory_format=torch.channels_last)
@@ -119,7 +119,7 @@ def operations(width: int) -> int:
 
 def run(rounds: int, width: int = 64, batch_size: int = 128) -> list[dict]:
     from dcgan.config import TrainConfig
-    from dcgan.runtime.device import has_bf16
+    from dcgan.runtime.device import has_native_bf16
 
     sizes = (width, batch_size)
     variants = [
@@ -128,18 +128,18 @@ def run(rounds: int, width: int = 64, batch_size: int = 128) -> list[dict]:
             "dcgan fp32: channels last, frozen D, fused Adam",
             ours,
             (*sizes, "fp32", False, False),
-            WAITING,
+            LIMITED_SPINNING,
         ),
-        Variant("+ freed memory is kept", ours, (*sizes, "fp32", False, True), WAITING),
-        Variant("+ Winograd, where it pays", ours, (*sizes, "fp32"), WAITING),
+        Variant("+ freed memory is kept", ours, (*sizes, "fp32", False, True), LIMITED_SPINNING),
+        Variant("+ Winograd, where it pays", ours, (*sizes, "fp32"), LIMITED_SPINNING),
     ]
     products = [Variant("fp32", matrix_product, (torch.float32,))]
-    if has_bf16(torch.device("cpu")):
-        variants += [Variant("dcgan bf16", ours, (*sizes, "bf16"), WAITING)]
+    if has_native_bf16(torch.device("cpu")):
+        variants += [Variant("dcgan bf16", ours, (*sizes, "bf16"), LIMITED_SPINNING)]
         products += [Variant("bf16", matrix_product, (torch.bfloat16,))]
     # As many steps as there are from one with penalties to the next.
     default = (TrainConfig.penalty_every, ours, *sizes, "auto", True, True, {})
-    default = Variant("dcgan, the default recipe", repeated, default, WAITING)
+    default = Variant("dcgan, the default recipe", repeated, default, LIMITED_SPINNING)
     timings = race([*variants, *products, default], rounds)
     steps, products = timings[: len(variants)], timings[len(variants) : -1]
     work = operations(width)

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from dcgan.errors import UsageError
-from dcgan.runtime.files import replacing
+from dcgan.runtime.atomic_files import replace_atomically
 
-ANIMATIONS = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG"}
+_ANIMATIONS = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG"}
 
 
 def to_float(images: Tensor) -> Tensor:
@@ -27,7 +27,7 @@ def to_uint8(images: Tensor) -> Tensor:
     return images.add(1.0).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
 
 
-def grid(images: np.ndarray, columns: int | None = None, gap: int = 2) -> np.ndarray:
+def make_grid(images: np.ndarray, columns: int | None = None, gap: int = 2) -> np.ndarray:
     """uint8 [N, H, W, C] -> one uint8 [H', W', C], row by row, on white.
 
     `columns` defaults to the nearest to a square. The last row may be left unfinished.
@@ -49,7 +49,7 @@ def to_pil(image: np.ndarray):
     return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
 
 
-def to_png(image: np.ndarray) -> bytes:
+def encode_png(image: np.ndarray) -> bytes:
     """uint8 [H, W, 1 or 3] as the content of a PNG file."""
     content = io.BytesIO()
     # zlib's quickest level: up to five times as fast as Pillow's default, for at most 1/6 more.
@@ -59,11 +59,11 @@ def to_png(image: np.ndarray) -> bytes:
 
 def save_png(path: Path, image: np.ndarray) -> None:
     """Write uint8 [H, W, 1 or 3] as PNG. Raises UserError where the disk refuses."""
-    with replacing(path, durable=False) as partial:
-        partial.write_bytes(to_png(image))
+    with replace_atomically(path, durable=False) as partial:
+        partial.write_bytes(encode_png(image))
 
 
-def durations(frames: int, seconds_per_frame: float, step: int) -> list[int]:
+def _frame_durations(frames: int, seconds_per_frame: float, step: int) -> list[int]:
     """Milliseconds of every frame, in whole steps that add up to the whole time."""
     ends = np.rint(np.arange(frames + 1) * seconds_per_frame * 1000 / step)
     return (np.diff(ends) * step).astype(int).tolist()
@@ -72,9 +72,9 @@ def durations(frames: int, seconds_per_frame: float, step: int) -> list[int]:
 def animation_format(path: Path) -> str:
     """Pillow's name of the animation format of a file name; UsageError for an unknown one."""
     try:
-        return ANIMATIONS[Path(path).suffix.lower()]
+        return _ANIMATIONS[Path(path).suffix.lower()]
     except KeyError:
-        raise UsageError(f"{path}: an animation ends in {', '.join(ANIMATIONS)}") from None
+        raise UsageError(f"{path}: an animation ends in {', '.join(_ANIMATIONS)}") from None
 
 
 def save_animation(path: Path, frames: Sequence[np.ndarray], seconds_per_frame: float) -> None:
@@ -86,17 +86,19 @@ def save_animation(path: Path, frames: Sequence[np.ndarray], seconds_per_frame: 
     kind = animation_format(path)
     first, *rest = [to_pil(frame) for frame in frames]
     options = {"lossless": True} if kind == "WEBP" else {}
-    with replacing(path, durable=False) as partial, open(partial, "wb") as file:
+    with replace_atomically(path, durable=False) as partial, open(partial, "wb") as file:
         try:
             first.save(
                 file,
                 format=kind,
                 save_all=True,
                 append_images=rest,
-                duration=durations(len(frames), seconds_per_frame, 10 if kind == "GIF" else 1),
+                duration=_frame_durations(
+                    len(frames), seconds_per_frame, 10 if kind == "GIF" else 1
+                ),
                 loop=0,
                 **options,
             )
         except (OverflowError, ValueError, struct.error) as error:
-            others = "fewer --seconds, or another of " + ", ".join(ANIMATIONS)
+            others = "fewer --seconds, or another of " + ", ".join(_ANIMATIONS)
             raise UsageError(f"{path}: {kind} cannot hold that ({error}): try {others}") from error

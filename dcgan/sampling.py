@@ -15,9 +15,10 @@ from dcgan.errors import UsageError
 from dcgan.latent import noise_from_seeds
 from dcgan.networks import Generator, fold_batch_norm
 from dcgan.runs import load_generator
-from dcgan.runtime.device import computes_in_bf16
-from dcgan.runtime.files import check_room, make_folder, replacing, writing
-from dcgan.runtime.threads import for_each
+from dcgan.runtime.atomic_files import replace_atomically
+from dcgan.runtime.device import use_bf16
+from dcgan.runtime.disk import check_free_space, disk_errors, make_folder
+from dcgan.runtime.threads import parallel_for_each
 
 # Latents in every forward pass, padded if there are fewer, so that an image does not depend on how
 # many are sampled: the shape of a batch decides which kernels run and in what order they sum.
@@ -85,10 +86,10 @@ def make_renderer(G: Generator, precision: str = "auto") -> Callable[[Tensor], T
     """A function of latents [BATCH_SIZE, latent_dim] to uint8 [BATCH_SIZE, S, S, C] on G's device.
 
     It holds a copy of G's weights as they are now, in evaluation mode. `precision`: "auto", "fp32"
-    or "bf16", see `computes_in_bf16`.
+    or "bf16", see `use_bf16`.
     """
     device = next(G.parameters()).device
-    dtype = torch.bfloat16 if computes_in_bf16(device, precision) else torch.float32
+    dtype = torch.bfloat16 if use_bf16(device, precision) else torch.float32
     network = fold_batch_norm(G).to(dtype)
 
     @torch.inference_mode()
@@ -151,8 +152,8 @@ def check_grid_size(G: Generator, count: int) -> None:
 
 
 def grid(batches: Iterable[np.ndarray], columns: int | None = None) -> np.ndarray:
-    """Batches of images as one picture, see `images.grid`."""
-    return images.grid(np.concatenate(list(batches)), columns)
+    """Batches of images as one picture, see `images.make_grid`."""
+    return images.make_grid(np.concatenate(list(batches)), columns)
 
 
 def save_each(folder: Path, seeds: Sequence[int], batches: Iterator[np.ndarray]) -> None:
@@ -160,12 +161,12 @@ def save_each(folder: Path, seeds: Sequence[int], batches: Iterator[np.ndarray])
 
     Raises UserError where the disk refuses; every file that is there then is whole.
     """
-    with writing(folder):
+    with disk_errors(folder):
         make_folder(Path(folder))
     paths = (Path(folder) / f"seed-{seed:08d}.png" for seed in seeds)
     files = zip(paths, itertools.chain.from_iterable(batches), strict=True)
     jobs = iter(lambda: list(itertools.islice(files, _FILES_PER_JOB)), [])
-    for_each(_save_pngs, jobs, ahead=2 * BATCH_SIZE // _FILES_PER_JOB)
+    parallel_for_each(_save_pngs, jobs, max_pending=2 * BATCH_SIZE // _FILES_PER_JOB)
 
 
 def _save_pngs(files: list[tuple[Path, np.ndarray]]) -> None:
@@ -178,9 +179,9 @@ def save_npy(path: Path, count: int, batches: Iterator[np.ndarray]) -> None:
 
     Raises UserError where the disk refuses, or has no room for all of them.
     """
-    with replacing(path, durable=False) as partial, open(partial, "wb") as file:
+    with replace_atomically(path, durable=False) as partial, open(partial, "wb") as file:
         for batch in batches:
             if file.tell() == 0:
-                check_room(path, count * batch[0].nbytes)
+                check_free_space(path, count * batch[0].nbytes)
                 write_npy_header(file, (count, *batch.shape[1:]))
             file.write(batch)

@@ -25,7 +25,7 @@ def test_values_outside_the_range_are_clipped_not_wrapped():
 
 def test_grid_puts_images_in_reading_order_on_white():
     cells = np.arange(5, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 6, 1), np.uint8)
-    sheet = images.grid(cells, columns=3, gap=2)
+    sheet = images.make_grid(cells, columns=3, gap=2)
     assert sheet.shape == (2 * 6 + 2, 3 * 8 + 2, 1)
     for i in range(5):
         top, left = 2 + 6 * (i // 3), 2 + 8 * (i % 3)

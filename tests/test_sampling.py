@@ -49,7 +49,7 @@ def test_bf16_draws_the_same_picture_and_auto_is_what_the_processor_has(G, monke
     difference = np.abs(exact - rough)
     assert 0 < difference.mean() < 0.5 and difference.max() <= 8
     for there, expected in ((True, rough), (False, exact)):
-        monkeypatch.setattr(device, "has_bf16", lambda _, there=there: there)
+        monkeypatch.setattr(device, "has_native_bf16", lambda _, there=there: there)
         assert (render_seeds(G, range(70)) == expected).all()
 
 

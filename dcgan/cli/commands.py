@@ -31,8 +31,8 @@ from dcgan.config import (
     parse_seeds,
 )
 from dcgan.errors import UsageError, UserError
-from dcgan.runtime.signals import sigterm_raises
-from dcgan.runtime.threads import wait_briefly
+from dcgan.runtime.signals import raise_on_sigterm
+from dcgan.runtime.threads import limit_openmp_spinning
 
 
 def train(args: Sequence[str], prog: str) -> None:
@@ -42,13 +42,13 @@ def train(args: Sequence[str], prog: str) -> None:
         print(json.dumps(config_to_dict(config), indent=2))
         return
 
-    from dcgan.runs import log
+    from dcgan.runs import layout
     from dcgan.training import loop
 
     checkpoint = loop.train(config)
     if int(os.environ.get("RANK", 0)) == 0:
         run = checkpoint.parent.parent
-        print(f"sample grid  {log.newest_samples(run)}")
+        print(f"sample grid  {layout.latest_sample_grid(run)}")
         print(f"checkpoint   {checkpoint}")
         print(f"TensorBoard  tensorboard --logdir {shlex.quote(str(run.parent))}")
 
@@ -166,7 +166,7 @@ def compare(args: Sequence[str], prog: str) -> None:
     from dcgan.runtime import device
 
     runs = open_runs(config.runs)
-    save_comparison(config.out, runs, seeds, device.pick(config.device))
+    save_comparison(config.out, runs, seeds, device.select_device(config.device))
     print(format_table(runs))
     print(config.out)
 
@@ -241,10 +241,10 @@ def run(command, args: Sequence[str], prog: str) -> int:
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # of file names in a narrow encoding
-    wait_briefly()
+    limit_openmp_spinning()
     code, message = 0, None
     try:
-        with sigterm_raises():
+        with raise_on_sigterm():
             try:
                 command(args, prog)
             except SystemExit as stop:  # tyro's, after --help
@@ -272,7 +272,7 @@ def is_news(message: str) -> bool:
         return True
     from dcgan.runtime import distributed
 
-    return distributed.is_first_to_say(message)
+    return distributed.is_first_to_report(message)
 
 
 def load(config: SamplingOptions):
@@ -280,12 +280,12 @@ def load(config: SamplingOptions):
     from dcgan import sampling
     from dcgan.runtime import device
 
-    device.keep_freed_memory()
+    device.reuse_freed_memory()
     return sampling.load(
         config.checkpoint,
         raw=config.raw,
         recalibrate=config.recalibrate,
-        device=device.pick(config.device),
+        device=device.select_device(config.device),
     )
 
 

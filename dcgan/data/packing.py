@@ -32,8 +32,10 @@ from dcgan.data.rows import create_array, keep_rows
 from dcgan.data.sources.base import Source
 from dcgan.data.sources.opening import open_source
 from dcgan.errors import UserError
-from dcgan.runtime.files import check_room, claimed, replacing, sweep_abandoned, writing
-from dcgan.runtime.threads import processors
+from dcgan.runtime.atomic_files import replace_atomically
+from dcgan.runtime.disk import check_free_space, disk_errors
+from dcgan.runtime.locks import locked_folder, remove_abandoned
+from dcgan.runtime.threads import available_cpus
 
 
 def prepare(config: PrepareConfig) -> PackedImages:
@@ -103,14 +105,14 @@ def pack(
     `out` holds something already, and where the disk or a worker fails; `out` is then as before.
     """
     check_free(out)
-    sweep_abandoned(out)
-    check_room(out, len(source) * size * size * channels)
+    remove_abandoned(out)
+    check_free_space(out, len(source) * size * size * channels)
     crop = crop or source.default_crop
-    with replacing(out) as partial, claimed(partial):
+    with replace_atomically(out) as partial, locked_folder(partial):
         images = partial / IMAGES
         create_array(images, (len(source), size, size, channels))
         job = PackingJob(source, images, size, channels, crop)
-        bad = write_all(job, max_bad, workers or processors(), progress)
+        bad = write_all(job, max_bad, workers or available_cpus(), progress)
         if len(bad) == len(source):
             raise UserError(f"none of the {len(source)} images can be read: {some(source, bad)}")
         good = np.setdiff1d(np.arange(len(source)), np.fromiter(bad, np.int64, len(bad)))
@@ -132,7 +134,7 @@ def pack(
 
 def check_free(out: Path) -> None:
     """Raise UserError where `out` is something already."""
-    with writing(out):
+    with disk_errors(out):
         if out.resolve() == Path.cwd():
             raise UserError(f"{out} is the current folder, which cannot be replaced: name another")
         if is_packed(out):

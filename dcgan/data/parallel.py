@@ -15,7 +15,7 @@ from pathlib import Path
 from dcgan.data.rows import write_rows
 from dcgan.data.sources.base import Source
 from dcgan.errors import UserError
-from dcgan.runtime.threads import environment
+from dcgan.runtime.threads import environment_variables
 
 ONE_THREAD = dict.fromkeys(
     ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
@@ -87,7 +87,7 @@ def inherited() -> Iterator[None]:
     masks = hasattr(signal, "pthread_sigmask")
     before = masks and signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        with environment(ONE_THREAD):
+        with environment_variables(ONE_THREAD):
             yield
     finally:
         if masks:

@@ -146,8 +146,8 @@ def report_memorization(config: NeighboursConfig) -> Path:
 
     Raises UserError for files that are missing or do not fit each other.
     """
-    device.keep_freed_memory()
-    on = device.pick(config.device)
+    device.reuse_freed_memory()
+    on = device.select_device(config.device)
     G = sampling.load(config.checkpoint, raw=config.raw, recalibrate=config.recalibrate, device=on)
     packed = open_packed(config.data)
     training, held_out = split(packed, config, G)
@@ -187,4 +187,4 @@ def picture(
     for i in shown:
         places = np.concatenate([which[i] for which in numbers])
         rows += [samples[i : i + 1], *read_images(packed, places)]
-    return images.grid(np.concatenate(rows), columns=1 + NEAREST * len(numbers))
+    return images.make_grid(np.concatenate(rows), columns=1 + NEAREST * len(numbers))

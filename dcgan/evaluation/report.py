@@ -28,9 +28,10 @@ from dcgan.evaluation.real_images import (
     read_images,
 )
 from dcgan.runs.checkpoint import Checkpoint
-from dcgan.runs.run_folder import CHECKPOINTS, find_checkpoint
+from dcgan.runs.layout import CHECKPOINTS
+from dcgan.runs.run_folder import find_checkpoint
 from dcgan.runtime import device
-from dcgan.runtime.files import replacing
+from dcgan.runtime.atomic_files import replace_atomically
 
 FOLDER = "evaluations"
 PIXEL_IMAGES = 2000  # images for what is computed from pixels
@@ -42,8 +43,8 @@ def evaluate(config: EvaluateConfig) -> Path:
     The file is evaluations/step-STEP-PROTOCOL.json in the run folder, or beside a checkpoint that
     is in none. Raises UserError for files that are missing or do not fit each other.
     """
-    device.keep_freed_memory()
-    on = device.pick(config.device)
+    device.reuse_freed_memory()
+    on = device.select_device(config.device)
     found = find_checkpoint(config.checkpoint)
     if config.fidelity:
         inception.check_there(config.weights)
@@ -113,7 +114,7 @@ def report(found: Checkpoint, protocol: dict, results: dict[str, dict[str, float
     folder = (folder.parent if folder.name == CHECKPOINTS else folder) / FOLDER
     digest = hashlib.sha256(line.encode()).hexdigest()[:8]
     path = folder / f"step-{found.step:08d}-{digest}.json"
-    with replacing(path) as partial:
+    with replace_atomically(path) as partial:
         content = {"protocol": protocol, "results": results}
         partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return path

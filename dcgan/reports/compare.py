@@ -13,9 +13,9 @@ from dcgan.config import format_flag
 from dcgan.errors import UserError
 from dcgan.evaluation import has_better_direction, higher_is_better
 from dcgan.runs.loading import load_generator
-from dcgan.runs.log import is_number, read_metrics
+from dcgan.runs.metrics_file import is_finite_number, read_metrics
 from dcgan.runs.run_folder import find_checkpoint
-from dcgan.runtime.files import replacing
+from dcgan.runtime.atomic_files import replace_atomically
 
 CURVES = ("loss_D", "loss_G", "accuracy_real", "accuracy_fake")
 EVALUATED = "eval/"  # what the names of evaluated metrics begin with
@@ -38,12 +38,16 @@ class Run:
 
     def points(self, name: str, over: Callable[[dict], float]) -> tuple[np.ndarray, np.ndarray]:
         """The curve of a metric: x by `over` and y, where it was logged."""
-        found = [(over(line), line[name]) for line in self.lines if is_number(line.get(name))]
+        found = [
+            (over(line), line[name]) for line in self.lines if is_finite_number(line.get(name))
+        ]
         return tuple(np.array(found, float).reshape(-1, 2).T)
 
     def last(self, name: str) -> float:
         """The last logged value of a metric; nan where there is none."""
-        return next((v for x in reversed(self.lines) if is_number(v := x.get(name))), math.nan)
+        return next(
+            (v for x in reversed(self.lines) if is_finite_number(v := x.get(name))), math.nan
+        )
 
     def best(self, name: str) -> float:
         """The best value of an evaluated metric; nan where there is none."""
@@ -179,7 +183,7 @@ def save_comparison(path: Path, runs: Sequence[Run], seeds: Sequence[int], devic
     legend = axes[0, 0].legend(lines, map(str, range(len(runs))))
     for text, run in zip(legend.get_texts(), runs, strict=True):
         text.set(text=run.name, parse_math=False)
-    with replacing(path, durable=False) as partial:
+    with replace_atomically(path, durable=False) as partial:
         figure.savefig(partial, format="png", dpi=80)
     plt.close(figure)
 

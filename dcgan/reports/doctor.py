@@ -27,8 +27,8 @@ def diagnose(config: TrainConfig, say: Say) -> list[str]:
 
     Raises UserError where that ends the examination. Nothing it writes is left behind.
     """
-    device.tune(config.threads)
-    on = device.pick(config.device)
+    device.configure_torch(config.threads)
+    on = device.select_device(config.device)
     found = None if config.fresh else loop.to_continue(config, config.out)
     with tempfile.TemporaryDirectory(prefix="dcgan-doctor-") as scratch:
         packed, count, packing, wrong = data(config, Path(scratch), say)

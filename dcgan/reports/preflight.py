@@ -17,8 +17,8 @@ from dcgan.config import TrainConfig
 from dcgan.data import PackedImages
 from dcgan.errors import UserError
 from dcgan.runs import checkpoint
-from dcgan.runs.log import METRICS, read_metrics, samples_path
-from dcgan.runs.run_folder import CHECKPOINTS, checkpoint_path
+from dcgan.runs.layout import CHECKPOINTS, METRICS_FILE, checkpoint_path, sample_grid_path
+from dcgan.runs.metrics_file import read_metrics
 from dcgan.training import loop
 from dcgan.training.monitoring import Diverged
 
@@ -149,8 +149,8 @@ def disk(config: TrainConfig, done: int, last: Path) -> int:
     kept += 1
     grids = -(-steps // config.sample_every) * 3  # a PNG, and two in TensorBoard's file
     lines = -(-steps // config.log_every) * 2
-    line = (last.parents[1] / METRICS).stat().st_size // PREFLIGHT_STEPS
-    grid = samples_path(last.parents[1], PREFLIGHT_STEPS).stat().st_size
+    line = (last.parents[1] / METRICS_FILE).stat().st_size // PREFLIGHT_STEPS
+    grid = sample_grid_path(last.parents[1], PREFLIGHT_STEPS).stat().st_size
     return kept * last.stat().st_size + grids * grid + lines * line
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from dcgan.config import MIN_FRAME_SECONDS
 from dcgan.errors import UserError
-from dcgan.runs.log import SAMPLES
+from dcgan.runs.layout import SAMPLES
 
 
 def load_frames(run: Path, seconds: float) -> list[np.ndarray]:

@@ -2,6 +2,6 @@
 
 from dcgan.runs.checkpoint import Checkpoint
 from dcgan.runs.loading import load_discriminator, load_generator
-from dcgan.runs.log import read_metrics
+from dcgan.runs.metrics_file import read_metrics
 
 __all__ = ["Checkpoint", "load_discriminator", "load_generator", "read_metrics"]

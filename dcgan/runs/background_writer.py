@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 
-class Writer:
+class BackgroundWriter:
     """Does jobs one after another in the background; used as a context, it ends when all are done.
 
     The first job that raises is the last one that is done, and its exception is raised as it is by
@@ -13,14 +13,14 @@ class Writer:
     still has its jobs done, and raises that.
     """
 
-    def __init__(self, waiting: int):
-        """`waiting` jobs may wait besides the one being done; then `submit` waits with them."""
-        self.room = threading.Semaphore(waiting + 1)
+    def __init__(self, max_pending: int):
+        """`max_pending` jobs may wait besides the one being done; then `submit` waits with them."""
+        self.room = threading.Semaphore(max_pending + 1)
         # Python lets an executor finish even where the wait for it is interrupted.
         self.thread = ThreadPoolExecutor(1, "writer")
         self.error: BaseException | None = None
 
-    def __enter__(self) -> "Writer":
+    def __enter__(self) -> "BackgroundWriter":
         return self
 
     def __exit__(self, kind, *_) -> None:

@@ -24,13 +24,13 @@ from torch import Tensor, nn
 from dcgan.config import NETWORK_OPTIONS, TrainConfig, validate_network
 from dcgan.errors import UsageError, UserError
 from dcgan.latent import Labels
-from dcgan.runtime.files import check_room, replacing
+from dcgan.runtime.atomic_files import replace_atomically
+from dcgan.runtime.disk import check_free_space
 
 FORMAT = 2
 WITHOUT_CHECKSUM = 1  # the format before
 # What reading a file that is no checkpoint raises; RecursionError comes of JSON without end.
 UNREADABLE = (OSError, SafetensorError, UsageError, ValueError, TypeError, RecursionError)
-TEMPORARY = ".tmp" + "[0-9A-Za-z]" * 6  # of safetensors, beside the file that it writes
 
 
 @dataclass(frozen=True)
@@ -136,8 +136,8 @@ def save(path: Path, header: dict, tensors: dict[str, Tensor]) -> None:
     """
     text = json.dumps({"format": FORMAT, **header})
     metadata = {"dcgan": text, "sha256": checksum(text, tensors.items())}
-    check_room(path, sum(tensor.nbytes for tensor in tensors.values()))
-    with replacing(path) as partial:
+    check_free_space(path, sum(tensor.nbytes for tensor in tensors.values()))
+    with replace_atomically(path) as partial:
         try:
             partial.touch()
             mode = partial.stat().st_mode

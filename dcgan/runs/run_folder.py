@@ -1,25 +1,13 @@
 """The checkpoints of a run folder."""
 
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from dcgan.errors import UserError
 from dcgan.runs.checkpoint import Checkpoint, damaged, read
+from dcgan.runs.layout import CHECKPOINTS, list_checkpoints, step_from_name
 from dcgan.runtime import distributed
-
-CHECKPOINTS = "checkpoints"
-BEST_CHECKPOINT = "best.safetensors"
-
-
-def checkpoint_path(run: Path, step: int) -> Path:
-    return Path(run) / CHECKPOINTS / f"step-{step:08d}.safetensors"
-
-
-def best_checkpoint_path(run: Path) -> Path:
-    """The checkpoint of the best evaluation, which is never pruned."""
-    return Path(run) / CHECKPOINTS / BEST_CHECKPOINT
 
 
 def latest_checkpoint(
@@ -66,19 +54,6 @@ def find_checkpoint(path: Path) -> Checkpoint:
     if found is None:
         raise UserError(f"{path} is no run folder: it holds no {CHECKPOINTS}/step-*.safetensors")
     return found
-
-
-def list_checkpoints(run: Path) -> list[Path]:
-    """The checkpoint files of a run that carry a step in their name, oldest first."""
-    paths = (Path(run) / CHECKPOINTS).glob("step-*.safetensors")
-    numbered = (path for path in paths if step_from_name(path) >= 0 and path.is_file())
-    return sorted(numbered, key=step_from_name)
-
-
-def step_from_name(path: Path) -> int:
-    """The step in the name of a checkpoint file; -1 where it has none."""
-    match = re.fullmatch(r"step-(\d{1,18})", path.stem)
-    return int(match[1]) if match else -1
 
 
 def prune_checkpoints(newest: Path, keep: int) -> None:

@@ -18,7 +18,7 @@ import google_crc32c
 PREFIX = "events.out.tfevents."
 
 
-class EventFile:
+class EventFileWriter:
     """A new event file in a folder. What older ones hold from step `purge_step` on is dropped."""
 
     def __init__(self, folder: Path, purge_step: int):
@@ -32,12 +32,12 @@ class EventFile:
         self.write(file_version="brain.Event:2")
         self.write(step=purge_step, session_log=start)
 
-    def scalars(self, step: int, values: dict[str, float]) -> None:
+    def add_scalars(self, step: int, values: dict[str, float]) -> None:
         """One point of every curve."""
         points = [self.Summary.Value(tag=tag, simple_value=v) for tag, v in values.items()]
         self.write(step=step, summary=self.Summary(value=points))
 
-    def image(self, step: int, tag: str, shape: tuple[int, int, int], png: bytes) -> None:
+    def add_image(self, step: int, tag: str, shape: tuple[int, int, int], png: bytes) -> None:
         """A picture [H, W, C] that is a PNG already."""
         height, width, channels = shape
         image = self.Summary.Image(
@@ -47,7 +47,7 @@ class EventFile:
             step=step, summary=self.Summary(value=[self.Summary.Value(tag=tag, image=image)])
         )
 
-    def text(self, step: int, tag: str, text: str) -> None:
+    def add_text(self, step: int, tag: str, text: str) -> None:
         """Some words, which TensorBoard shows as Markdown."""
         plugin = self.Metadata.PluginData(plugin_name="text")
         tensor = self.Tensor(dtype="DT_STRING", string_val=[text.encode()])

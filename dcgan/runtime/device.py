@@ -8,7 +8,7 @@ import torch
 from dcgan.errors import UserError
 
 
-def pick(name: str) -> torch.device:
+def select_device(name: str) -> torch.device:
     """The device of a name; "auto" is the fastest there is. UserError where it is missing."""
     available = {
         "cuda": torch.cuda.is_available,
@@ -22,12 +22,12 @@ def pick(name: str) -> torch.device:
     return torch.device(name)
 
 
-def computes_in_bf16(device: torch.device, precision: str) -> bool:
+def use_bf16(device: torch.device, precision: str) -> bool:
     """Whether the forward passes run in bf16: `precision` says so, or "auto" finds it pays."""
-    return precision == "bf16" or (precision == "auto" and has_bf16(device))
+    return precision == "bf16" or (precision == "auto" and has_native_bf16(device))
 
 
-def has_bf16(device: torch.device) -> bool:
+def has_native_bf16(device: torch.device) -> bool:
     """Whether the processor multiplies bf16 matrices itself, rather than by emulation."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
@@ -36,7 +36,7 @@ def has_bf16(device: torch.device) -> bool:
     return False
 
 
-def tune(threads: int | None = None) -> None:
+def configure_torch(threads: int | None = None) -> None:
     """Settings of torch for fixed shapes and single precision that does not need every digit.
 
     `threads` compute on the CPU; None leaves torch its choice, one per core.
@@ -45,10 +45,10 @@ def tune(threads: int | None = None) -> None:
         torch.set_num_threads(threads)
     torch.backends.cudnn.benchmark = True
     torch.set_float32_matmul_precision("high")
-    keep_freed_memory()
+    reuse_freed_memory()
 
 
-def keep_freed_memory() -> None:
+def reuse_freed_memory() -> None:
     """Have glibc keep what is freed, for the next step to use.
 
     By default every large tensor is mapped when it is made and unmapped when it dies, and each of

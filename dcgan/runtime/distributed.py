@@ -11,9 +11,9 @@ from torch import Tensor
 from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 
 from dcgan.errors import UsageError, UserError
-from dcgan.runtime.snapshot import Snapshot
+from dcgan.runtime.host_copy import HostCopy
 
-STORE_TIMEOUT = timedelta(seconds=5)
+_STORE_TIMEOUT = timedelta(seconds=5)
 
 
 def rank() -> int:
@@ -24,20 +24,20 @@ def world_size() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
-def under_torchrun() -> bool:
+def _is_under_torchrun() -> bool:
     """Whether this process is one of several that are to find each other."""
     return {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= set(os.environ)
 
 
-def is_first_to_say(message: str) -> bool:
+def is_first_to_report(message: str) -> bool:
     """Whether no other process under this torchrun has asked that for the same message before.
 
-    Works before `started` and after an error. Where the others cannot be asked it is True.
+    Works before `process_group` and after an error. Where the others cannot be asked it is True.
     """
     try:
         address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
         store = dist.TCPStore(
-            address, port, is_master=False, timeout=STORE_TIMEOUT, wait_for_workers=False
+            address, port, is_master=False, timeout=_STORE_TIMEOUT, wait_for_workers=False
         )
         start = os.environ.get("TORCHELASTIC_RESTART_COUNT", "")
         return store.add(f"dcgan{start}: {message}", 1) == 1
@@ -51,38 +51,38 @@ def is_main() -> bool:
 
 
 @contextmanager
-def started(device: torch.device) -> Iterator[torch.device]:
+def process_group(device: torch.device) -> Iterator[torch.device]:
     """Join the process group that torchrun set up, if any, and yield this process's device.
 
     Raises UsageError where there are more processes than GPUs, or no collectives for the device,
     and UserError where NCCL cannot start.
     """
-    if not under_torchrun():
+    if not _is_under_torchrun():
         yield device
         return
     if device.type == "cuda":
-        device = own_gpu(int(os.environ.get("LOCAL_RANK", 0)))
+        device = _local_gpu(int(os.environ.get("LOCAL_RANK", 0)))
         torch.cuda.set_device(device)
         try:
-            dist.init_process_group("nccl", device_id=device, **meeting_place())
+            dist.init_process_group("nccl", device_id=device, **_rendezvous())
         except dist.DistBackendError as error:
             reason = f"NCCL cannot start: {str(error).strip().splitlines()[0]}"
             if "Duplicate GPU" in str(error):
                 reason = "two processes have one GPU: start one process for each (--nproc-per-node)"
             raise UserError(reason) from error
     elif device.type == "cpu":
-        dist.init_process_group("gloo", **meeting_place())
+        dist.init_process_group("gloo", **_rendezvous())
     else:
         raise UsageError(f"--device {device.type} cannot be shared by processes: --device cpu can")
     yield device
     # Not after an error: the others wait in a message then, and taking leave would wait for them.
     # Together, since Gloo's threads let go of a message's tensors after it has arrived: one that
     # still does so while the interpreter ends aborts the process (pytorch/pytorch#179291).
-    wait_for_all()
+    barrier()
     dist.destroy_process_group()
 
 
-def meeting_place() -> dict:
+def _rendezvous() -> dict:
     """Where the processes of this start find each other: a store that those of no other start use.
 
     torchrun keeps one store over its restarts, in which a process would find the addresses of dead
@@ -97,7 +97,7 @@ def meeting_place() -> dict:
     return {"store": dist.PrefixStore(start, store), "rank": rank, "world_size": world_size}
 
 
-def own_gpu(local_rank: int) -> torch.device:
+def _local_gpu(local_rank: int) -> torch.device:
     """The GPU of this process: its number on the machine, or the only one it is shown."""
     count = torch.cuda.device_count()
     if 1 < count <= local_rank:
@@ -112,81 +112,82 @@ def main_first() -> Iterator[None]:
     Where rank 0 fails, torchrun ends the others.
     """
     if not is_main():
-        wait_for_all()
+        barrier()
     yield
     if is_main() and dist.is_initialized():
-        wait_for_all()
+        barrier()
 
 
 @torch.no_grad()
-def average(tensors: Iterable[Tensor]) -> None:
+def average_tensors(tensors: Iterable[Tensor]) -> None:
     """Replace tensors of one type by their mean over all processes, in one message."""
     tensors = list(tensors)
     if world_size() == 1 or not tensors:
         return
     flat = _flatten_dense_tensors(tensors)
-    all_reduce(flat, dist.ReduceOp.SUM)
+    _all_reduce(flat, dist.ReduceOp.SUM)
     flat /= world_size()
     torch._foreach_copy_(tensors, list(_unflatten_dense_tensors(flat, tensors)))
 
 
-class Vote:
-    """Whether any process wants something, known to all of them after the same step.
+class StopFlag:
+    """A flag that any process may set, and that all of them read as set after the same step.
 
-    It rides along with what `average` sends at every step anyway: `tensor` is to be among that.
-    On a GPU it is the vote before that is read, which is there when the host needs it: the device
-    has the step in between to do meanwhile.
+    `tensor` must be among those that are averaged at every step. On a GPU the value of the step
+    before is read: its copy has arrived by then, so that the host does not wait for the device.
     """
 
     def __init__(self, device: torch.device):
-        self.tensor = torch.zeros((), device=device)  # the share of the processes that want it
-        self.late = device.type == "cuda"
-        self.before = Snapshot({})
-        self.wish = False
+        self.tensor = torch.zeros(
+            (), device=device
+        )  # after averaging: share of processes in [0, 1]
+        self.delayed = device.type == "cuda"
+        self._previous = HostCopy({})
+        self._own = False
 
-    def cast(self, wish: bool) -> None:
-        """What this process wants, for the next message."""
-        self.wish = wish
+    def set(self, value: bool) -> None:
+        """This process's value for the next average."""
+        self._own = value
         if world_size() > 1:
-            self.tensor.fill_(float(wish))
+            self.tensor.fill_(float(value))
 
-    def passed(self) -> bool:
-        """Whether any process wanted it in the last message, or if late in the one before."""
+    def is_set(self) -> bool:
+        """Whether any process had set it in the last average; if delayed, in the one before."""
         if world_size() == 1:
-            return self.wish
-        latest = Snapshot({"tensor": self.tensor})
-        read, self.before = self.before if self.late else latest, latest
+            return self._own
+        latest = HostCopy({"share": self.tensor})
+        read, self._previous = self._previous if self.delayed else latest, latest
         return any(share > 0 for share in read.read().values())
 
 
-def largest(number: int, device: torch.device) -> int:
+def max_over_processes(number: int, device: torch.device) -> int:
     """The largest of the numbers that the processes call this with. Waits for all of them."""
     if world_size() == 1:
         return number
     tensor = torch.tensor(number, device=device)
-    all_reduce(tensor, dist.ReduceOp.MAX)
+    _all_reduce(tensor, dist.ReduceOp.MAX)
     return int(tensor)
 
 
-def agree(number: int, device: torch.device) -> bool:
+def all_equal(number: int, device: torch.device) -> bool:
     """Whether all processes call this with the same number. Waits for all of them."""
-    return largest(number, device) == -largest(-number, device)
+    return max_over_processes(number, device) == -max_over_processes(-number, device)
 
 
-def all_reduce(tensor: Tensor, operation: dist.ReduceOp) -> None:
+def _all_reduce(tensor: Tensor, operation: dist.ReduceOp) -> None:
     """Combine a tensor over all processes in place. Raises UserError where one of them is gone."""
-    with nobody_gone():
+    with _connection_errors():
         dist.all_reduce(tensor, operation)
 
 
-def wait_for_all() -> None:
+def barrier() -> None:
     """Go on when all processes are here. Raises UserError where one of them is gone."""
-    with nobody_gone():
+    with _connection_errors():
         dist.barrier()
 
 
 @contextmanager
-def nobody_gone() -> Iterator[None]:
+def _connection_errors() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:  # of Gloo; NCCL ends the process by itself

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from dcgan.errors import UserError
 
-ECHO = 2.0  # seconds
+_ECHO = 2.0  # seconds
 
 
 class Stopped(UserError):
@@ -20,25 +20,25 @@ class Stopped(UserError):
 
 
 @contextmanager
-def sigterm_raises() -> Iterator[None]:
+def raise_on_sigterm() -> Iterator[None]:
     """SIGTERM and SIGHUP raise Stopped, so that what is half done is cleaned up on the way out."""
 
     def stop(signum, _frame) -> None:
         raise Stopped(signum, "terminated")
 
-    with handling(stop, "SIGTERM", "SIGHUP"):
+    with _signal_handlers(stop, "SIGTERM", "SIGHUP"):
         yield
 
 
 @contextmanager
-def requests_to_stop() -> Iterator[list[int]]:
+def collect_stop_signals() -> Iterator[list[int]]:
     """Collect SIGINT, SIGTERM and SIGHUP in the list it yields. A second one ends all at once.
 
     That loses what is not saved yet, and nothing else: files appear whole.
     """
     received: list[int] = []
     # torchrun passes on what the processes have from the terminal already.
-    echo = ECHO if "TORCHELASTIC_RUN_ID" in os.environ else 0.0
+    echo = _ECHO if "TORCHELASTIC_RUN_ID" in os.environ else 0.0
     first = 0.0
 
     def note(signum, _frame) -> None:
@@ -50,12 +50,12 @@ def requests_to_stop() -> Iterator[list[int]]:
             os._exit(128 + signum)
         received.append(signum)
 
-    with handling(note, "SIGINT", "SIGTERM", "SIGHUP"):
+    with _signal_handlers(note, "SIGINT", "SIGTERM", "SIGHUP"):
         yield received
 
 
 @contextmanager
-def handling(handler: Callable, *names: str) -> Iterator[None]:
+def _signal_handlers(handler: Callable, *names: str) -> Iterator[None]:
     """Handle signals in the block, and restore the usual handlers after it.
 
     A signal that is ignored stays so: `nohup` and shells say by that what shall not end a job.

@@ -13,9 +13,10 @@ from dcgan.data import PackedImages, open_or_pack, open_packed
 from dcgan.errors import UsageError, UserError
 from dcgan.latent import MAX_LABEL_EXAMPLES, Labels
 from dcgan.runs import checkpoint
-from dcgan.runs.run_folder import checkpoint_path, latest_checkpoint
+from dcgan.runs.layout import checkpoint_path
+from dcgan.runs.run_folder import latest_checkpoint
 from dcgan.runtime import device, distributed
-from dcgan.runtime.signals import Stopped, requests_to_stop
+from dcgan.runtime.signals import Stopped, collect_stop_signals
 from dcgan.training.augmentation import resolve_probability
 from dcgan.training.batches import Batch, Batches, unlabelled
 from dcgan.training.monitoring import Diverged
@@ -39,10 +40,10 @@ def fit(
     if found and distributed.is_main():
         packed.check_unchanged()
     rollbacks, best = 0, Best.of_run(config, run, found)
-    with requests_to_stop() as stop:
+    with collect_stop_signals() as stop:
         while True:
             step = found.step if found else 0
-            if not distributed.agree(step, on):
+            if not distributed.all_equal(step, on):
                 raise UserError(
                     f"this process would go on from step {step}, and others from other ones: "
                     f"{run} must be the same folder for all"
@@ -84,8 +85,8 @@ def go_on(
         for _, *of_step in zip(steps_left, *[drawn] * config.d_steps):  # noqa: B905 (endless)
             recorder.record(trainer.update(*of_step, stop=stop))
             # All processes leave at the same step, or some would wait for the others for ever.
-            if trainer.vote.passed() and trainer.step < config.steps:
-                signum = distributed.largest(max(stop, default=0), trainer.device)
+            if trainer.stop_flag.is_set() and trainer.step < config.steps:
+                signum = distributed.max_over_processes(max(stop, default=0), trainer.device)
                 recorder.save()
                 recorder.flush()
                 step = f"stopped after step {trainer.step} of {config.steps}"
@@ -147,8 +148,8 @@ def train(config: TrainConfig) -> Path:
     other networks or data, a full disk, and a loss that is not finite; Stopped, with all saved,
     after Ctrl-C or SIGTERM.
     """
-    device.tune(config.threads)
-    with distributed.started(device.pick(config.device)) as on:
+    device.configure_torch(config.threads)
+    with distributed.process_group(device.select_device(config.device)) as on:
         processes = distributed.world_size()
         require(
             config.batch_size % processes == 0 and config.batch_size >= 2 * processes,

@@ -61,7 +61,7 @@ def descend(
     `look` is shown the norm before the step.
     """
     gradients = [parameter.grad for parameter in network.parameters()]
-    distributed.average(gradients)
+    distributed.average_tensors(gradients)
     norm = torch.nn.utils.get_total_norm(gradients)
     look(norm)
     optimizer.step()

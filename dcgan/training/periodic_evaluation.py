@@ -20,7 +20,8 @@ from dcgan.evaluation import (
 from dcgan.networks import Generator
 from dcgan.runs import checkpoint
 from dcgan.runs.checkpoint import Checkpoint
-from dcgan.runs.run_folder import best_checkpoint_path, warn_skipped
+from dcgan.runs.layout import best_checkpoint_path
+from dcgan.runs.run_folder import warn_skipped
 from dcgan.runtime import distributed
 
 PIXEL_IMAGES = 500  # images for what is computed from pixels

@@ -1,7 +1,8 @@
 """When a run writes what: scalars, sample grids, checkpoints and the progress bar.
 
 Training hands over what is to be written and goes on: drawing, encoding and the disk are left to a
-`Writer`, in the order in which things fell due. So a checkpoint never is ahead of its logs.
+`BackgroundWriter`, in the order in which things fell due. So a checkpoint never is ahead of its
+logs.
 """
 
 import json
@@ -19,35 +20,29 @@ from dcgan import images, sampling
 from dcgan.config import config_to_dict
 from dcgan.data import PackedImages, row_reader
 from dcgan.runs import checkpoint
-from dcgan.runs.background_writer import Writer
+from dcgan.runs.background_writer import BackgroundWriter
 from dcgan.runs.checkpoint import Checkpoint
-from dcgan.runs.log import METRICS, SAMPLES, Meter, RunLog
-from dcgan.runs.run_folder import (
-    BEST_CHECKPOINT,
-    CHECKPOINTS,
+from dcgan.runs.layout import (
+    CONFIG_FILE,
     best_checkpoint_path,
     checkpoint_path,
-    prune_checkpoints,
+    diverged_path,
+    remove_temporaries,
 )
+from dcgan.runs.log import RunLog
+from dcgan.runs.run_folder import prune_checkpoints
+from dcgan.runs.scalar_means import ScalarMeans
 from dcgan.runtime import distributed
-from dcgan.runtime.files import alone_in, name_of_partial, remove, replacing, writing
-from dcgan.runtime.snapshot import Snapshot
+from dcgan.runtime.atomic_files import replace_atomically
+from dcgan.runtime.disk import disk_errors
+from dcgan.runtime.host_copy import HostCopy
+from dcgan.runtime.locks import exclusive_access
 from dcgan.training.monitoring import Diverged, HealthMonitor
 from dcgan.training.optimizer import decayed, lr_of
 from dcgan.training.periodic_evaluation import Best, Evaluator
 
-CONFIG = "config.json"
-DIVERGED = "diverged"  # folder of states that came to numbers that are not finite
 GRID_SEEDS = range(sampling.BATCH_SIZE)  # the same in every grid, so that grids compare along a run
-WRITTEN = (  # by way of temporaries: folders in the run folder, names in them
-    ("", CONFIG),
-    ("", METRICS),
-    (SAMPLES, "step-*.png"),
-    (CHECKPOINTS, "step-*.safetensors"),
-    (CHECKPOINTS, BEST_CHECKPOINT),
-    (DIVERGED, "step-*.safetensors"),
-)
-WAITING = 16  # jobs: more than fall due while a large checkpoint is written
+MAX_PENDING = 16  # jobs: more than fall due while a large checkpoint is written
 
 
 class Recorder:
@@ -64,7 +59,7 @@ class Recorder:
         """Goes on from what was `found`; `best` is what best.safetensors holds, if not as there."""
         self.trainer, self.config = trainer, trainer.config
         self.packed, self.run = packed, Path(run)
-        self.meter = Meter(**found.header["meter"]) if found else Meter()
+        self.meter = ScalarMeans(**found.header["meter"]) if found else ScalarMeans()
         # Checkpoints of before there was a monitor hold no state of one.
         self.monitor = HealthMonitor(**found.header.get("health", {})) if found else HealthMonitor()
         self.metrics: dict[str, float] = {}
@@ -76,22 +71,23 @@ class Recorder:
         self.started = self.logged = time.perf_counter()
         self.step_logged = self.step_saved = self.trainer.step
         if distributed.is_main():
-            self.stack.enter_context(alone_in(self.run))
-            self.sweep()
+            self.stack.enter_context(exclusive_access(self.run))
+            with disk_errors(self.run):
+                remove_temporaries(self.run)
             config = json.dumps(config_to_dict(self.config), indent=2) + "\n"
-            with replacing(self.run / CONFIG) as partial:
+            with replace_atomically(self.run / CONFIG_FILE) as partial:
                 partial.write_text(config)
             self.log = RunLog(self.run, self.trainer.step)
-            self.log.text(self.trainer.step, CONFIG, f"```\n{config}```")
+            self.log.add_text(self.trainer.step, CONFIG_FILE, f"```\n{config}```")
             if self.trainer.step == 0:
                 first = np.arange(min(len(self.packed), len(GRID_SEEDS)))
-                real = images.grid(row_reader(self.packed.images)(first))
-                self.log.picture(0, "real", real)
+                real = images.make_grid(row_reader(self.packed.images)(first))
+                self.log.add_image(0, "real", real)
             self.z = sampling.latents_from_seeds(self.trainer.G, GRID_SEEDS).to(self.trainer.device)
             if self.config.eval_every:
                 self.evaluator = Evaluator(self.config, self.packed, self.trainer.device)
             self.saved: Future | None = None
-            self.writer = self.stack.enter_context(Writer(WAITING))
+            self.writer = self.stack.enter_context(BackgroundWriter(MAX_PENDING))
             bar = tqdm(
                 total=self.config.steps,
                 initial=self.trainer.step,
@@ -110,21 +106,10 @@ class Recorder:
         """
         try:
             if kind is Diverged and distributed.is_main():
-                name = checkpoint_path(self.run, self.trainer.step).name
                 sampling.recalibrate_batch_norm(self.trainer.G_ema)
-                self.hand_over(self.run / DIVERGED / name)
+                self.hand_over(diverged_path(self.run, self.trainer.step))
         finally:
             self.stack.__exit__(kind, *error)
-
-    def sweep(self) -> None:
-        """Delete what an earlier start of this run was writing when it was killed."""
-        with writing(self.run):
-            for folder, name in WRITTEN:
-                for path in (self.run / folder).glob(name_of_partial(name)):
-                    remove(path)
-            for folder in (CHECKPOINTS, DIVERGED):
-                for path in (self.run / folder).glob(checkpoint.TEMPORARY):
-                    remove(path)
 
     def record(self, scalars: dict[str, Tensor]) -> None:
         """Take in the scalars of the step just done and hand over what is due after it.
@@ -185,7 +170,7 @@ class Recorder:
         }
         if labels := self.trainer.labels:
             header["labels"] = {"kind": labels.kind, "names": labels.names}
-        state, sums = Snapshot(self.trainer.tensors()), Snapshot(self.meter.sums)
+        state, sums = HostCopy(self.trainer.tensors()), HostCopy(self.meter.sums)
         self.saved = self.writer.submit(
             self.write_checkpoint, path, header, state, sums, self.meter.added
         )
@@ -196,7 +181,7 @@ class Recorder:
             self.writer.flush()
 
     def write_checkpoint(
-        self, path: Path, header: dict, state: Snapshot, sums: Snapshot, added: int
+        self, path: Path, header: dict, state: HostCopy, sums: HostCopy, added: int
     ) -> None:
         totals = {name: float(total) for name, total in sums.read().items()}
         header = {**header, "meter": {"totals": totals, "added": added}}
@@ -227,7 +212,7 @@ class Recorder:
         if not (self.config.patience and self.due(self.config.eval_every)):
             return False
         ours = self.best.stalled(self.config.patience)
-        return bool(distributed.largest(int(ours), self.trainer.device))
+        return bool(distributed.max_over_processes(int(ours), self.trainer.device))
 
     def write_scalars(self, scores: dict[str, float]) -> None:
         step, steps = self.trainer.step, self.trainer.step - self.step_logged
@@ -245,7 +230,7 @@ class Recorder:
             **means,
             **scores,
         }
-        self.writer.submit(self.log.scalars, step, self.metrics)
+        self.writer.submit(self.log.add_scalars, step, self.metrics)
         self.bar.set_postfix_str(
             f"{rate:.0f} images/s, loss D {means['loss_D']:.3f}, G {means['loss_G']:.3f}"
         )
@@ -255,14 +240,16 @@ class Recorder:
         shown = {**means, "loss_at_chance": at_chance, "lr_factor": decay}
         for message in self.monitor.check(step, shown):
             self.bar.write(f"step {step}: {message}", file=sys.stderr)
-            self.writer.submit(self.log.text, step, "health", message)
+            self.writer.submit(self.log.add_text, step, "health", message)
 
     def write_samples(self) -> None:
         drawn = {
             name: sampling.make_renderer(G, self.config.precision)(self.z)
             for name, G in (("averaged", self.trainer.G_ema), ("raw", self.trainer.G))
         }
-        self.writer.submit(self.write_grids, self.trainer.step, Snapshot(drawn))
+        self.writer.submit(self.write_grids, self.trainer.step, HostCopy(drawn))
 
-    def write_grids(self, step: int, drawn: Snapshot) -> None:
-        self.log.samples(step, **{name: tensor.numpy() for name, tensor in drawn.read().items()})
+    def write_grids(self, step: int, drawn: HostCopy) -> None:
+        self.log.add_samples(
+            step, **{name: tensor.numpy() for name, tensor in drawn.read().items()}
+        )

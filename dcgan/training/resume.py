@@ -23,11 +23,11 @@ from dcgan.config import (
 )
 from dcgan.errors import UserError
 from dcgan.runs import checkpoint
+from dcgan.runs.layout import CONFIG_FILE, DIVERGED
 from dcgan.runs.run_folder import latest_checkpoint
 from dcgan.runtime import distributed
-from dcgan.runtime.files import make_folder, writing
+from dcgan.runtime.disk import disk_errors, make_folder
 from dcgan.training.monitoring import Diverged, check_health_state
-from dcgan.training.recorder import CONFIG, DIVERGED
 
 OPTIONS = ("size", "width", "latent_dim", "batch_size", "steps", "seed")  # of every version's runs
 
@@ -163,10 +163,10 @@ def fresh(out: Path, on: torch.device) -> Path:
         numbers = [1 if not end else int(end[1:]) for end in ends if re.fullmatch(r"(-\d+)?", end)]
         restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
         number = max(max(numbers, default=0) + 1 - restarted, 1)
-    number = distributed.largest(number, on)
+    number = distributed.max_over_processes(number, on)
     run = out.with_name(f"{out.name}-{number}") if number > 1 else out
     if distributed.is_main():
-        with writing(run):
+        with disk_errors(run):
             make_folder(run)
     return run
 
@@ -174,7 +174,7 @@ def fresh(out: Path, on: torch.device) -> Path:
 def is_empty_or_run(folder: Path) -> bool:
     """Whether a folder is empty, or was begun by a run that stopped before its first checkpoint."""
     try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
         return set(OPTIONS) <= set(config)
     except FileNotFoundError:
         return not any(folder.iterdir())

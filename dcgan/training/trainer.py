@@ -35,7 +35,7 @@ class Trainer:
 
     def __init__(self, config: TrainConfig, on: torch.device, labels: Labels | None = None):
         self.config, self.device, self.labels = config, on, labels
-        self.bf16 = device.computes_in_bf16(on, config.precision)
+        self.bf16 = device.use_bf16(on, config.precision)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             G, D = build_networks(config, len(labels.names) if labels else 0)
@@ -47,7 +47,7 @@ class Trainer:
         self.G_ema = copy.deepcopy(self.G).requires_grad_(False)
         self.average = EMA(self.G_ema, self.G)
         self.statistics = statistics(self.G) + statistics(self.D)
-        self.vote = distributed.Vote(on)  # to stop
+        self.stop_flag = distributed.StopFlag(on)
         self.guard = NonFiniteGuard(on)
         self.loss = LOSSES[config.loss]
         self.loss_D = self.loss.D
@@ -94,9 +94,14 @@ class Trainer:
             lr *= decayed(self.step / config.steps, config.lr_decay)
             set_lr(optimizer, lr / 2**self.rollbacks)
         scalars = self.take_step(*batches, penalised=self.penalises(self.step))
-        self.vote.cast(bool(stop))
-        together = [*self.statistics, self.augment_p, self.vote.tensor, self.guard.found_non_finite]
-        distributed.average(together)
+        self.stop_flag.set(bool(stop))
+        together = [
+            *self.statistics,
+            self.augment_p,
+            self.stop_flag.tensor,
+            self.guard.found_non_finite,
+        ]
+        distributed.average_tensors(together)
         self.guard.found_non_finite.ceil_()  # found anywhere is found everywhere
         self.step += 1
         seen = self.step * config.batch_size

@@ -13,8 +13,9 @@ from safetensors.torch import load_file, save_file
 from dcgan.config import TrainConfig
 from dcgan.errors import UsageError, UserError
 from dcgan.runs import checkpoint
+from dcgan.runs.layout import list_checkpoints
 from dcgan.runs.loading import load_discriminator, load_generator
-from dcgan.runs.run_folder import find_checkpoint, list_checkpoints
+from dcgan.runs.run_folder import find_checkpoint
 from dcgan.training import loop
 from dcgan.training.batches import Batch, Batches
 from dcgan.training.optimizer import adam

@@ -12,7 +12,7 @@ from PIL import Image
 from dcgan import cli, images
 from dcgan.data import open_packed
 from dcgan.reports import compare, timelapse
-from dcgan.runs.log import samples_path
+from dcgan.runs.layout import sample_grid_path
 from dcgan.sampling import sample_grid
 from tests.conftest import TINY, fit, write_packed
 
@@ -192,7 +192,9 @@ def grids(tmp_path):
 
     def write(sides):
         for step, (side, value) in sides.items():
-            images.save_png(samples_path(tmp_path, step), np.full((side, side, 3), value, np.uint8))
+            images.save_png(
+                sample_grid_path(tmp_path, step), np.full((side, side, 3), value, np.uint8)
+            )
         return tmp_path
 
     return write
@@ -226,5 +228,5 @@ def test_timelapse_of_a_run(run, tmp_path, capsys, name):
         assert animation.n_frames == 2, "steps 3 and 6"
         animation.seek(1)
         last = np.asarray(animation.convert("RGB")).astype(int)
-    with Image.open(samples_path(run, 6)) as grid:
+    with Image.open(sample_grid_path(run, 6)) as grid:
         assert np.abs(last - np.asarray(grid)).mean() < (8 if name == "t.gif" else 0.01)

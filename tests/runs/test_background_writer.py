@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from dcgan.runs.background_writer import Writer
+from dcgan.runs.background_writer import BackgroundWriter
 
 SOON, LATE = 0.1, 30  # seconds: for what must not happen, and for what must
 
@@ -19,7 +19,7 @@ def boom():
 
 def test_jobs_are_done_in_order_and_all_before_the_end():
     done = []
-    with Writer(2) as writer:
+    with BackgroundWriter(2) as writer:
         for number in range(20):
             writer.submit(done.append, number)
         writer.flush()
@@ -35,7 +35,7 @@ def test_submit_waits_while_the_queue_is_full():
         writer.submit(done.append, 3)
         handed.set()
 
-    with Writer(2) as writer:
+    with BackgroundWriter(2) as writer:
         writer.submit(gate.wait)
         writer.submit(done.append, 1)
         writer.submit(done.append, 2)
@@ -49,7 +49,7 @@ def test_submit_waits_while_the_queue_is_full():
 @pytest.mark.parametrize("next_call", ["submit", "flush", "end"])
 def test_the_first_error_is_raised_as_it_is_and_nothing_is_done_after_it(next_call):
     done, gate = [], threading.Event()
-    with pytest.raises(Boom, match="here"), Writer(5) as writer:
+    with pytest.raises(Boom, match="here"), BackgroundWriter(5) as writer:
         writer.submit(gate.wait)
         failing = writer.submit(boom)
         writer.submit(done.append, "after")
@@ -74,7 +74,7 @@ def test_who_waits_at_a_full_queue_is_not_left_there_by_an_error():
         writer.submit(print)
         handed.set()
 
-    with pytest.raises(Boom), Writer(0) as writer:
+    with pytest.raises(Boom), BackgroundWriter(0) as writer:
         writer.submit(fail)
         threading.Thread(target=one_too_many).start()
         early = handed.wait(SOON)
@@ -84,7 +84,7 @@ def test_who_waits_at_a_full_queue_is_not_left_there_by_an_error():
 
 def test_a_block_that_raises_has_its_jobs_done_and_raises_its_own():
     done = []
-    with pytest.raises(KeyError), Writer(5) as writer:
+    with pytest.raises(KeyError), BackgroundWriter(5) as writer:
         writer.submit(done.append, 1)
         writer.submit(boom)
         raise KeyError
@@ -95,9 +95,9 @@ def test_a_process_does_not_end_before_its_jobs(tmp_path):
     """Not even where the wait for them is interrupted, as by a second Ctrl-C."""
     script = (
         "import signal, sys, time; from pathlib import Path\n"
-        "from dcgan.runs.background_writer import Writer\n"
+        "from dcgan.runs.background_writer import BackgroundWriter\n"
         "signal.signal(signal.SIGALRM, signal.default_int_handler)\n"
-        "with Writer(1) as writer:\n"
+        "with BackgroundWriter(1) as writer:\n"
         "    writer.submit(time.sleep, 1)\n"
         "    writer.submit(Path(sys.argv[1]).touch)\n"
         "    signal.setitimer(signal.ITIMER_REAL, 0.3)"

@@ -14,15 +14,10 @@ from safetensors.torch import load_file, save_file
 from dcgan import cli
 from dcgan.errors import UserError
 from dcgan.runs import checkpoint
+from dcgan.runs.layout import checkpoint_path, list_checkpoints
 from dcgan.runs.loading import load_discriminator, load_generator
-from dcgan.runs.run_folder import (
-    checkpoint_path,
-    find_checkpoint,
-    latest_checkpoint,
-    list_checkpoints,
-    prune_checkpoints,
-)
-from dcgan.runtime.snapshot import Snapshot
+from dcgan.runs.run_folder import find_checkpoint, latest_checkpoint, prune_checkpoints
+from dcgan.runtime.host_copy import HostCopy
 from dcgan.training import loop
 from dcgan.training.resume import check_resumable
 from tests.conftest import fit
@@ -228,7 +223,7 @@ def test_a_full_disk_is_one_clear_line_and_keeps_the_old_checkpoint(copy, tiny, 
     state = loop.Trainer(tiny(), torch.device("cpu"))
     fit(tiny(), packed, tmp_path / "other", torch.device("cpu"))
     state.restore(find_checkpoint(tmp_path / "other"), packed.fingerprint)
-    tensors = Snapshot(state.tensors()).read()
+    tensors = HostCopy(state.tensors()).read()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))

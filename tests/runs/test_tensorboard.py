@@ -28,9 +28,9 @@ def test_tensorboard_reads_the_same_as_from_the_writer_of_torch(tmp_path, channe
     picture = np.random.default_rng(0).integers(0, 256, (9, 7, channels), dtype=np.uint8)
     values = {"loss": 0.1, "rate": 1e9, "none": float("nan")}
     (tmp_path / "ours").mkdir()
-    ours = tensorboard.EventFile(tmp_path / "ours", 0)
-    ours.scalars(50, values)
-    ours.image(50, "a picture", picture.shape, images.to_png(picture))
+    ours = tensorboard.EventFileWriter(tmp_path / "ours", 0)
+    ours.add_scalars(50, values)
+    ours.add_image(50, "a picture", picture.shape, images.encode_png(picture))
     with SummaryWriter(str(tmp_path / "torch"), purge_step=0) as writer:
         for tag, value in values.items():
             writer.add_scalar(tag, value, 50)
@@ -52,9 +52,9 @@ def test_tensorboard_reads_the_same_as_from_the_writer_of_torch(tmp_path, channe
 
 def test_a_second_file_purges_what_the_first_has_from_its_step_on(tmp_path):
     for purge, steps in ((0, (1, 2, 3)), (3, (3, 4))):
-        file = tensorboard.EventFile(tmp_path, purge)
+        file = tensorboard.EventFileWriter(tmp_path, purge)
         for step in steps:
-            file.scalars(step, {"x": purge + step})
+            file.add_scalars(step, {"x": purge + step})
     assert len(list(tmp_path.iterdir())) == 2
     points = EventAccumulator(str(tmp_path)).Reload().Scalars("x")
     assert [(p.step, p.value) for p in points] == [(1, 1), (2, 2), (3, 6), (4, 7)]
@@ -67,9 +67,9 @@ def test_words_show_under_the_text_plugin(tmp_path):
 
     words = "D wins everything: try a lower `--lr-D` or Größe"
     (tmp_path / "ours").mkdir()
-    ours = tensorboard.EventFile(tmp_path / "ours", 0)
-    ours.text(50, "health", words)
-    ours.text(70, "health", "more")
+    ours = tensorboard.EventFileWriter(tmp_path / "ours", 0)
+    ours.add_text(50, "health", words)
+    ours.add_text(70, "health", "more")
     multiplexer = EventMultiplexer().AddRunsFromDirectory(str(tmp_path)).Reload()
     provider = MultiplexerDataProvider(multiplexer, str(tmp_path))
     plugin = TextPlugin(TBContext(data_provider=provider))
@@ -82,13 +82,13 @@ def test_words_show_under_the_text_plugin(tmp_path):
 
 def test_a_file_comes_after_the_others_though_the_clock_was_set_back(tmp_path, monkeypatch):
     """TensorBoard would read it first, and then drop all it holds for what came before."""
-    begun = tensorboard.EventFile(tmp_path, 0)
+    begun = tensorboard.EventFileWriter(tmp_path, 0)
     for step in (1, 2, 3, 4):
-        begun.scalars(step, {"a": step})
+        begun.add_scalars(step, {"a": step})
     (tmp_path / "events.out.tfevents.mine").write_bytes(b"")
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now - 3600)
     for start in (3, 5):
-        tensorboard.EventFile(tmp_path, start).scalars(start, {"a": 10 * start})
+        tensorboard.EventFileWriter(tmp_path, start).add_scalars(start, {"a": 10 * start})
     points = EventAccumulator(str(tmp_path)).Reload().Scalars("a")
     assert [(point.step, point.value) for point in points] == [(1, 1), (2, 2), (3, 30), (5, 50)]

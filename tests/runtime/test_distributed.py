@@ -35,16 +35,16 @@ def gradient(network: torch.nn.Module, batch: torch.Tensor) -> list[torch.Tensor
 def rank_main(rank, port, folder, out, environment):
     os.environ |= environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
     torch.set_num_threads(1)
-    with distributed.started(torch.device("cpu")) as on:
+    with distributed.process_group(torch.device("cpu")) as on:
         network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Conv2d(4, 1, 3))
         for p in network.parameters():
             torch.nn.init.normal_(p, generator=torch.Generator().manual_seed(p.numel()))
         x = torch.randn(8, 3, 6, 6, generator=torch.Generator().manual_seed(1))
         mine = gradient(network, x[4 * rank : 4 * rank + 4])
-        distributed.average(mine)
+        distributed.average_tensors(mine)
         for reduced, whole in zip(mine, gradient(network, x), strict=True):
             torch.testing.assert_close(reduced, whole)
-        assert distributed.largest(5 * rank, on) == 5
+        assert distributed.max_over_processes(5 * rank, on) == 5
 
         state = loop.Trainer(TINY, on)
         packed = open_packed(folder)
@@ -72,7 +72,7 @@ def stopping_main(rank, port, folder, out, environment):
 
     loop.Trainer.update = interrupted
     config = dataclasses.replace(TINY, steps=100, log_every=100, save_every=100)
-    with distributed.started(torch.device("cpu")) as on:
+    with distributed.process_group(torch.device("cpu")) as on:
         with pytest.raises(Stopped, match=r"stopped after step [45] of 100") as stopped:
             fit(config, open_packed(folder), out, on)
         assert stopped.value.exit_code == 128 + signal.SIGTERM
@@ -100,7 +100,7 @@ def rollback_main(rank, port, folder, out, environment):
 
     loop.batches_for, checkpoint.save = poisoned, slow
     config = dataclasses.replace(TINY, steps=12, log_every=9, save_every=7, on_nan="rollback")
-    with distributed.started(torch.device("cpu")) as on:
+    with distributed.process_group(torch.device("cpu")) as on:
         fit(config, open_packed(folder), out, on)
         assert [ours.rollbacks for ours in made] == [0, 1]
         values = [value.double().flatten() for value in made[1].tensors().values()]
@@ -114,7 +114,7 @@ def apart_main(rank, port, folder, out, environment):
     """Rank 1 does not see the run folder, as on a machine that does not share it."""
     os.environ |= environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
     with (
-        distributed.started(torch.device("cpu")) as on,
+        distributed.process_group(torch.device("cpu")) as on,
         pytest.raises(UserError, match=f"go on from step {[6, 0][rank]}, and .* the same folder"),
     ):
         fit(dataclasses.replace(TINY, steps=9), open_packed(folder), out / str(rank), on)
@@ -125,7 +125,7 @@ def gone_main(rank, port, environment):
     os.environ |= environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
     with (
         pytest.raises(UserError, match=["it cannot", "another process is gone"][rank]),
-        distributed.started(torch.device("cpu")),
+        distributed.process_group(torch.device("cpu")),
         distributed.main_first(),
     ):
         raise UserError("it cannot")
@@ -179,17 +179,17 @@ def test_who_waits_for_a_process_that_fails_is_told():
     in_two_processes(gone_main)
 
 
-@pytest.mark.parametrize("late", [False, True])
-def test_a_vote_is_read_from_the_message_it_went_with_or_a_message_later(monkeypatch, late):
+@pytest.mark.parametrize("delayed", [False, True])
+def test_a_stop_flag_is_read_after_its_own_step_or_on_gpus_one_step_later(monkeypatch, delayed):
     monkeypatch.setattr(distributed, "world_size", lambda: 2)
-    vote = distributed.Vote(torch.device("cpu"))
-    vote.late = late  # as on a GPU
+    flag = distributed.StopFlag(torch.device("cpu"))
+    flag.delayed = delayed  # as on a GPU
     heard = []
     for others in (0.0, 0.5, 0.0):
-        vote.cast(False)
-        vote.tensor += others  # what `average` brings
-        heard.append(vote.passed())
-    assert heard == ([False, False, True] if late else [False, True, False])
+        flag.set(False)
+        flag.tensor += others  # as averaging with the others does
+        heard.append(flag.is_set())
+    assert heard == ([False, False, True] if delayed else [False, True, False])
 
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
@@ -255,6 +255,6 @@ def test_why_nccl_does_not_start_is_one_line(monkeypatch, said, told):
     monkeypatch.setattr(torch.distributed, "init_process_group", refuse)
     with (
         pytest.raises(UserError, match=told),
-        distributed.started(torch.device("cuda")),
+        distributed.process_group(torch.device("cuda")),
     ):
         pass

@@ -3,12 +3,12 @@ import time
 
 import pytest
 
-from dcgan.runtime.threads import for_each
+from dcgan.runtime.threads import parallel_for_each
 
 
 def test_every_item_is_worked_on_once():
     done = []
-    for_each(done.append, range(500), ahead=7)
+    parallel_for_each(done.append, range(500), max_pending=7)
     assert sorted(done) == list(range(500))
 
 
@@ -31,7 +31,7 @@ def test_items_are_made_while_others_are_worked_on_and_no_faster():
         with lock:
             done += 1
 
-    for_each(work, items(), ahead=5)
+    parallel_for_each(work, items(), max_pending=5)
     assert done == 60
     assert 1 < most <= 5 + 1  # those under way, and the one just made
 
@@ -53,7 +53,7 @@ def test_the_first_error_ends_it_soon_and_nothing_runs_on():
             yield i
 
     with pytest.raises(OSError, match="disk full"):
-        for_each(work, items(), ahead=10)
+        parallel_for_each(work, items(), max_pending=10)
     assert len(made) < 200
     after = len(begun)
     time.sleep(0.05)
@@ -75,5 +75,5 @@ def test_an_error_of_the_items_lets_work_in_hand_finish(error):
         raise error
 
     with pytest.raises(error):
-        for_each(work, items(), ahead=10)
+        parallel_for_each(work, items(), max_pending=10)
     assert sorted(begun) == sorted(ended)

@@ -17,8 +17,9 @@ from dcgan.evaluation.real_images import match_label
 from dcgan.latent import walk
 from dcgan.reports import preflight
 from dcgan.runs import checkpoint
+from dcgan.runs.layout import best_checkpoint_path
 from dcgan.runs.loading import load_discriminator, load_generator
-from dcgan.runs.run_folder import best_checkpoint_path, find_checkpoint
+from dcgan.runs.run_folder import find_checkpoint
 from dcgan.training.batches import Batches
 from tests.conftest import TINY, fit, write_packed
 

@@ -20,8 +20,9 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from dcgan.runs import checkpoint
-from dcgan.runs.run_folder import best_checkpoint_path, find_checkpoint, list_checkpoints
-from dcgan.runtime.files import PARTIAL
+from dcgan.runs.layout import best_checkpoint_path, list_checkpoints
+from dcgan.runs.run_folder import find_checkpoint
+from dcgan.runtime.atomic_files import PARTIAL_SUFFIX
 from tests.conftest import write_packed
 from tests.runtime.test_distributed import TORCHRUN
 
@@ -107,7 +108,7 @@ def same(one: Path, other: Path) -> None:
 
 
 def half_written(run: Path) -> list[Path]:
-    return [path for path in run.rglob(f"*{PARTIAL}*") if path.exists()]
+    return [path for path in run.rglob(f"*{PARTIAL_SUFFIX}*") if path.exists()]
 
 
 @pytest.mark.parametrize("save_every", [1, 4])

@@ -11,14 +11,9 @@ import torch
 from dcgan import cli
 from dcgan.errors import UserError
 from dcgan.runs import checkpoint
+from dcgan.runs.layout import best_checkpoint_path, checkpoint_path, list_checkpoints
 from dcgan.runs.loading import load_generator
-from dcgan.runs.run_folder import (
-    best_checkpoint_path,
-    checkpoint_path,
-    find_checkpoint,
-    latest_checkpoint,
-    list_checkpoints,
-)
+from dcgan.runs.run_folder import find_checkpoint, latest_checkpoint
 from dcgan.training import periodic_evaluation
 from dcgan.training.periodic_evaluation import Best
 from tests.conftest import TINY, fit

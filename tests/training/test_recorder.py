@@ -23,9 +23,9 @@ from torch import Tensor
 from dcgan import images, sampling
 from dcgan.errors import UserError
 from dcgan.runs import checkpoint
+from dcgan.runs.layout import list_checkpoints, sample_grid_path
 from dcgan.runs.loading import load_generator
-from dcgan.runs.log import samples_path
-from dcgan.runs.run_folder import find_checkpoint, list_checkpoints
+from dcgan.runs.run_folder import find_checkpoint
 from dcgan.runtime import device
 from dcgan.training import loop
 from dcgan.training.batches import Batches
@@ -143,12 +143,12 @@ def test_a_grid_is_of_the_step_it_was_due_at_whenever_it_is_drawn(start, tmp_pat
         go(2)
         sampling.recalibrate_batch_norm(ours.G_ema)
         expected = sampling.sample_grid(ours.G_ema, GRID_SEEDS)
-        raw = images.to_png(sampling.sample_grid(ours.G, GRID_SEEDS))
+        raw = images.encode_png(sampling.sample_grid(ours.G, GRID_SEEDS))
         recorder.writer.submit(gate.wait)
         recorder.write_samples()
         go(2)
         gate.set()
-    with Image.open(samples_path(tmp_path / "run", 2)) as grid:
+    with Image.open(sample_grid_path(tmp_path / "run", 2)) as grid:
         assert (np.asarray(grid) == expected).all()
     (event,) = EventAccumulator(str(tmp_path / "run")).Reload().Images("samples/raw")
     assert (event.step, event.encoded_image_string) == (2, raw)
@@ -158,7 +158,9 @@ def test_a_grid_is_of_the_step_it_was_due_at_whenever_it_is_drawn(start, tmp_pat
 def test_grids_are_drawn_as_precisely_as_the_run_is_trained(
     start, tmp_path, monkeypatch, precision
 ):
-    monkeypatch.setattr(device, "has_bf16", lambda _: precision == "fp32")  # what auto would take
+    monkeypatch.setattr(
+        device, "has_native_bf16", lambda _: precision == "fp32"
+    )  # what auto would take
     ours, recorder, go = start(precision=precision, width=16)
     with recorder:
         go(2)
@@ -166,7 +168,7 @@ def test_grids_are_drawn_as_precisely_as_the_run_is_trained(
         drawn = sampling.sample(ours.G_ema, GRID_SEEDS, precision=precision)
         expected = sampling.grid(drawn)
         recorder.write_samples()
-    with Image.open(samples_path(tmp_path / "run", 2)) as grid:
+    with Image.open(sample_grid_path(tmp_path / "run", 2)) as grid:
         assert (np.asarray(grid) == expected).all()
 
 
@@ -238,7 +240,7 @@ def test_a_checkpoint_appears_after_the_logs_up_to_it(start, tmp_path, monkeypat
 
     def spy(path, header, tensors):
         events = EventAccumulator(str(tmp_path / "run"), size_guidance={"images": 0}).Reload()
-        grid = samples_path(tmp_path / "run", header["step"]).exists()
+        grid = sample_grid_path(tmp_path / "run", header["step"]).exists()
         points, drawn = events.Scalars("loss_D")[-1].step, events.Images("samples/raw")[-1].step
         seen.append((header["step"], logged(tmp_path / "run")[-1], points, drawn, grid))
         save(path, header, tensors)
@@ -269,7 +271,7 @@ def test_the_last_checkpoint_is_waited_for(tiny, packed, tmp_path, monkeypatch, 
         raise UserError("cannot write it: No space left on device")
 
     monkeypatch.setattr(checkpoint, "save", refuse)
-    monkeypatch.setattr(loop, "requests_to_stop", lambda: contextlib.nullcontext(signals))
+    monkeypatch.setattr(loop, "collect_stop_signals", lambda: contextlib.nullcontext(signals))
     with pytest.raises(UserError, match="No space left"):
         fit(tiny(save_every=99), packed, tmp_path / "run", CPU)
 

@@ -22,8 +22,8 @@ from dcgan.data import open_packed
 from dcgan.errors import UserError
 from dcgan.runs import checkpoint
 from dcgan.runs.loading import load_generator
-from dcgan.runs.log import Meter
 from dcgan.runs.run_folder import find_checkpoint, latest_checkpoint
+from dcgan.runs.scalar_means import ScalarMeans
 from dcgan.runtime.signals import Stopped
 from dcgan.training import loop
 from dcgan.training.augmentation import overfitting_heuristic
@@ -122,7 +122,7 @@ def test_the_step_stays_on_its_device(tiny, packed, monkeypatch, options):
     batch = Batch._make(torch.empty_like(tensor, device=meta) for tensor in shapes)
     for _ in range(2):  # what clips gradients knows none before the second
         scalars = ours.update(batch)
-    Meter().add(scalars)
+    ScalarMeans().add(scalars)
     assert {value.device for value in scalars.values()} == {meta}
     assert sampling.make_renderer(ours.G_ema)(torch.empty(64, 8, device=meta)).device == meta
     with pytest.raises(RuntimeError):

@@ -11,7 +11,8 @@ from dcgan.config import PrepareConfig
 from dcgan.data import packing
 from dcgan.errors import UserError
 from dcgan.runs import checkpoint
-from dcgan.runs.run_folder import checkpoint_path, find_checkpoint
+from dcgan.runs.layout import checkpoint_path
+from dcgan.runs.run_folder import find_checkpoint
 from dcgan.training import loop, trainer
 from dcgan.training.batches import Batches
 from dcgan.training.monitoring import health

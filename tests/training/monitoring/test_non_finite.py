@@ -8,12 +8,8 @@ from safetensors.torch import load_file
 from dcgan import cli
 from dcgan.errors import UserError
 from dcgan.runs import checkpoint
-from dcgan.runs.run_folder import (
-    best_checkpoint_path,
-    checkpoint_path,
-    find_checkpoint,
-    list_checkpoints,
-)
+from dcgan.runs.layout import best_checkpoint_path, checkpoint_path, list_checkpoints
+from dcgan.runs.run_folder import find_checkpoint
 from dcgan.training import loop
 from dcgan.training.batches import Batches
 from dcgan.training.monitoring import Diverged, NonFiniteGuard, names_of_non_finite

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-class Snapshot:
+class HostCopy:
     """Copies of named tensors, which do not change when the tensors do.
 
     On CUDA the copies are only ordered, behind what has been ordered before: nothing waits for the

@@ -1,0 +1,65 @@
+"""Files and folders that appear under their final name complete, or not at all."""
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from dcgan.runtime.disk import disk_errors, make_folder
+
+PARTIAL_SUFFIX = ".partial"
+
+
+@contextmanager
+def replace_atomically(target: Path, durable: bool = True) -> Iterator[Path]:
+    """Yield a temporary path beside `target`, and rename it to `target` after the block.
+
+    The block makes a file or a folder there. If it raises, the old target stays and the temporary
+    is deleted. `durable` flushes the content to the disk before the rename, and then the rename, so
+    that even a power cut leaves the old target or the new one. Raises UserError where the disk
+    refuses.
+    """
+    target = Path(os.path.realpath(target))  # follows links; and "." has no name
+    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}{PARTIAL_SUFFIX}")
+    with disk_errors(target):
+        if target.exists() and not (target.is_file() or target.is_dir()):
+            raise OSError("it is not a file")
+        try:
+            make_folder(target.parent)
+            yield partial
+            if durable:
+                for path in [partial, *partial.rglob("*")] if partial.is_dir() else [partial]:
+                    fsync(path)
+            partial.replace(target)
+            if durable:
+                fsync(target.parent)
+        except BaseException:
+            remove(partial)
+            raise
+
+
+def partial_pattern(name: str) -> str:
+    """The glob pattern of the temporaries of a target called `name`, itself a name or pattern."""
+    return f".{name}.{'[0-9a-f]' * 8}{PARTIAL_SUFFIX}"
+
+
+def fsync(path: Path) -> None:
+    """Flush a file or a folder to the disk (folders cannot be flushed on Windows)."""
+    if path.is_dir() and os.name == "nt":
+        return
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove(path: Path) -> None:
+    """Delete a file or a folder, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            path.unlink()
