@@ -16,10 +16,9 @@ from dcgan.networks import LinearOperator
 
 _OVERFITTING_TARGET = 0.6  # Karras et al. 2020, figure 5
 # Images in which the probability may go from 0 to 1. Karras et al. take 500k, 2 % of their runs,
-# and 100k for CIFAR-10. Runs of 100k images must reach the probability they need too, and steps of
-# 1 / 780 (batch 64) are still small.
+# and 100k for CIFAR-10. Runs of 100k images must be able to reach the probability they need too.
 _RAMP_IMAGES = 50_000
-# With 0.8 the colours of the augmentation leak into generated faces: Karras et al. 2020, figure 4.
+# Above, the augmentation leaks into generated images: Karras et al. 2020, figure 4; docs/recipe.md.
 _MAX_PROBABILITY = 0.6
 _ADAPTIVE_BELOW = 5_000  # training images: so few are always overfitted
 

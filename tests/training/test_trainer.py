@@ -238,22 +238,6 @@ def test_compiled_networks_learn_the_same(tiny, packed):
     assert names == set(loop.Trainer(tiny(), CPU).G.state_dict())
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("default")  # of the compiler, at itself
-def test_a_normalised_conditional_D_learns_beside_a_compiled_G(tiny, tmp_path):
-    """D's labels are embedded by a kernel that has a spectral norm too."""
-    images = np.random.default_rng(0).integers(0, 256, (20, 16, 16, 3), dtype=np.uint8)
-    names = ("cat", "dog", "fox")
-    folder = write_packed(tmp_path / "packed", images, np.arange(20) % 3, names, "class")
-    options = dict(conditional=True, spectral_norm=True, steps=3)
-    tensors = []
-    for compile in (False, True):
-        out = tmp_path / f"run-{compile}"
-        loop.train(tiny(**options, data=folder, out=out, compile=compile))
-        tensors.append(find_checkpoint(out).tensors(""))
-    torch.testing.assert_close(*tensors, rtol=1e-2, atol=1e-3)
-
-
 def test_too_little_memory_is_one_line(packed, tmp_path):
     """Networks that need gigabytes, where the system gives one."""
     limit = (
