@@ -51,7 +51,8 @@ def recalibrate_batch_norm(G: Generator, count: int = _RECALIBRATION_LATENTS) ->
     """Replace G's running statistics by means over the images of seeds 0, 1, ..., count - 1.
 
     Running statistics belong to earlier weights, and an average of weights has none of its own
-    (standing statistics: Brock et al. 2019, section 4.1). The mode of G stays as it is.
+    (standing statistics: Brock et al. 2019, section 4.1). The mode of G stays as it is. On a GPU
+    the host waits once per layer and batch, since `update_bn` reads the counters of batch norm.
     """
     device = next(G.parameters()).device
     batches = (range(start, start + BATCH_SIZE) for start in range(0, count, BATCH_SIZE))

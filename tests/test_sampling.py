@@ -94,6 +94,20 @@ def test_recalibrated_batch_norm_normalizes_the_activations(G, mode):
         torch.testing.assert_close(y.std((0, 2, 3)), torch.ones(y.shape[1]), atol=0.03, rtol=0)
 
 
+def test_recalibrated_statistics_are_means_over_the_batches(G):
+    G, z = copy.deepcopy(G), noise_from_seeds(range(192), 20, "normal")
+    norm = G.layers[1]
+    norm.running_mean.fill_(7.0)
+    with torch.no_grad():
+        inputs = [G.layers[0](batch[:, :, None, None]) for batch in z.split(64)]
+    sampling.recalibrate_batch_norm(G, 192)
+    means = torch.stack([x.mean((0, 2, 3)) for x in inputs]).mean(0)
+    variances = torch.stack([x.transpose(0, 1).flatten(1).var(1) for x in inputs]).mean(0)
+    torch.testing.assert_close(norm.running_mean, means)
+    torch.testing.assert_close(norm.running_var, variances)
+    assert (norm.momentum, norm.training) == (0.1, False)
+
+
 def test_smaller_truncation_gives_less_varied_images(G):
     spread = [render_seeds(G, range(64), truncation=t).std(0).mean() for t in (0.2, 1.0, 10.0)]
     assert spread[0] < 0.5 * spread[1] < spread[2]
