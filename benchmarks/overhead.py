@@ -19,7 +19,7 @@ from dcgan import sampling
 from dcgan.config import PRESETS, TrainConfig
 from dcgan.data import open_or_pack
 from dcgan.runtime import device
-from dcgan.training.batches import Batches
+from dcgan.training.batches import BatchLoader
 from dcgan.training.loop import Trainer
 from dcgan.training.recorder import Recorder
 
@@ -75,9 +75,9 @@ def measure(config: TrainConfig, steps: int, rounds: int) -> dict:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         packed = open_or_pack(config, config.size, config.channels, folder / "data")
         trainer = Trainer(config, on)
-        update_average = trainer.average.update
-        trainer.average.update = lambda decay: timed("EMA", update_average, decay)
-        batches = Batches(packed.images, config, on).starting_at(0)
+        update_average = trainer.ema.update
+        trainer.ema.update = lambda decay: timed("EMA", update_average, decay)
+        batches = BatchLoader(packed.images, config, on).starting_at(0)
         recorder = stack.enter_context(Recorder(trainer, packed, folder / "run"))
         for index in range(rounds + 1):
             if index == 1:

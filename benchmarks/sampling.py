@@ -29,7 +29,7 @@ def generator(width: int):
 
 
 def plain(width: int) -> Callable[[], int]:
-    """Batches of 64 in evaluation mode."""
+    """BatchLoader of 64 in evaluation mode."""
     from benchmarks import plain
 
     ours, G = generator(width), plain.generator(width)

@@ -68,8 +68,8 @@ def ours(
         real,
         labels=torch.empty(batch_size, 0),
         z=torch.randn(batch_size, config.latent_dim),
-        draws=torch.rand(batch_size, 3, NOISE_DIM),
-        mix=torch.rand(batch_size),
+        augmentation_noise=torch.rand(batch_size, 3, NOISE_DIM),
+        alpha=torch.rand(batch_size),
     )
     batch = Batch._make(tensor.to(device) for tensor in batch)
 

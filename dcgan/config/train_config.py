@@ -86,7 +86,7 @@ class TrainConfig(
 
 
 def has_penalties(config: TrainConfig) -> bool:
-    """Whether D's gradients are penalised in some steps."""
+    """Whether D's gradients are penalized in some steps."""
     return bool(config.r1 or config.r2 or config.gradient_penalty)
 
 

@@ -1,4 +1,4 @@
-"""Packed folder to batches: what a step sees is a pure function of the seed and the step."""
+"""BatchLoader: the inputs of a training step, a pure function of the seed and the step."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,49 +15,49 @@ from dcgan.latent import sample_noise
 from dcgan.training.augmentation import NOISE_DIM
 from dcgan.training.shuffle import EpochShuffle
 
-RESIDENT_SHARE = 0.25  # of a CUDA device's free memory that the images may take
-COPIED_AT_A_TIME = 4096  # images
+_RESIDENT_SHARE = 0.25  # of a CUDA device's free memory, at most, for the images
+_COPY_BLOCK = 4096  # images
 
 
 class Batch(NamedTuple):
-    """What D, and then G, learn from, on the device."""
+    """The inputs of one training step, on the device."""
 
     real: Tensor  # [n, C, S, S] in [-1, 1]
-    labels: Tensor  # [n, labels] of 0 and 1, those of `real`; no labels unless conditional
-    z: Tensor  # [n, latent_dim + labels], the labels being the same
-    draws: Tensor  # [n, 3, NOISE_DIM] of U(0, 1): augments real, then fake images for D, then for G
-    mix: Tensor  # [n] of U(0, 1): where between them D is penalised
+    labels: Tensor  # [n, num_labels] of 0 and 1, those of `real`; num_labels is 0 if unconditional
+    z: Tensor  # [n, latent_dim + num_labels]: noise, and the same labels
+    augmentation_noise: Tensor  # [n, 3, NOISE_DIM] of U(0, 1): of real and fake for D, fake for G
+    alpha: Tensor  # [n] of U(0, 1): interpolates real and fake images for the gradient penalty
 
 
-class Drawn(NamedTuple):
-    """The same on the host; instead of resident images, their indices."""
+class HostBatch(NamedTuple):
+    """A batch in host memory; where the images are on the device, it has their indices."""
 
     images: Tensor  # uint8 [n, S, S, C], or int64 [n]
     mirrored: Tensor  # bool [n, 1, 1, 1]
     labels: Tensor
     z: Tensor
-    draws: Tensor
-    mix: Tensor
+    augmentation_noise: Tensor
+    alpha: Tensor
 
 
-class Purpose:
-    """Separates the random streams that share a seed."""
+class _Stream:
+    """Numbers of the independent random streams that share a seed."""
 
-    ORDER, FLIPS, LATENTS, AUGMENT, MIX = range(5)
+    ORDER, FLIPS, LATENTS, AUGMENTATION, ALPHA = range(5)
 
 
-def unlabelled(indices: np.ndarray) -> np.ndarray:
-    """No labels, of every image."""
+def no_labels(indices: np.ndarray) -> np.ndarray:
+    """The labels of images for an unconditional GAN: float32 [n, 0]."""
     return np.empty((len(indices), 0), np.float32)
 
 
-class Batches:
-    """Batches of a packed array, drawn one ahead in the background.
+class BatchLoader:
+    """Loads the batch of any step from a packed array, one batch ahead in the background.
 
-    `array` is uint8 [N, S, S, C]. It moves to a CUDA device at once where it fits there. Of every
-    global batch this process draws the slice of its `rank`; the batch itself does not depend on
-    how many processes share it. `labels` gives those of the images at some indices [n], float32
-    [n, labels].
+    `array` is uint8 [N, S, S, C]. It is copied to a CUDA device where it fits there. The batch of a
+    step is a pure function of the seed and the step, however many processes share it: this process
+    loads the slice of its `rank`. `labels` maps image indices [n] to labels, float32
+    [n, num_labels].
     """
 
     def __init__(
@@ -67,80 +67,80 @@ class Batches:
         device: torch.device,
         rank: int = 0,
         world_size: int = 1,
-        labels: Callable[[np.ndarray], np.ndarray] = unlabelled,
+        labels: Callable[[np.ndarray], np.ndarray] = no_labels,
     ):
         self.labels = labels
         self.rows, self.config, self.device = row_reader(array), config, device
         share = config.batch_size // world_size
         self.slice = slice(rank * share, (rank + 1) * share)
-        self.shuffle = EpochShuffle(len(array), config.batch_size, config.seed, Purpose.ORDER)
-        self.resident = copied(array, device) if fits(array, device) else None
+        self.shuffle = EpochShuffle(len(array), config.batch_size, config.seed, _Stream.ORDER)
+        self.resident = _copy_to(device, array) if _fits(device, array) else None
 
     def starting_at(self, step: int) -> Iterator[Batch]:
-        """Batches of `step`, `step` + 1, ..., without end."""
+        """Yield the batches of `step`, `step` + 1, ..., without end."""
         with ThreadPoolExecutor(1, "batches") as background:
-            ahead = background.submit(self.draw, step)
+            ahead = background.submit(self.load, step)
             while True:
-                # Moved first: the two would only take the interpreter from each other.
-                batch = self.moved(ahead.result())
+                # Moved before the next is loaded: the two would compete for the interpreter.
+                batch = self.to_device(ahead.result())
                 step += 1
-                ahead = background.submit(self.draw, step)
+                ahead = background.submit(self.load, step)
                 yield batch
 
     def at(self, step: int) -> Batch:
         """The batch of one step."""
-        return self.moved(self.draw(step))
+        return self.to_device(self.load(step))
 
-    def draw(self, step: int) -> Drawn:
-        """The part of a batch that needs no device, so that any thread may do it."""
+    def load(self, step: int) -> HostBatch:
+        """Load the images and sample the noise of a step, in any thread."""
         config = self.config
         indices = self.shuffle(step)[self.slice]
-        mirrored = self.rng(Purpose.FLIPS, step).random((config.batch_size, 1, 1, 1)) < 0.5
+        mirrored = self._rng(_Stream.FLIPS, step).random((config.batch_size, 1, 1, 1)) < 0.5
         shape = (config.batch_size, config.latent_dim)
-        z = sample_noise(self.rng(Purpose.LATENTS, step), shape, config.latent)[self.slice]
+        z = sample_noise(self._rng(_Stream.LATENTS, step), shape, config.latent)[self.slice]
         labels = self.labels(indices)
-        draws = (config.batch_size, 3, NOISE_DIM if config.augment else 0)
-        host = (
+        noise_shape = (config.batch_size, 3, NOISE_DIM if config.augment else 0)
+        arrays = (
             self.rows(indices) if self.resident is None else indices,
             mirrored[self.slice] & config.flip,
             labels,
             np.concatenate([z, labels], 1),
-            self.rng(Purpose.AUGMENT, step).random(draws, dtype=np.float32)[self.slice],
-            self.rng(Purpose.MIX, step).random(len(mirrored), dtype=np.float32)[self.slice],
+            self._rng(_Stream.AUGMENTATION, step).random(noise_shape, dtype=np.float32)[self.slice],
+            self._rng(_Stream.ALPHA, step).random(len(mirrored), dtype=np.float32)[self.slice],
         )
-        return Drawn(*map(self.pinned, host))
+        return HostBatch(*map(self._pinned, arrays))
 
-    def moved(self, drawn: Drawn) -> Batch:
-        """A batch on the device, normalised and mirrored there, without waiting for it."""
-        # Only pinned memory may be left behind while it is still being copied.
+    def to_device(self, host: HostBatch) -> Batch:
+        """Copy a batch to the device, normalise and mirror it there, without waiting for it."""
+        # Only pinned memory may be copied while the host goes on.
         images_or_indices, mirrored, *rest = (
-            tensor.to(self.device, non_blocking=tensor.is_pinned()) for tensor in drawn
+            tensor.to(self.device, non_blocking=tensor.is_pinned()) for tensor in host
         )
         chosen = images_or_indices if self.resident is None else self.resident[images_or_indices]
-        chosen = torch.where(mirrored, chosen.flip(2), chosen)  # while a value is one byte
+        chosen = torch.where(mirrored, chosen.flip(2), chosen)  # at one byte a value
         return Batch(images.to_float(chosen), *rest)
 
-    def rng(self, purpose: int, step: int) -> np.random.Generator:
-        return np.random.default_rng([self.config.seed, purpose, step])
+    def _rng(self, stream: int, step: int) -> np.random.Generator:
+        return np.random.default_rng([self.config.seed, stream, step])
 
-    def pinned(self, array: np.ndarray) -> Tensor:
+    def _pinned(self, array: np.ndarray) -> Tensor:
         tensor = torch.from_numpy(array)
         return tensor.pin_memory() if self.device.type == "cuda" else tensor
 
 
-def fits(array: np.ndarray, device: torch.device) -> bool:
-    """Whether the array may live on the device. Only CUDA has memory apart from the host's."""
+def _fits(device: torch.device, array: np.ndarray) -> bool:
+    """Whether a CUDA device has room for the array; other devices share the host's memory."""
     if device.type != "cuda":
         return False
     free, _ = torch.cuda.mem_get_info(device)
-    return array.nbytes < RESIDENT_SHARE * free
+    return array.nbytes < _RESIDENT_SHARE * free
 
 
-def copied(array: np.ndarray, device: torch.device) -> Tensor:
-    """The array on the device, copied a block at a time, since it may exceed the host's memory."""
+def _copy_to(device: torch.device, array: np.ndarray) -> Tensor:
+    """Copy the array to the device in blocks, since it may exceed the host's memory."""
     read = row_reader(array)
     resident = torch.empty(array.shape, dtype=torch.uint8, device=device)
-    for start in range(0, len(array), COPIED_AT_A_TIME):
-        block = read(np.arange(start, min(start + COPIED_AT_A_TIME, len(array))))
+    for start in range(0, len(array), _COPY_BLOCK):
+        block = read(np.arange(start, min(start + _COPY_BLOCK, len(array))))
         resident[start : start + len(block)] = torch.from_numpy(block)
     return resident

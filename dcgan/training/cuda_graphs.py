@@ -1,7 +1,7 @@
-"""Whole training steps recorded once and replayed with one call (CUDA).
+"""Whole training steps captured in CUDA graphs and replayed with one call.
 
-The kernels of small networks are shorter than the time that Python takes to launch them. A
-replay launches all of them at once.
+Python takes longer to launch the kernels of small networks than the GPU takes to run them. A replay
+launches all of them at once.
 """
 
 import gc
@@ -13,78 +13,81 @@ import torch
 from torch import Tensor
 
 from dcgan.runtime import distributed
+from dcgan.training.batches import Batch
 
-WARM_UP = 3  # steps of a kind, in which cuDNN chooses its kernels and Adam makes its state
-Batch = tuple[Tensor, ...]  # a named one
+WARM_UP = 3  # steps of a kind, in which cuDNN chooses its kernels and Adam creates its state
 
 
-def can_record(device: torch.device) -> bool:
-    """Whether steps can be recorded: on an NVIDIA GPU, by one process."""
+def can_capture(device: torch.device) -> bool:
+    """Whether steps can be captured: on an NVIDIA GPU, in a job of one process."""
     on_nvidia = device.type == "cuda" and torch.version.cuda is not None
     return on_nvidia and distributed.world_size() == 1
 
 
 @dataclass(frozen=True)
-class Recording:
-    """A captured step, the batches that it reads, and what it returns."""
+class CapturedStep:
+    """The graph of a step, the batches that it reads, and the scalars that it returns."""
 
     graph: torch.cuda.CUDAGraph
     batches: list[Batch]
     result: dict[str, Tensor]
 
     def replay(self, batches: tuple[Batch, ...]) -> dict[str, Tensor]:
-        for ours, theirs in zip(self.batches, batches, strict=True):
-            for kept, given in zip(ours, theirs, strict=True):
-                kept.copy_(given)
+        for static, batch in zip(self.batches, batches, strict=True):
+            for target, source in zip(static, batch, strict=True):
+                target.copy_(source)
         self.graph.replay()
         return self.result
 
 
 class CudaGraphs:
-    """A step with penalties and one without, taken as they are until both are warm, then replayed.
+    """Runs a training step from Python until both kinds of it are warm, then captures them.
 
-    From then on no step needs memory of its own: both recordings use the same. The number of the
-    batches and the shapes of their tensors must not change, and whatever else the step reads must
-    be on the device too or never change. What it returns is overwritten by the next one.
+    The two kinds are steps with and without gradient penalties; their graphs share one memory pool.
+    The number of batches and the shapes of their tensors must not change, and whatever else the
+    step reads must be on the device or constant. The next step overwrites what a step returns.
 
-    `kinds`: whether there will be steps without penalties (False), and with them (True).
+    `kinds`: which kinds there will be: False without penalties, True with them.
     """
 
     def __init__(self, step: Callable[..., dict[str, Tensor]], kinds: Collection[bool]):
         self.step = step
-        self.taken = dict.fromkeys(kinds, 0)
-        self.recordings: dict[bool, Recording] = {}
+        self.eager_steps = dict.fromkeys(kinds, 0)
+        self.captured: dict[bool, CapturedStep] = {}
         self.stream, self.pool = torch.cuda.Stream(), torch.cuda.graph_pool_handle()
 
-    def __call__(self, *batches: Batch, penalised: bool) -> dict[str, Tensor]:
-        if min(self.taken.values()) < WARM_UP:
-            self.taken[penalised] += 1
-            return self.aside(batches, penalised)
-        if penalised not in self.recordings:
-            self.recordings[penalised] = self.captured(batches, penalised)
-        return self.recordings[penalised].replay(batches)
+    def __call__(self, *batches: Batch, penalized: bool) -> dict[str, Tensor]:
+        if min(self.eager_steps.values()) < WARM_UP:
+            self.eager_steps[penalized] += 1
+            return self.run_on_side_stream(batches, penalized)
+        if penalized not in self.captured:
+            self.captured[penalized] = self.capture(batches, penalized)
+        return self.captured[penalized].replay(batches)
 
-    def aside(self, batches: tuple[Batch, ...], penalised: bool) -> dict[str, Tensor]:
-        """Take a step on a stream of its own, as one that will be captured must have been."""
+    def run_on_side_stream(self, batches: tuple[Batch, ...], penalized: bool) -> dict[str, Tensor]:
+        """Run a step on a side stream, which capturing it later requires."""
         self.stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self.stream):
-            result = self.step(*batches, penalised=penalised)
+            result = self.step(*batches, penalized=penalized)
         torch.cuda.current_stream().wait_stream(self.stream)
         return result
 
-    def captured(self, batches: tuple[Batch, ...], penalised: bool) -> Recording:
-        """Record a step without taking it."""
-        batches = [batch._make(tensor.clone() for tensor in batch) for batch in batches]
+    def capture(self, batches: tuple[Batch, ...], penalized: bool) -> CapturedStep:
+        """Capture a step without running it."""
+        static = [Batch._make(tensor.clone() for tensor in batch) for batch in batches]
         graph = torch.cuda.CUDAGraph()
-        # Other threads pin the next batch and copy what is to be written meanwhile.
-        with garbage_kept(), torch.cuda.graph(graph, self.pool, capture_error_mode="thread_local"):
-            result = self.step(*batches, penalised=penalised)
-        return Recording(graph, batches, result)
+        # Meanwhile other threads pin the next batch and copy tensors that are being written.
+        with (
+            garbage_collection_paused(),
+            torch.cuda.graph(graph, self.pool, capture_error_mode="thread_local"),
+        ):
+            result = self.step(*static, penalized=penalized)
+        return CapturedStep(graph, static, result)
 
 
 @contextmanager
-def garbage_kept() -> Iterator[None]:
-    """Collect garbage now, not in the block: a capture ends where an old graph is freed."""
+def garbage_collection_paused() -> Iterator[None]:
+    """Collect garbage now and not in the block: freeing an old graph would end a capture."""
     was_enabled = gc.isenabled()
     gc.collect()
     gc.disable()

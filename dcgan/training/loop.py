@@ -18,7 +18,7 @@ from dcgan.runs.run_folder import latest_checkpoint
 from dcgan.runtime import device, distributed
 from dcgan.runtime.signals import Stopped, collect_stop_signals
 from dcgan.training.augmentation import resolve_probability
-from dcgan.training.batches import Batch, Batches, unlabelled
+from dcgan.training.batches import Batch, BatchLoader, no_labels
 from dcgan.training.monitoring import Diverged
 from dcgan.training.periodic_evaluation import Best
 from dcgan.training.recorder import Recorder
@@ -122,11 +122,11 @@ def read_labels(packed: PackedImages) -> Labels:
 
 def batches_for(trainer: Trainer, packed: PackedImages) -> Iterator[Batch]:
     """What this process is to learn from, from the trainer's step on, --d-steps batches each."""
-    config, labels = trainer.config, unlabelled
+    config, labels = trainer.config, no_labels
     if config.conditional:
         labels = packed.multi_hot
     share = distributed.rank(), distributed.world_size()
-    batches = Batches(packed.images, config, trainer.device, *share, labels)
+    batches = BatchLoader(packed.images, config, trainer.device, *share, labels)
     return batches.starting_at(trainer.step * config.d_steps)
 
 

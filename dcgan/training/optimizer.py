@@ -1,87 +1,86 @@
-"""Adam and its learning rate, the same on one process and on many."""
+"""Adam, its learning rate, and gradient clipping, the same on one process and on many."""
 
 import math
 import warnings
-from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from dcgan.config import TrainConfig
-from dcgan.runtime import distributed
 
 
-def adam(
-    network: nn.Module, lr: float, config: TrainConfig, recorded: bool = False
+def make_adam(
+    network: nn.Module, lr: float, config: TrainConfig, capturable: bool = False
 ) -> torch.optim.Adam:
-    """Of all parameters of a network. `recorded`: its steps may be part of a CUDA graph."""
-    if recorded:
-        lr = torch.tensor(lr, device=next(network.parameters()).device)
-        # The steps before the recording are no mistake.
+    """Fused Adam over all parameters of a network (Kingma and Ba 2015).
+
+    `capturable`: its steps may be captured in a CUDA graph, which reads the learning rate from the
+    device.
+    """
+    rate: float | Tensor = lr
+    if capturable:
+        rate = torch.tensor(lr, device=next(network.parameters()).device)
+        # The steps before the capture run without a graph on purpose.
         warnings.filterwarnings("ignore", ".* running without CUDA graph capture", UserWarning)
     return torch.optim.Adam(
         network.parameters(),
-        lr,
+        rate,
         betas=(config.beta1, config.beta2),
         fused=True,
-        capturable=recorded,
+        capturable=capturable,
     )
 
 
-def clip(optimizer: torch.optim.Adam, times: float) -> None:
-    """Have an optimizer scale gradients down that are longer than `times` what they have been
-    lately: the root mean square that Adam's second moments keep, of all weights together.
+def gradients(network: nn.Module) -> list[Tensor]:
+    """The gradients of all parameters, which the last backward pass has filled."""
+    return [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
 
-    Adam divides by moments that take 1 / (1 - beta2) steps to follow: gradients that have just
-    grown move the weights up to 1 / sqrt(1 - beta2) times as far as others do, D's grow more by
-    such a step, and it runs away. Shazeer and Stern 2018, section 6, have the reason; they limit
-    the updates of each matrix.
+
+def clip_gradients(optimizer: torch.optim.Adam, ratio: float) -> None:
+    """Scale gradients down to `ratio` times their running RMS where they are longer; 0: never.
+
+    The running RMS is the root of Adam's second moments, summed over all parameters. Adam divides
+    by moments that need 1 / (1 - beta2) steps to follow the gradients: right after a growth of the
+    gradients its updates are up to 1 / sqrt(1 - beta2) times too long, which makes D's gradients
+    grow further until it diverges. Shazeer and Stern 2018 (Adafactor), section 6, describe this;
+    they clip the update of each matrix instead. Before the first step there is no RMS and nothing
+    is clipped. No host synchronisation.
     """
     (group,) = optimizer.param_groups
     parameters, (_, beta2) = group["params"], group["betas"]
-
-    def shorten(*_) -> None:
-        if parameters[0] not in optimizer.state:
-            return  # nothing is known before the first step
-        states = [optimizer.state[parameter] for parameter in parameters]
-        gradients = [parameter.grad for parameter in parameters]
-        moments = torch._foreach_norm([state["exp_avg_sq"] for state in states], 1)
-        usual = (torch.stack(moments).sum() / (1 - beta2 ** states[0]["step"])).sqrt()
-        factor = times * usual / torch.nn.utils.get_total_norm(gradients)
-        torch._foreach_mul_(gradients, torch.where(usual > 0, factor.clamp_max(1), 1))
-
-    optimizer.register_step_pre_hook(shorten)
+    if not ratio or parameters[0] not in optimizer.state:
+        return
+    states = [optimizer.state[parameter] for parameter in parameters]
+    grads = [parameter.grad for parameter in parameters]
+    moments = torch._foreach_norm([state["exp_avg_sq"] for state in states], 1)
+    rms = (torch.stack(moments).sum() / (1 - beta2 ** states[0]["step"])).sqrt()
+    factor = ratio * rms / torch.nn.utils.get_total_norm(grads)
+    torch._foreach_mul_(grads, torch.where(rms > 0, factor.clamp_max(1), 1))
 
 
-def descend(
-    network: nn.Module, optimizer: torch.optim.Optimizer, look: Callable[[Tensor], None]
-) -> Tensor:
-    """Mean of the gradients over processes, one step of the optimizer. Returns their norm.
-
-    `look` is shown the norm before the step.
-    """
-    gradients = [parameter.grad for parameter in network.parameters()]
-    distributed.average_tensors(gradients)
-    norm = torch.nn.utils.get_total_norm(gradients)
-    look(norm)
+def adam_step(optimizer: torch.optim.Adam, skip: Tensor) -> None:
+    """Update the parameters. A fused Adam leaves them and its moments alone where `skip` is 1."""
+    if optimizer.defaults["fused"]:  # the other implementations cannot skip on the device
+        optimizer.found_inf = skip
     optimizer.step()
-    return norm
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Set the learning rate, on the device where a captured step reads it from there."""
     for group in optimizer.param_groups:
         if isinstance(group["lr"], Tensor):
-            group["lr"].fill_(lr)  # where a recorded step reads it
+            group["lr"].fill_(lr)
         else:
             group["lr"] = lr
 
 
-def lr_of(optimizer: torch.optim.Optimizer) -> float:
-    """The learning rate of the last step. Waits for the device where a recorded step reads it."""
+def get_lr(optimizer: torch.optim.Optimizer) -> float:
+    """The learning rate of the last step. Waits for the device where it is stored there."""
     lr = optimizer.param_groups[0]["lr"]
-    return float(f"{lr.item():.6g}") if isinstance(lr, Tensor) else lr  # of fp32's digits
+    return float(f"{lr.item():.6g}") if isinstance(lr, Tensor) else lr  # float32 has 7 digits
 
 
-def decayed(done: float, law: str) -> float:
-    """Factor of the learning rates when a share `done` of the steps is done."""
-    return {"none": 1.0, "linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2}[law]
+def lr_factor(progress: float, schedule: str) -> float:
+    """Factor of the learning rates when a share `progress` in [0, 1] of the steps is done."""
+    cosine = (1 + math.cos(math.pi * progress)) / 2
+    return {"none": 1.0, "linear": 1 - progress, "cosine": cosine}[schedule]

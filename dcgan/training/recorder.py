@@ -38,7 +38,7 @@ from dcgan.runtime.disk import disk_errors
 from dcgan.runtime.host_copy import HostCopy
 from dcgan.runtime.locks import exclusive_access
 from dcgan.training.monitoring import Diverged, HealthMonitor
-from dcgan.training.optimizer import decayed, lr_of
+from dcgan.training.optimizer import get_lr, lr_factor
 from dcgan.training.periodic_evaluation import Best, Evaluator
 
 GRID_SEEDS = range(sampling.BATCH_SIZE)  # the same in every grid, so that grids compare along a run
@@ -225,8 +225,8 @@ class Recorder:
             "images": step * self.config.batch_size,
             "seconds": self.seconds(),
             "images_per_second": rate,
-            "lr_G": lr_of(self.trainer.opt_G),
-            "lr_D": lr_of(self.trainer.opt_D),
+            "lr_G": get_lr(self.trainer.opt_G),
+            "lr_D": get_lr(self.trainer.opt_D),
             **means,
             **scores,
         }
@@ -235,7 +235,7 @@ class Recorder:
             f"{rate:.0f} images/s, loss D {means['loss_D']:.3f}, G {means['loss_G']:.3f}"
         )
         law = self.config.lr_decay
-        decay = decayed((step - 1) / self.config.steps, law)  # that of the step just done
+        decay = lr_factor((step - 1) / self.config.steps, law)  # that of the step just done
         at_chance = self.trainer.loss.loss_at_chance
         shown = {**means, "loss_at_chance": at_chance, "lr_factor": decay}
         for message in self.monitor.check(step, shown):

@@ -1,4 +1,4 @@
-"""The state of training and its step: D learns, then G."""
+"""The adversarial training step: update D, then G."""
 
 import copy
 from collections.abc import Sequence
@@ -13,12 +13,13 @@ from dcgan.errors import UserError
 from dcgan.latent import Labels
 from dcgan.networks import INITIAL_STD, StridedConvTranspose2d, build_networks
 from dcgan.runs import checkpoint
-from dcgan.runtime import device, distributed
+from dcgan.runtime import distributed
+from dcgan.runtime.device import use_bf16
 from dcgan.training.augmentation import augment, overfitting_heuristic, updated_probability
 from dcgan.training.batches import Batch
-from dcgan.training.cuda_graphs import WARM_UP, CudaGraphs, can_record
+from dcgan.training.cuda_graphs import WARM_UP, CudaGraphs, can_capture
 from dcgan.training.ema import EMA, ema_decay
-from dcgan.training.kernel_smoothing import init_bilinear, learn_smoothly
+from dcgan.training.kernel_smoothing import init_bilinear, smooth_gradients, smooth_updates
 from dcgan.training.losses import (
     LOSSES,
     discriminator_metrics,
@@ -26,49 +27,52 @@ from dcgan.training.losses import (
     zero_centered_gradient_penalty,
 )
 from dcgan.training.monitoring import NonFiniteGuard, image_diagnostics, weight_diagnostics
-from dcgan.training.optimizer import adam, clip, decayed, descend, set_lr
+from dcgan.training.optimizer import (
+    adam_step,
+    clip_gradients,
+    gradients,
+    lr_factor,
+    make_adam,
+    set_lr,
+)
 from dcgan.training.resume import last_strength
 
 
 class Trainer:
-    """Networks, optimizers and the step they are at."""
+    """Both networks, their optimizers, the EMA of G, and the training step."""
 
-    def __init__(self, config: TrainConfig, on: torch.device, labels: Labels | None = None):
-        self.config, self.device, self.labels = config, on, labels
-        self.bf16 = device.use_bf16(on, config.precision)
+    def __init__(self, config: TrainConfig, device: torch.device, labels: Labels | None = None):
+        self.config, self.device, self.labels = config, device, labels
+        self.bf16 = use_bf16(device, config.precision)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             G, D = build_networks(config, len(labels.names) if labels else 0)
             if config.smooth:
                 init_bilinear(upsampling_kernels(G), INITIAL_STD)
         G.labels = labels
-        self.G = G.to(on, memory_format=torch.channels_last)
-        self.D = D.to(on, memory_format=torch.channels_last)
+        self.G = G.to(device, memory_format=torch.channels_last)
+        self.D = D.to(device, memory_format=torch.channels_last)
         self.G_ema = copy.deepcopy(self.G).requires_grad_(False)
-        self.average = EMA(self.G_ema, self.G)
-        self.statistics = statistics(self.G) + statistics(self.D)
-        self.stop_flag = distributed.StopFlag(on)
-        self.guard = NonFiniteGuard(on)
+        self.ema = EMA(self.G_ema, self.G)
+        self.statistics = running_statistics(self.G) + running_statistics(self.D)
+        self.smoothed = upsampling_kernels(self.G) if config.smooth else []
+        self.stop_flag = distributed.StopFlag(device)
+        self.guard = NonFiniteGuard(device)
         self.loss = LOSSES[config.loss]
         self.loss_D = self.loss.D
         if config.label_smoothing:
             self.loss_D = partial(self.loss_D, smoothing=config.label_smoothing)
         self.adaptive = config.augment_p == "adaptive"
         p = 0.0 if isinstance(config.augment_p, str) else float(config.augment_p)
-        self.kinds = config.augment if self.adaptive or p else ()
-        self.augment_p = torch.full((), p, device=on)
-        recorded = config.cuda_graphs and can_record(on)
-        self.opt_G = adam(self.G, config.lr_G, config, recorded)
-        self.opt_D = adam(self.D, config.lr_D, config, recorded)
-        self.smoothed = upsampling_kernels(self.G) if config.smooth else []
-        learn_smoothly(self.opt_G, self.smoothed)
-        for optimizer in (self.opt_G, self.opt_D):
-            self.guard.protect(optimizer)
-        if config.clip:
-            # One long gradient in n is as long as sqrt(n) times the root mean square of all.
-            rare = 1.1 * config.penalty_every**0.5 if has_penalties(config) else 0.0
-            clip(self.opt_G, config.clip)
-            clip(self.opt_D, max(config.clip, rare))
+        self.augmentations = config.augment if self.adaptive or p else ()
+        self.augment_p = torch.full((), p, device=device)
+        # With a penalty in one of n steps, the gradient of that step alone makes the RMS of all,
+        # and is sqrt(n) times as long.
+        rare = 1.1 * config.penalty_every**0.5 if has_penalties(config) else 0.0
+        self.clip_ratio_D = config.clip and max(config.clip, rare)
+        captured = config.cuda_graphs and can_capture(device)
+        self.opt_G = make_adam(self.G, config.lr_G, config, captured)
+        self.opt_D = make_adam(self.D, config.lr_D, config, captured)
         self.step = 0
         self.rollbacks = 0  # each has halved the learning rates
         if config.compile:
@@ -77,124 +81,146 @@ class Trainer:
             # compiled first one still reads.
             if not config.spectral_norm:
                 self.D.compile()
-        self.take_step, self.warm_up = self.d_and_g_step, 2
-        if recorded:
-            kinds = {self.penalises(step) for step in (0, 1)}
-            self.take_step = CudaGraphs(self.d_and_g_step, kinds)
+        self.run_step, self.warm_up = self.d_and_g_step, 2
+        if captured:
+            kinds = {self.is_penalized(step) for step in (0, 1)}
+            self.run_step = CudaGraphs(self.d_and_g_step, kinds)
             self.warm_up = (WARM_UP + 1) * config.penalty_every
 
     def update(self, *batches: Batch, stop: Sequence[int] = ()) -> dict[str, Tensor]:
-        """One step: D learns from each batch, G from the last. Returns 0-dim tensors on the device,
-        which the next step may overwrite. The first `warm_up` steps take longer than later ones.
+        """One step: D learns from each batch, then G from the last one.
 
-        `stop`: signals that have asked this process to stop, by the end of the step.
+        Returns scalars on the device, which the next step may overwrite. The first `warm_up` steps
+        take longer than later ones. `stop`: signals received by this process.
         """
         config = self.config
-        for optimizer, lr in ((self.opt_G, config.lr_G), (self.opt_D, config.lr_D)):
-            lr *= decayed(self.step / config.steps, config.lr_decay)
-            set_lr(optimizer, lr / 2**self.rollbacks)
-        scalars = self.take_step(*batches, penalised=self.penalises(self.step))
+        factor = lr_factor(self.step / config.steps, config.lr_decay) / 2**self.rollbacks
+        set_lr(self.opt_G, config.lr_G * factor)
+        set_lr(self.opt_D, config.lr_D * factor)
+        scalars = self.run_step(*batches, penalized=self.is_penalized(self.step))
         self.stop_flag.set(bool(stop))
-        together = [
-            *self.statistics,
-            self.augment_p,
-            self.stop_flag.tensor,
-            self.guard.found_non_finite,
-        ]
-        distributed.average_tensors(together)
+        flags = [self.stop_flag.tensor, self.guard.found_non_finite]
+        distributed.average_tensors([*self.statistics, self.augment_p, *flags])
         self.guard.found_non_finite.ceil_()  # found anywhere is found everywhere
         self.step += 1
         seen = self.step * config.batch_size
-        self.average.update(ema_decay(seen, config.batch_size, config.ema_images))
+        self.ema.update(ema_decay(seen, config.batch_size, config.ema_images))
         return scalars
 
-    def penalises(self, step: int) -> bool:
-        """Whether D's gradients are penalised in a step."""
+    def is_penalized(self, step: int) -> bool:
+        """Whether the loss of D has gradient penalties in a step (lazy regularisation)."""
         return has_penalties(self.config) and step % self.config.penalty_every == 0
 
-    def d_and_g_step(self, *batches: Batch, penalised: bool = False) -> dict[str, Tensor]:
-        """Both networks descend. Does the same operations, with the same numbers, at every step."""
-        twice = penalised and self.config.compile  # what is compiled cannot be differentiated twice
+    def d_and_g_step(self, *batches: Batch, penalized: bool = False) -> dict[str, Tensor]:
+        """Update both networks. Runs the same operations on the same numbers at every step."""
+        eager = penalized and self.config.compile  # compiled code has no second derivative
         for batch in batches:
-            parts = self.with_fakes(batch)
-            with torch.compiler.set_stance("force_eager") if twice else nullcontext():
-                scalars, real_logits = self.d_step(parts, penalised)
-        signs = image_diagnostics(batch.real, torch.cat([fake for _, fake in parts]))
-        return scalars | self.g_step(parts, real_logits) | signs
+            micro_batches = self.generate_fakes(batch)
+            with torch.compiler.set_stance("force_eager") if eager else nullcontext():
+                scalars, real_logits = self.d_step(micro_batches, penalized)
+        fakes = torch.cat([fake for _, fake in micro_batches])
+        scalars |= self.g_step(micro_batches, real_logits)
+        return scalars | image_diagnostics(batch.real, fakes)
 
-    def with_fakes(self, batch: Batch) -> list[tuple[Batch, Tensor]]:
-        """The parts that go through D one after the other, each with what G makes for it."""
+    def generate_fakes(self, batch: Batch) -> list[tuple[Batch, Tensor]]:
+        """Split a batch into `accumulate` micro-batches, and generate the fake images of each."""
         chunks = zip(*(tensor.chunk(self.config.accumulate) for tensor in batch), strict=True)
         with self.autocast():
-            return [(part, self.G(part.z)) for part in map(Batch._make, chunks)]
+            return [(micro, self.G(micro.z)) for micro in map(Batch._make, chunks)]
 
     def d_step(
-        self, parts: list[tuple[Batch, Tensor]], penalised: bool
+        self, micro_batches: list[tuple[Batch, Tensor]], penalized: bool
     ) -> tuple[dict[str, Tensor], list[Tensor]]:
-        """Returns D's logits of the real images of each part too."""
+        """Update D. Returns scalars, and D's logits of the real images for the step of G."""
         self.D.requires_grad_(True)
         self.opt_D.zero_grad()
         scalars, all_real_logits = [], []
-        for part, fake in parts:
-            real = self.augmented(part.real, part.draws[:, 0]).requires_grad_(penalised)
-            fake = self.augmented(fake.detach(), part.draws[:, 1]).requires_grad_(penalised)
-            real_logits, fake_logits = self.D_of(real, part), self.D_of(fake, part)
+        for batch, fake in micro_batches:
+            real = self.augment(batch.real, batch.augmentation_noise[:, 0]).requires_grad_(
+                penalized
+            )
+            fake = self.augment(fake.detach(), batch.augmentation_noise[:, 1]).requires_grad_(
+                penalized
+            )
+            real_logits, fake_logits = (
+                self.discriminate(real, batch),
+                self.discriminate(fake, batch),
+            )
             loss = self.loss_D(real_logits, fake_logits)
-            penalty = self.penalty(part, real, fake, real_logits, fake_logits) if penalised else 0
-            ((loss + penalty) / len(parts)).backward()
-            logits = real_logits.detach(), fake_logits.detach()
-            metrics = discriminator_metrics(self.loss, *logits)
-            metrics["overfitting"] = overfitting_heuristic(*logits)
-            scalars.append({"loss_D": loss.detach(), **metrics})
+            penalty = self.penalty(batch, real, fake, real_logits, fake_logits) if penalized else 0
+            ((loss + penalty) / len(micro_batches)).backward()
+            scalars.append(self.d_scalars(loss, real_logits, fake_logits))
             all_real_logits.append(real_logits.detach())
-        scalars = means(scalars)
-        look = partial(self.guard.check_D, scalars["loss_D"])
-        norm = descend(self.D, self.opt_D, look)
+        means = mean_scalars(scalars)
+        distributed.average_tensors(gradients(self.D))
+        norm = torch.nn.utils.get_total_norm(gradients(self.D))
+        self.guard.check_D(means["loss_D"], norm)
+        clip_gradients(self.opt_D, self.clip_ratio_D)
+        adam_step(self.opt_D, skip=self.guard.found_non_finite)
         if self.adaptive:
-            batch = self.config.batch_size
-            p = updated_probability(self.augment_p, scalars["overfitting"], batch)
+            images = self.config.batch_size
+            p = updated_probability(self.augment_p, means["overfitting"], images)
             self.augment_p.copy_(p)
-        scalars |= {"grad_norm_D": norm, "augment_p": self.augment_p}
-        return scalars, all_real_logits
+        return means | {"grad_norm_D": norm, "augment_p": self.augment_p}, all_real_logits
 
     def g_step(
-        self, parts: list[tuple[Batch, Tensor]], all_real_logits: list[Tensor]
+        self, micro_batches: list[tuple[Batch, Tensor]], all_real_logits: list[Tensor]
     ) -> dict[str, Tensor]:
-        """The real logits are those of D before its step: a pass through D less."""
+        """Update G. The real logits are those of D before its step, which saves a forward pass."""
         self.D.requires_grad_(False)
         self.opt_G.zero_grad()
         scalars = []
-        for (part, fake), real_logits in zip(parts, all_real_logits, strict=True):
-            fake_logits = self.D_of(self.augmented(fake, part.draws[:, 2]), part)
+        for (batch, fake), real_logits in zip(micro_batches, all_real_logits, strict=True):
+            fake_logits = self.discriminate(
+                self.augment(fake, batch.augmentation_noise[:, 2]), batch
+            )
             loss = self.loss.G(real_logits, fake_logits)
-            (loss / len(parts)).backward()
+            (loss / len(micro_batches)).backward()
             scalars.append({"loss_G": loss.detach()})
-        scalars = means(scalars)
-        look = partial(self.guard.check_G, scalars["loss_G"])
-        return {**scalars, "grad_norm_G": descend(self.G, self.opt_G, look)}
+        means = mean_scalars(scalars)
+        distributed.average_tensors(gradients(self.G))
+        norm = torch.nn.utils.get_total_norm(gradients(self.G))
+        self.guard.check_G(means["loss_G"], norm)
+        # The clipping limit follows Adam's moments, which are those of smoothed gradients.
+        smooth_gradients(self.smoothed)
+        clip_gradients(self.opt_G, self.config.clip)
+        previous = [kernel.detach().clone() for kernel in self.smoothed]
+        adam_step(self.opt_G, skip=self.guard.found_non_finite)
+        smooth_updates(self.smoothed, previous)
+        return means | {"grad_norm_G": norm}
 
-    def D_of(self, images: Tensor, batch: Batch) -> Tensor:
-        """D's logits, in fp32 whatever it computes in."""
+    def discriminate(self, images: Tensor, batch: Batch) -> Tensor:
+        """D's logits of images with the labels of a batch [N], in float32."""
         with self.autocast():
             return self.D(images, batch.labels).float()
 
-    def augmented(self, images: Tensor, draws: Tensor) -> Tensor:
-        return augment(images, draws, self.augment_p, self.kinds)
+    def augment(self, images: Tensor, noise: Tensor) -> Tensor:
+        """Augment images differentiably, with the current probability."""
+        return augment(images, noise, self.augment_p, self.augmentations)
 
     def penalty(
-        self, part: Batch, real: Tensor, fake: Tensor, real_logits: Tensor, fake_logits: Tensor
-    ) -> Tensor:
-        """What is added to D's loss in one step for all `penalty_every` of them."""
+        self, batch: Batch, real: Tensor, fake: Tensor, real_logits: Tensor, fake_logits: Tensor
+    ) -> Tensor | float:
+        """Gradient penalties of one step, weighted for all `penalty_every` of them."""
         config, total = self.config, 0.0
         if config.r1:
             total += config.r1 / 2 * zero_centered_gradient_penalty(real_logits, real)
         if config.r2:
             total += config.r2 / 2 * zero_centered_gradient_penalty(fake_logits, fake)
         if config.gradient_penalty:
-            D = partial(self.D_of, batch=part)
-            alpha = part.mix[:, None, None, None]
+            D = partial(self.discriminate, batch=batch)
+            alpha = batch.alpha[:, None, None, None]
             total += config.gradient_penalty * gradient_penalty(D, real, fake, alpha)
         return config.penalty_every * total
+
+    def d_scalars(
+        self, loss: Tensor, real_logits: Tensor, fake_logits: Tensor
+    ) -> dict[str, Tensor]:
+        """What is logged of one pass through D."""
+        logits = real_logits.detach(), fake_logits.detach()
+        metrics = discriminator_metrics(self.loss, *logits)
+        overfitting = overfitting_heuristic(*logits)
+        return {"loss_D": loss.detach(), **metrics, "overfitting": overfitting}
 
     def check_finite(self) -> None:
         """Raise Diverged unless all numbers have been finite so far. Waits for the device."""
@@ -231,17 +257,18 @@ class Trainer:
         self.rollbacks = found.header.get("rollbacks", 0)
 
 
-def means(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """The mean of every scalar over the parts of a batch."""
-    if len(parts) == 1:
-        return parts[0]
-    return {name: torch.stack([part[name] for part in parts]).mean() for name in parts[0]}
+def mean_scalars(scalars: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The mean of every scalar over the micro-batches of a batch."""
+    if len(scalars) == 1:
+        return scalars[0]
+    return {name: torch.stack([some[name] for some in scalars]).mean() for name in scalars[0]}
 
 
 def upsampling_kernels(G: nn.Module) -> list[nn.Parameter]:
+    """The kernels of the transposed convolutions [C', C, k, k] that double the side."""
     return [module.weight for module in G.modules() if isinstance(module, StridedConvTranspose2d)]
 
 
-def statistics(network: nn.Module) -> list[Tensor]:
-    """The running means and variances of batch norm, which every process sees part of."""
+def running_statistics(network: nn.Module) -> list[Tensor]:
+    """The running means and variances of batch norm: each process sees its share of the images."""
     return [buffer for buffer in network.buffers() if buffer.is_floating_point()]

@@ -17,8 +17,8 @@ from dcgan.runs.layout import list_checkpoints
 from dcgan.runs.loading import load_discriminator, load_generator
 from dcgan.runs.run_folder import find_checkpoint
 from dcgan.training import loop
-from dcgan.training.batches import Batch, Batches
-from dcgan.training.optimizer import adam
+from dcgan.training.batches import Batch, BatchLoader
+from dcgan.training.optimizer import make_adam
 from dcgan.training.recorder import Recorder
 from tests.conftest import PLAIN, fit
 from tests.training.test_trainer import logged, state
@@ -31,9 +31,9 @@ def start(config, packed) -> tuple[loop.Trainer, Batch]:
     ours = loop.Trainer(config, CPU)
     for network in (ours.G, ours.D):
         network.double()
-    ours.opt_G = adam(ours.G, config.lr_G, config)
-    ours.opt_D = adam(ours.D, config.lr_D, config)
-    batch = Batches(packed.images, config, CPU).at(0)
+    ours.opt_G = make_adam(ours.G, config.lr_G, config)
+    ours.opt_D = make_adam(ours.D, config.lr_D, config)
+    batch = BatchLoader(packed.images, config, CPU).at(0)
     return ours, Batch._make(tensor.double() for tensor in batch)
 
 
@@ -48,11 +48,11 @@ def test_parts_of_a_batch_add_up_to_the_gradients_of_the_whole(tiny, packed, los
     config = tiny(accumulate=4, loss=loss, augment_p=0.5, **penalties)
     ours, batch = start(config, packed)
     whole, _ = start(config, packed)
-    parts, again = ours.with_fakes(batch), whole.with_fakes(batch)
+    parts, again = ours.generate_fakes(batch), whole.generate_fakes(batch)
     assert [len(part.real) for part, _ in parts] == [2] * 4
     together = [(batch, torch.cat([fake for _, fake in again]))]
-    ours_found, ours_logits = ours.d_step(parts, penalised=True)
-    found, logits = whole.d_step(together, penalised=True)
+    ours_found, ours_logits = ours.d_step(parts, penalized=True)
+    found, logits = whole.d_step(together, penalized=True)
     torch.testing.assert_close(torch.cat(ours_logits), *logits)
     for step in ("d_step", "g_step"):
         if step == "g_step":
@@ -73,13 +73,13 @@ def test_d_learns_from_batches_of_its_own_and_goes_on_with_the_next(
     seen = []
     d_step = loop.Trainer.d_step
 
-    def watched(self, parts, penalised):
+    def watched(self, parts, penalized):
         seen.append(parts[0][0])
-        return d_step(self, parts, penalised)
+        return d_step(self, parts, penalized)
 
     monkeypatch.setattr(loop.Trainer, "d_step", watched)
     fit(config, packed, tmp_path / "whole", CPU)
-    batches = Batches(packed.images, config, CPU)
+    batches = BatchLoader(packed.images, config, CPU)
     assert len(seen) == 10
     for number, batch in enumerate(seen):
         for ours, theirs in zip(batch, batches.at(number), strict=True):
@@ -115,7 +115,7 @@ def test_rates_fall_over_the_steps_and_a_crashed_run_goes_on_with_them(
     crashed = loop.Trainer(config, CPU)
     with Recorder(crashed, packed, tmp_path / "parts") as recorder:
         for step in range(3):
-            recorder.record(crashed.update(Batches(packed.images, config, CPU).at(step)))
+            recorder.record(crashed.update(BatchLoader(packed.images, config, CPU).at(step)))
     fit(config, packed, tmp_path / "parts", CPU)
     whole, parts = state(tmp_path / "whole"), state(tmp_path / "parts")
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
@@ -138,7 +138,7 @@ def test_lazy_penalties_come_at_their_steps_and_weigh_as_much_more(tiny, packed,
     for ours in (every, lazy):
         real = batch.real.clone().requires_grad_()
         fake = ours.G(batch.z).detach().requires_grad_()
-        logits = ours.D_of(real, batch).double(), ours.D_of(fake, batch).double()
+        logits = ours.discriminate(real, batch).double(), ours.discriminate(fake, batch).double()
         values.append(ours.penalty(batch, real, fake, *logits).item())
     assert values[1] == pytest.approx(4 * values[0])
 
@@ -148,7 +148,7 @@ def test_lazy_penalties_come_at_their_steps_and_weigh_as_much_more(tiny, packed,
             return super().penalty(*args)
 
     steps = []
-    batches = Batches(packed.images, tiny(), CPU)
+    batches = BatchLoader(packed.images, tiny(), CPU)
     ours = Counting(tiny(penalty_every=3), CPU)
     for step in range(7):
         ours.update(batches.at(step))

@@ -15,7 +15,7 @@ from dcgan.data.sources import Subset, open_source
 from dcgan.reports import doctor, preflight
 from dcgan.runs.run_folder import latest_checkpoint
 from dcgan.training import loop
-from dcgan.training.optimizer import adam
+from dcgan.training.optimizer import make_adam
 from dcgan.training.periodic_evaluation import Evaluator
 from tests.conftest import write_packed
 
@@ -127,7 +127,7 @@ def test_a_resume_that_is_not_exact_is_told(consult, packed, monkeypatch):
     def forgetful(self, *args):
         restore(self, *args)
         self.opt_G.state.clear()
-        self.opt_G = adam(self.G, self.config.lr_G, self.config)
+        self.opt_G = make_adam(self.G, self.config.lr_G, self.config)
         self.tensors = lambda: {
             name: value for name, value in loop.Trainer.tensors(self).items() if self.opt_G.state
         }

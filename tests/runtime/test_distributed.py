@@ -20,7 +20,7 @@ from dcgan.runs.run_folder import find_checkpoint
 from dcgan.runtime import distributed
 from dcgan.runtime.signals import Stopped
 from dcgan.training import loop
-from dcgan.training.batches import Batches
+from dcgan.training.batches import BatchLoader
 from tests.conftest import TINY, fit
 
 ROOT = Path(__file__).parents[2]
@@ -48,7 +48,7 @@ def rank_main(rank, port, folder, out, environment):
 
         state = loop.Trainer(TINY, on)
         packed = open_packed(folder)
-        batches = Batches(packed.images, TINY, on, rank, 2)
+        batches = BatchLoader(packed.images, TINY, on, rank, 2)
         for step in range(3):
             state.update(batches.at(step))
         values = [*state.G.state_dict().values(), *state.D.state_dict().values()]

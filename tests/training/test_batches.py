@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcgan.images import to_float
-from dcgan.training.batches import Batches
+from dcgan.training.batches import BatchLoader
 
 CPU = torch.device("cpu")
 
@@ -29,7 +29,7 @@ def number_and_side(batch):
 
 
 def test_images_are_normalised_and_about_half_are_mirrored(tiny, numbered):
-    batches = Batches(numbered, tiny(batch_size=20), CPU)
+    batches = BatchLoader(numbered, tiny(batch_size=20), CPU)
     numbers, sides = [], []
     for step in range(20):
         batch = batches.at(step)
@@ -44,15 +44,15 @@ def test_images_are_normalised_and_about_half_are_mirrored(tiny, numbered):
 
 
 def test_no_flip_mirrors_nothing(tiny, numbered):
-    batches = Batches(numbered, tiny(flip=False), CPU)
+    batches = BatchLoader(numbered, tiny(flip=False), CPU)
     assert not any(any(number_and_side(batches.at(step))[1]) for step in range(10))
 
 
 def test_a_step_is_the_same_read_ahead_or_alone(tiny, numbered):
     config = tiny()
-    ahead = list(itertools.islice(Batches(numbered, config, CPU).starting_at(5), 4))
+    ahead = list(itertools.islice(BatchLoader(numbered, config, CPU).starting_at(5), 4))
     for i, batch in enumerate(ahead):
-        alone = Batches(numbered, config, CPU).at(5 + i)
+        alone = BatchLoader(numbered, config, CPU).at(5 + i)
         assert torch.equal(batch.real, alone.real)
         assert torch.equal(batch.z, alone.z)
     assert not torch.equal(ahead[0].z, ahead[1].z)
@@ -64,8 +64,8 @@ def test_ranks_share_the_batch_of_one_process(ranks):
     from tests.conftest import TINY
 
     images = np.random.default_rng(0).integers(0, 256, (21, 16, 16, 3), dtype=np.uint8)
-    whole = Batches(images, TINY, CPU).at(3)
-    shares = [Batches(images, TINY, CPU, rank, ranks).at(3) for rank in range(ranks)]
+    whole = BatchLoader(images, TINY, CPU).at(3)
+    shares = [BatchLoader(images, TINY, CPU, rank, ranks).at(3) for rank in range(ranks)]
     assert torch.equal(torch.cat([s.real for s in shares]), whole.real)
     assert torch.equal(torch.cat([s.z for s in shares]), whole.z)
 
@@ -75,6 +75,6 @@ def test_an_error_in_the_background_reaches_the_loop(tiny):
         def __getitem__(self, _):
             raise OSError("the disk is gone")
 
-    batches = Batches(np.zeros((9, 16, 16, 3), np.uint8).view(Broken), tiny(), CPU)
+    batches = BatchLoader(np.zeros((9, 16, 16, 3), np.uint8).view(Broken), tiny(), CPU)
     with pytest.raises(OSError, match="gone"):
         next(batches.starting_at(0))

@@ -22,7 +22,7 @@ from dcgan.runs.layout import best_checkpoint_path
 from dcgan.runs.loading import load_discriminator, load_generator
 from dcgan.runs.run_folder import find_checkpoint
 from dcgan.training import loop
-from dcgan.training.batches import Batches
+from dcgan.training.batches import BatchLoader
 from tests.conftest import TINY, fit, write_packed
 
 CPU = torch.device("cpu")
@@ -56,7 +56,7 @@ def conditional(config, **changes):
 
 def test_a_batch_has_the_labels_of_its_images(labelled, tiny):
     """G is to draw what D sees beside it, so that one embedding judges both."""
-    batches = Batches(labelled.images, tiny(flip=False), CPU, labels=labelled.multi_hot)
+    batches = BatchLoader(labelled.images, tiny(flip=False), CPU, labels=labelled.multi_hot)
     batch = batches.at(0)
     found = images.to_uint8(batch.real).numpy()
     for image, labels, z in zip(found, batch.labels, batch.z, strict=True):

@@ -1,4 +1,4 @@
-"""Gradients that are suddenly long, against Adam's recursion written out with plain numbers."""
+"""Gradient clipping relative to the running RMS, against Adam's recursion in plain numbers."""
 
 import math
 
@@ -6,21 +6,20 @@ import pytest
 import torch
 
 from dcgan.training import loop
-from dcgan.training import optimizer as optimisation
-from dcgan.training.batches import Batches
+from dcgan.training.batches import BatchLoader
+from dcgan.training.optimizer import adam_step, clip_gradients, lr_factor, make_adam
 from tests.conftest import TINY
 
 CPU = torch.device("cpu")
 BETA2 = TINY.beta2
 
 
-def steps_of(lengths: list[float], times: float = 2.0) -> tuple[list[float], list[float]]:
-    """Of gradients as long as this: how long those are that Adam sees, and how far it moves, in
-    root mean squares of 1e-3."""
+def run_adam(lengths: list[float], ratio: float = 2.0) -> tuple[list[float], list[float]]:
+    """Run Adam on gradients of these lengths. Returns the lengths after clipping, and the RMS of
+    each update, in units of the learning rate."""
     torch.manual_seed(0)
     network = torch.nn.Sequential(torch.nn.Linear(3, 5), torch.nn.Linear(5, 2))
-    optimizer = optimisation.adam(network, 1e-3, TINY)
-    optimisation.clip(optimizer, times)
+    optimizer = make_adam(network, 1e-3, TINY)
     parameters = list(network.parameters())
     seen, moved = [], []
     for length in lengths:
@@ -29,24 +28,25 @@ def steps_of(lengths: list[float], times: float = 2.0) -> tuple[list[float], lis
         whole = torch.cat([share.flatten() for share in shares]).norm()
         for parameter, share in zip(parameters, shares, strict=True):
             parameter.grad = share * length / whole
-        optimizer.step()
+        clip_gradients(optimizer, ratio)
+        adam_step(optimizer, skip=torch.zeros(()))
         seen.append(torch.cat([p.grad.flatten() for p in parameters]).norm().item())
         difference = [(p - b).flatten() for p, b in zip(parameters, before, strict=True)]
         moved.append(torch.cat(difference).square().mean().sqrt().item() / 1e-3)
     return seen, moved
 
 
-def expected(lengths: list[float], times: float) -> list[float]:
-    """None is longer than `times` the root of the corrected second moment, if that is not zero."""
+def expected(lengths: list[float], ratio: float) -> list[float]:
+    """At most `ratio` times the root of the bias-corrected second moment, if that is not zero."""
     moment, seen = 0.0, []
     for step, length in enumerate(lengths):
-        usual = math.sqrt(moment / (1 - BETA2**step)) if step else 0.0
-        seen.append(min(length, times * usual) if usual else length)
+        rms = math.sqrt(moment / (1 - BETA2**step)) if step else 0.0
+        seen.append(min(length, ratio * rms) if rms else length)
         moment = BETA2 * moment + (1 - BETA2) * seen[-1] ** 2
     return seen
 
 
-@pytest.mark.parametrize("times", [1.5, 2.0])
+@pytest.mark.parametrize("ratio", [1.5, 2.0])
 @pytest.mark.parametrize(
     "lengths",
     [
@@ -57,27 +57,48 @@ def expected(lengths: list[float], times: float) -> list[float]:
         [1e-15, 1e-15, 1e15, 1e18],
     ],
 )
-def test_what_adam_sees(lengths, times):
-    seen, _ = steps_of(lengths, times)
-    assert seen == pytest.approx(expected(lengths, times), rel=1e-4)
+def test_gradients_are_clipped_to_a_multiple_of_their_running_rms(lengths, ratio):
+    seen, _ = run_adam(lengths, ratio)
+    assert seen == pytest.approx(expected(lengths, ratio), rel=1e-4)
 
 
-def test_a_burst_moves_the_weights_hardly_farther_than_usual():
+def test_clipping_keeps_a_burst_of_gradients_from_making_long_updates():
     usual, burst = [1.0] * 300, [100.0] * 3
-    assert steps_of(usual, 2.0)[0] == pytest.approx(usual), "nothing is clipped without need"
-    free, clipped = (max(steps_of(usual + burst, times)[1]) for times in (1e9, 2.0))
+    assert run_adam(usual, 2.0)[0] == pytest.approx(usual), "no clipping without need"
+    free, clipped = (max(run_adam(usual + burst, ratio)[1]) for ratio in (0.0, 2.0))
     assert free > 10
     assert 1 < clipped < 2.3
 
 
-def test_what_is_not_finite_stays_so():
+def test_clipping_leaves_non_finite_gradients_non_finite():
     """So that `NonFiniteGuard` sees in the weights what it has not seen in the step."""
-    seen, _ = steps_of([1.0, 1.0, math.inf])
+    seen, _ = run_adam([1.0, 1.0, math.inf])
     assert not math.isfinite(seen[-1])
 
 
+@pytest.mark.parametrize("skip", [False, True])
+def test_a_skipped_step_changes_neither_parameters_nor_moments(skip):
+    parameter = torch.nn.Parameter(torch.ones(3))
+    optimizer = make_adam(torch.nn.ParameterList([parameter]), 0.1, TINY)
+    parameter.grad = torch.ones(3)
+    adam_step(optimizer, skip=torch.zeros(()))
+    before = [parameter.detach().clone(), *(v.clone() for v in optimizer.state[parameter].values())]
+    parameter.grad = torch.full((3,), 2.0)
+    adam_step(optimizer, skip=torch.tensor(float(skip)))
+    after = [parameter.detach(), *optimizer.state[parameter].values()]
+    assert [torch.equal(a, b) for a, b in zip(after, before, strict=True)] == [skip] * 4
+
+
 @pytest.mark.parametrize(
-    ("name", "options", "most"),
+    ("schedule", "expected"),
+    [("none", [1, 1, 1]), ("linear", [1, 0.75, 0]), ("cosine", [1, (1 + 0.5**0.5) / 2, 0])],
+)
+def test_learning_rate_schedules_start_at_1_and_decay_to_0(schedule, expected):
+    assert [lr_factor(p, schedule) for p in (0, 0.25, 1)] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "limit"),
     [
         ("G", {}, 3.0),
         ("D", {}, 3.0),
@@ -85,21 +106,21 @@ def test_what_is_not_finite_stays_so():
         ("D", dict(penalty_every=25), 5.5),
     ],
 )
-def test_both_networks_are_held(tiny, packed, name, options, most):
-    """D as far as rare penalties do not do it themselves."""
+def test_both_networks_are_clipped(tiny, packed, name, options, limit):
+    """D by a limit that leaves the gradients of lazily regularised steps as they are."""
     ratios = []
-    for times in (3.0, 0.0):
-        ours = loop.Trainer(tiny(clip=times, **options), CPU)
+    for clip in (3.0, 0.0):
+        ours = loop.Trainer(tiny(clip=clip, **options), CPU)
         network, optimizer = getattr(ours, name), getattr(ours, f"opt_{name}")
         for parameter in network.parameters():
             parameter.register_hook(lambda g, ours=ours: g * (1000 if ours.step == 20 else 1))
-        batches = Batches(packed.images, ours.config, CPU)
+        batches = BatchLoader(packed.images, ours.config, CPU)
         for step in range(20):
             ours.update(batches.at(step))
         moments = sum(state["exp_avg_sq"].sum() for state in optimizer.state.values())
-        usual = (moments / (1 - BETA2**20)).sqrt()
+        rms = (moments / (1 - BETA2**20)).sqrt()
         ours.update(batches.at(20))
         length = torch.nn.utils.get_total_norm([p.grad for p in network.parameters()])
-        ratios.append(float(length / usual))
-    assert ratios[0] == pytest.approx(most, rel=0.04)
+        ratios.append(float(length / rms))
+    assert ratios[0] == pytest.approx(limit, rel=0.04)
     assert ratios[1] > 100

@@ -28,7 +28,7 @@ from dcgan.runs.loading import load_generator
 from dcgan.runs.run_folder import find_checkpoint
 from dcgan.runtime import device
 from dcgan.training import loop
-from dcgan.training.batches import Batches
+from dcgan.training.batches import BatchLoader
 from dcgan.training.recorder import GRID_SEEDS, Recorder
 from tests.conftest import fit
 
@@ -51,7 +51,7 @@ def start(tiny, packed, tmp_path):
         )
         ours = loop.Trainer(config, CPU)
         recorder = Recorder(ours, packed, tmp_path / "run")
-        batches = Batches(packed.images, config, CPU).starting_at(0)
+        batches = BatchLoader(packed.images, config, CPU).starting_at(0)
 
         def go(steps):
             for batch in itertools.islice(batches, steps):

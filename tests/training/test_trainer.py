@@ -27,9 +27,9 @@ from dcgan.runs.scalar_means import ScalarMeans
 from dcgan.runtime.signals import Stopped
 from dcgan.training import loop
 from dcgan.training.augmentation import overfitting_heuristic
-from dcgan.training.batches import Batch, Batches
+from dcgan.training.batches import Batch, BatchLoader
 from dcgan.training.monitoring import Diverged, image_diagnostics
-from dcgan.training.optimizer import adam
+from dcgan.training.optimizer import make_adam
 from dcgan.training.recorder import Recorder
 from tests.conftest import PLAIN, fit, write_packed
 
@@ -50,13 +50,13 @@ def test_one_step_is_that_of_the_plain_algorithm(tiny, packed):
     ours = loop.Trainer(tiny(**PLAIN), CPU)
     for network in (ours.G, ours.D):
         network.double()
-    ours.opt_G = adam(ours.G, 1e-2, ours.config)
-    ours.opt_D = adam(ours.D, 3e-3, ours.config)
+    ours.opt_G = make_adam(ours.G, 1e-2, ours.config)
+    ours.opt_D = make_adam(ours.D, 3e-3, ours.config)
     G, D = copy.deepcopy(ours.G), copy.deepcopy(ours.D)
     opt_G = torch.optim.Adam(G.parameters(), 1e-2, (0.5, 0.999), foreach=False)
     opt_D = torch.optim.Adam(D.parameters(), 3e-3, (0.5, 0.999), foreach=False)
     bce = F.binary_cross_entropy
-    for batch in itertools.islice(Batches(packed.images, ours.config, CPU).starting_at(0), 3):
+    for batch in itertools.islice(BatchLoader(packed.images, ours.config, CPU).starting_at(0), 3):
         batch = Batch._make(tensor.double() for tensor in batch)
         real, z = batch.real, batch.z
         scalars = ours.d_and_g_step(batch)
@@ -98,9 +98,9 @@ def test_one_step_is_that_of_the_plain_algorithm(tiny, packed):
 
 def test_g_step_leaves_no_gradient_in_D(tiny, packed):
     ours = loop.Trainer(tiny(), CPU)
-    batch = Batches(packed.images, ours.config, CPU).at(0)
-    parts = ours.with_fakes(batch)
-    _, real_logits = ours.d_step(parts, penalised=True)
+    batch = BatchLoader(packed.images, ours.config, CPU).at(0)
+    parts = ours.generate_fakes(batch)
+    _, real_logits = ours.d_step(parts, penalized=True)
     before = [p.grad.clone() for p in ours.D.parameters()]
     ours.g_step(parts, real_logits)
     assert all(torch.equal(p.grad, b) for p, b in zip(ours.D.parameters(), before, strict=True))
@@ -112,13 +112,13 @@ def test_g_step_leaves_no_gradient_in_D(tiny, packed):
 def test_the_step_stays_on_its_device(tiny, packed, monkeypatch, options):
     """On "meta" there are no values: reading one, or mixing in a tensor of the CPU, raises."""
 
-    def plain_adam(network, lr, config, recorded):  # the fused one has no kernel there
+    def plain_adam(network, lr, config, captured):  # the fused one has no kernel there
         return torch.optim.Adam(network.parameters(), lr, betas=(config.beta1, config.beta2))
 
-    monkeypatch.setattr("dcgan.training.trainer.adam", plain_adam)
+    monkeypatch.setattr("dcgan.training.trainer.make_adam", plain_adam)
     meta = torch.device("meta")
     ours = loop.Trainer(tiny(**options), meta)
-    shapes = Batches(packed.images, ours.config, CPU).at(0)
+    shapes = BatchLoader(packed.images, ours.config, CPU).at(0)
     batch = Batch._make(torch.empty_like(tensor, device=meta) for tensor in shapes)
     for _ in range(2):  # what clips gradients knows none before the second
         scalars = ours.update(batch)
@@ -146,7 +146,7 @@ class Waits(TorchDispatchMode):
 def test_only_steps_that_log_sample_or_save_wait_for_the_device(tiny, packed, tmp_path):
     config = tiny(steps=20, log_every=10, sample_every=4, save_every=3)
     ours = loop.Trainer(config, CPU)
-    batches = Batches(packed.images, config, CPU)
+    batches = BatchLoader(packed.images, config, CPU)
     waits = []
     with Recorder(ours, packed, tmp_path / "run") as recorder:
         for step in range(19):
@@ -177,17 +177,17 @@ class Operations(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("penalised", [False, True])
+@pytest.mark.parametrize("penalized", [False, True])
 @pytest.mark.parametrize("options", [{}, dict(d_steps=2, accumulate=2, augment_p="adaptive")])
-def test_every_step_does_the_same_operations_on_the_same_numbers(tiny, packed, penalised, options):
+def test_every_step_does_the_same_operations_on_the_same_numbers(tiny, packed, penalized, options):
     """What a CUDA graph has recorded it does again: a learning rate or a shape included."""
     ours = loop.Trainer(tiny(**options), CPU)
-    batches = Batches(packed.images, ours.config, CPU).starting_at(0)
+    batches = BatchLoader(packed.images, ours.config, CPU).starting_at(0)
     recordings = []
     for _ in range(4):
         of_step = [next(batches) for _ in range(ours.config.d_steps)]
         with Operations() as recording:
-            ours.d_and_g_step(*of_step, penalised=penalised)
+            ours.d_and_g_step(*of_step, penalized=penalized)
         recordings.append(recording.seen)
     assert len(recordings[1]) > 100
     # The first step also makes the state of Adam.
@@ -205,7 +205,7 @@ def test_every_step_does_the_same_operations_on_the_same_numbers(tiny, packed, p
 def test_the_first_two_steps_are_of_all_kinds_there_will_be(tiny, options, kinds):
     """Or a recording would wait for ever for one that never comes."""
     ours = loop.Trainer(tiny(**options), CPU)
-    assert [ours.penalises(step) for step in range(6)] == kinds
+    assert [ours.is_penalized(step) for step in range(6)] == kinds
     assert set(kinds[:2]) == set(kinds)
 
 
@@ -221,7 +221,7 @@ def test_a_full_gpu_is_one_line_that_says_what_takes_less(tiny, packed, tmp_path
 
 def losses_of(config, packed, on, steps=16) -> torch.Tensor:
     ours = loop.Trainer(config, on)
-    batches = Batches(packed.images, ours.config, on).starting_at(0)
+    batches = BatchLoader(packed.images, ours.config, on).starting_at(0)
     groups = zip(range(steps), *[batches] * config.d_steps, strict=False)
     scalars = (ours.update(*group) for _, *group in groups)
     return torch.tensor([[float(s["loss_D"]), float(s["loss_G"])] for s in scalars])
@@ -278,7 +278,7 @@ def test_every_mode_learns_on_a_gpu_what_eager_does(tiny, packed, mode):
 
 
 def test_bf16_gives_nearly_the_same_losses(tiny, packed):
-    batch = Batches(packed.images, tiny(), CPU).at(0)
+    batch = BatchLoader(packed.images, tiny(), CPU).at(0)
     single, half = (
         loop.Trainer(tiny(precision=precision, width=16), CPU).update(batch)
         for precision in ("fp32", "bf16")
@@ -307,7 +307,7 @@ def test_a_crashed_run_goes_on_to_log_what_an_uninterrupted_one_logs(tiny, packe
     config = tiny(log_every=3, save_every=2)
     fit(config, packed, tmp_path / "whole", CPU)
     crashed = loop.Trainer(config, CPU)
-    batches = Batches(packed.images, config, CPU)
+    batches = BatchLoader(packed.images, config, CPU)
     with Recorder(crashed, packed, tmp_path / "parts") as recorder:
         for step in range(done):
             recorder.record(crashed.update(batches.at(step)))
@@ -326,7 +326,7 @@ def test_what_is_not_finite_is_never_saved(tiny, packed, tmp_path):
     """A poisoned weight between two lines of the log must not push out the good checkpoints."""
     config = tiny(steps=40, log_every=40, save_every=2, keep=1)
     ours = loop.Trainer(config, CPU)
-    batches = Batches(packed.images, config, CPU)
+    batches = BatchLoader(packed.images, config, CPU)
     with (
         pytest.raises(Diverged, match="G is not finite in step 4"),
         Recorder(ours, packed, tmp_path / "run") as recorder,
@@ -519,7 +519,7 @@ def test_images_that_cannot_be_read_at_all_leave_nothing_to_save(tiny, tmp_path,
 
     images = np.zeros((50, 16, 16, 3), np.uint8)
     packed = open_packed(write_packed(tmp_path / "packed", images))
-    monkeypatch.setattr(Batches, "draw", refuse)
+    monkeypatch.setattr(BatchLoader, "load", refuse)
     with pytest.raises(UserError, match="cannot read it"):
         fit(tiny(), packed, tmp_path / "run", CPU)
     assert latest_checkpoint(tmp_path / "run") is None

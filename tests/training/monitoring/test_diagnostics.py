@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dcgan.training import loop
-from dcgan.training.batches import Batches
+from dcgan.training.batches import BatchLoader
 from dcgan.training.monitoring import diagnostics
 from dcgan.training.monitoring.health import HEALTH_RULES
 
@@ -62,7 +62,7 @@ def test_half_of_a_checkerboard_is_half():
 @pytest.mark.parametrize("smooth", [False, True])
 def test_updates_and_the_average_are_what_the_weights_show(tiny, packed, beta1, smooth):
     ours = loop.Trainer(tiny(beta1=beta1, smooth=smooth, lr_G=1e-2, lr_D=3e-3), CPU)
-    for step, batch in zip(range(3), Batches(packed.images, ours.config, CPU).starting_at(0)):  # noqa: B905
+    for step, batch in zip(range(3), BatchLoader(packed.images, ours.config, CPU).starting_at(0)):  # noqa: B905
         before = {"G": copy.deepcopy(ours.G), "D": copy.deepcopy(ours.D)}
         ours.update(batch)
         signs = ours.weight_diagnostics()

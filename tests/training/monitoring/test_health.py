@@ -14,7 +14,7 @@ from dcgan.runs import checkpoint
 from dcgan.runs.layout import checkpoint_path
 from dcgan.runs.run_folder import find_checkpoint
 from dcgan.training import loop, trainer
-from dcgan.training.batches import Batches
+from dcgan.training.batches import BatchLoader
 from dcgan.training.monitoring import health
 from dcgan.training.monitoring.health import HEALTH_RULES, MIN_LINES, MIN_STEPS, HealthMonitor
 from dcgan.training.recorder import Recorder
@@ -52,7 +52,7 @@ def train(tiny, faces, tmp_path, monkeypatch):
         )
         ours = loop.Trainer(config, CPU)
         spoil(ours)
-        batches = Batches(faces.images, config, CPU).starting_at(0)
+        batches = BatchLoader(faces.images, config, CPU).starting_at(0)
         with Recorder(ours, faces, tmp_path / "run") as recorder:
             for _, batch in zip(range(config.steps), batches):  # noqa: B905 (endless)
                 recorder.record(ours.update(batch))
@@ -225,7 +225,7 @@ def test_a_run_that_is_continued_says_what_an_uninterrupted_one_says(
     fit(config, packed, tmp_path / "whole", CPU)
     whole = words(tmp_path / "whole")
     crashed = loop.trainer_of(packed, config, CPU)
-    batches = Batches(packed.images, config, CPU)
+    batches = BatchLoader(packed.images, config, CPU)
     with Recorder(crashed, packed, tmp_path / "parts") as recorder:
         for step in range(stop):
             recorder.record(crashed.update(batches.at(step)))

@@ -11,7 +11,7 @@ from dcgan.runs import checkpoint
 from dcgan.runs.layout import best_checkpoint_path, checkpoint_path, list_checkpoints
 from dcgan.runs.run_folder import find_checkpoint
 from dcgan.training import loop
-from dcgan.training.batches import Batches
+from dcgan.training.batches import BatchLoader
 from dcgan.training.monitoring import Diverged, NonFiniteGuard, names_of_non_finite
 from dcgan.training.periodic_evaluation import Evaluator
 from dcgan.training.trainer import Trainer
@@ -79,7 +79,7 @@ def test_what_is_not_finite_is_found_anywhere_in_a_tensor(bad):
         watched(WELL).raise_if_found(9, {"D.w": nchw, "G.w": spoilt})
 
 
-class Poisoned(Batches):
+class Poisoned(BatchLoader):
     """Images, or latents, of one step are not finite."""
 
     def __init__(self, ours: Trainer, packed, kind: str, step: int):
