@@ -1,26 +1,53 @@
-"""dcgan: deep convolutional GANs. Names are imported when used, so `import dcgan` is instant."""
+"""dcgan: deep convolutional GANs. Names are imported when first used, so `import dcgan` is fast."""
 
 import importlib
+from typing import TYPE_CHECKING
 
-HOME = {
-    "Generator": "networks",
+if TYPE_CHECKING:  # the same names for editors and type checkers
+    from dcgan.config import PRESETS, TrainConfig
+    from dcgan.errors import UserError
+    from dcgan.latent import lerp, slerp
+    from dcgan.networks import Discriminator, Generator
+    from dcgan.runs import load_discriminator, load_generator
+    from dcgan.sampling import sample, sample_grid
+    from dcgan.training import train
+
+__all__ = [
+    "PRESETS",
+    "Discriminator",
+    "Generator",
+    "TrainConfig",
+    "UserError",
+    "lerp",
+    "load_discriminator",
+    "load_generator",
+    "sample",
+    "sample_grid",
+    "slerp",
+    "train",
+]
+
+_MODULES = {
+    "PRESETS": "config",
     "Discriminator": "networks",
-    "load_generator": "runs.loading",
-    "load_discriminator": "runs.loading",
+    "Generator": "networks",
+    "TrainConfig": "config",
+    "UserError": "errors",
+    "lerp": "latent",
+    "load_discriminator": "runs",
+    "load_generator": "runs",
     "sample": "sampling",
     "sample_grid": "sampling",
     "slerp": "latent",
-    "lerp": "latent",
-    "TrainConfig": "config",
-    "PRESETS": "config",
-    "train": "training.loop",
-    "UserError": "errors",
+    "train": "training",
 }
 
-__all__ = list(HOME)
 
-
-def __getattr__(name: str):
-    if name in HOME:
-        return getattr(importlib.import_module(f"dcgan.{HOME[name]}"), name)
+def __getattr__(name: str) -> object:
+    if name in _MODULES:
+        return getattr(importlib.import_module(f"dcgan.{_MODULES[name]}"), name)
     raise AttributeError(f"module 'dcgan' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

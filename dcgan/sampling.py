@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.optim.swa_utils import update_bn
 
 from dcgan import images
-from dcgan.data import write_npy_header
+from dcgan.config import TrainConfig
 from dcgan.errors import UsageError
 from dcgan.latent import noise_from_seeds
 from dcgan.networks import Generator, fold_batch_norm
@@ -83,7 +83,9 @@ def latents_from_seeds(
     return z if G.labels is None else torch.cat([z, G.labels.from_seeds(seeds, fixed)], 1)
 
 
-def make_renderer(G: Generator, precision: str = "auto") -> Callable[[Tensor], Tensor]:
+def make_renderer(
+    G: Generator, precision: str = TrainConfig.precision
+) -> Callable[[Tensor], Tensor]:
     """A function of latents [BATCH_SIZE, latent_dim] to uint8 [BATCH_SIZE, S, S, C] on G's device.
 
     It holds a copy of G's weights as they are now, in evaluation mode. `precision`: "auto", "fp32"
@@ -100,7 +102,7 @@ def make_renderer(G: Generator, precision: str = "auto") -> Callable[[Tensor], T
     return renderer
 
 
-def render(G: Generator, z: Tensor, precision: str = "auto") -> Iterator[np.ndarray]:
+def render(G: Generator, z: Tensor, precision: str = TrainConfig.precision) -> Iterator[np.ndarray]:
     """Latents [N, latent_dim] -> uint8 [n, S, S, C] in batches of at most BATCH_SIZE, in order.
 
     `precision`: see `make_renderer`.
@@ -112,7 +114,7 @@ def sample(
     G: Generator,
     seeds: Sequence[int],
     truncation: float | None = None,
-    precision: str = "auto",
+    precision: str = TrainConfig.precision,
     label: str | None = None,
 ) -> Iterator[np.ndarray]:
     """Images of seeds, uint8 [n, S, S, C] in batches. Image i depends on G and seeds[i] alone.
@@ -184,5 +186,7 @@ def save_npy(path: Path, count: int, batches: Iterator[np.ndarray]) -> None:
         for batch in batches:
             if file.tell() == 0:
                 check_free_space(path, count * batch[0].nbytes)
-                write_npy_header(file, (count, *batch.shape[1:]))
+                header = np.lib.format.header_data_from_array_1_0(batch)
+                header["shape"] = (count, *batch.shape[1:])
+                np.lib.format.write_array_header_1_0(file, header)
             file.write(batch)

@@ -2,7 +2,7 @@
 
 from dcgan.data.packed import PackedImages, content_hash, is_packed, open_packed
 from dcgan.data.packing import cache_folder, open_or_pack, pack, prepare
-from dcgan.data.rows import row_reader, write_npy_header
+from dcgan.data.rows import row_reader
 
 __all__ = [
     "PackedImages",
@@ -14,5 +14,4 @@ __all__ = [
     "pack",
     "prepare",
     "row_reader",
-    "write_npy_header",
 ]

@@ -33,10 +33,10 @@ class Discriminator(nn.Module):
         channels: int = TrainConfig.channels,
         width: int = TrainConfig.width,
         kernel_size: int = TrainConfig.kernel_size,
-        batch_norm_D: bool = True,
-        bias_D: bool = False,
-        spectral_norm: bool = False,
-        minibatch_std: bool = False,
+        batch_norm_D: bool = TrainConfig.batch_norm_D,
+        bias_D: bool = TrainConfig.bias_D,
+        spectral_norm: bool = TrainConfig.spectral_norm,
+        minibatch_std: bool = TrainConfig.minibatch_std,
         num_labels: int = 0,
     ):
         super().__init__()
