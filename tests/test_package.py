@@ -1,0 +1,60 @@
+"""The public names of `dcgan`, and what importing it loads."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import dcgan
+
+
+def loaded_by(statement: str) -> set[str]:
+    """The modules that a new interpreter has loaded after a statement."""
+    code = f"import sys; {statement}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def type_checking_imports() -> dict[str, str]:
+    """The names that dcgan/__init__.py imports for type checkers: {name: module}."""
+    tree = ast.parse(Path(dcgan.__file__).read_text())
+    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
+    assert ast.unparse(block.test) == "TYPE_CHECKING"
+    imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
+    assert len(imports) == len(block.body)
+    return {alias.name: node.module for node in imports for alias in node.names}
+
+
+def test_type_checkers_see_the_names_that_are_imported_at_run_time():
+    lazy = {name: f"dcgan.{module}" for name, module in dcgan._MODULES.items()}
+    assert type_checking_imports() == lazy
+    assert sorted(dcgan.__all__) == sorted(lazy)
+
+
+@pytest.mark.parametrize("name", dcgan.__all__)
+def test_every_public_name_can_be_imported(name):
+    value = getattr(dcgan, name)
+    module = sys.modules[f"dcgan.{dcgan._MODULES[name]}"]
+    assert value is getattr(module, name)
+    assert name in dir(dcgan)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'dcgan' has no attribute 'Gnerator'"):
+        dcgan.Gnerator  # noqa: B018
+
+
+def test_importing_dcgan_loads_nothing_else():
+    loaded = loaded_by("import dcgan")
+    assert {name for name in loaded if name.startswith("dcgan")} == {"dcgan"}
+    assert not {"torch", "numpy", "tyro"} & loaded
+
+
+def test_sampling_loads_neither_the_command_line_nor_the_trainer():
+    loaded = loaded_by("import dcgan.sampling")
+    assert "dcgan.networks" in loaded
+    assert not {"tyro", "tensorboard"} & loaded
+    others = ("cli", "data", "evaluation", "reports", "training")
+    assert not {name for name in loaded if name.startswith(tuple(f"dcgan.{o}" for o in others))}
