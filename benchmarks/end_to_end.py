@@ -68,7 +68,7 @@ def run(
     with TemporaryDirectory() as folder:
         root, scratch = Path(folder) / "raw", Path(folder) / "out"
         packing.write(root, 178, 218, images, quality=75)
-        plain = [sys.executable, "-u", "-m", "benchmarks.plain"]
+        plain = [sys.executable, "-u", "-m", "benchmarks.pytorch_example"]
         scripts = {"a script in the order of PyTorch's example": plain}
         if peer:
             scripts = {"PyTorch's example": [sys.executable, "-u", str(peer)], **scripts}

@@ -1,4 +1,4 @@
-"""Drawing images, writing them as PNG, and starting to: as in PyTorch's example, and `dcgan`."""
+"""Generating images, writing them as PNG files, and starting up: PyTorch's example and `dcgan`."""
 
 import subprocess
 import sys
@@ -13,11 +13,11 @@ from benchmarks.harness import Variant, alternate, race
 from dcgan.runtime.threads import LIMITED_SPINNING
 
 ROOT = Path(__file__).parent.parent
-COUNT = 256  # images in a turn
+COUNT = 256  # images in a turn of a variant
 
 
-def generator(width: int):
-    """G with random weights and the batch norm statistics that go with them."""
+def make_generator(width: int) -> torch.nn.Module:
+    """G with random weights and the batch norm statistics of these weights."""
     from dcgan.networks import Generator
 
     torch.manual_seed(0)
@@ -28,101 +28,103 @@ def generator(width: int):
     return G
 
 
-def plain(width: int) -> Callable[[], int]:
-    """BatchLoader of 64 in evaluation mode."""
-    from benchmarks import plain
+def start_example(width: int) -> Callable[[], int]:
+    """Batches of 64 in evaluation mode, as in PyTorch's example."""
+    from benchmarks import pytorch_example
 
-    ours, G = generator(width), plain.generator(width)
+    ours, G = make_generator(width), pytorch_example.make_generator(width)
     G.load_state_dict({k.removeprefix("layers."): v for k, v in ours.state_dict().items()})
     G.eval()
 
     @torch.inference_mode()
-    def draw() -> int:
+    def generate() -> int:
         for _ in range(COUNT // 64):
             G(torch.randn(64, 100, 1, 1)).add(1).mul(127.5).byte()
         return COUNT
 
-    return draw
+    return generate
 
 
-def ours(width: int, precision: str) -> Callable[[], int]:
+def start_dcgan(width: int, precision: str) -> Callable[[], int]:
     """Seeds to images in memory."""
     from dcgan import sampling
     from dcgan.runtime import device
 
     device.reuse_freed_memory()
-    G = generator(width)
+    G = make_generator(width)
 
-    def draw() -> int:
-        return sum(len(chunk) for chunk in sampling.sample(G, range(COUNT), precision=precision))
+    def generate() -> int:
+        return sum(len(batch) for batch in sampling.sample(G, range(COUNT), precision=precision))
 
-    return draw
+    return generate
 
 
-def write(work: str, width: int, folder: Path) -> Callable[[], int]:
-    """Images in memory to files of their own."""
+def start_writing(writer: str, width: int, folder: Path) -> Callable[[], int]:
+    """Images in memory to PNG files, one each, by "pillow" or "dcgan"."""
     from PIL import Image
 
     from dcgan import sampling
 
-    chunks = list(sampling.sample(generator(width), range(COUNT)))
+    batches = list(sampling.sample(make_generator(width), range(COUNT)))
 
-    def pillow() -> int:
-        for i, image in enumerate(image for chunk in chunks for image in chunk):
+    def write_by_pillow() -> int:
+        for i, image in enumerate(image for batch in batches for image in batch):
             Image.fromarray(image).save(folder / f"{i}.png")
         return COUNT
 
-    def dcgan() -> int:
-        sampling.save_each(folder, range(COUNT), iter(chunks))
+    def write_by_dcgan() -> int:
+        sampling.save_each(folder, range(COUNT), iter(batches))
         return COUNT
 
-    return {"pillow": pillow, "dcgan": dcgan}[work]
+    return {"pillow": write_by_pillow, "dcgan": write_by_dcgan}[writer]
 
 
-def seconds_of(*command: str | Path) -> float:
+def time_command(*command: str | Path) -> float:
+    """Seconds that a new Python process takes for a command."""
     begun = time.perf_counter()
     subprocess.run([sys.executable, *map(str, command)], check=True, capture_output=True)
     return time.perf_counter() - begun
 
 
-def save(path: Path, width: int) -> None:
-    """A checkpoint of a run that has not begun, of its full size."""
+def save_untrained(path: Path, width: int) -> None:
+    """Write a checkpoint of step 0, with all tensors of a real one."""
     from dcgan.config import TrainConfig, config_to_dict
     from dcgan.runs import checkpoint
     from dcgan.runtime.host_copy import HostCopy
     from dcgan.training.trainer import Trainer
 
-    ours = Trainer(TrainConfig(width=width), torch.device("cpu"))
-    for optimizer, network in ((ours.opt_G, ours.G), (ours.opt_D, ours.D)):
+    trainer = Trainer(TrainConfig(width=width), torch.device("cpu"))
+    for optimizer, network in ((trainer.opt_G, trainer.G), (trainer.opt_D, trainer.D)):
         for parameter in network.parameters():
             moments = {slot: torch.zeros_like(parameter) for slot in ("exp_avg", "exp_avg_sq")}
             optimizer.state[parameter] = {"step": torch.zeros(()), **moments}
-    header = {"step": 0, "config": config_to_dict(ours.config)}
-    checkpoint.save(path, header, HostCopy(ours.tensors()).read())
+    header = {"step": 0, "config": config_to_dict(trainer.config)}
+    checkpoint.save(path, header, HostCopy(trainer.tensors()).read())
 
 
 def run(rounds: int, width: int = 64) -> list[dict]:
+    """Rows of the table of results."""
     from dcgan.runtime.device import has_native_bf16
 
-    drawing = [
-        Variant("eager fp32 G, as in PyTorch's example", plain, (width,)),
-        Variant("dcgan fp32", ours, (width, "fp32"), LIMITED_SPINNING),
+    generating = [
+        Variant("eager fp32 G, as in PyTorch's example", start_example, (width,)),
+        Variant("dcgan fp32", start_dcgan, (width, "fp32"), LIMITED_SPINNING),
     ]
     if has_native_bf16(torch.device("cpu")):
-        drawing.append(Variant("dcgan bf16", ours, (width, "bf16"), LIMITED_SPINNING))
-    rows = [timing.row(f"drawing 64x64, width {width}") for timing in race(drawing, rounds)]
+        generating.append(Variant("dcgan bf16", start_dcgan, (width, "bf16"), LIMITED_SPINNING))
+    rows = [timing.row(f"drawing 64x64, width {width}") for timing in race(generating, rounds)]
     with TemporaryDirectory() as name:
         folder = Path(name)
         writing = [
-            Variant("Pillow, one after another", write, ("pillow", width, folder)),
-            Variant("dcgan", write, ("dcgan", width, folder)),
+            Variant("Pillow, one after another", start_writing, ("pillow", width, folder)),
+            Variant("dcgan", start_writing, ("dcgan", width, folder)),
         ]
         rows += [timing.row("PNG files, 64x64") for timing in race(writing, rounds)]
-        save(folder / "G.safetensors", width)
+        save_untrained(folder / "G.safetensors", width)
         sample = (ROOT / "sample.py", folder / "G.safetensors", "--out", folder / "grid.png")
         starts = {
-            "import torch": lambda: seconds_of("-c", "import torch"),
-            "sample.py, 64 images": lambda: seconds_of(*sample),
+            "import torch": lambda: time_command("-c", "import torch"),
+            "sample.py, 64 images": lambda: time_command(*sample),
         }
         rows += [timing.row("starting") for timing in alternate(starts, rounds)]
     return rows

@@ -26,9 +26,10 @@ EXAMPLE = {
 
 def plain(width: int, batch_size: int, device: str = "cpu") -> Callable[[], int]:
     """Steps in the order of PyTorch's example."""
-    from benchmarks.plain import Plain
+    from benchmarks.pytorch_example import ExampleTrainer
 
-    trainer, real = Plain(width, device), torch.rand(batch_size, 3, 64, 64, device=device) * 2 - 1
+    trainer = ExampleTrainer(width, device)
+    real = torch.rand(batch_size, 3, 64, 64, device=device) * 2 - 1
 
     def step() -> int:
         trainer.update(real)

@@ -1,3 +1,5 @@
+"""Seeds to images: what an image depends on, recalibration, truncation, files."""
+
 import copy
 
 import numpy as np
@@ -26,7 +28,7 @@ def render_seeds(G, seeds, **options):
     return np.concatenate(list(sampling.sample(G, seeds, **options)))
 
 
-def test_an_image_depends_on_its_seed_alone_bit_for_bit(G):
+def test_an_image_depends_on_its_seed_alone(G):
     many = render_seeds(G, range(150))
     assert (render_seeds(G, [100])[0] == many[100]).all()
     assert (render_seeds(G, [149, 3, 70]) == many[[149, 3, 70]]).all()
@@ -44,12 +46,12 @@ def test_images_are_those_of_evaluation_mode(G):
     assert all(torch.equal(v, before[k]) for k, v in G.state_dict().items())
 
 
-def test_bf16_draws_the_same_picture_and_auto_is_what_the_processor_has(G, monkeypatch):
+def test_bf16_images_are_close_and_auto_follows_the_processor(G, monkeypatch):
     exact, rough = (render_seeds(G, range(70), precision=p).astype(int) for p in ("fp32", "bf16"))
     difference = np.abs(exact - rough)
     assert 0 < difference.mean() < 0.5 and difference.max() <= 8
-    for there, expected in ((True, rough), (False, exact)):
-        monkeypatch.setattr(device, "has_native_bf16", lambda _, there=there: there)
+    for native, expected in ((True, rough), (False, exact)):
+        monkeypatch.setattr(device, "has_native_bf16", lambda _, native=native: native)
         assert (render_seeds(G, range(70)) == expected).all()
 
 
@@ -108,7 +110,7 @@ def test_recalibrated_statistics_are_means_over_the_batches(G):
     assert (norm.momentum, norm.training) == (0.1, False)
 
 
-def test_smaller_truncation_gives_less_varied_images(G):
+def test_a_smaller_truncation_gives_less_varied_images(G):
     spread = [render_seeds(G, range(64), truncation=t).std(0).mean() for t in (0.2, 1.0, 10.0)]
     assert spread[0] < 0.5 * spread[1] < spread[2]
     large, none = render_seeds(G, range(8), truncation=10.0), render_seeds(G, range(8))

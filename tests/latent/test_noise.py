@@ -1,3 +1,5 @@
+"""Noise from seeds: its distribution, and truncation against SciPy."""
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -21,30 +23,33 @@ def test_a_latent_depends_on_its_seed_alone():
     ("distribution", "cdf"),
     [("normal", scipy.stats.norm.cdf), ("uniform", scipy.stats.uniform(-1, 2).cdf)],
 )
-def test_latents_follow_their_distribution(distribution, cdf):
+def test_latents_follow_their_distribution_and_are_uncorrelated(distribution, cdf):
     z = noise_from_seeds(range(500), 40, distribution)
     assert scipy.stats.kstest(z.flatten().numpy(), cdf).pvalue > 1e-3
-    # Neighbouring seeds must not be correlated.
-    rows = np.corrcoef(z.numpy())
-    assert np.abs(rows - np.eye(500)).max() < 0.8
-    assert np.abs(rows - np.eye(500)).mean() == pytest.approx(np.sqrt(2 / np.pi / 40), rel=0.05)
+    correlations = np.abs(np.corrcoef(z.numpy()) - np.eye(500))
+    assert correlations.max() < 0.8
+    assert correlations.mean() == pytest.approx(np.sqrt(2 / np.pi / 40), rel=0.05)
 
 
 @given(st.floats(0.05, 6))
-def test_truncated_normal_has_scipys_quantiles(threshold):
+def test_truncated_normal_latents_have_scipys_quantiles(threshold):
     z = torch.linspace(-4, 4, 101, dtype=torch.float64)
     quantiles = scipy.stats.norm.cdf(z.numpy())
     expected = scipy.stats.truncnorm.ppf(quantiles, -threshold, threshold)
     np.testing.assert_allclose(truncate(z, threshold, "normal"), expected, atol=1e-7)
 
 
-def test_truncation_keeps_extreme_latents_finite_and_a_large_threshold_changes_nothing():
+def test_truncation_keeps_extreme_latents_finite():
     z = torch.tensor([-9.0, -5, 0, 5, 9])
     assert truncate(z, 0.5, "normal").abs().max() <= 0.5
+
+
+def test_truncation_at_a_large_threshold_changes_nothing():
+    z = torch.tensor([-9.0, -5, 0, 5, 9])
     torch.testing.assert_close(truncate(z, 30.0, "normal"), z)
 
 
-def test_truncated_uniform_is_uniform_inside():
+def test_truncated_uniform_latents_are_uniform_up_to_the_threshold():
     z = torch.linspace(-1, 1, 5)
     torch.testing.assert_close(truncate(z, 0.5, "uniform"), z / 2)
     torch.testing.assert_close(truncate(z, 3.0, "uniform"), z)

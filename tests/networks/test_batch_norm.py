@@ -1,4 +1,4 @@
-"""The folded generator against the one that it is a copy of."""
+"""The generator with folded batch norm against the generator it is a copy of."""
 
 import pytest
 import torch
@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from dcgan.networks import Generator, fold_batch_norm
 
 
-def trained(size: int = 32, kernel_size: int = 4, channels: int = 3) -> Generator:
-    """A small generator in training mode whose batch norm has forgotten how it began."""
+def make_G(size: int = 32, kernel_size: int = 4, channels: int = 3) -> Generator:
+    """A small generator in training mode, with batch norm that is far from its initial state."""
     torch.manual_seed(size + kernel_size + channels)
     G = Generator(size, channels, width=4, latent_dim=6, kernel_size=kernel_size).double()
     with torch.no_grad():
@@ -24,16 +24,16 @@ def trained(size: int = 32, kernel_size: int = 4, channels: int = 3) -> Generato
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("kernel_size", [4, 5])
 @pytest.mark.parametrize("size", [32, 64, 128, 256])
-def test_it_draws_what_evaluation_mode_draws(size, kernel_size, channels, grid):
-    G = trained(size, kernel_size, channels)
+def test_it_generates_the_images_of_evaluation_mode(size, kernel_size, channels, grid):
+    G = make_G(size, kernel_size, channels)
     z = torch.randn(2, 6, *grid, dtype=torch.float64)
     with torch.no_grad():
         torch.testing.assert_close(fold_batch_norm(G)(z), G.eval()(z), rtol=0, atol=1e-12)
 
 
-def test_it_is_the_convolution_and_the_formula_of_batch_norm():
-    """y = gamma (x - mean) / sqrt(variance + epsilon) + beta, written out over the layers."""
-    G = trained()
+def test_it_computes_convolution_and_batch_norm():
+    """y = gamma (x - mean) / sqrt(variance + epsilon) + beta, layer by layer."""
+    G = make_G()
     z = torch.randn(3, 6, 1, 1, dtype=torch.float64)
     state, x = G.state_dict(), z
     for i in (0, 3, 6, 9):
@@ -49,8 +49,8 @@ def test_it_is_the_convolution_and_the_formula_of_batch_norm():
     assert not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in fold_batch_norm(G).layers)
 
 
-def test_the_network_it_is_made_of_stays_as_it_is():
-    G = trained().train()
+def test_the_original_network_does_not_change():
+    G = make_G().train()
     before = {name: tensor.clone() for name, tensor in G.state_dict().items()}
     copy = fold_batch_norm(G)
     copy(torch.randn(2, 6, dtype=torch.float64))

@@ -1,7 +1,8 @@
-"""The same networks and the same step without any care for speed, in the order of PyTorch's DCGAN
-example: the default memory format, a sigmoid before the cross entropy, two backward passes for D,
-gradients of D that the step of G throws away, and numbers read in every step. As a script it trains
-on a folder of images, and decodes them again in every epoch.
+"""PyTorch's DCGAN example, as far as its speed is concerned (github.com/pytorch/examples, dcgan).
+
+The default memory format, a sigmoid before the cross entropy, two backward passes for D, gradients
+of D computed and discarded in the step of G, and losses read in every step. As a script it trains
+on a folder of images, which it decodes in every epoch.
 """
 
 import argparse
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 
-def generator(width: int, latent_dim: int = 100) -> nn.Sequential:
+def make_generator(width: int, latent_dim: int = 100) -> nn.Sequential:
     layers = [nn.ConvTranspose2d(latent_dim, 8 * width, 4, bias=False)]
     for factor in (8, 4, 2):
         inputs, outputs = factor * width, factor * width // 2
@@ -21,7 +22,7 @@ def generator(width: int, latent_dim: int = 100) -> nn.Sequential:
     return nn.Sequential(*layers, nn.ConvTranspose2d(width, 3, 4, 2, 1, bias=False), nn.Tanh())
 
 
-def discriminator(width: int) -> nn.Sequential:
+def make_discriminator(width: int) -> nn.Sequential:
     layers = [nn.Conv2d(3, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2, True)]
     for factor in (1, 2, 4):
         inputs, outputs = factor * width, 2 * factor * width
@@ -30,11 +31,12 @@ def discriminator(width: int) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Conv2d(8 * width, 1, 4, bias=False), nn.Sigmoid())
 
 
-class Plain:
-    """Trains 64x64 networks."""
+class ExampleTrainer:
+    """The example's networks for 64x64 images, its optimizers and its step."""
 
     def __init__(self, width: int, device: str = "cpu"):
-        self.G, self.D = generator(width).to(device), discriminator(width).to(device)
+        self.G = make_generator(width).to(device)
+        self.D = make_discriminator(width).to(device)
         for module in (*self.G, *self.D):
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.normal_(module.weight, 0.0, 0.02)
@@ -65,7 +67,7 @@ class Plain:
 
 
 def main() -> None:
-    """Takes the flags and prints the lines of PyTorch's example, as far as they matter here."""
+    """Train on a folder of images, with the flags and the printed lines of the example."""
     from torch.utils.data import DataLoader
     from torchvision import datasets, transforms, utils
 
@@ -79,18 +81,18 @@ def main() -> None:
     args.outf.mkdir(parents=True, exist_ok=True)
 
     to_tensor = [transforms.ToTensor(), transforms.Normalize((0.5,) * 3, (0.5,) * 3)]
-    recipe = transforms.Compose([transforms.Resize(64), transforms.CenterCrop(64), *to_tensor])
+    transform = transforms.Compose([transforms.Resize(64), transforms.CenterCrop(64), *to_tensor])
     loader = DataLoader(
-        datasets.ImageFolder(args.dataroot, recipe), args.batchSize, shuffle=True, num_workers=2
+        datasets.ImageFolder(args.dataroot, transform), args.batchSize, shuffle=True, num_workers=2
     )
-    trainer, fixed = Plain(width=64), torch.randn(args.batchSize, 100, 1, 1)
+    trainer, fixed_noise = ExampleTrainer(width=64), torch.randn(args.batchSize, 100, 1, 1)
     for epoch in range(args.niter):
         for i, (real, _) in enumerate(loader):
             losses = trainer.update(real)
             print(f"[{epoch}/{args.niter}][{i}/{len(loader)}]", *losses, flush=True)
             if i % 100 == 0:
                 utils.save_image(real, args.outf / "real.png", normalize=True)
-                fake = trainer.G(fixed).detach()
+                fake = trainer.G(fixed_noise).detach()
                 utils.save_image(fake, args.outf / f"fake-{epoch:03d}.png", normalize=True)
         torch.save(trainer.G.state_dict(), args.outf / f"G-{epoch}.pth")
         torch.save(trainer.D.state_dict(), args.outf / f"D-{epoch}.pth")
