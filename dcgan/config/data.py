@@ -18,7 +18,8 @@ class DataOptions:
     """Raw images to load, and how to crop and pack them."""
 
     source: SourceName = "faces"
-    """Data set. faces: cartoon faces drawn by dcgan itself; folder: your own images."""
+    """Data set. faces: cartoon faces that dcgan generates itself; folder: your own
+    images."""
     root: Path | None = None
     """Folder, or zip file, of the raw images. cifar10, mnist, fashion-mnist, svhn and stl10 are
     downloaded into it. Default: none, which only faces can do without."""
@@ -30,7 +31,7 @@ class DataOptions:
     class_folders: bool = False
     """Use the first-level folders of --source folder as class labels."""
     count: int = 10_000
-    """Number of cartoon faces to draw for --source faces."""
+    """Number of cartoon faces to generate for --source faces."""
     crop: int | None = None
     """Side of the centre crop, in pixels of the raw image. Default: 178 for celeba, else the
     largest square."""

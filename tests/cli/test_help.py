@@ -24,9 +24,21 @@ DIALECT = re.compile(
 )
 
 
-def help_of(capsys, *words: str) -> str:
-    assert cli.main([*words, "--help"]) == 0
-    return capsys.readouterr().out
+@pytest.fixture
+def help_of(capsys, monkeypatch):
+    """Gives what a command prints for --help, in one column."""
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def show(*words: str) -> str:
+        assert cli.main([*words, "--help"]) == 0
+        return capsys.readouterr().out
+
+    return show
+
+
+def squeezed(text: str) -> str:
+    """Text without the spaces, line breaks and frames that --help has by its width."""
+    return re.sub(r"[\s│]", "", text)
 
 
 @pytest.mark.parametrize(("kind", "name"), OPTIONS)
@@ -34,7 +46,7 @@ def test_every_flag_is_explained_in_plain_words(kind, name):
     text = parsing._field_docstrings(kind)[name]
     assert text[:1].isupper() and text.endswith("."), text
     assert 10 <= len(text) <= 300, text
-    assert not (found := DIALECT.search(text)) or "cartoon" in text, found
+    assert not DIALECT.search(text), text
     if kind.__dataclass_fields__[name].default is None:
         assert "Default" in text, "an option without a value says what happens then"
 
@@ -47,20 +59,19 @@ def test_every_group_of_flags_has_a_heading_in_plain_words(kind):
 
 
 @pytest.mark.parametrize("command", commands.COMMANDS)
-def test_help_of_a_command_shows_its_flags_and_their_texts(command, capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "500")
-    shown = help_of(capsys, command)
+def test_help_of_a_command_shows_its_flags_and_their_texts(command, help_of):
+    shown = help_of(command)
     kinds = {kind.__name__.removesuffix("Config").lower(): kind for kind in CONFIGS}
     kind = kinds["train" if command == "doctor" else command]
     for name, text in parsing._field_docstrings(kind).items():
-        assert text in shown, name
+        assert squeezed(text) in squeezed(shown), name
         if "positional" not in kind.__dataclass_fields__[name].metadata:
             assert re.search(rf"^[│ ]+{config.format_flag(name)}\b", shown, re.MULTILINE), name
-    assert "None" not in re.sub(r"Default: none", "", shown)
+    assert "None" not in shown
 
 
-def test_the_list_of_commands_has_a_line_for_each(capsys):
-    shown = help_of(capsys)
+def test_the_list_of_commands_has_a_line_for_each(help_of):
+    shown = help_of()
     listed = dict(re.findall(r"^  (\w+) +(.+)$", shown, re.MULTILINE))
     assert listed == {name: command.__doc__ for name, command in commands.COMMANDS.items()}
     for name, text in listed.items():
@@ -69,20 +80,19 @@ def test_the_list_of_commands_has_a_line_for_each(capsys):
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_help_of_train_shows_the_defaults_of_the_preset(preset, capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "500")
-    shown = help_of(capsys, "train", preset)
-    assert f"the defaults below are those of {preset}." in shown
-    assert f"PRESET is one of {', '.join(PRESETS)}" in shown
+def test_help_of_train_shows_the_defaults_of_the_preset(preset, help_of):
+    shown = help_of("train", preset)
+    about = f"PRESET is one of {', '.join(PRESETS)}; the defaults below are those of {preset}."
+    assert squeezed(about) in squeezed(shown)
     for name in ("width", "batch_size", "steps", "lr_G", "size", "latent", "out"):
         flag = rf"^[│ ]+{config.format_flag(name)} .*?\(default: (.*?)\)"
         line = re.search(flag, shown, re.DOTALL | re.MULTILINE)
         assert line[1] == str(getattr(PRESETS[preset], name)), name
 
 
-def test_help_of_prepare_lists_every_source(capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "500")
-    assert f"SOURCE is one of {', '.join(get_args(SourceName))}." in help_of(capsys, "prepare")
+def test_help_of_prepare_lists_every_source(help_of):
+    about = f"SOURCE is one of {', '.join(get_args(SourceName))}."
+    assert squeezed(about) in squeezed(help_of("prepare"))
 
 
 def test_help_answers_without_torch():

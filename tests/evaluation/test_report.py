@@ -137,14 +137,14 @@ def test_what_an_extractor_does_wrong_is_one_line(copied, packed, tmp_path, caps
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--extractor", ""], "write module:Class"),
+        (["--extractor", ""], "write it as module:Class"),
         (["--extractor", "sys:exit"], "SystemExit"),
-        (["--extractor", "nowhere"], "write module:Class"),
+        (["--extractor", "nowhere"], "write it as module:Class"),
         (["--extractor", "no_such_module:Class"], "no_such_module"),
         (["--extractor", "math:no_such"], "no_such"),
         (["--extractor", "math:sqrt"], "--extractor math:sqrt"),
         (["--extractor", "torch:sum"], "does not make features"),
-        (["--weights", "a.pth"], "give --fidelity too"),
+        (["--weights", "a.pth"], "--weights needs --fidelity"),
         (["--count", "3"], "--count must be at least 10"),
         (["--reals", "0"], "--reals must be at least 10"),
         (["--data", "/no/such"], "does not exist"),
