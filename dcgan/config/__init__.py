@@ -1,8 +1,20 @@
 """The options of every command: the one home of their defaults, help texts and rules."""
 
-from dcgan.config.data import DataOptions, PrepareConfig, SourceName
-from dcgan.config.evaluation import DEFAULT_MAX_IMAGES, EvaluateConfig, NeighboursConfig
-from dcgan.config.networks import NETWORK_OPTIONS, NetworkOptions, validate_network
+from dcgan.config.evaluation import (
+    DEFAULT_MAX_IMAGES,
+    DEFAULT_MEMORIZATION_IMAGES,
+    EvaluateConfig,
+    NeighboursConfig,
+    validate_evaluation,
+    validate_memorization,
+)
+from dcgan.config.options import (
+    DataOptions,
+    EvaluationOptions,
+    LossOptions,
+    NetworkOptions,
+    SourceName,
+)
 from dcgan.config.presets import PRESETS
 from dcgan.config.reports import CompareConfig, TimelapseConfig
 from dcgan.config.sampling import (
@@ -12,12 +24,19 @@ from dcgan.config.sampling import (
     WalkConfig,
     parse_seeds,
 )
-from dcgan.config.train_config import TrainConfig, config_to_dict, has_penalties
-from dcgan.config.training import EvaluationOptions, LossOptions
-from dcgan.config.validation import MIN_IMAGES, format_flag, format_option, require
+from dcgan.config.train_config import PrepareConfig, TrainConfig, config_to_dict, has_penalties
+from dcgan.config.validation import (
+    MIN_IMAGES,
+    NETWORK_OPTIONS,
+    format_flag,
+    format_option,
+    require,
+    validate_network,
+)
 
 __all__ = [
     "DEFAULT_MAX_IMAGES",
+    "DEFAULT_MEMORIZATION_IMAGES",
     "MIN_FRAME_SECONDS",
     "MIN_IMAGES",
     "NETWORK_OPTIONS",
@@ -42,5 +61,7 @@ __all__ = [
     "has_penalties",
     "parse_seeds",
     "require",
+    "validate_evaluation",
+    "validate_memorization",
     "validate_network",
 ]

@@ -5,43 +5,44 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from dcgan.config.sampling import MIN_FRAME_SECONDS, POSITIONAL
-from dcgan.config.training import ComputeOptions
-from dcgan.config.validation import require, require_ending, validate_types
-
-MAX_SECONDS = 3600
+from dcgan.config.options import POSITIONAL
+from dcgan.config.sampling import MIN_FRAME_SECONDS
+from dcgan.config.train_config import TrainConfig
+from dcgan.config.validation import require, validate_png
 
 
 @dataclass(frozen=True)
 class CompareConfig:
-    """Runs to compare, and the picture to write."""
+    """What is compared, and where the picture goes."""
 
     runs: tuple[Path, ...] = dataclasses.field(default=(), metadata=POSITIONAL)
     """Run folders, two or more."""
     seeds: str = "0-15"
-    """Seeds of the images shown for each run, e.g. 0-15 or 3,14,15."""
+    """Images to draw of each, in a grid."""
     out: Path = Path("compare.png")
-    """Picture to write (.png)."""
-    device: Literal["auto", "cuda", "mps", "cpu"] = ComputeOptions.device
-    """Device to compute on. auto: cuda if available, else mps, else cpu."""
+    """Picture to write: .png."""
+    device: Literal["auto", "cuda", "mps", "cpu"] = TrainConfig.device
+    """auto: the fastest there is."""
 
-    def __post_init__(self) -> None:
-        validate_types(self)
-        require_ending(self.out, ".png", "out")
+    def __post_init__(self):
+        validate_png(self.out)
 
 
 @dataclass(frozen=True)
 class TimelapseConfig:
-    """Run to show, and the animation to write."""
+    """All that decides a timelapse."""
 
     run: Path = dataclasses.field(kw_only=True, metadata=POSITIONAL)
     """Run folder."""
     seconds: float = 8.0
-    """Duration of the animation in seconds. A run with too many sample grids is thinned out."""
+    """How long it lasts; where there are too many grids for that, some are left out."""
     out: Path = Path("timelapse.gif")
     """Animation to write: .gif, .webp or .png."""
 
-    def __post_init__(self) -> None:
-        validate_types(self)
-        valid = MIN_FRAME_SECONDS <= self.seconds <= MAX_SECONDS
-        require(valid, "seconds", self.seconds, f"from {MIN_FRAME_SECONDS} to {MAX_SECONDS}")
+    def __post_init__(self):
+        require(
+            MIN_FRAME_SECONDS <= self.seconds <= 3600,
+            "seconds",
+            self.seconds,
+            f"{MIN_FRAME_SECONDS} to 3600",
+        )

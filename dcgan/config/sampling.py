@@ -6,70 +6,66 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from dcgan.config.training import ComputeOptions
-from dcgan.config.validation import require, require_ending, validate_types
+from dcgan.config.options import POSITIONAL
+from dcgan.config.train_config import TrainConfig
+from dcgan.config.validation import require, validate_png
 from dcgan.errors import UsageError
 
-MAX_IMAGES = 10_000_000  # of one command
-MAX_FRAMES = 100_000  # of an animation, which is held in memory
-MIN_FRAME_SECONDS = 0.02  # viewers show no frame for less
-
-# Metadata of a field that the command line takes as a word without a flag.
-POSITIONAL = {"positional": True}
+MAX_IMAGES = 10_000_000  # images at once
+MAX_FRAMES = 100_000  # which are all in memory
+MIN_FRAME_SECONDS = 0.02  # seconds: viewers show no frame for less
 
 
 @dataclass(frozen=True)
 class SamplingOptions:
-    """How images are generated from a checkpoint."""
+    """What sampling and walking share."""
 
     truncation: float | None = None
-    """Truncation threshold: map each component of z into [-T, T] (after Brock et al. 2019). Smaller
-    values give fewer bad images and less variety. Default: no truncation."""
+    """Keep latents within this many standard deviations: less variety, fewer failures."""
     label: str | None = None
-    """Labels to generate with a conditional network: eyeglasses=1,smiling=0, or a class name.
-    Default, also for attributes left out: labels of random training images."""
+    """What a network trained with --conditional is asked for: eyeglasses=1,smiling=0 or a class.
+    What is not named is as in the images it was trained on."""
     recalibrate: bool = False
-    """Recompute G's batch norm statistics over 6,400 latents instead of those in the
-    checkpoint."""
+    """Compute batch norm's statistics anew, over 6,400 latents."""
     raw: bool = False
-    """Use the weights of the last step instead of their moving average (EMA)."""
-    precision: Literal["auto", "fp32", "bf16"] = ComputeOptions.precision
-    """Floating-point format. auto: bf16 where the hardware computes in it, which changes pixel
-    values (0 to 255) by 0.3 on average, else fp32."""
-    device: Literal["auto", "cuda", "mps", "cpu"] = ComputeOptions.device
-    """Device to compute on. auto: cuda if available, else mps, else cpu."""
+    """Use the weights of the last step, not their average."""
+    precision: Literal["auto", "fp32", "bf16"] = TrainConfig.precision
+    """auto: bf16 where the processor has it, which moves a value of 0-255 by 0.3 on average."""
+    device: Literal["auto", "cuda", "mps", "cpu"] = TrainConfig.device
+    """auto: the fastest there is."""
 
 
 @dataclass(frozen=True)
 class SampleConfig(SamplingOptions):
-    """Images to generate, and the files to write."""
+    """All that decides a sample."""
 
     checkpoint: Path = dataclasses.field(kw_only=True, metadata=POSITIONAL)
     """Checkpoint file or run folder."""
     seeds: str | None = None
-    """Seeds of the images: numbers and ranges, e.g. 0-63 or 3,14,15. Default: --count seeds from
-    0."""
+    """Which images: numbers and ranges, e.g. 0-63 or 3,14,15. Default: from 0, as many as fit."""
     count: int | None = None
-    """Number of images, with seeds 0, 1, 2, ... Default: --rows x --cols, or 64."""
+    """How many images, from seed 0 on. Default: as many as --rows and --cols hold, else 64."""
     rows: int | None = None
-    """Rows of the grid. Default: as many as the images need."""
+    """Rows of the grid."""
     cols: int | None = None
-    """Columns of the grid. Default: those of a grid about as wide as high."""
+    """Columns of the grid."""
     out: Path | None = None
-    """Grid image to write (.png). Default: samples.png, or no grid with --each or --npy."""
+    """Grid to write. Default: samples.png, unless --each or --npy is given."""
     each: Path | None = None
-    """Folder where each image is written as a PNG of its own. Default: none."""
+    """Folder to write every image to as a file of its own."""
     npy: Path | None = None
-    """NumPy file (.npy) where all images are written as uint8 [N, H, W, C]. Default: none."""
+    """File to write all images to as one uint8 array [N, H, W, C]."""
 
-    def __post_init__(self) -> None:
-        validate_types(self)
+    def __post_init__(self):
         for name in ("count", "rows", "cols"):
             value = getattr(self, name)
-            valid = value is None or 1 <= value <= MAX_IMAGES
-            require(valid, name, value, f"from 1 to {MAX_IMAGES:,}")
-        require_ending(self.npy, ".npy", "npy")
-        require_ending(self.out, ".png", "out")
+            require(
+                value is None or 1 <= value <= MAX_IMAGES, name, value, f"from 1 to {MAX_IMAGES:,}"
+            )
+        if self.npy is not None and self.npy.suffix.lower() != ".npy":
+            raise UsageError(f"--npy {self.npy}: the name of an array ends in .npy")
+        if self.out is not None:
+            validate_png(self.out)
         if self.seeds is not None and self.count is not None:
             raise UsageError("give --seeds or --count, not both")
         if self.rows and self.cols and len(self.seed_list()) > self.rows * self.cols:
@@ -78,34 +74,33 @@ class SampleConfig(SamplingOptions):
             )
 
     def seed_list(self) -> Sequence[int]:
-        """The seeds of the images, in order."""
+        """The seeds that the flags stand for."""
         if self.seeds is not None:
             return parse_seeds(self.seeds)
         cells = self.rows * self.cols if self.rows and self.cols else 64
         return range(self.count or cells)
 
     def columns(self) -> int | None:
-        """Columns of the grid; None for a grid about as wide as high."""
+        """Columns of the grid; None leaves them to the grid."""
         return self.cols or (self.rows and -(-len(self.seed_list()) // self.rows))
 
 
 @dataclass(frozen=True)
 class WalkConfig(SamplingOptions):
-    """Path through latent space, and the animation to write."""
+    """All that decides a walk."""
 
     checkpoint: Path = dataclasses.field(kw_only=True, metadata=POSITIONAL)
     """Checkpoint file or run folder."""
     seeds: str = "0-7"
-    """Seeds of the images to visit, in this order and back to the first, e.g. 3,14,15."""
+    """Images to pass through, in this order, and back to the first."""
     frames: int = 120
-    """Number of frames."""
+    """Frames of the animation."""
     seconds: float = 6.0
-    """Duration of the animation in seconds."""
+    """How long one round lasts."""
     out: Path = Path("walk.gif")
     """Animation to write: .gif, .webp or .png."""
 
-    def __post_init__(self) -> None:
-        validate_types(self)
+    def __post_init__(self):
         valid = 1 <= self.frames <= MAX_FRAMES
         require(valid, "frames", self.frames, f"from 1 to {MAX_FRAMES:,}")
         shortest, longest = MIN_FRAME_SECONDS * self.frames, 60 * self.frames
@@ -115,18 +110,18 @@ class WalkConfig(SamplingOptions):
 
 
 def parse_seeds(text: str) -> list[int]:
-    """Seeds in the notation of --seeds: "0-3,7" -> [0, 1, 2, 3, 7]. Raises UsageError."""
+    """ "0-3,7" -> [0, 1, 2, 3, 7]. Raises UsageError for anything else."""
     seeds: list[int] = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
         if not (first.isdecimal() and (last.isdecimal() if dash else not last)):
             raise UsageError(f"--seeds {text}: write numbers and ranges such as 0-63 or 3,14,15")
         if len(part) > 40:
-            raise UsageError("--seeds: a seed has at most 19 digits")
+            raise UsageError("--seeds: a number has at most 19 digits")
         start, stop = int(first), int(last or first)
         if stop < start:
-            raise UsageError(f"--seeds {text}: the range {part.strip()} runs backwards")
+            raise UsageError(f"--seeds {text}: {stop} comes before {start}")
         if stop - start + len(seeds) >= MAX_IMAGES:
-            raise UsageError(f"--seeds {text}: at most {MAX_IMAGES:,} images at once")
+            raise UsageError(f"--seeds {text}: at most {MAX_IMAGES:,} at once")
         seeds += range(start, stop + 1)
     return seeds

@@ -1,4 +1,4 @@
-"""How close generated images are to real ones, in numbers that need no weights of others."""
+"""All scores of generated images against real ones that need no downloaded weights."""
 
 from collections.abc import Iterable
 
@@ -6,47 +6,53 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dcgan.evaluation import distances, ms_ssim, sliced_wasserstein
-from dcgan.evaluation.distances import Manifold
-from dcgan.evaluation.random_features import Extractor, to_rgb
+from dcgan.evaluation.frechet import fit_gaussian, frechet_distance
+from dcgan.evaluation.kernel_distance import polynomial_mmd
+from dcgan.evaluation.ms_ssim import mean_pair_similarity
+from dcgan.evaluation.precision_recall import (
+    Manifold,
+    density_and_coverage,
+    precision_and_recall,
+)
+from dcgan.evaluation.random_features import FeatureExtractor, to_rgb
+from dcgan.evaluation.sliced_wasserstein import pyramid_distances
 
-MAX_PAIRWISE_IMAGES = 10_000  # images of a set whose features are compared with all others
-RISING = ("precision", "recall", "density", "coverage", "inception")  # in names: higher is better
-
-
-BALANCED = ("density", "ms_ssim")  # in names: best near a value of its own, neither high nor low
+MAX_PAIRWISE_IMAGES = 10_000  # per set, for scores that compare all pairs of images
+# Parts of score names, of which "inception" stands for the Inception Score.
+_HIGHER_IS_BETTER = ("precision", "recall", "density", "coverage", "inception")
+_BEST_NEAR_A_VALUE = ("density", "ms_ssim")
 
 
 def has_better_direction(name: str) -> bool:
-    """Of a score, by its name: whether the more, or the less, the better."""
-    return not any(word in name.lower() for word in BALANCED)
+    """Whether higher or lower values of a score are better; density and MS-SSIM have an optimum."""
+    return not any(part in name.lower() for part in _BEST_NEAR_A_VALUE)
 
 
 def higher_is_better(name: str) -> bool:
-    """Of a score, by its name; of most, lower is."""
-    return any(word in name.lower() for word in RISING)
+    """Whether higher values of a score are better; of most scores, distances, lower ones are."""
+    return any(part in name.lower() for part in _HIGHER_IS_BETTER)
 
 
 class FeatureComparison:
-    """Fake features against real ones [N, F]; what only depends on the real ones is done once.
+    """Scores of fake features against fixed real ones, [N, F] each.
 
-    All of them count for the Fréchet distance, and the first 10,000 for what looks at all pairs.
+    The Fréchet distance is of all features, the scores of all pairs of the first 10,000.
     """
 
     def __init__(self, real: Tensor):
-        self.gaussian = distances.gaussian(real)
+        self.gaussian = fit_gaussian(real)
         self.real = real[:MAX_PAIRWISE_IMAGES]
-        self.third, self.fifth = Manifold(self.real, 3), Manifold(self.real, 5)
+        self.manifold3, self.manifold5 = Manifold(self.real, 3), Manifold(self.real, 5)
 
     def scores(self, fake: Tensor) -> dict[str, float]:
-        """frechet, kernel (times 1000), precision, recall, density, coverage: see `distances`."""
-        frechet = distances.frechet(self.gaussian, distances.gaussian(fake))
+        """The scores frechet, kernel (x 1000), precision, recall, density and coverage."""
+        frechet = frechet_distance(self.gaussian, fit_gaussian(fake))
         fake = fake[:MAX_PAIRWISE_IMAGES]
-        precision, recall = distances.precision_recall(self.third, Manifold(fake, 3))
-        density, coverage = distances.density_coverage(self.fifth, fake)
+        precision, recall = precision_and_recall(self.manifold3, Manifold(fake, 3))
+        density, coverage = density_and_coverage(self.manifold5, fake)
         return {
             "frechet": frechet,
-            "kernel": 1000 * distances.kernel_distance(self.real, fake),
+            "kernel": 1000 * polynomial_mmd(self.real, fake),
             "precision": precision,
             "recall": recall,
             "density": density,
@@ -55,54 +61,59 @@ class FeatureComparison:
 
 
 class PixelComparison:
-    """Fake images against real ones, uint8 [N, C, S, S]."""
+    """Scores of fake images against fixed real ones, uint8 [N, C, S, S] each."""
 
     def __init__(self, real: Tensor):
-        self.real, self.similarity = real, ms_ssim.diversity(real)
+        self.real, self.real_similarity = real, mean_pair_similarity(real)
 
     def scores(self, fake: Tensor) -> dict[str, float]:
-        """swd and swd_SIDE: see `pyramid`; ms_ssim and ms_ssim_real: see `similarity`.
+        """The scores swd (mean over the levels), swd_SIDE, ms_ssim and ms_ssim_real.
 
-        The sliced Wasserstein distance is that of as many images as both sets have.
+        The sliced Wasserstein distance is of as many images as both sets have.
         """
         count = min(len(self.real), len(fake))
-        # Sorted once, the real side would fill 100 MB for every 500 images.
-        levels = sliced_wasserstein.distances(self.real[:count], fake[:count])
+        # Real patches are computed anew: sorted once and kept, they would fill 100 MB for every
+        # 500 images.
+        levels = pyramid_distances(self.real[:count], fake[:count])
         return {
             "swd": sum(levels.values()) / len(levels),
             **{f"swd_{side}": distance for side, distance in levels.items()},
-            "ms_ssim": ms_ssim.diversity(fake),
-            "ms_ssim_real": self.similarity,
+            "ms_ssim": mean_pair_similarity(fake),
+            "ms_ssim_real": self.real_similarity,
         }
 
 
 class Comparison:
-    """Fake images against real ones, by their features and by their pixels.
+    """Scores of fake images against fixed real ones, on features and on pixels.
 
-    `real`: uint8 [n, S, S, C] in chunks, in random order, since the first images stand for all
-    where a number is too slow for all: `pixels` of them for the numbers of `PixelComparison`.
+    `real`: uint8 [n, S, S, C] in chunks, in random order, because the first images stand for all in
+    the slow scores: the first 10,000 in those of all pairs, `pixel_images` in those on pixels.
     """
 
     def __init__(
-        self, real: Iterable[np.ndarray], extractor: Extractor, device: torch.device, pixels: int
+        self,
+        real: Iterable[np.ndarray],
+        extractor: FeatureExtractor,
+        device: torch.device,
+        pixel_images: int,
     ):
-        self.extractor, self.device, self.pixels = extractor, device, pixels
-        features, images = self.seen(real)
-        self.features, self.images = FeatureComparison(features), PixelComparison(images)
+        self.extractor, self.device, self.pixel_images = extractor, device, pixel_images
+        features, images = self._extract(real)
+        self.on_features, self.on_pixels = FeatureComparison(features), PixelComparison(images)
 
     @torch.inference_mode()
     def scores(self, fake: Iterable[np.ndarray]) -> dict[str, float]:
-        """Of images uint8 [n, S, S, C] in chunks, 10 at least, whatever their number."""
-        features, images = self.seen(fake)
-        return self.features.scores(features) | self.images.scores(images)
+        """All scores of images uint8 [n, S, S, C] in chunks, 10 images or more in total."""
+        features, images = self._extract(fake)
+        return self.on_features.scores(features) | self.on_pixels.scores(images)
 
-    def seen(self, chunks: Iterable[np.ndarray]) -> tuple[Tensor, Tensor]:
-        """Features [N, F] of all images, and the first `pixels` images [n, C, S, S] themselves."""
-        features, kept, missing = [], [], self.pixels
+    def _extract(self, chunks: Iterable[np.ndarray]) -> tuple[Tensor, Tensor]:
+        """Features [N, F] of all images, and the first `pixel_images` images, [n, C, S, S]."""
+        features, kept, missing = [], [], self.pixel_images
         for chunk in chunks:
             images = torch.from_numpy(chunk).to(self.device)
             features.append(self.extractor(to_rgb(images)))
-            if missing > 0:  # a view of none of them would keep them all in memory
+            if missing > 0:  # even an empty view would keep the whole chunk in memory
                 kept.append(images[:missing].permute(0, 3, 1, 2))
                 missing -= len(chunk)
         return torch.cat(features), torch.cat(kept)

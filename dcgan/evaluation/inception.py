@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,100 +14,102 @@ from torch import Tensor
 from dcgan.errors import UserError
 from dcgan.evaluation.random_features import to_rgb
 
-BATCH = 64  # images: the chunks that sampling makes
-KID_SUBSET = 1000  # of the authors of KID
-EXTRACTOR = "inception-v3-compat"
-CUT_SHORT = ("UnpicklingError", "EOFError")  # what reading part of a download raises
+_BATCH = 64  # images: the size of the chunks that sampling yields
+_KID_SUBSET = 1000  # images, as by the authors of KID
+_EXTRACTOR = "inception-v3-compat"
+_TRUNCATED_FILE_ERRORS = ("UnpicklingError", "EOFError")
 
 
-def check_there(weights: Path | None) -> None:
-    """Raise UserError unless torch-fidelity is installed, and a file of weights there if named."""
+def check_torch_fidelity(weights: Path | None) -> None:
+    """Raise UserError unless torch-fidelity is installed and a given file of weights exists."""
     try:
-        found = version("torch-fidelity")
+        installed = version("torch-fidelity")
     except PackageNotFoundError:
         raise UserError('--fidelity needs torch-fidelity: pip install "dcgan[metrics]"') from None
-    if tuple(map(int, found.split(".")[:2])) < (0, 4):
-        # Before that, precision was called recall, and recall precision.
-        raise UserError(f"--fidelity needs torch-fidelity 0.4.0 or newer, not {found}")
+    if tuple(map(int, installed.split(".")[:2])) < (0, 4):
+        # Older versions have precision and recall swapped.
+        raise UserError(f"--fidelity needs torch-fidelity 0.4.0 or newer, not {installed}")
     if weights and not weights.is_file():
         raise UserError(f"{weights}: no such file of weights")
 
 
-def scores(
+def inception_scores(
     fake: Iterator[np.ndarray],
-    count: int,
+    fake_count: int,
     real: Iterator[np.ndarray],
     real_count: int,
-    on: torch.device,
+    device: torch.device,
     weights: Path | None,
-) -> tuple[dict[str, float], dict]:
-    """Numbers, and the protocol, of `count` images and `real_count` real ones in chunks of 64.
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """Scores on Inception's features, and the protocol they were computed by.
 
-    torch-fidelity reads the weights with pickle: they must come from somebody who is trusted.
-    Raises UserError where they cannot be had, or are no weights of Inception.
+    Images are uint8 [n, S, S, C] in chunks of 64. The scores are fid (Heusel et al. 2017),
+    kid_x1000 (Bińkowski et al. 2018), inception_score (Salimans et al. 2016), precision and recall
+    (Kynkäänniemi et al. 2019). torch-fidelity unpickles the weights, so their source must be
+    trusted. Raises UserError where they cannot be downloaded or are no weights of Inception.
     """
     from torch_fidelity import calculate_metrics
 
-    subset = min(KID_SUBSET, count, real_count)
+    kid_subset = min(_KID_SUBSET, fake_count, real_count)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             found = calculate_metrics(
-                input1=stream(fake),
-                input1_model_num_samples=count,
-                input2=stream(real),
+                input1=_as_generative_model(fake),
+                input1_model_num_samples=fake_count,
+                input2=_as_generative_model(real),
                 input2_model_num_samples=real_count,
                 isc=True,
                 fid=True,
                 kid=True,
                 prc=True,
-                kid_subset_size=subset,
-                feature_extractor=EXTRACTOR,
+                kid_subset_size=kid_subset,
+                feature_extractor=_EXTRACTOR,
                 feature_extractor_weights_path=weights and str(weights),
-                batch_size=BATCH,
-                cuda=on.type == "cuda",
+                batch_size=_BATCH,
+                cuda=device.type == "cuda",
                 cache=False,
-                save_cpu_ram=True,  # distances of all pairs a block at a time
+                save_cpu_ram=True,  # all-pairs distances in blocks
                 verbose=False,
             )
-    except OSError as error:  # of the download too
+    except OSError as error:  # failed downloads too
         hint = "give --weights FILE where there is no network"
         raise UserError(f"cannot load Inception's weights: {error}; {hint}") from error
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        if not weights and type(error).__name__ in CUT_SHORT:
-            raise UserError(f"{downloaded()} is damaged: {reason}; delete it") from error
+        if not weights and type(error).__name__ in _TRUNCATED_FILE_ERRORS:
+            raise UserError(f"{_downloaded_weights()} is damaged: {reason}; delete it") from error
         if not weights:
             raise
-        # What unpickling a file of anything may raise is anybody's guess.
+        # Unpickling an arbitrary file can raise anything.
         raise UserError(f"{weights} holds no weights of Inception: {reason}") from error
-    names = {
+    keys = {
         "fid": "frechet_inception_distance",
         "kid_x1000": "kernel_inception_distance_mean",
         "inception_score": "inception_score_mean",
         "precision": "precision",
         "recall": "recall",
     }
-    numbers = {name: float(found[key]) for name, key in names.items()}
-    numbers["kid_x1000"] *= 1000
+    scores = {name: float(found[key]) for name, key in keys.items()}
+    scores["kid_x1000"] *= 1000
     protocol = {
-        "features": f"torch-fidelity {version('torch-fidelity')} {EXTRACTOR}, 2048",
-        "weights_sha256": digest(weights or downloaded()),
+        "features": f"torch-fidelity {version('torch-fidelity')} {_EXTRACTOR}, 2048",
+        "weights_sha256": file_sha256(weights or _downloaded_weights()),
         "resize": "bilinear to 299x299 as in TensorFlow 1",
-        "kid_subset": subset,
+        "kid_subset": kid_subset,
         "precision_recall_k": 3,
     }
-    return numbers, protocol
+    return scores, protocol
 
 
-def stream(chunks: Iterator[np.ndarray]):
-    """Images in chunks of 64 as torch-fidelity's model: its noise is only asked how many it wants.
+def _as_generative_model(chunks: Iterator[np.ndarray]):
+    """Wrap chunks of 64 images as a generative model of torch-fidelity, whose noise is ignored.
 
-    So our latents stay ours, U(-1, 1) or N(0, 1) by seeds, and no image is ever a file.
+    So the images are those of our own seeds and latent distribution, and are never files.
     """
     from torch_fidelity import GenerativeModelBase
 
-    class Stream(GenerativeModelBase):
+    class ImageStream(GenerativeModelBase):
         z_size, z_type, num_classes = 1, "normal", 0
 
         def forward(self, z: Tensor) -> Tensor:
@@ -114,16 +117,17 @@ def stream(chunks: Iterator[np.ndarray]):
             assert len(images) == len(z)
             return images
 
-    return Stream()
+    return ImageStream()
 
 
-def downloaded() -> Path:
-    """Where torch-fidelity has put the weights."""
+def _downloaded_weights() -> Path:
+    """Where torch-fidelity stores the weights that it downloads."""
     from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 
     return Path(torch.hub.get_dir()) / "checkpoints" / Path(URL_INCEPTION_V3).name
 
 
-def digest(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,14 +1,13 @@
-"""`dcgan neighbours`: has G learnt training images by heart?
+"""Whether G has memorised training images: the data-copying test of Meehan et al. 2020.
 
-Every image has a nearest training image. What tells is whether samples are nearer to theirs than
-images are that the training has not seen: the three-sample test of Meehan, Chaudhuri and Dasgupta
-2020 ("A Non-Parametric Test to Detect Data-Copying in Generative Models"), here over all of the
-space at once rather than in cells of it.
+Every image has a nearest training image. A G that copies makes images that are closer to theirs
+than held-out images, which were not trained on, are to theirs. The test is the three-sample test of
+"A Non-Parametric Test to Detect Data-Copying in Generative Models", over the whole space at once
+rather than in cells of it.
 """
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -16,175 +15,95 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dcgan import images, sampling
-from dcgan.config import MIN_IMAGES, NeighboursConfig
-from dcgan.data import PackedImages, open_packed
-from dcgan.errors import UsageError, UserError
-from dcgan.evaluation.distances import pairwise
-from dcgan.evaluation.random_features import RandomFeatures, to_rgb
-from dcgan.evaluation.real_images import (
-    check_same_shape,
-    choose_images,
-    match_label,
-    read_images,
-)
-from dcgan.networks import Generator
-from dcgan.runtime import device
+from dcgan.evaluation.pairwise import squared_distances
+from dcgan.evaluation.random_features import FeatureExtractor, to_rgb
 
-APART = 10  # one image in so many is set apart where no held-out images are given
-SHOWN, NEAREST = 12, 3  # samples in the picture, neighbours of each
-FINEST = 64  # pixels: larger images are compared at this size
-SURE = 3.0  # standard deviations
-
-View = Callable[[Tensor], Tensor]  # uint8 [n, 3, S, S] -> [n, F], which Euclidean distances are in
+NEIGHBOURS = 3  # training images found for each sample
+_MAX_SIDE = 64  # pixels: larger images are compared at this size
+_BATCH = 64  # images in a forward pass
+_CLOSE_QUANTILE = 0.01  # of the held-out distances: samples below it count as copies
 
 
-class Leakage(NamedTuple):
-    """How samples compare with held-out images in their distance to training images."""
+class CopyingTest(NamedTuple):
+    """How much closer samples are to training images than held-out images are."""
 
-    score: float  # share of pairs (sample, held-out image) where the sample is nearer; 1/2 is fair
-    z: float  # Mann-Whitney's statistic of that in standard deviations: above 3 is no chance
-    copies: float  # share of samples nearer than all but 1 % of the held-out images
+    score: float
+    """Share of pairs (sample, held-out image) in which the sample is closer to its nearest training
+    image; 0.5 is expected of a G that does not copy, 1 means that every sample is closer."""
+    z: float
+    """The score as the z statistic of Mann and Whitney's U: above 3 it is no coincidence."""
+    copies: float
+    """Share of samples that are closer than 99 % of the held-out images."""
 
 
-def leakage(samples: Tensor, held_out: Tensor) -> Leakage:
-    """Compare distances to the nearest training image, [N] and [M]. A tie counts one half.
+def copying_test(sample_distances: Tensor, held_out_distances: Tensor) -> CopyingTest:
+    """Compare distances to the nearest training image, [N] and [M]. Ties count one half.
 
-    Samples that are far from everything, as bad ones are, lower the score and hide copies among
-    them; `copies` still finds these.
+    Bad samples are far from all training images: they lower the score and so hide copies among the
+    samples, but do not lower `copies`.
     """
-    samples, held_out = samples.contiguous(), held_out.contiguous()
+    samples, held_out = sample_distances.contiguous(), held_out_distances.contiguous()
     n, m = len(samples), len(held_out)
     ordered = held_out.sort().values
     below, up_to = (torch.searchsorted(ordered, samples, right=right) for right in (False, True))
     score = 1 - float((below + up_to).double().mean()) / 2 / m
     z = (score - 0.5) / math.sqrt((n + m + 1) / (12 * n * m))
-    apart = ordered[ordered > 0].double()  # the others are training images themselves
-    near = apart.quantile(0.01) if len(apart) else ordered.new_zeros(())
-    return Leakage(score, z, float((samples < near).double().mean()))
+    distinct = ordered[ordered > 0].double()  # the others are training images themselves
+    close = distinct.quantile(_CLOSE_QUANTILE) if len(distinct) else ordered.new_zeros(())
+    return CopyingTest(score, z, float((samples < close).double().mean()))
 
 
-def pixels(batch: Tensor) -> Tensor:
-    """Values in [-1, 1] of all pixels, at 64x64 at most."""
-    batch = batch.float().div(127.5).sub(1)
-    return (F.adaptive_avg_pool2d(batch, FINEST) if batch.shape[-1] > FINEST else batch).flatten(1)
+def pixel_features(images: Tensor) -> Tensor:
+    """Pixels as features, uint8 [n, C, S, S] -> [n, F] in [-1, 1]; large images shrunk to 64x64."""
+    images = images.float().div(127.5).sub(1)
+    if images.shape[-1] > _MAX_SIDE:
+        images = F.adaptive_avg_pool2d(images, _MAX_SIDE)
+    return images.flatten(1)
 
 
-def nearest(queries: Tensor, chunks: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
-    """Distances and numbers of the 3 rows nearest to queries [Q, F], nearest first: [Q, 3] each.
+def nearest_rows(queries: Tensor, chunks: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+    """Distances and indices of the 3 rows nearest to each query [Q, F], nearest first: [Q, 3] each.
 
-    The rows [n, F] come in chunks, so that any number of them can be looked through.
+    The rows [n, F] come in chunks, so their number is not limited by memory.
     """
-    best = torch.full((len(queries), NEAREST), torch.inf, device=queries.device)
-    which = torch.zeros_like(best, dtype=torch.int64)
+    best = torch.full((len(queries), NEIGHBOURS), torch.inf, device=queries.device)
+    indices = torch.zeros_like(best, dtype=torch.int64)
     start = 0
     for rows in chunks:
         numbers = torch.arange(start, start + len(rows), device=queries.device)
         start += len(rows)
-        apart = torch.cat([best, pairwise(queries, rows)], 1)
-        candidates = torch.cat([which, numbers.expand(len(queries), -1)], 1)
-        best, places = apart.topk(NEAREST, largest=False)
-        which = candidates.gather(1, places)
-    return best.sqrt(), which
+        squares = torch.cat([best, squared_distances(queries, rows)], 1)
+        candidates = torch.cat([indices, numbers.expand(len(queries), -1)], 1)
+        best, places = squares.topk(NEIGHBOURS, largest=False)
+        indices = candidates.gather(1, places)
+    return best.sqrt(), indices
 
 
 @torch.inference_mode()
-def examine(
+def find_copies(
     samples: np.ndarray,
     held_out: np.ndarray,
-    training: Callable[[], Iterator[np.ndarray]],
-    view: View,
-    on: torch.device,
-) -> tuple[Leakage, Tensor, Tensor]:
-    """Leakage, distances and numbers [N, 3] of the training images nearest to samples.
+    read_training: Callable[[], Iterator[np.ndarray]],
+    extractor: FeatureExtractor,
+    device: torch.device,
+) -> tuple[CopyingTest, Tensor, Tensor]:
+    """The copying test; distances and indices [N, 3] of the training images nearest to samples.
 
-    Images are uint8 [N, S, S, C]; `training` starts anew on chunks of them at every call.
+    Images are uint8 [N, S, S, C]; `read_training` yields chunks of the training images. Distances
+    are Euclidean distances of the extractor's features.
     """
 
-    def seen(chunk: np.ndarray) -> Tensor:
-        return view(to_rgb(torch.from_numpy(chunk).to(on)))
+    def extract(images: np.ndarray) -> Tensor:
+        return extractor(to_rgb(torch.from_numpy(images).to(device)))
 
-    def queries(array: np.ndarray) -> Tensor:
-        return torch.cat([seen(array[i : i + 64]) for i in range(0, len(array), 64)])
-
-    both = torch.cat([queries(samples), queries(held_out)])
-    apart, which = nearest(both, map(seen, training()))
+    queries = torch.cat(
+        [
+            extract(images[i : i + _BATCH])
+            for images in (samples, held_out)
+            for i in range(0, len(images), _BATCH)
+        ]
+    )
+    distances, indices = nearest_rows(queries, map(extract, read_training()))
     count = len(samples)
-    return leakage(apart[:count, 0], apart[count:, 0]), apart[:count], which[:count]
-
-
-def split(
-    packed: PackedImages, config: NeighboursConfig, G: Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of training images, and held-out images uint8 [M, S, S, C]: those that have the
-    label of the samples, if that is given. UserError for too few, and for those unlike G's.
-    """
-
-    def order_of(images: PackedImages, count: int | None) -> np.ndarray:
-        check_same_shape(G, images)
-        chosen = match_label(images, G, config.label)
-        if config.label and not images.label_names:
-            raise UsageError(f"--label {config.label}: the images of {images.folder} have none")
-        return choose_images(images, count, chosen)
-
-    order = order_of(packed, None)
-    if config.held_out is None:
-        apart = min(len(order) // APART, config.count)
-        training, indices, source = order[apart:], order[:apart], packed
-    else:
-        source = open_packed(config.held_out)
-        if source.fingerprint == packed.fingerprint:
-            raise UsageError(f"--held-out {source.folder} holds the images of --data")
-        training, indices = order, order_of(source, config.count)
-    if len(indices) < MIN_IMAGES:
-        raise UserError(f"{packed.folder} is too small to set images apart: give --held-out")
-    return training, np.concatenate(list(read_images(source, indices)))
-
-
-def report_memorization(config: NeighboursConfig) -> Path:
-    """Print the leakage by pixels and by features, and write the picture. Returns its path.
-
-    Raises UserError for files that are missing or do not fit each other.
-    """
-    device.reuse_freed_memory()
-    on = device.select_device(config.device)
-    G = sampling.load(config.checkpoint, raw=config.raw, recalibrate=config.recalibrate, device=on)
-    packed = open_packed(config.data)
-    training, held_out = split(packed, config, G)
-    drawn = sampling.sample(
-        G, range(config.count), config.truncation, config.precision, config.label
-    )
-    samples = np.concatenate(list(drawn))
-    views: dict[str, View] = {"pixels": pixels, "features": RandomFeatures().to(on)}
-    ranks, numbers = [], []
-    for name, view in views.items():
-        found, apart, which = examine(
-            samples, held_out, lambda: read_images(packed, training), view, on
-        )
-        print(f"{name}: {sentence(found)}")
-        ranks.append(apart[:, 0].argsort().argsort())
-        numbers.append(training[which.cpu().numpy()])
-    print(f"{len(samples)} samples, {len(held_out)} held-out and {len(training)} training images")
-    shown = torch.stack(ranks).amin(0).argsort()[:SHOWN].cpu().numpy()
-    images.save_png(config.out, picture(samples, packed, shown, numbers))
-    return config.out
-
-
-def sentence(found: Leakage) -> str:
-    copied = found.z > SURE
-    verdict = "nearer to training images than new images are" if copied else "no sign of copying"
-    return (
-        f"{verdict} (leakage {found.score:.3f}, 0.5 is fair; z {found.z:.1f}; "
-        f"{found.copies:.1%} nearer than all but 1% of the held-out images)"
-    )
-
-
-def picture(
-    samples: np.ndarray, packed: PackedImages, shown: np.ndarray, numbers: list[np.ndarray]
-) -> np.ndarray:
-    """A row for each sample that is shown: itself, its neighbours by pixels, those by features."""
-    rows = []
-    for i in shown:
-        places = np.concatenate([which[i] for which in numbers])
-        rows += [samples[i : i + 1], *read_images(packed, places)]
-    return images.make_grid(np.concatenate(rows), columns=1 + NEAREST * len(numbers))
+    test = copying_test(distances[:count, 0], distances[count:, 0])
+    return test, distances[:count], indices[:count]

@@ -1,39 +1,39 @@
-"""Multi-scale structural similarity of pairs of images (Wang et al. 2003).
+"""Multi-scale structural similarity, MS-SSIM, of pairs of images (Wang et al. 2003).
 
-The mean over pairs of samples measures variety (Odena et al. 2017): it is high where samples look
-alike. A number by itself says little; it is compared with that of the real images.
+Its mean over pairs of samples measures variety (Odena et al. 2017): high values mean that samples
+look alike. The value is read beside that of the real images.
 """
 
 import numpy as np
 import torch
 from torch import Tensor
 
-WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, finest first
-WINDOW, SIGMA = 11, 1.5
-C1, C2 = 0.01**2, 0.03**2  # for values in [0, 1]
+_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, finest first
+_WINDOW_SIDE, _WINDOW_SIGMA = 11, 1.5  # in pixels
+_C1, _C2 = 0.01**2, 0.03**2  # for values in [0, 1]
 
 
-def levels(size: int) -> int:
-    """Scales whose side still holds the window: 3 at 64 pixels, all 5 from 176 on, at least 1."""
-    return max(1, sum(size // 2**i >= WINDOW for i in range(len(WEIGHTS))))
+def _count_scales(size: int) -> int:
+    """Number of scales that are as large as the window: 3 at 64 pixels, 5 from 176, at least 1."""
+    return max(1, sum(size // 2**i >= _WINDOW_SIDE for i in range(len(_WEIGHTS))))
 
 
-def window(side: int) -> Tensor:
-    """The matrix [side - 10, side] that averages along a line under a Gaussian window.
+def _window_matrix(side: int) -> Tensor:
+    """The matrix [side - 10, side] that averages along a row with a Gaussian window.
 
-    Lines shorter than that have a window of their own length.
+    Where a row is shorter than the window, the window is as short as the row.
     """
-    length = min(WINDOW, side)
-    taps = np.exp(-((np.arange(length) - (length - 1) / 2) ** 2) / (2 * SIGMA**2))
+    length = min(_WINDOW_SIDE, side)
+    taps = np.exp(-((np.arange(length) - (length - 1) / 2) ** 2) / (2 * _WINDOW_SIGMA**2))
     matrix = np.zeros((side - length + 1, side))
     for row in range(len(matrix)):
         matrix[row, row : row + length] = taps / taps.sum()
     return torch.from_numpy(matrix).float()
 
 
-def terms(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+def _ssim_terms(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Means of luminance x contrast-structure, and of contrast-structure alone: [N, C] each."""
-    average = window(x.shape[-1]).to(x)
+    average = _window_matrix(x.shape[-1]).to(x)
 
     def smooth(maps: Tensor) -> Tensor:
         return average @ maps @ average.T
@@ -41,37 +41,39 @@ def terms(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     mean_x, mean_y = smooth(x), smooth(y)
     covariance = smooth(x * y) - mean_x * mean_y
     variances = smooth(x * x + y * y) - mean_x**2 - mean_y**2
-    structure = (2 * covariance + C2) / (variances + C2)
-    luminance = (2 * mean_x * mean_y + C1) / (mean_x**2 + mean_y**2 + C1)
+    structure = (2 * covariance + _C2) / (variances + _C2)
+    luminance = (2 * mean_x * mean_y + _C1) / (mean_x**2 + mean_y**2 + _C1)
     return (luminance * structure).mean((2, 3)), structure.mean((2, 3))
 
 
-def ms_ssim(x: Tensor, y: Tensor) -> Tensor:
-    """Similarity of images x[i] and y[i], [N, C, S, S] in [0, 1] -> [N], at most 1.
+def multiscale_ssim(x: Tensor, y: Tensor) -> Tensor:
+    """MS-SSIM of images x[i] and y[i], [N, C, S, S] in [0, 1] -> [N] in [0, 1]; 1 if equal.
 
-    Images that are too small for five scales have fewer, and the weights of these add up to 1:
-    numbers of different sizes do not compare. Negative structure counts as 0.
+    Wang et al. 2003, equation 7. Images below 176 pixels have fewer than five scales, whose weights
+    are scaled to sum 1, so values of different image sizes cannot be compared. Negative structure
+    counts as 0.
     """
-    scales = levels(x.shape[-1])
-    weights = np.array(WEIGHTS[:scales]) / sum(WEIGHTS[:scales])
+    scales = _count_scales(x.shape[-1])
+    weights = np.array(_WEIGHTS[:scales]) / sum(_WEIGHTS[:scales])
     product = 1.0
     for scale, weight in enumerate(weights):
-        whole, structure = terms(x, y)
-        # Luminance is compared at the coarsest scale only.
+        whole, structure = _ssim_terms(x, y)
+        # Luminance counts at the coarsest scale only.
         product = product * (whole if scale == scales - 1 else structure).clamp(min=0) ** weight
         if scale < scales - 1:
             x, y = (torch.nn.functional.avg_pool2d(images, 2) for images in (x, y))
     return product.mean(1)
 
 
-def diversity(images: Tensor, together: int = 64) -> float:
-    """Mean similarity of images 0 and 1, 2 and 3, ... of uint8 [N, C, S, S], N >= 2.
+def mean_pair_similarity(images: Tensor, chunk_pairs: int = 64) -> float:
+    """Mean MS-SSIM of the disjoint pairs of images (0, 1), (2, 3), ...; uint8 [N, C, S, S].
 
-    Disjoint pairs, so that every pair is independent of the others.
+    In [0, 1]; higher means less variety. Raises ValueError for fewer than two images.
     """
     pairs = len(images) // 2
     if not pairs:
-        raise ValueError("similarity is of pairs, and there is one image at most")
-    chunks = images[: 2 * pairs].split(2 * together)
-    values = (ms_ssim(*(half.float() / 255 for half in (c[::2], c[1::2]))) for c in chunks)
-    return float(torch.cat(list(values)).double().mean())
+        raise ValueError(f"MS-SSIM needs pairs of images: 2 or more, not {len(images)}")
+    chunks = images[: 2 * pairs].split(2 * chunk_pairs)
+    halves = ((chunk[::2].float() / 255, chunk[1::2].float() / 255) for chunk in chunks)
+    values = [multiscale_ssim(x, y) for x, y in halves]
+    return float(torch.cat(values).double().mean())

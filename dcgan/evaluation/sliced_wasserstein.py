@@ -1,7 +1,7 @@
 """Sliced Wasserstein distance on Laplacian pyramids (Karras et al. 2018, section 5 and appendix).
 
-Every level of the pyramid holds one band of frequencies, so a distance per level says at which
-scale the images differ: the first at the side of the image, the last at 16 pixels.
+Each level of the pyramid holds one band of frequencies, so a distance per level says at which
+scale two sets of images differ: from the full image down to 16 pixels.
 """
 
 from collections.abc import Iterator
@@ -10,34 +10,34 @@ import numpy as np
 import torch
 from torch import Tensor
 
-COARSEST = 16  # side of the last level
-PATCH = 7  # side of a descriptor
-PATCHES = 128  # descriptors of an image and level
-DIRECTIONS = 128  # to project on; the authors average over four times as many
-TOGETHER = 16  # directions at a time
-BINOMIAL = np.array([1, 4, 6, 4, 1]) / 16
+_MIN_SIDE = 16  # of the coarsest level
+_PATCH_SIDE = 7
+_PATCHES = 128  # per image and level
+_DIRECTIONS = 128  # of projection; the authors average over 512
+_DIRECTIONS_PER_CHUNK = 16
+_BINOMIAL = np.array([1, 4, 6, 4, 1]) / 16
 
 
-def sides(size: int) -> list[int]:
-    """The sides of the levels, finest first: 64 -> [64, 32, 16]. Smaller images have one level."""
-    return [size] + (sides(size // 2) if size > COARSEST else [])
+def _level_sides(size: int) -> list[int]:
+    """Sides of the levels, finest first: 64 -> [64, 32, 16]. Images up to 16 pixels have one."""
+    return [size] + (_level_sides(size // 2) if size > _MIN_SIDE else [])
 
 
-def halving(side: int) -> Tensor:
-    """The matrix [side/2, side] that smooths a line, mirrored at its ends, and halves it."""
+def _downsampling_matrix(side: int) -> Tensor:
+    """The matrix [side/2, side] that smooths a row, mirrored at its ends, and halves it."""
     matrix = np.zeros((side // 2, side))
     for row in range(side // 2):
-        for offset, weight in zip(range(-2, 3), BINOMIAL, strict=True):
+        for offset, weight in zip(range(-2, 3), _BINOMIAL, strict=True):
             place = abs(2 * row + offset)
             matrix[row, min(place, 2 * (side - 1) - place)] += weight
     return torch.from_numpy(matrix).float()
 
 
-def doubling(side: int) -> Tensor:
-    """The matrix [side, side/2] that puts zeros between the samples of a line and smooths that."""
+def _upsampling_matrix(side: int) -> Tensor:
+    """The matrix [side, side/2] that puts zeros between the values of a row and smooths them."""
     matrix = np.zeros((side, side // 2))
     for row in range(side):
-        for offset, weight in zip(range(-2, 3), BINOMIAL, strict=True):
+        for offset, weight in zip(range(-2, 3), _BINOMIAL, strict=True):
             place = abs(row + offset)
             place = min(place, 2 * (side - 1) - place)
             if place % 2 == 0:
@@ -45,89 +45,103 @@ def doubling(side: int) -> Tensor:
     return torch.from_numpy(matrix).float()
 
 
-def laplacian(images: Tensor) -> list[Tensor]:
+def _laplacian_pyramid(images: Tensor) -> list[Tensor]:
     """The pyramid of images [N, C, S, S] (Burt and Adelson 1983), finest level first.
 
-    Each level is what the next, enlarged, lacks; the last is the image at that size.
+    A level is the image minus the next smaller image, upsampled; the last is the smallest image.
     """
     levels = []
-    for side in sides(images.shape[-1])[:-1]:
-        down, up = halving(side).to(images.device), doubling(side).to(images.device)
+    for side in _level_sides(images.shape[-1])[:-1]:
+        down = _downsampling_matrix(side).to(images.device)
+        up = _upsampling_matrix(side).to(images.device)
         smaller = down @ images @ down.T
         levels.append(images - up @ smaller @ up.T)
         images = smaller
     return [*levels, images]
 
 
-def descriptors(level: Tensor, seed: int, patches: int = PATCHES) -> Tensor:
-    """Patches of 7x7 at random places of a level [N, C, S, S] -> [N * patches, C * 49].
+def _random_patches(level: Tensor, seed: int, patches: int) -> Tensor:
+    """7x7 patches at random places of a level [N, C, S, S] -> [N * patches, C * 49].
 
     The places are a function of the seed, of N and of S.
     """
     count, channels, side, _ = level.shape
     rng = np.random.default_rng([seed, side])
-    places = rng.integers(side - PATCH + 1, size=(2, count * patches, 1, 1))
-    top, left = torch.from_numpy(places).to(level.device)
+    corners = rng.integers(side - _PATCH_SIDE + 1, size=(2, count * patches, 1, 1))
+    top, left = torch.from_numpy(corners).to(level.device)
     image = torch.arange(count, device=level.device).repeat_interleave(patches)[:, None, None]
-    steps = torch.arange(PATCH, device=level.device)
-    # The channels last, so that one index finds all of them.
+    steps = torch.arange(_PATCH_SIDE, device=level.device)
+    # Channels last, so that one index takes all channels of a pixel.
     found = level.permute(0, 2, 3, 1)[image, top + steps[:, None], left + steps]
-    return found.permute(0, 3, 1, 2).reshape(-1, channels * PATCH**2)
+    return found.permute(0, 3, 1, 2).reshape(-1, channels * _PATCH_SIDE**2)
 
 
-def normalised(patches: Tensor) -> Tensor:
-    """Descriptors with mean 0 and deviation 1 in every channel, over all of the set."""
-    channels = patches.unflatten(1, (-1, PATCH**2))
-    # Torch's plain mean is off by 0.08 for a million values of 200, and all there is may be 200.
+def _normalise_channels(patches: Tensor) -> Tensor:
+    """Scale patches [n, C * 49] to mean 0 and standard deviation 1 per channel, over the set."""
+    channels = patches.unflatten(1, (-1, _PATCH_SIDE**2))
+    # std_mean, because torch.mean is off by 0.08 over a million values of 200: in a set of one
+    # colour that error would be divided by a standard deviation of 0.
     deviation, mean = torch.std_mean(channels, (0, 2), correction=0)
     scaled = (channels - mean[:, None]) / deviation.clamp(min=1e-8)[:, None]
     return scaled.flatten(1)
 
 
-def projections(x: Tensor, seed: int, count: int = DIRECTIONS) -> Iterator[Tensor]:
-    """Rows x [N, F] along random directions, each sorted: some [n, N] at a time, n <= 16.
+def _sorted_projections(x: Tensor, seed: int, count: int) -> Iterator[Tensor]:
+    """Rows x [N, F] projected on `count` random directions and sorted: chunks [n, N], n <= 16.
 
     The directions are a function of the seed and of F.
     """
     directions = np.random.default_rng(seed).standard_normal((count, x.shape[1]))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    for some in torch.from_numpy(directions).to(x).split(TOGETHER):
-        yield ordered(some @ x.T)
+    for chunk in torch.from_numpy(directions).to(x).split(_DIRECTIONS_PER_CHUNK):
+        yield _sort_rows(chunk @ x.T)
 
 
-def ordered(rows: Tensor) -> Tensor:
-    """Each row sorted."""
+def _sort_rows(rows: Tensor) -> Tensor:
     if rows.device.type != "cpu":
         return rows.sort(dim=1).values
-    # Torch keeps the order of equal values and tells where each was: NumPy is far faster.
+    # NumPy is far faster: torch's sort is stable and returns indices too.
     array = rows.numpy()
     array.sort(axis=1)
     return rows
 
 
-def sliced_wasserstein(x: Tensor, y: Tensor, seed: int, directions: int = DIRECTIONS) -> float:
-    """Mean distance (Wasserstein-1) of two sets of as many rows [N, F] along random directions.
+def sliced_wasserstein_distance(
+    x: Tensor, y: Tensor, seed: int = 0, directions: int = _DIRECTIONS
+) -> float:
+    """Mean Wasserstein-1 distance of rows x and y [N, F] projected on random directions.
 
-    Rabin et al. 2011. ValueError where one set has more rows.
+    Rabin et al. 2011. Raises ValueError unless both have the same shape.
     """
     if x.shape != y.shape:
         raise ValueError(f"sets of {list(x.shape)} and {list(y.shape)} cannot be compared")
-    both = zip(projections(x, seed, directions), projections(y, seed, directions), strict=True)
-    total = sum((a - b).abs().mean(1).double().sum() for a, b in both)
+    pairs = zip(
+        _sorted_projections(x, seed, directions),
+        _sorted_projections(y, seed, directions),
+        strict=True,
+    )
+    total = sum((a - b).abs().mean(1).double().sum() for a, b in pairs)
     return float(total) / directions
 
 
-def distances(
-    real: Tensor, fake: Tensor, seed: int = 0, patches: int = PATCHES, directions: int = DIRECTIONS
+def pyramid_distances(
+    real: Tensor,
+    fake: Tensor,
+    seed: int = 0,
+    patches: int = _PATCHES,
+    directions: int = _DIRECTIONS,
 ) -> dict[int, float]:
-    """Side of a level -> distance there times 1000, of as many images each, uint8 [N, C, S, S].
+    """Sliced Wasserstein distance x 1000 per pyramid level, {side: distance}; lower is better.
 
-    Both sets are normalised by their own mean and deviation, as in the authors' code, so that a
-    common shift of colour or contrast is not seen. Each set has places of its own (`descriptors`).
+    Images are uint8 [N, C, S, S], the same number in both sets (Karras et al. 2018, section 5).
+    Patches of each set are normalised by their own mean and standard deviation, as in the authors'
+    code, so a common shift of colour or contrast goes unseen. Each set has its own random places.
     """
-    found = {}
-    for a, b in zip(laplacian(real.float()), laplacian(fake.float()), strict=True):
-        ours = normalised(descriptors(a, seed, patches))
-        theirs = normalised(descriptors(b, seed + 1, patches))
-        found[a.shape[-1]] = 1000 * sliced_wasserstein(ours, theirs, seed, directions)
-    return found
+    distances = {}
+    levels = zip(_laplacian_pyramid(real.float()), _laplacian_pyramid(fake.float()), strict=True)
+    for real_level, fake_level in levels:
+        real_patches = _normalise_channels(_random_patches(real_level, seed, patches))
+        fake_patches = _normalise_channels(_random_patches(fake_level, seed + 1, patches))
+        distance = sliced_wasserstein_distance(real_patches, fake_patches, seed, directions)
+        distances[real_level.shape[-1]] = 1000 * distance
+    return distances

@@ -6,8 +6,16 @@ import scipy.ndimage
 import torch
 
 from dcgan.data import faces
-from dcgan.evaluation import distances
-from dcgan.evaluation.random_features import RandomFeatures, extract_features, orthogonal
+from dcgan.evaluation import (
+    Manifold,
+    RandomFeatures,
+    density_and_coverage,
+    extract_features,
+    fit_gaussian,
+    frechet_distance,
+    precision_and_recall,
+)
+from dcgan.evaluation.random_features import _orthogonal_kernel
 
 CPU = torch.device("cpu")
 COUNT = 300
@@ -45,10 +53,10 @@ def test_distances_grow_with_the_strength_of_a_degradation(drawn, name):
     real, images = drawn
     strengths, degrade = DEGRADATIONS[name]
     fakes = [features_of(degrade(images, strength)) for strength in strengths]
-    gaussian = distances.gaussian(real)
-    frechet = [distances.frechet(gaussian, distances.gaussian(fake)) for fake in fakes]
-    manifold = distances.Manifold(real, 5)
-    coverage = [distances.density_coverage(manifold, fake)[1] for fake in fakes]
+    gaussian = fit_gaussian(real)
+    frechet = [frechet_distance(gaussian, fit_gaussian(fake)) for fake in fakes]
+    manifold = Manifold(real, 5)
+    coverage = [density_and_coverage(manifold, fake)[1] for fake in fakes]
     assert frechet == sorted(frechet) and frechet[-1] > 3 * frechet[0], frechet
     assert coverage[0] > 0.9 and coverage[-1] < 0.6 * coverage[0], coverage
 
@@ -57,11 +65,11 @@ def test_dropped_modes_are_seen_in_coverage_and_not_in_precision(drawn):
     real, images = drawn
     darkest = np.argsort(images.mean((1, 2, 3)))
     kept = [features_of(images[darkest[: COUNT // s]].repeat(s, 0)) for s in (1, 2, 5)]
-    coverage = [distances.density_coverage(distances.Manifold(real, 5), fake)[1] for fake in kept]
+    coverage = [density_and_coverage(Manifold(real, 5), fake)[1] for fake in kept]
     assert coverage == sorted(coverage, reverse=True) and coverage[-1] < 0.5 * coverage[0]
     for fake in kept:
-        third = distances.Manifold(real, 3)
-        assert distances.precision_recall(third, distances.Manifold(fake, 3))[0] > 0.8
+        third = Manifold(real, 3)
+        assert precision_and_recall(third, Manifold(fake, 3))[0] > 0.8
 
 
 def test_weights_are_the_same_everywhere():
@@ -76,7 +84,7 @@ EXPECTED += [0.0623241, 0.0871871, 0.0836693, -0.0842465]
 
 @pytest.mark.parametrize(("outputs", "inputs"), [(64, 3), (8, 16)])
 def test_kernels_are_orthogonal_and_keep_the_size_of_activations(outputs, inputs):
-    kernel = orthogonal(np.random.default_rng(0), outputs, inputs).flatten(1).double()
+    kernel = _orthogonal_kernel(np.random.default_rng(0), outputs, inputs).flatten(1).double()
     product = kernel.T @ kernel if outputs > 9 * inputs else kernel @ kernel.T
     scale = product[0, 0]
     torch.testing.assert_close(product, scale * torch.eye(len(product)).double(), atol=1e-5, rtol=0)
