@@ -1,8 +1,10 @@
+"""Paths between latents: ends, speed and length, degenerate vectors, labels."""
+
 import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcgan.latent import lerp, slerp, walk
@@ -10,6 +12,7 @@ from dcgan.latent import lerp, slerp, walk
 vectors = st.lists(st.floats(-5, 5, width=32), min_size=4, max_size=4).map(torch.tensor)
 
 
+@settings(deadline=None)
 @given(vectors, vectors)
 def test_paths_are_exact_at_both_ends(a, b):
     for path in (lerp, slerp):
@@ -17,6 +20,7 @@ def test_paths_are_exact_at_both_ends(a, b):
         assert torch.equal(path(a, b, 1.0), b)
 
 
+@settings(deadline=None)
 @given(vectors, vectors, st.floats(0, 1))
 def test_slerp_is_finite_and_never_longer_than_its_ends(a, b, t):
     point = slerp(a, b, t)
@@ -24,6 +28,7 @@ def test_slerp_is_finite_and_never_longer_than_its_ends(a, b, t):
     assert point.norm() <= max(a.norm(), b.norm()) * (1 + 1e-4) + 1e-6
 
 
+@settings(deadline=None)
 @given(st.floats(0, 1), st.floats(0.01, math.pi - 0.01))
 def test_slerp_has_constant_speed_and_linear_length(t, angle):
     a = torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64)

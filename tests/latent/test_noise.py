@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcgan.errors import UsageError
@@ -31,6 +31,7 @@ def test_latents_follow_their_distribution_and_are_uncorrelated(distribution, cd
     assert correlations.mean() == pytest.approx(np.sqrt(2 / np.pi / 40), rel=0.05)
 
 
+@settings(deadline=None)
 @given(st.floats(0.05, 6))
 def test_truncated_normal_latents_have_scipys_quantiles(threshold):
     z = torch.linspace(-4, 4, 101, dtype=torch.float64)
