@@ -13,7 +13,7 @@ from benchmarks import __main__ as benchmarks
 from benchmarks import end_to_end, gpu, quality, step
 from benchmarks.harness import ForeignLoad, Variant, alternate, runner
 from benchmarks.report import seconds, table
-from dcgan.cli import commands
+from dcgan.cli.train_flags import parse_train_config
 from dcgan.config import has_penalties
 from tests.conftest import write_packed
 
@@ -96,7 +96,7 @@ def test_own_work_is_not_foreign():
 def test_the_example_is_timed_beside_its_own_recipe(capsys):
     """In the step and on the command line; the default recipe, which does more, is apart."""
     words = [str(word) for word in end_to_end.flags(step.EXAMPLE)]
-    config = commands.train_config(words, "dcgan", "")
+    config = parse_train_config(words, "dcgan", "")
     assert {name: getattr(config, name) for name in step.EXAMPLE} == dict(step.EXAMPLE)
     assert (config.loss, config.lr_G, config.beta1) == ("non-saturating", 2e-4, 0.5)
     assert not has_penalties(config)

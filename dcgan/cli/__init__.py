@@ -1,5 +1,28 @@
 """The command line: `dcgan COMMAND ...`, `train.py` and `sample.py`."""
 
-from dcgan.cli.commands import main, prepare, run, sample, train, walk
+from dcgan.cli.commands import (
+    compare,
+    doctor,
+    evaluate,
+    neighbours,
+    prepare,
+    sample,
+    timelapse,
+    train,
+    walk,
+)
+from dcgan.cli.entry import main, run
 
-__all__ = ["main", "prepare", "run", "sample", "train", "walk"]
+__all__ = [
+    "compare",
+    "doctor",
+    "evaluate",
+    "main",
+    "neighbours",
+    "prepare",
+    "run",
+    "sample",
+    "timelapse",
+    "train",
+    "walk",
+]

@@ -1,20 +1,17 @@
-"""The command line: `dcgan train | sample | prepare | ...`, made from the dataclasses of config.
+"""The commands of `dcgan`, one function each: flags to a config, the work, what it wrote.
 
-torch is imported only when a command runs, so that --help and mistakes answer at once.
+torch is imported only while a command runs, so that --help and wrong flags answer at once.
 """
 
-import dataclasses
 import json
 import os
 import shlex
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
-import tyro
-
-from dcgan.cli.parsing import leading, parse
+from dcgan.cli.parsing import parse_flags, split_choice
+from dcgan.cli.train_flags import parse_train_config
 from dcgan.config import (
     PRESETS,
     CompareConfig,
@@ -22,22 +19,23 @@ from dcgan.config import (
     NeighboursConfig,
     PrepareConfig,
     SampleConfig,
-    SamplingOptions,
     SourceName,
     TimelapseConfig,
-    TrainConfig,
     WalkConfig,
     config_to_dict,
     parse_seeds,
 )
 from dcgan.errors import UsageError, UserError
-from dcgan.runtime.signals import raise_on_sigterm
-from dcgan.runtime.threads import limit_openmp_spinning
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from dcgan.networks import Generator
 
 
 def train(args: Sequence[str], prog: str) -> None:
-    """Train on the built-in faces, CelebA, LSUN, a folder of images, ..."""
-    config = train_config(args, prog, "trains a DCGAN.")
+    """Train a DCGAN on CelebA, LSUN, your own images or the built-in cartoon faces."""
+    config = parse_train_config(args, prog, "train a DCGAN.")
     if config.dry_run:
         print(json.dumps(config_to_dict(config), indent=2))
         return
@@ -53,101 +51,61 @@ def train(args: Sequence[str], prog: str) -> None:
         print(f"TensorBoard  tensorboard --logdir {shlex.quote(str(run.parent))}")
 
 
-def train_config(args: Sequence[str], prog: str, does: str) -> TrainConfig:
-    """The configuration that [PRESET] [flags] stand for."""
-    named, args = leading(args, tuple(PRESETS), "preset", None)
-    preset = named or "faces"
-    default = PRESETS[preset]
-    about = (
-        f"{prog} [PRESET] [flags] {does} PRESET is one of {', '.join(PRESETS)}. "
-        f"The defaults shown are those of {preset}."
-    )
-    config = parse(default, prog, about, args, first=tuple(PRESETS))
-    if config.data:
-        from dcgan.data import open_packed
+def sample(args: Sequence[str], prog: str) -> None:
+    """Generate images from a checkpoint: a grid, single files or a NumPy array."""
+    config = parse_flags(SampleConfig, args, prog, sample.__doc__)
+    seeds = config.seed_list()
 
-        packed = open_packed(config.data)
-        if named is None:
-            source = str(packed.meta.get("source"))
-            default = PRESETS[source if source in PRESETS else "folder"]
-        default = dataclasses.replace(default, size=packed.size, channels=packed.channels)
-        config = parse(default, prog, about, args)
-        for name in ("size", "channels"):
-            ours, theirs = getattr(config, name), getattr(packed, name)
-            if ours != theirs:
-                raise UsageError(f"--{name} {ours}: the images of {config.data} have {theirs}")
-    return config
+    from dcgan import images, sampling
 
+    G = _load_generator(config)
+    grid = config.out or not (config.each or config.npy)
+    if grid:
+        sampling.check_grid_size(G, len(seeds))
 
-def doctor(args: Sequence[str], prog: str) -> None:
-    """Check the data and try every phase of a training run before it starts."""
-    if args and not args[0].startswith("-") and args[0] not in PRESETS:
-        args = ["--data", *args]
-    does = "checks the data and tries every phase of the run; a packed folder may stand for PRESET."
-    config = train_config(args, prog, does)
+    def generate() -> Iterator["np.ndarray"]:
+        chunks = sampling.sample(G, seeds, config.truncation, config.precision, config.label)
+        return _show_progress(chunks, len(seeds))
 
-    from dcgan.reports.doctor import diagnose
-
-    def say(topic: str, line: str) -> None:
-        print(f"{topic:<10} {line}", flush=True)
-
-    if wrong := diagnose(config, say):
-        raise UserError(f"not fit to train: {'; '.join(wrong)}")
-    print("fit to train")
+    if config.each:
+        sampling.save_each(config.each, seeds, generate())
+        print(config.each)
+    if config.npy:
+        sampling.save_npy(config.npy, len(seeds), generate())
+        print(config.npy)
+    if grid:
+        out = config.out or Path("samples.png")
+        images.save_png(out, sampling.grid(generate(), config.columns()))
+        print(out)
 
 
 def prepare(args: Sequence[str], prog: str) -> None:
-    """Pack raw images once, for many runs."""
+    """Decode, crop and resize raw images once, into a packed folder for training."""
     sources = get_args(SourceName)
-    source, args = leading(args, sources, "source", None)
+    source, args = split_choice(args, sources, "source")
     if source is None and not {"-h", "--help"} & set(args):
-        raise UsageError(f"which source? {prog} {'|'.join(sources)} --root RAW --out DIR")
-    default = PrepareConfig(source=source or TrainConfig.source, out=tyro.MISSING)
-    about = f"{prog} SOURCE [flags] packs the images of SOURCE, one of {', '.join(sources)}."
-    config = parse(default, prog, about, args)
+        raise UsageError(f"name a source: {prog} {'|'.join(sources)} --root RAW --out DIR")
+    description = (
+        f"{prog} SOURCE [flags]: decode, crop and resize raw images once, into a packed folder for "
+        f"training. SOURCE is one of {', '.join(sources)}."
+    )
+    defaults = {"source": source} if source else {}
+    config = parse_flags(PrepareConfig, args, prog, description, defaults)
 
     from dcgan.data import packing
 
     print(packing.prepare(config).folder)
 
 
-def sample(args: Sequence[str], prog: str) -> None:
-    """Draw images from a checkpoint or a run folder."""
-    config = parse(SampleConfig(checkpoint=tyro.MISSING), prog, sample.__doc__, args)
-    seeds = config.seed_list()
-
-    from dcgan import images, sampling
-
-    G = load(config)
-    grid = config.out or not (config.each or config.npy)
-    if grid:
-        sampling.check_grid_size(G, len(seeds))
-
-    def draw() -> Iterator:
-        chunks = sampling.sample(G, seeds, config.truncation, config.precision, config.label)
-        return progress(chunks, len(seeds))
-
-    if config.each:
-        sampling.save_each(config.each, seeds, draw())
-        print(config.each)
-    if config.npy:
-        sampling.save_npy(config.npy, len(seeds), draw())
-        print(config.npy)
-    if grid:
-        out = config.out or Path("samples.png")
-        images.save_png(out, sampling.grid(draw(), config.columns()))
-        print(out)
-
-
 def walk(args: Sequence[str], prog: str) -> None:
-    """Animate a walk between the images of some seeds."""
-    config = parse(WalkConfig(checkpoint=tyro.MISSING), prog, walk.__doc__, args)
+    """Animate a path through latent space between the images of some seeds."""
+    config = parse_flags(WalkConfig, args, prog, walk.__doc__)
     seeds = parse_seeds(config.seeds)
 
     from dcgan import images, latent, sampling
 
     images.animation_format(config.out)
-    G = load(config)
+    G = _load_generator(config)
     stops = sampling.latents_from_seeds(G, seeds, config.truncation, config.label)
     path = latent.walk(stops, config.frames, G.latent_dim)
     frames = [f for chunk in sampling.render(G, path, config.precision) for f in chunk]
@@ -155,11 +113,49 @@ def walk(args: Sequence[str], prog: str) -> None:
     print(config.out)
 
 
+def evaluate(args: Sequence[str], prog: str) -> None:
+    """Measure a checkpoint against real images: Fréchet distance, precision, recall, ..."""
+    config = parse_flags(EvaluateConfig, args, prog, evaluate.__doc__)
+
+    from dcgan import evaluation
+
+    print(evaluation.evaluate(**vars(config)))
+
+
+def neighbours(args: Sequence[str], prog: str) -> None:
+    """Find the training images nearest to generated ones, to see whether G memorised them."""
+    config = parse_flags(NeighboursConfig, args, prog, neighbours.__doc__)
+
+    from dcgan.evaluation import report_memorization
+
+    print(report_memorization(**vars(config)))
+
+
+def doctor(args: Sequence[str], prog: str) -> None:
+    """Check the data and try out a training run: speed, memory, disk space, resuming."""
+    if args and not args[0].startswith("-") and args[0] not in PRESETS:
+        args = ["--data", *args]
+    description = (
+        "check the data and try out a training run; "
+        f"or {prog} PACKED [flags] for a packed folder. Nothing is kept."
+    )
+    config = parse_train_config(args, prog, description)
+
+    from dcgan.reports.doctor import diagnose
+
+    def say(topic: str, line: str) -> None:
+        print(f"{topic:<10} {line}", flush=True)
+
+    if problems := diagnose(config, say):
+        raise UserError(f"not fit to train: {'; '.join(problems)}")
+    print("fit to train")
+
+
 def compare(args: Sequence[str], prog: str) -> None:
-    """Put runs beside each other: a table, and a picture of their grids and curves."""
-    config = parse(CompareConfig(), prog, compare.__doc__, args)
+    """Compare runs: a table, and a picture of their samples and loss curves."""
+    config = parse_flags(CompareConfig, args, prog, compare.__doc__)
     if len(config.runs) < 2:
-        raise UsageError(f"compare which runs? {prog} RUN RUN ...")
+        raise UsageError(f"name two runs or more: {prog} RUN RUN ...")
     seeds = parse_seeds(config.seeds)
 
     from dcgan.reports.compare import format_table, open_runs, save_comparison
@@ -172,8 +168,8 @@ def compare(args: Sequence[str], prog: str) -> None:
 
 
 def timelapse(args: Sequence[str], prog: str) -> None:
-    """Animate the sample grids of a run, from its first to its last."""
-    config = parse(TimelapseConfig(run=tyro.MISSING), prog, timelapse.__doc__, args)
+    """Animate the sample grids of a run, from first to last."""
+    config = parse_flags(TimelapseConfig, args, prog, timelapse.__doc__)
 
     from dcgan import images
     from dcgan.reports.timelapse import load_frames
@@ -184,99 +180,19 @@ def timelapse(args: Sequence[str], prog: str) -> None:
     print(config.out)
 
 
-def evaluate(args: Sequence[str], prog: str) -> None:
-    """Compare a checkpoint with real images: distances, precision, recall, variety."""
-    default = EvaluateConfig(checkpoint=tyro.MISSING, data=tyro.MISSING)
-    config = parse(default, prog, evaluate.__doc__, args)
+Command = Callable[[Sequence[str], str], None]
 
-    from dcgan import evaluation
-
-    print(evaluation.evaluate(**vars(config)))
-
-
-def neighbours(args: Sequence[str], prog: str) -> None:
-    """Find the training images nearest to samples, and tell whether G has learnt them by heart."""
-    default = NeighboursConfig(checkpoint=tyro.MISSING, data=tyro.MISSING)
-    config = parse(default, prog, neighbours.__doc__, args)
-
-    from dcgan.evaluation import report_memorization
-
-    print(report_memorization(**vars(config)))
-
-
-COMMANDS = {
-    "train": train,
-    "sample": sample,
-    "prepare": prepare,
-    "walk": walk,
-    "doctor": doctor,
-    "compare": compare,
-    "timelapse": timelapse,
-    "evaluate": evaluate,
-    "neighbours": neighbours,
+COMMANDS: dict[str, Command] = {
+    command.__name__: command
+    for command in (
+        *(train, sample, prepare, walk, evaluate, neighbours),
+        *(doctor, compare, timelapse),
+    )
 }
 
 
-def subcommand(args: Sequence[str], prog: str) -> None:
-    """Run the command that the first word names."""
-    if args and args[0] in COMMANDS:
-        COMMANDS[args[0]](args[1:], f"{prog} {args[0]}")
-    elif args and args[0] in ("-h", "--help"):
-        about = (f"  {name:<10}  {command.__doc__}" for name, command in COMMANDS.items())
-        print(f"usage: {prog} COMMAND [--help | flags]\n", *about, sep="\n")
-    else:
-        found = f"no command {args[0]!r}." if args else "which command?"
-        raise UsageError(f"{found} One of {', '.join(COMMANDS)}; see {prog} --help")
-
-
-def main(args: Sequence[str] | None = None) -> int:
-    """Run `dcgan COMMAND ...` and return the exit code."""
-    return run(subcommand, sys.argv[1:] if args is None else args, "dcgan")
-
-
-def run(command, args: Sequence[str], prog: str) -> int:
-    """Run one command: a user's mistake becomes one line on stderr and an exit code."""
-    # Python leaves them None where the caller closed them, as cron may.
-    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
-    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # of file names in a narrow encoding
-    limit_openmp_spinning()
-    code, message = 0, None
-    try:
-        with raise_on_sigterm():
-            try:
-                command(args, prog)
-            except SystemExit as stop:  # tyro's, after --help
-                code = stop.code or 0
-            sys.stdout.flush()
-    except UserError as error:
-        code, message = error.exit_code, " ".join(str(error).split())
-    except KeyboardInterrupt:
-        code, message = 130, "interrupted"
-    except OSError as error:
-        code, message = 1, str(error)
-        if error.filename is None:
-            # It was the output that failed; what it still holds must not fail again at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            if isinstance(error, BrokenPipeError):
-                return 141
-    if message and is_news(message):
-        print(f"{prog}: {message}", file=sys.stderr)
-    return code
-
-
-def is_news(message: str) -> bool:
-    """Whether to print this: what all processes under torchrun have to say, one of them does."""
-    if "RANK" not in os.environ:
-        return True
-    from dcgan.runtime import distributed
-
-    return distributed.is_first_to_report(message)
-
-
-def load(config: SamplingOptions):
-    """The generator that the flags of `sample` and `walk` name, on its device."""
+def _load_generator(config: SampleConfig | WalkConfig) -> "Generator":
+    """The generator of the checkpoint that the flags name, on its device."""
     from dcgan import sampling
     from dcgan.runtime import device
 
@@ -289,8 +205,8 @@ def load(config: SamplingOptions):
     )
 
 
-def progress(chunks: Iterator, total: int) -> Iterator:
-    """Pass chunks of images on, and show how many of `total` there are if it takes long."""
+def _show_progress(chunks: Iterable["np.ndarray"], total: int) -> Iterator["np.ndarray"]:
+    """Yield chunks of images, with a progress bar of `total` images once it takes seconds."""
     from tqdm import tqdm
 
     with tqdm(total=total, desc="sampling", unit="img", delay=2, disable=None) as bar:

@@ -1,5 +1,6 @@
 """The options of every command: the one home of their defaults, help texts and rules."""
 
+from dcgan.config.data import DataOptions, PrepareConfig, SourceName
 from dcgan.config.evaluation import (
     DEFAULT_MAX_IMAGES,
     DEFAULT_MEMORIZATION_IMAGES,
@@ -8,13 +9,7 @@ from dcgan.config.evaluation import (
     validate_evaluation,
     validate_memorization,
 )
-from dcgan.config.options import (
-    DataOptions,
-    EvaluationOptions,
-    LossOptions,
-    NetworkOptions,
-    SourceName,
-)
+from dcgan.config.networks import NETWORK_OPTIONS, NetworkOptions, validate_network
 from dcgan.config.presets import PRESETS
 from dcgan.config.reports import CompareConfig, TimelapseConfig
 from dcgan.config.sampling import (
@@ -24,15 +19,9 @@ from dcgan.config.sampling import (
     WalkConfig,
     parse_seeds,
 )
-from dcgan.config.train_config import PrepareConfig, TrainConfig, config_to_dict, has_penalties
-from dcgan.config.validation import (
-    MIN_IMAGES,
-    NETWORK_OPTIONS,
-    format_flag,
-    format_option,
-    require,
-    validate_network,
-)
+from dcgan.config.train_config import TrainConfig, config_to_dict, has_penalties
+from dcgan.config.training import EvaluationOptions, LossOptions
+from dcgan.config.validation import MIN_IMAGES, format_flag, format_option, require
 
 __all__ = [
     "DEFAULT_MAX_IMAGES",

@@ -1,62 +1,65 @@
-"""Options of what judges a generator: `dcgan evaluate` and `dcgan neighbours`."""
+"""Options of `dcgan evaluate` and `dcgan neighbours`."""
 
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-from dcgan.config.options import POSITIONAL
-from dcgan.config.sampling import SamplingOptions
-from dcgan.config.validation import MIN_IMAGES, require, validate_png
+from dcgan.config.sampling import POSITIONAL, SamplingOptions
+from dcgan.config.validation import MIN_IMAGES, require, require_ending, validate_types
 from dcgan.errors import UsageError
 
 DEFAULT_MAX_IMAGES = 50_000  # generated where --count is not given, as in most papers
-DEFAULT_MEMORIZATION_IMAGES = 1000  # searched for copies of training images
+DEFAULT_MEMORIZATION_IMAGES = 1000  # generated to search for copies of training images
 
 
 @dataclass(frozen=True)
 class EvaluateConfig(SamplingOptions):
-    """All that decides an evaluation."""
+    """Images to compare, and the features to compare them by."""
 
     checkpoint: Path = dataclasses.field(kw_only=True, metadata=POSITIONAL)
     """Checkpoint file or run folder."""
     data: Path = dataclasses.field(kw_only=True)
-    """Packed folder of real images to compare with."""
+    """Packed folder of the real images to compare with."""
     count: int | None = None
-    """Images to generate, of seeds 0, 1, 2, ... Default: as many as there are real ones, at most
-    50,000."""
+    """Number of images to generate, with seeds 0, 1, 2, ... Default: as many as there are real
+    images, at most 50,000."""
     reals: int | None = None
-    """Real images to take, by chance but always the same. Default: all, or all with --label."""
+    """Number of real images to use, a fixed random subset. Default: all, or all that have
+    --label."""
     fidelity: bool = False
-    """FID, KID, Inception Score, precision and recall on Inception's features too, by
+    """Also compute FID, KID, Inception Score, precision and recall on Inception features with
     torch-fidelity (pip install "dcgan[metrics]"), which downloads Inception's weights."""
     weights: Path | None = None
-    """File with Inception's weights (weights-inception-2015-12-05-6726825d.pth of torch-fidelity)
-    for machines without a network. torch-fidelity unpickles it, so it must be one you trust."""
+    """Local file of Inception's weights for --fidelity (weights-inception-2015-12-05-6726825d.pth).
+    It is read with pickle, so use a file you trust. Default: download."""
     extractor: str | None = None
-    """module:Class of features of yours, compared as the built-in ones are: a torch module or a
-    callable, uint8 [N, 3, S, S] -> [N, F]. Found from where you are, too."""
+    """Your own feature extractor as module:Class, a callable from uint8 [N, 3, S, S] to [N, F];
+    the current folder is searched too. Default: the built-in random features."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        validate_types(self)
         validate_evaluation(self.count, self.reals, self.fidelity, self.weights, self.extractor)
 
 
 @dataclass(frozen=True)
 class NeighboursConfig(SamplingOptions):
-    """All that decides a report on memorised images."""
+    """Images to search for near-copies of training images, and the picture to write."""
 
     checkpoint: Path = dataclasses.field(kw_only=True, metadata=POSITIONAL)
     """Checkpoint file or run folder."""
     data: Path = dataclasses.field(kw_only=True)
-    """Packed folder of the images that it was trained on."""
+    """Packed folder of the training images."""
     held_out: Path | None = None
-    """Packed folder of images of the same kind that it was not trained on. Default: a tenth of
-    --data is set apart and stands for them, which tells less."""
+    """Packed folder of similar images that were not trained on, as a reference. Default: a tenth of
+    --data, which is a weaker reference since G has seen it."""
     count: int = DEFAULT_MEMORIZATION_IMAGES
-    """Images to generate, of seeds 0, 1, 2, ..."""
+    """Number of images to generate, with seeds 0, 1, 2, ..."""
     out: Path = Path("neighbours.png")
-    """Picture to write: the samples nearest to a training image, beside their neighbours."""
+    """Picture to write (.png): the generated images closest to a training image, each beside its
+    nearest neighbours."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        validate_types(self)
         validate_memorization(self.count, self.out)
 
 
@@ -67,7 +70,7 @@ def validate_evaluation(
     weights: Path | None,
     extractor: str | None,
 ) -> None:
-    """Raise UsageError unless a checkpoint can be evaluated so."""
+    """Raise UsageError unless `dcgan.evaluation.evaluate` can work with these values."""
     for name, value in {"count": count, "reals": reals}.items():
         require(value is None or value >= MIN_IMAGES, name, value, f"at least {MIN_IMAGES}")
     if weights and not fidelity:
@@ -77,6 +80,6 @@ def validate_evaluation(
 
 
 def validate_memorization(count: int, out: Path) -> None:
-    """Raise UsageError unless memorised images can be searched for so."""
+    """Raise UsageError unless `dcgan.evaluation.report_memorization` can work with these values."""
     require(count >= MIN_IMAGES, "count", count, f"at least {MIN_IMAGES}")
-    validate_png(out)
+    require_ending(out, ".png", "out")

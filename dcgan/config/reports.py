@@ -5,44 +5,43 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from dcgan.config.options import POSITIONAL
-from dcgan.config.sampling import MIN_FRAME_SECONDS
-from dcgan.config.train_config import TrainConfig
-from dcgan.config.validation import require, validate_png
+from dcgan.config.sampling import MIN_FRAME_SECONDS, POSITIONAL
+from dcgan.config.training import ComputeOptions
+from dcgan.config.validation import require, require_ending, validate_types
+
+MAX_SECONDS = 3600
 
 
 @dataclass(frozen=True)
 class CompareConfig:
-    """What is compared, and where the picture goes."""
+    """Runs to compare, and the picture to write."""
 
     runs: tuple[Path, ...] = dataclasses.field(default=(), metadata=POSITIONAL)
     """Run folders, two or more."""
     seeds: str = "0-15"
-    """Images to draw of each, in a grid."""
+    """Seeds of the images shown for each run, e.g. 0-15 or 3,14,15."""
     out: Path = Path("compare.png")
-    """Picture to write: .png."""
-    device: Literal["auto", "cuda", "mps", "cpu"] = TrainConfig.device
-    """auto: the fastest there is."""
+    """Picture to write (.png)."""
+    device: Literal["auto", "cuda", "mps", "cpu"] = ComputeOptions.device
+    """Device to compute on. auto: cuda if available, else mps, else cpu."""
 
-    def __post_init__(self):
-        validate_png(self.out)
+    def __post_init__(self) -> None:
+        validate_types(self)
+        require_ending(self.out, ".png", "out")
 
 
 @dataclass(frozen=True)
 class TimelapseConfig:
-    """All that decides a timelapse."""
+    """Run to show, and the animation to write."""
 
     run: Path = dataclasses.field(kw_only=True, metadata=POSITIONAL)
     """Run folder."""
     seconds: float = 8.0
-    """How long it lasts; where there are too many grids for that, some are left out."""
+    """Duration of the animation in seconds. A run with too many sample grids is thinned out."""
     out: Path = Path("timelapse.gif")
     """Animation to write: .gif, .webp or .png."""
 
-    def __post_init__(self):
-        require(
-            MIN_FRAME_SECONDS <= self.seconds <= 3600,
-            "seconds",
-            self.seconds,
-            f"{MIN_FRAME_SECONDS} to 3600",
-        )
+    def __post_init__(self) -> None:
+        validate_types(self)
+        valid = MIN_FRAME_SECONDS <= self.seconds <= MAX_SECONDS
+        require(valid, "seconds", self.seconds, f"from {MIN_FRAME_SECONDS} to {MAX_SECONDS}")

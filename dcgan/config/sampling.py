@@ -6,66 +6,70 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from dcgan.config.options import POSITIONAL
-from dcgan.config.train_config import TrainConfig
-from dcgan.config.validation import require, validate_png
+from dcgan.config.training import ComputeOptions
+from dcgan.config.validation import require, require_ending, validate_types
 from dcgan.errors import UsageError
 
-MAX_IMAGES = 10_000_000  # images at once
-MAX_FRAMES = 100_000  # which are all in memory
-MIN_FRAME_SECONDS = 0.02  # seconds: viewers show no frame for less
+MAX_IMAGES = 10_000_000  # of one command
+MAX_FRAMES = 100_000  # of an animation, which is held in memory
+MIN_FRAME_SECONDS = 0.02  # viewers show no frame for less
+
+# Metadata of a field that the command line takes as a word without a flag.
+POSITIONAL = {"positional": True}
 
 
 @dataclass(frozen=True)
 class SamplingOptions:
-    """What sampling and walking share."""
+    """How images are generated from a checkpoint."""
 
     truncation: float | None = None
-    """Keep latents within this many standard deviations: less variety, fewer failures."""
+    """Truncation threshold: map each component of z into [-T, T] (after Brock et al. 2019). Smaller
+    values give fewer bad images and less variety. Default: no truncation."""
     label: str | None = None
-    """What a network trained with --conditional is asked for: eyeglasses=1,smiling=0 or a class.
-    What is not named is as in the images it was trained on."""
+    """Labels to generate with a conditional network: eyeglasses=1,smiling=0, or a class name.
+    Default, also for attributes left out: labels of random training images."""
     recalibrate: bool = False
-    """Compute batch norm's statistics anew, over 6,400 latents."""
+    """Recompute G's batch norm statistics over 6,400 latents instead of those in the
+    checkpoint."""
     raw: bool = False
-    """Use the weights of the last step, not their average."""
-    precision: Literal["auto", "fp32", "bf16"] = TrainConfig.precision
-    """auto: bf16 where the processor has it, which moves a value of 0-255 by 0.3 on average."""
-    device: Literal["auto", "cuda", "mps", "cpu"] = TrainConfig.device
-    """auto: the fastest there is."""
+    """Use the weights of the last step instead of their moving average (EMA)."""
+    precision: Literal["auto", "fp32", "bf16"] = ComputeOptions.precision
+    """Floating-point format. auto: bf16 where the hardware computes in it, which changes pixel
+    values (0 to 255) by 0.3 on average, else fp32."""
+    device: Literal["auto", "cuda", "mps", "cpu"] = ComputeOptions.device
+    """Device to compute on. auto: cuda if available, else mps, else cpu."""
 
 
 @dataclass(frozen=True)
 class SampleConfig(SamplingOptions):
-    """All that decides a sample."""
+    """Images to generate, and the files to write."""
 
     checkpoint: Path = dataclasses.field(kw_only=True, metadata=POSITIONAL)
     """Checkpoint file or run folder."""
     seeds: str | None = None
-    """Which images: numbers and ranges, e.g. 0-63 or 3,14,15. Default: from 0, as many as fit."""
+    """Seeds of the images: numbers and ranges, e.g. 0-63 or 3,14,15. Default: --count seeds from
+    0."""
     count: int | None = None
-    """How many images, from seed 0 on. Default: as many as --rows and --cols hold, else 64."""
+    """Number of images, with seeds 0, 1, 2, ... Default: --rows x --cols, or 64."""
     rows: int | None = None
-    """Rows of the grid."""
+    """Rows of the grid. Default: as many as the images need."""
     cols: int | None = None
-    """Columns of the grid."""
+    """Columns of the grid. Default: those of a grid about as wide as high."""
     out: Path | None = None
-    """Grid to write. Default: samples.png, unless --each or --npy is given."""
+    """Grid image to write (.png). Default: samples.png, or no grid with --each or --npy."""
     each: Path | None = None
-    """Folder to write every image to as a file of its own."""
+    """Folder where each image is written as a PNG of its own. Default: none."""
     npy: Path | None = None
-    """File to write all images to as one uint8 array [N, H, W, C]."""
+    """NumPy file (.npy) where all images are written as uint8 [N, H, W, C]. Default: none."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        validate_types(self)
         for name in ("count", "rows", "cols"):
             value = getattr(self, name)
-            require(
-                value is None or 1 <= value <= MAX_IMAGES, name, value, f"from 1 to {MAX_IMAGES:,}"
-            )
-        if self.npy is not None and self.npy.suffix.lower() != ".npy":
-            raise UsageError(f"--npy {self.npy}: the name of an array ends in .npy")
-        if self.out is not None:
-            validate_png(self.out)
+            valid = value is None or 1 <= value <= MAX_IMAGES
+            require(valid, name, value, f"from 1 to {MAX_IMAGES:,}")
+        require_ending(self.npy, ".npy", "npy")
+        require_ending(self.out, ".png", "out")
         if self.seeds is not None and self.count is not None:
             raise UsageError("give --seeds or --count, not both")
         if self.rows and self.cols and len(self.seed_list()) > self.rows * self.cols:
@@ -74,33 +78,34 @@ class SampleConfig(SamplingOptions):
             )
 
     def seed_list(self) -> Sequence[int]:
-        """The seeds that the flags stand for."""
+        """The seeds of the images, in order."""
         if self.seeds is not None:
             return parse_seeds(self.seeds)
         cells = self.rows * self.cols if self.rows and self.cols else 64
         return range(self.count or cells)
 
     def columns(self) -> int | None:
-        """Columns of the grid; None leaves them to the grid."""
+        """Columns of the grid; None for a grid about as wide as high."""
         return self.cols or (self.rows and -(-len(self.seed_list()) // self.rows))
 
 
 @dataclass(frozen=True)
 class WalkConfig(SamplingOptions):
-    """All that decides a walk."""
+    """Path through latent space, and the animation to write."""
 
     checkpoint: Path = dataclasses.field(kw_only=True, metadata=POSITIONAL)
     """Checkpoint file or run folder."""
     seeds: str = "0-7"
-    """Images to pass through, in this order, and back to the first."""
+    """Seeds of the images to visit, in this order and back to the first, e.g. 3,14,15."""
     frames: int = 120
-    """Frames of the animation."""
+    """Number of frames."""
     seconds: float = 6.0
-    """How long one round lasts."""
+    """Duration of the animation in seconds."""
     out: Path = Path("walk.gif")
     """Animation to write: .gif, .webp or .png."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        validate_types(self)
         valid = 1 <= self.frames <= MAX_FRAMES
         require(valid, "frames", self.frames, f"from 1 to {MAX_FRAMES:,}")
         shortest, longest = MIN_FRAME_SECONDS * self.frames, 60 * self.frames
@@ -110,18 +115,18 @@ class WalkConfig(SamplingOptions):
 
 
 def parse_seeds(text: str) -> list[int]:
-    """ "0-3,7" -> [0, 1, 2, 3, 7]. Raises UsageError for anything else."""
+    """Seeds in the notation of --seeds: "0-3,7" -> [0, 1, 2, 3, 7]. Raises UsageError."""
     seeds: list[int] = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
         if not (first.isdecimal() and (last.isdecimal() if dash else not last)):
             raise UsageError(f"--seeds {text}: write numbers and ranges such as 0-63 or 3,14,15")
         if len(part) > 40:
-            raise UsageError("--seeds: a number has at most 19 digits")
+            raise UsageError("--seeds: a seed has at most 19 digits")
         start, stop = int(first), int(last or first)
         if stop < start:
-            raise UsageError(f"--seeds {text}: {stop} comes before {start}")
+            raise UsageError(f"--seeds {text}: the range {part.strip()} runs backwards")
         if stop - start + len(seeds) >= MAX_IMAGES:
-            raise UsageError(f"--seeds {text}: at most {MAX_IMAGES:,} at once")
+            raise UsageError(f"--seeds {text}: at most {MAX_IMAGES:,} images at once")
         seeds += range(start, stop + 1)
     return seeds

@@ -1,62 +1,77 @@
-"""Rules that values of options must keep, whoever gave them."""
+"""Checks that options share: types, choices, ranges, and how their flags are written."""
 
-import inspect
+import dataclasses
 from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 from dcgan.errors import UsageError
 
-MIN_IMAGES = 10  # the fewest that metrics can be computed for
+MIN_IMAGES = 10  # fewest images that metrics can be computed for
 
 
-def require(valid: bool, name: str, value, rule: str) -> None:
+def require(valid: bool, name: str, value: object, rule: str) -> None:
+    """Raise UsageError "--NAME must be RULE, not VALUE" unless `valid`."""
     if not valid:
         raise UsageError(f"{format_flag(name)} must be {rule}, not {value}")
 
 
-def validate_network(
-    size: int,
-    channels: int,
-    width: int,
-    latent_dim: int,
-    latent: str,
-    kernel_size: int,
-    batch_norm_D: bool,
-    bias_D: bool,
-    spectral_norm: bool,
-    minibatch_std: bool,
-) -> None:
-    """Raise UsageError unless such networks can be built."""
-    validate_size(size)
-    require(channels in (1, 3), "channels", channels, "1 or 3")
-    require(1 <= width <= 1024, "width", width, "from 1 to 1024")
-    require(1 <= latent_dim <= 4096, "latent_dim", latent_dim, "from 1 to 4096")
-    require(latent in ("normal", "uniform"), "latent", latent, "normal or uniform")
-    require(kernel_size in (4, 5), "kernel_size", kernel_size, "4 or 5")
-    both = batch_norm_D and spectral_norm
-    require(not both, "batch_norm_D", batch_norm_D, "left out with --spectral-norm")
+def require_at_least(minimum: int, options: object, *names: str) -> None:
+    """Raise UsageError for options below `minimum`; an option of None keeps its default."""
+    for name in names:
+        value = getattr(options, name)
+        require(value is None or value >= minimum, name, value, f"at least {minimum}")
 
 
-def validate_size(size: int) -> None:
-    power_of_two = 8 <= size <= 1024 and size & (size - 1) == 0
-    require(power_of_two, "size", size, "a power of two from 8 to 1024")
+def require_ending(path: Path | None, ending: str, name: str) -> None:
+    """Raise UsageError unless the name of the file ends in `ending`, in any case."""
+    if path is not None and path.suffix.lower() != ending:
+        raise UsageError(f"{format_flag(name)} {path}: the file name must end in {ending}")
 
 
-def validate_png(out: Path) -> None:
-    if out.suffix.lower() != ".png":
-        raise UsageError(f"--out {out}: it is a PNG, so its name ends in .png")
+def validate_types(options: Any) -> None:
+    """Raise UsageError for values of another type, or other choices, than the fields declare.
+
+    The command line cannot give such values; Python code can.
+    """
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        require(_matches(value, field.type), field.name, repr(value), _describe(field.type))
 
 
 def format_flag(name: str) -> str:
-    """The command-line flag of an option."""
+    """The command-line flag of an option: "batch_size" -> "--batch-size"."""
     return "--" + name.replace("_", "-")
 
 
-def format_option(name: str, value) -> str:
+def format_option(name: str, value: object) -> str:
     """The flag that gives an option this value: "--width 8", "--no-flip"."""
     if isinstance(value, bool):
         return format_flag(name if value else f"no_{name}")
     return f"{format_flag(name)} {value}"
 
 
-# What the networks are built from.
-NETWORK_OPTIONS = tuple(inspect.signature(validate_network).parameters)
+def _matches(value: object, kind: Any) -> bool:
+    """Whether `value` is of a field's type: a class, Literal, X | Y or tuple[X, ...]."""
+    parts = get_args(kind)
+    if get_origin(kind) is Literal:
+        return any(value == choice and type(value) is type(choice) for choice in parts)
+    if get_origin(kind) in (Union, UnionType):
+        return any(_matches(value, part) for part in parts)
+    if get_origin(kind) is tuple:
+        return isinstance(value, tuple) and all(_matches(item, parts[0]) for item in value)
+    if kind in (int, float) and isinstance(value, bool):
+        return False
+    return isinstance(value, (int, float) if kind is float else kind)
+
+
+def _describe(kind: Any) -> str:
+    """A field's type in words: "int", "one of 1, 3", "tuple of str", "Path or None"."""
+    parts = get_args(kind)
+    if get_origin(kind) is Literal:
+        return f"one of {', '.join(map(str, parts))}"
+    if get_origin(kind) in (Union, UnionType):
+        return " or ".join(map(_describe, parts))
+    if get_origin(kind) is tuple:
+        return f"a tuple, each item {_describe(parts[0])}"
+    return "None" if kind is type(None) else f"of type {kind.__name__}"

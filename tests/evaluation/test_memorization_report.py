@@ -59,7 +59,7 @@ def test_the_command_prints_the_test_and_draws_samples_beside_their_neighbours(
         (["--label", "dog"], "not trained with --conditional"),
         (["--held-out", "DATA"], "holds the images of --data"),
         (["--held-out", "/no/such"], "does not exist"),
-        (["--out", "a.jpg"], "ends in .png"),
+        (["--out", "a.jpg"], "must end in .png"),
         (["--count", "3"], "--count"),
     ],
 )
@@ -74,7 +74,7 @@ def test_the_function_refuses_what_the_command_refuses(run, packed, tmp_path):
     out = tmp_path / "found.png"
     with pytest.raises(UsageError, match="--count must be at least 10, not 3"):
         report_memorization(run, packed.folder, out, count=3)
-    with pytest.raises(UsageError, match=r"--out .*a\.jpg.*ends in \.png"):
+    with pytest.raises(UsageError, match=r"--out .*a\.jpg.*must end in \.png"):
         report_memorization(run, packed.folder, tmp_path / "a.jpg")
     with pytest.raises(UserError, match="too small to hold images out"):
         report_memorization(run, packed.folder, out, device="cpu")

@@ -152,8 +152,8 @@ def test_names_tell_runs_apart(tmp_path):
 @pytest.mark.parametrize(
     ("words", "code", "complaint"),
     [
-        (["compare"], 2, "which runs?"),
-        (["compare", "RUN"], 2, "which runs?"),
+        (["compare"], 2, "name two runs or more: dcgan compare RUN RUN"),
+        (["compare", "RUN"], 2, "name two runs or more: dcgan compare RUN RUN"),
         (["compare", "RUN", "RUN"], 1, "named twice"),
         (["compare", "RUN", "OTHER", "LINK"], 1, "link is named twice"),
         (["compare", "RUN", "OTHER", "--seeds", "0-999999"], 2, "1,000,000 images has 256,000,000"),

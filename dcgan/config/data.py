@@ -1,0 +1,65 @@
+"""Options of the data: the raw images, how they are packed, and where to."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from dcgan.config.networks import ImageOptions, validate_size
+from dcgan.config.validation import require, require_at_least, validate_types
+
+SourceName = Literal[
+    "faces", "celeba", "lsun", "folder", "cifar10", "mnist", "fashion-mnist", "svhn", "stl10"
+]
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Raw images to load, and how to crop and pack them."""
+
+    source: SourceName = "faces"
+    """Data set. faces: cartoon faces that dcgan generates itself; folder: your own
+    images."""
+    root: Path | None = None
+    """Folder, or zip file, of the raw images. cifar10, mnist, fashion-mnist, svhn and stl10 are
+    downloaded into it. Default: none, which only faces can do without."""
+    split: Literal["train", "valid", "test", "all"] = "train"
+    """Split of the data set to load."""
+    classes: tuple[str, ...] = ()
+    """Classes to load, e.g. bedroom church_outdoor: LSUN categories, or first-level folders with
+    --class-folders. Default: all."""
+    class_folders: bool = False
+    """Use the first-level folders of --source folder as class labels."""
+    count: int = 10_000
+    """Number of cartoon faces to generate for --source faces."""
+    crop: int | None = None
+    """Side of the centre crop, in pixels of the raw image. Default: 178 for celeba, else the
+    largest square."""
+    max_bad: float = 0.01
+    """Fraction of unreadable images that is tolerated; more of them end packing with an error."""
+    workers: int | None = None
+    """Processes that decode images in parallel. Default: one per CPU core."""
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """Where the packed images are written."""
+
+    out: Path = dataclasses.field(kw_only=True)
+    """Packed folder to write."""
+
+
+@dataclass(frozen=True)
+class PrepareConfig(OutputOptions, DataOptions, ImageOptions):
+    """Options of `dcgan prepare`. Raises UsageError for values that cannot work."""
+
+    def __post_init__(self) -> None:
+        validate_types(self)
+        validate_size(self.size)
+        validate_data(self)
+
+
+def validate_data(options: DataOptions) -> None:
+    """Raise UsageError for data options that cannot work."""
+    require_at_least(1, options, "count", "crop", "workers")
+    require(0 <= options.max_bad <= 1, "max_bad", options.max_bad, "from 0 to 1")

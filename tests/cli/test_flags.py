@@ -1,0 +1,55 @@
+"""From the words of the command line to the options of a command."""
+
+import dataclasses
+import json
+import shutil
+
+import pytest
+
+from dcgan import cli
+from dcgan.cli.train_flags import parse_train_config
+from dcgan.config import PRESETS, parse_seeds
+from dcgan.errors import UsageError
+from tests.cli.running import fail
+
+
+@pytest.mark.parametrize(
+    ("source", "words", "preset"),
+    [
+        ("folder", [], "folder"),
+        ("faces", [], "faces"),
+        ("mnist", [], "mnist"),
+        (["a", {"hostile": 1}], [], "folder"),
+        ("folder", ["faces"], "faces"),
+        ("celeba", ["paper"], "paper"),
+    ],
+)
+def test_packed_images_get_the_preset_of_their_source(packed, tmp_path, source, words, preset):
+    folder = shutil.copytree(packed.folder, tmp_path / "packed")
+    meta = json.loads((folder / "meta.json").read_text())
+    (folder / "meta.json").write_text(json.dumps(meta | {"source": source}))
+    config = parse_train_config([*words, "--data", str(folder), "--steps", "7"], "dcgan", "")
+    expected = dict(data=folder, size=16, channels=3, steps=7)
+    assert config == dataclasses.replace(PRESETS[preset], **expected)
+
+
+def test_dry_run_prints_the_preset_with_flags_over_it(capsys):
+    assert cli.main(["train", "mnist", "--dry-run", "--width", "7", "--no-flip"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["source"], shown["channels"], shown["size"]) == ("mnist", 1, 32)
+    assert (shown["width"], shown["flip"], shown["out"]) == (7, False, "runs/mnist")
+    assert shown["steps"] == PRESETS["mnist"].steps
+
+
+def test_packed_images_decide_the_size_and_refuse_another(capsys, packed):
+    assert cli.main(["train", "--data", str(packed.folder), "--dry-run"]) == 0
+    assert json.loads(capsys.readouterr().out)["size"] == 16
+    code, err = fail(capsys, cli.train, "--data", packed.folder, "--size", "32", "--dry-run")
+    assert (code, "--size 32" in err) == (2, True)
+
+
+def test_seeds_are_numbers_and_ranges():
+    assert parse_seeds("0-3,7, 9") == [0, 1, 2, 3, 7, 9]
+    for text in ("", "a", "-3", "3-", "1.5", "0-99999999999", "²"):
+        with pytest.raises(UsageError, match="--seeds"):
+            parse_seeds(text)
