@@ -25,7 +25,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-_MOMENT_DAMPING = 0.3  # of differences between first moments: docs/recipe.md
+_MOMENT_DAMPING = 0.3  # share left of the differences between first moments: docs/recipe.md
 
 
 def smooth_gradients(kernels: Iterable[Tensor]) -> None:
@@ -37,26 +37,11 @@ def smooth_gradients(kernels: Iterable[Tensor]) -> None:
 
 @torch.no_grad()
 def smooth_updates(kernels: Sequence[Tensor], previous: Sequence[Tensor]) -> None:
-    """Smooth the change of `kernels` [C', C, k, k] from their values in `previous`, in place.
-
-    Call it after Adam's step with `previous = [kernel.detach().clone() for kernel in kernels]` of
-    before.
+    """Smooth the update of `kernels` [C', C, k, k] in place: call it after Adam's step, with the
+    `previous` values of the kernels, copied before it.
     """
     for kernel, old in zip(kernels, previous, strict=True):
         kernel.copy_(old + smooth_kernels(kernel - old))
-
-
-def learn_smoothly(optimizer: torch.optim.Optimizer, kernels: Iterable[Tensor]) -> None:
-    """Have every step of an optimizer smooth the gradients and the updates of `kernels`."""
-    kernels = list(kernels)
-    previous: list[Tensor] = []
-
-    def before(*_) -> None:
-        previous[:] = [kernel.detach().clone() for kernel in kernels]
-        smooth_gradients(kernels)
-
-    optimizer.register_step_pre_hook(before)
-    optimizer.register_step_post_hook(lambda *_: smooth_updates(kernels, previous))
 
 
 def smooth_kernels(kernels: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Smooth kernels: what they start as, and that they learn as an explicit W = S V S does."""
+"""Kernel smoothing, against explicit W = S V S and least squares; the bilinear initialisation."""
 
 import copy
 
@@ -11,14 +11,23 @@ from dcgan.training import trainer as step
 from dcgan.training.kernel_smoothing import (
     _MOMENT_DAMPING,
     init_bilinear,
-    learn_smoothly,
+    smooth_gradients,
     smooth_kernels,
+    smooth_updates,
 )
 
-SIZES = pytest.mark.parametrize("side", [4, 5])
+KERNEL_SIZES = pytest.mark.parametrize("side", [4, 5])
 
 
-def matrix(side: int) -> torch.Tensor:
+def smooth_step(optimizer: torch.optim.Optimizer, kernels: list[torch.Tensor]) -> None:
+    """A step of an optimizer as in training, which moves V in place of the kernels."""
+    previous = [kernel.detach().clone() for kernel in kernels]
+    smooth_gradients(kernels)
+    optimizer.step()
+    smooth_updates(kernels, previous)
+
+
+def binomial_matrix(side: int) -> torch.Tensor:
     """S: [1 2 1] / 4 along a kernel, with zeros outside of it."""
     S = torch.zeros(side, side, dtype=torch.float64)
     for i in range(side):
@@ -27,11 +36,11 @@ def matrix(side: int) -> torch.Tensor:
     return S
 
 
-def evened(kernels: torch.Tensor) -> torch.Tensor:
-    """The nearest kernels with planes of one sum and slope through the taps of every phase, and
-    _MOMENT_DAMPING of the way from there to the nearest ones whose phases have one sum."""
-    ramps, plain = nearest(kernels, moments=3), nearest(kernels, moments=1)
-    return ramps + _MOMENT_DAMPING * (plain - ramps)
+def balanced(kernels: torch.Tensor) -> torch.Tensor:
+    """Kernels _MOMENT_DAMPING of the way from the nearest ones whose phases have equal sums and
+    first moments to the nearest ones whose phases have equal sums."""
+    equal_moments, equal_sums = nearest(kernels, moments=3), nearest(kernels, moments=1)
+    return equal_moments + _MOMENT_DAMPING * (equal_sums - equal_moments)
 
 
 def nearest(kernels: torch.Tensor, moments: int) -> torch.Tensor:
@@ -51,48 +60,50 @@ def nearest(kernels: torch.Tensor, moments: int) -> torch.Tensor:
     return (flat - (rows.T @ factors).T.view_as(flat)).view_as(kernels)
 
 
-@SIZES
-def test_smoothing_is_a_convolution_with_binomial_weights_between_evenings(side):
+@KERNEL_SIZES
+def test_smoothing_balances_the_phases_before_and_after_a_binomial_filter(side):
     kernels = torch.randn(3, 2, side, side, dtype=torch.float64)
     line = torch.tensor([1.0, 2.0, 1.0], dtype=torch.float64) / 4
     weight = torch.outer(line, line)[None, None]
-    smoothed = F.conv2d(evened(kernels).flatten(0, 1)[:, None], weight, padding=1)
-    expected = evened(smoothed.view_as(kernels))
+    smoothed = F.conv2d(balanced(kernels).flatten(0, 1)[:, None], weight, padding=1)
+    expected = balanced(smoothed.view_as(kernels))
     torch.testing.assert_close(smooth_kernels(kernels), expected)
-    S = matrix(side)
-    torch.testing.assert_close(smooth_kernels(kernels), evened(S @ evened(kernels) @ S))
+    S = binomial_matrix(side)
+    torch.testing.assert_close(smooth_kernels(kernels), balanced(S @ balanced(kernels) @ S))
 
 
-@SIZES
-def test_plain_ground_stays_plain_whatever_is_learnt(side):
-    """And without the evening one step of Adam puts a pattern of two on it."""
+@KERNEL_SIZES
+def test_constant_features_give_a_constant_image_whatever_is_learnt(side):
+    """With plain Adam they get a checkerboard."""
     torch.manual_seed(0)
     layer = StridedConvTranspose2d(64, 3, side)
     init_bilinear([layer.weight], 0.02)
     optimizer = torch.optim.Adam(layer.parameters(), 1e-3, betas=(0.0, 0.999))
     rough = copy.deepcopy(layer)
     rough_optimizer = torch.optim.Adam(rough.parameters(), 1e-3, betas=(0.0, 0.999))
-    learn_smoothly(optimizer, [layer.weight])
     board = (-1.0) ** (torch.arange(16)[:, None] + torch.arange(16))
     plain = torch.rand(1, 64, 1, 1).expand(1, 64, 8, 8)
     patterns = []
-    for ours, opt in ((layer, optimizer), (rough, rough_optimizer)):
+    for ours, opt, smoothed in (
+        (layer, optimizer, [layer.weight]),
+        (rough, rough_optimizer, []),
+    ):
         for _ in range(10):
             opt.zero_grad()
-            (ours(plain) * board).sum().backward()  # it is asked for one
-            opt.step()
+            (ours(plain) * board).sum().backward()  # rewards a checkerboard
+            smooth_step(opt, smoothed)
         inside = ours(plain).detach()[..., 2:-2, 2:-2]
         patterns.append(float(inside.std((2, 3)).max()))
     assert patterns[0] < 1e-5 < 1e-2 < patterns[1]
 
 
-@SIZES
+@KERNEL_SIZES
 @pytest.mark.parametrize("axis", [2, 3])
-def test_a_ramp_stays_a_ramp_but_for_slow_stripes(side, axis):
-    """Stripes: what bends a line. Those of kernels whose phases have one sum are damped."""
+def test_stripes_on_a_ramp_are_damped(side, axis):
+    """Stripes are second differences of the upsampled ramp."""
     torch.manual_seed(0)
     kernels = torch.randn(1, 7, side, side, dtype=torch.float64)
-    S, layer = matrix(side), StridedConvTranspose2d(1, 7, side).double()
+    S, layer = binomial_matrix(side), StridedConvTranspose2d(1, 7, side).double()
     ramp = torch.arange(12.0).double().expand(1, 1, 12, 12)
 
     def stripes(weight: torch.Tensor) -> torch.Tensor:
@@ -100,63 +111,61 @@ def test_a_ramp_stays_a_ramp_but_for_slow_stripes(side, axis):
         upsampled = layer(ramp if axis == 3 else ramp.mT).detach()
         return upsampled[..., 6:-6, 6:-6].diff(n=2, dim=axis)
 
-    undamped = stripes(nearest(S @ evened(kernels) @ S, moments=1))
+    undamped = stripes(nearest(S @ balanced(kernels) @ S, moments=1))
     assert undamped.abs().amax((0, 2, 3)).min() > 1e-3
     torch.testing.assert_close(stripes(smooth_kernels(kernels)), _MOMENT_DAMPING * undamped)
     torch.testing.assert_close(stripes(nearest(kernels, moments=3)), 0 * undamped)
 
 
-@SIZES
+@KERNEL_SIZES
 @pytest.mark.parametrize("beta1", [0.0, 0.5])
 @pytest.mark.parametrize("fused", [False, True])
-def test_learning_smoothly_is_adam_on_V(side, beta1, fused):
+def test_smoothed_steps_are_those_of_adam_on_V(side, beta1, fused):
     torch.manual_seed(0)
     x = torch.randn(3, 5, 4, 4, dtype=torch.float64)
     target = torch.randn(3, 2, 3 + side + 3, 3 + side + 3, dtype=torch.float64)
-    S = matrix(side)
+    S = binomial_matrix(side)
     W = torch.nn.Parameter(torch.randn(5, 2, side, side, dtype=torch.float64))
     bias = torch.nn.Parameter(torch.zeros(2, dtype=torch.float64))
     start = W.detach().clone()
     V = torch.nn.Parameter(torch.zeros_like(W))
     other = copy.deepcopy(bias)
     ours = torch.optim.Adam([W, bias], 1e-2, betas=(beta1, 0.99), fused=fused)
-    learn_smoothly(ours, [W])
     plain = torch.optim.Adam([V, other], 1e-2, betas=(beta1, 0.99), foreach=False)
     for _ in range(20):
         for optimizer, kernel, shift in ((ours, W, bias), (plain, None, other)):
             optimizer.zero_grad()
-            kernel = start + evened(S @ evened(V) @ S) if kernel is None else kernel
+            kernel = start + balanced(S @ balanced(V) @ S) if kernel is None else kernel
             image = F.conv_transpose2d(x, kernel, shift, stride=2)
             (image - target[..., : image.shape[2], : image.shape[3]]).square().sum().backward()
-            optimizer.step()
-    expected = start + evened(S @ evened(V) @ S)
+            smooth_step(optimizer, [W] if optimizer is ours else [])
+    expected = start + balanced(S @ balanced(V) @ S)
     torch.testing.assert_close(W, expected, rtol=0, atol=1e-11)
     torch.testing.assert_close(bias, other, rtol=0, atol=1e-11)
 
 
-def test_what_sets_neighbours_apart_is_learnt_slowly_and_can_be_learnt():
-    """The same gradient size: for an edge between the middle taps, and the same for all taps."""
+def test_differences_between_neighbouring_taps_are_learnt_slowly_but_are_learnt():
+    """Gradients of one size: equal for all taps, an edge in the middle, alternating."""
     moves = []
     edge = torch.tensor([-1.0, -1.0, 1.0, 1.0]).expand(4, 4)
     fine = torch.tensor([-1.0, 1.0, 1.0, -1.0]).expand(4, 4)
     for pattern in (torch.ones(4, 4), edge, fine):
         W = torch.nn.Parameter(torch.zeros(1, 1, 4, 4))
         optimizer = torch.optim.Adam([W], 0.1, betas=(0.0, 0.999))
-        learn_smoothly(optimizer, [W])
         (W * pattern).sum().backward()
-        optimizer.step()
+        smooth_step(optimizer, [W])
         moves.append(-(W.detach() * pattern).sum() / 16)
-    same, coarse, fine = moves
-    assert 0 < fine < coarse < same
+    equal, edge, fine = moves
+    assert 0 < fine < edge < equal
 
 
-@SIZES
-def test_it_starts_as_bilinear_interpolation(side):
-    """Of even size the taps of even and of odd pixels add up to the same: no pattern of two."""
+@KERNEL_SIZES
+def test_kernels_start_as_bilinear_interpolation_without_a_checkerboard(side):
+    """Independent initial weights have one."""
     torch.manual_seed(0)
     layer = StridedConvTranspose2d(6, 4, side)
     init_bilinear([layer.weight], 0.02)
-    expected = 0.02 * side  # of side^2 independent numbers, the root of the mean square norm
+    expected = 0.02 * side  # root-mean-square norm of side^2 independent weights
     norms = layer.weight.detach().norm(dim=(2, 3))
     many = torch.empty(100, 100, side, side)
     init_bilinear([many], 0.02)
@@ -175,7 +184,7 @@ def test_it_starts_as_bilinear_interpolation(side):
 
 
 def test_bilinear_upsampling_of_a_ramp_is_a_ramp():
-    """Of size 4 the kernel is the one of `F.interpolate`, up to its factor."""
+    """A kernel of size 4 is that of `F.interpolate`, up to its factor."""
     layer = StridedConvTranspose2d(1, 1, 4)
     init_bilinear([layer.weight], 1.0)
     x = torch.rand(1, 1, 8, 8, generator=torch.manual_seed(0))
@@ -185,7 +194,7 @@ def test_bilinear_upsampling_of_a_ramp_is_a_ramp():
     torch.testing.assert_close(ours, factor * theirs)
 
 
-def test_all_upsampling_kernels_of_a_generator_and_no_others(tiny):
+def test_the_upsampling_kernels_of_a_generator_alone_start_as_bilinear(tiny):
     from dcgan.training import loop
 
     G = Generator(16, width=4)

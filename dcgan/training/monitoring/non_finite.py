@@ -30,11 +30,6 @@ class NonFiniteGuard:
         self._before_G = torch.zeros((), device=device)
         self._after_G = torch.zeros((), device=device)
 
-    def protect(self, optimizer: torch.optim.Adam) -> None:
-        """Have a fused Adam skip its steps from the first non-finite number on."""
-        if optimizer.defaults["fused"]:  # other implementations cannot skip a step
-            optimizer.found_inf = self.found_non_finite
-
     def check_D(self, loss: Tensor, gradient_norm: Tensor) -> None:
         """Call before D's optimizer steps."""
         self.found_non_finite.masked_fill_(~(loss + gradient_norm).isfinite(), 1.0)

@@ -1,4 +1,4 @@
-"""Every health rule on made-up lines of a log, just beyond its thresholds and just short of them."""
+"""Every health rule on made-up lines of a log: just beyond its threshold, and just short of it."""
 
 import dataclasses
 import re
