@@ -87,7 +87,7 @@ def test_help_of_train_shows_the_defaults_of_the_preset(preset, help_of):
     for name in ("width", "batch_size", "steps", "lr_G", "size", "latent", "out"):
         flag = rf"^[│ ]+{config.format_flag(name)} .*?\(default: (.*?)\)"
         line = re.search(flag, shown, re.DOTALL | re.MULTILINE)
-        assert line[1] == str(getattr(PRESETS[preset], name)), name
+        assert squeezed(line[1]) == str(getattr(PRESETS[preset], name)), name
 
 
 def test_help_of_prepare_lists_every_source(help_of):
