@@ -78,7 +78,7 @@ def test_the_picture_holds_the_grids_of_the_same_seeds_and_curves(
     runs = compare.open_runs([run, other])
     compare.save_comparison(tmp_path / "c.png", runs, [3, 1, 2], "cpu")
     for picture, folder in zip(shown, (run, other), strict=True):
-        G = compare.checkpoint.load_generator(folder)
+        G = compare.load_generator(folder)
         assert (picture == sample_grid(G, [3, 1, 2])).all()
     loss = [(x.tolist(), len(y)) for metric, x, y in drawn if metric == "loss_D"]
     assert loss[:2] == [([16, 32, 48], 3), ([16, 32], 2)], "over images"
