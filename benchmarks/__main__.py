@@ -68,12 +68,12 @@ def main() -> None:
         more = {"peer": options.peer} if name == "end-to-end" else {}
         with ForeignLoad() as foreign:
             measured = BENCHMARKS[name](options.rounds, **more)
-        rows[name] = [{"part": name, "foreign": foreign.share, **row} for row in measured]
+        about = {"part": name, "date": time.strftime("%Y-%m-%d"), "foreign": foreign.share}
+        rows[name] = [{**about, **row} for row in measured]
         known = [row for part in BENCHMARKS for row in rows.get(part, [])]
         shares = [row["foreign"] for row in known if row["foreign"] is not None]
         results = {
             "machine": machine(),
-            "date": time.strftime("%Y-%m-%d"),
             "rounds": options.rounds,
             "foreign": max(shares, default=None),
             "rows": known,

@@ -1,37 +1,66 @@
-"""Results as a table and as a chart."""
+"""Results as a table and as a chart.
 
+`python -m benchmarks.report` puts those that are stored into docs/speed.md, and draws their chart.
+"""
+
+import json
 from itertools import groupby
 from pathlib import Path
 
-NOISY = 0.05  # share of the processors in the hands of others, above which figures are suspect
+DOCS = Path(__file__).parents[1] / "docs"
+RESULTS, PAGE = DOCS / "benchmarks" / "results.json", DOCS / "speed.md"
+BEGIN, END = "<!-- results: begin -->\n", "<!-- results: end -->"  # around them in the page
+MAX_FOREIGN_LOAD = 0.05  # share of the processors used by other work; above it figures are suspect
+
+
+def main() -> None:
+    """Write the stored results into docs/speed.md, and their chart beside them."""
+    results = json.loads(RESULTS.read_text(encoding="utf-8"))
+    chart(results, RESULTS.with_name("chart.png"))
+    PAGE.write_text(with_results(PAGE.read_text(encoding="utf-8"), results), encoding="utf-8")
+
+
+def with_results(page: str, results: dict) -> str:
+    """A page of Markdown with what stands between its two marks replaced by the results."""
+    before, _, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
+        raise ValueError(f"the page needs the lines {BEGIN.strip()} and {END.strip()}")
+    return f"{before}{BEGIN}{table(results)}\n{END}{after}"
 
 
 def table(results: dict) -> str:
-    """The rows as Markdown, under the machine they are of."""
-    busy = results["foreign"]
+    """The rows as Markdown, under a line about the machine."""
     lines = [
-        f"{results['machine']}; {results['date']}; medians of {results['rounds']} rounds by turns. "
-        + ("" if busy is None else f"Other work took {busy:.1%} of the processors at most")
-        + (": the figures are suspect." if busy and busy > NOISY else "."),
+        f"{results['machine']}; medians of {results['rounds']} rounds, in which the variants take "
+        f"turns. {foreign_load(results['foreign'])}",
         "",
-        "| what | how | an item | ± | times as fast |",
-        "|---|---|---|---|---|",
+        "| benchmark | variant | per item | spread | speed-up | date |",
+        "|---|---|---|---|---|---|",
     ]
     for row in results["rows"]:
         spread = f"{row['spread']:.0%}" if "spread" in row else ""
         ratio = f"{row['ratio']:.2f}" if "median_s" in row else ""
-        cells = (row["benchmark"], how(row), measured(row), spread, ratio)
+        cells = (row["benchmark"], variant(row), measured(row), spread, ratio, row["date"])
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def how(row: dict) -> str:
+def foreign_load(share: float | None) -> str:
+    """A sentence on how busy other processes kept the machine; none where it is unknown."""
+    if share is None:
+        return ""
+    suspect = ": the figures are suspect" if share > MAX_FOREIGN_LOAD else ""
+    return f"Other processes used at most {share:.1%} of the processors{suspect}."
+
+
+def variant(row: dict) -> str:
     share = row.get("of_fp32_matrix_product")
-    return row["variant"] + (f" ({share:.0%} of matrix products)" if share else "")
+    return row["variant"] + (f" ({share:.0%} of matrix-product speed)" if share else "")
 
 
 def measured(row: dict) -> str:
-    """The figure of a row in the unit that suits it."""
+    """The figure of a row, with its unit."""
     if "share" in row:
         return f"{row['share']:.1%}"
     if "psnr_db" in row:
@@ -42,7 +71,7 @@ def measured(row: dict) -> str:
 
 
 def seconds(value: float) -> str:
-    """Three digits in the unit that suits them."""
+    """A time with three digits, in seconds, milli-, micro- or nanoseconds."""
     for factor, unit in ((1, "s"), (1e3, "ms"), (1e6, "µs")):
         if value * factor >= 1:
             return f"{value * factor:.3g} {unit}"
@@ -50,7 +79,7 @@ def seconds(value: float) -> str:
 
 
 def chart(results: dict, path: Path) -> None:
-    """Bars of how many times as fast as the first of its kind each variant is, if any is timed."""
+    """Draw each variant's speed-up over the first of its benchmark as bars, if any was timed."""
     import matplotlib
 
     matplotlib.use("agg")
@@ -73,6 +102,10 @@ def chart(results: dict, path: Path) -> None:
         axis.set_title(rows[0]["benchmark"], loc="left", fontsize=10)
         axis.invert_yaxis()
         axis.margins(x=0.1)
-    figure.supxlabel("times as fast as the first")
+    figure.supxlabel("speed-up over the first variant")
     figure.savefig(path, dpi=100)
     pyplot.close(figure)
+
+
+if __name__ == "__main__":
+    main()

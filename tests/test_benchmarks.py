@@ -12,12 +12,10 @@ import pytest
 from benchmarks import __main__ as benchmarks
 from benchmarks import end_to_end, gpu, quality, step
 from benchmarks.harness import ForeignLoad, Variant, alternate, runner
-from benchmarks.report import seconds, table
+from benchmarks.report import PAGE, RESULTS, seconds, table, with_results
 from dcgan.cli.train_flags import parse_train_config
 from dcgan.config import has_penalties
 from tests.conftest import write_packed
-
-ROOT = Path(__file__).parent.parent
 
 
 def test_works_alternate_and_ratios_are_medians_over_the_rounds():
@@ -117,31 +115,39 @@ def test_units_and_rows():
 
 
 def test_the_table_shows_every_kind_of_row_and_doubts_a_busy_machine():
-    timed = {"benchmark": "step", "variant": "b", "median_s": 0.02, "spread": 0.1, "ratio": 2.0}
+    about = {"date": "2026-11-24", "benchmark": "step", "variant": "b"}
+    timed = about | {"median_s": 0.02, "spread": 0.1, "ratio": 2.0}
     rows = [
         timed,
-        timed | {"of_fp32_matrix_product": 0.9},
-        {"benchmark": "quality", "variant": "c", "psnr_db": [31.26, 40.0]},
-        {"benchmark": "memory", "variant": "d", "peak_mb": 380.2, "spread": 0.01, "ratio": 1.0},
-        {"benchmark": "rest", "variant": "e", "share": 0.0161},
+        timed | {"of_fp32_matrix_product": 0.9, "date": "2026-11-27"},
+        about | {"benchmark": "quality", "variant": "c", "psnr_db": [31.26, 40.0]},
+        about | {"benchmark": "memory", "variant": "d", "peak_mb": 380.2, "spread": 0.01},
+        about | {"benchmark": "rest", "variant": "e", "share": 0.0161},
     ]
-    results = {"machine": "a machine", "date": "today", "rounds": 3, "foreign": 0.2, "rows": rows}
+    results = {"machine": "a machine", "rounds": 3, "foreign": 0.2, "rows": rows}
     first, *lines = table(results).splitlines()
-    assert first.startswith("a machine; today; medians of 3 rounds") and first.endswith("suspect.")
+    assert first.startswith("a machine; medians of 3 rounds") and first.endswith("suspect.")
     assert lines[-5:] == [
-        "| step | b | 20 ms | 10% | 2.00 |",
-        "| step | b (90% of matrix products) | 20 ms | 10% | 2.00 |",
-        "| quality | c | 31.3, 40.0 dB |  |  |",
-        "| memory | d | 380 MB | 1% |  |",
-        "| rest | e | 1.6% |  |  |",
+        "| step | b | 20 ms | 10% | 2.00 | 2026-11-24 |",
+        "| step | b (90% of matrix-product speed) | 20 ms | 10% | 2.00 | 2026-11-27 |",
+        "| quality | c | 31.3, 40.0 dB |  |  | 2026-11-24 |",
+        "| memory | d | 380 MB | 1% |  | 2026-11-24 |",
+        "| rest | e | 1.6% |  |  | 2026-11-24 |",
     ]
     assert "suspect" not in table(results | {"foreign": 0.01})
-    assert "Other work" not in table(results | {"foreign": None})
+    assert "Other processes" not in table(results | {"foreign": None})
 
 
-def test_readme_shows_the_results_that_are_stored():
-    results = json.loads((ROOT / "docs" / "benchmarks" / "results.json").read_text())
-    assert table(results) in (ROOT / "README.md").read_text()
+def test_the_speed_page_shows_the_results_that_are_stored():
+    page, results = PAGE.read_text(encoding="utf-8"), json.loads(RESULTS.read_text())
+    assert with_results(page, results) == page
+    results["rows"][0]["median_s"] *= 2
+    assert with_results(page, results) != page
+
+
+def test_a_page_without_marks_is_not_written_over():
+    with pytest.raises(ValueError, match="results: begin"):
+        with_results("no marks\n", {})
 
 
 @pytest.mark.parametrize(
