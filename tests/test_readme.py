@@ -1,26 +1,29 @@
-"""What README says is so."""
+"""README: its length, its two commands, and the numbers that it copies from the code."""
 
+import json
 import re
-import shlex
-from pathlib import Path
 
-import pytest
-
-from dcgan import cli
+from benchmarks.report import RESULTS
 from dcgan.config import PRESETS
+from tests.markdown import PAGES, ROOT, blocks, commands, rows, section
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-COMMANDS = re.findall(r"^(?:python (?:train|sample)\.py|dcgan) [^#\n]*", README, re.MULTILINE)
+README, CHINESE = PAGES["README.md"], PAGES["README.zh-CN.md"]
 
 
-def test_the_table_of_presets_is_that_of_the_code():
-    rows = [
-        [cell.strip(" `") for cell in line.strip("|").split("|")]
-        for line in README.splitlines()
-        if re.match(r"\| `[a-z0-9-]+` \|.*\|.*\|.*\|.*\|", line)
-    ]
-    written = {row[0]: row[1:6] for row in rows if len(row) == 7}
-    assert written == {
+def test_readme_is_short():
+    assert len(README.encode()) <= 10_240
+
+
+def test_the_two_commands_are_those_of_ci():
+    ci = (ROOT / ".ci" / "run").read_text().replace(" -q", "")
+    first, second = (block.strip() for block in blocks(section(README, "Two commands")))
+    assert f"\n{first} " in ci
+    assert f"\n{second}\n" in ci
+
+
+def test_the_preset_table_is_that_of_the_code():
+    table = {row[0].strip("`"): row[1:6] for row in rows(section(README, "Train"), 7)[2:]}
+    assert table == {
         name: [
             preset.source,
             f"{preset.size}x{preset.size}x{preset.channels}",
@@ -32,16 +35,31 @@ def test_the_table_of_presets_is_that_of_the_code():
     }
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if "train" in c and "--data" not in c])
-def test_training_commands_are_understood(command, capsys):
-    arguments = shlex.split(command)[2:]
-    assert cli.main(["train", *arguments, "--dry-run"]) == 0
+def test_the_times_are_the_stored_ones():
+    times = {
+        row["variant"]: f"{1000 * row['median_s']:.1f}"
+        for row in json.loads(RESULTS.read_text())["rows"]
+        if row["part"] == "end-to-end"
+    }
+    results = section(README, "Results")
+    example, ours = rows(results, 5)[2:]
+    assert times["PyTorch's example, 64"] in example[-1]
+    assert times["train.py folder, 16"] in ours[-1]
+    large = times["PyTorch's example"], times["train.py, the default recipe"]
+    assert "{} and {} ms".format(*large) in " ".join(results.split())
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if "train" not in c])
-def test_other_commands_fail_only_for_want_of_files(command, capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    name, *arguments = shlex.split(command)
-    command = arguments if name == "dcgan" else ["sample", *arguments[1:]]
-    assert cli.main(command) == 1
-    assert re.search(r"no such|does not exist", capsys.readouterr().err)
+def test_the_chinese_page_says_the_same():
+    def numbers(page: str) -> list[list[str]]:
+        return [re.findall(r"\d+(?:[.,x]\d+)*", " ".join(row)) for row in rows(page, 5)]
+
+    assert numbers(CHINESE) == numbers(README)
+    assert blocks(CHINESE)[:2] == blocks(README)[:2]
+    assert set(commands(CHINESE)) <= set(commands(README))
+    ours, theirs = (re.sub(r"#.*", "#", blocks(p, "python")[0]) for p in (CHINESE, README))
+    assert ours == theirs
+
+
+def test_the_python_example_is_short():
+    (example,) = blocks(README, "python")
+    assert len([line for line in example.splitlines() if line]) <= 8
