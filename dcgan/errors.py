@@ -1,13 +1,13 @@
-"""What a user can mend: one clear line, no traceback."""
+"""Errors that a user can mend; the command line prints them as one line, without a traceback."""
 
 
 class UserError(Exception):
-    """Something outside the program is wrong: a file, a folder, the disk. Exit code 1."""
+    """A file, a folder, the disk or the machine is wrong. Exit code 1."""
 
     exit_code = 1
 
 
 class UsageError(UserError):
-    """The command itself is wrong: a flag, a value, a combination of them. Exit code 2."""
+    """A flag, a value or a combination of them is wrong. Exit code 2."""
 
     exit_code = 2

@@ -1,4 +1,4 @@
-"""Images: uint8 and [-1, 1], grids, PNG and animation files."""
+"""Images: uint8 and [-1, 1], grids, PNG files and animations."""
 
 import io
 import math
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from dcgan.errors import UsageError
@@ -17,20 +18,21 @@ _ANIMATIONS = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG"}
 
 
 def to_float(images: Tensor) -> Tensor:
-    """uint8 [N, H, W, C] as stored -> float32 [N, C, H, W] in [-1, 1], channels last in memory."""
+    """uint8 [N, H, W, C] to float32 [N, C, H, W] in [-1, 1], channels last in memory."""
     return images.permute(0, 3, 1, 2).to(torch.float32).div_(127.5).sub_(1.0)
 
 
 def to_uint8(images: Tensor) -> Tensor:
-    """[N, C, H, W] in [-1, 1] -> uint8 [N, H, W, C], rounded; the inverse of `to_float`."""
+    """[N, C, H, W] in [-1, 1] to uint8 [N, H, W, C], rounded; the inverse of `to_float`."""
     images = images.float().permute(0, 2, 3, 1)
     return images.add(1.0).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
 
 
 def make_grid(images: np.ndarray, columns: int | None = None, gap: int = 2) -> np.ndarray:
-    """uint8 [N, H, W, C] -> one uint8 [H', W', C], row by row, on white.
+    """Arrange uint8 [N, H, W, C] in rows on white, as one uint8 image [H', W', C].
 
-    `columns` defaults to the nearest to a square. The last row may be left unfinished.
+    `columns` defaults to the square root of N, rounded up. `gap` is in pixels. The last row may be
+    incomplete.
     """
     count, height, width, channels = images.shape
     columns = min(columns or math.ceil(math.sqrt(count)), count)
@@ -42,17 +44,15 @@ def make_grid(images: np.ndarray, columns: int | None = None, gap: int = 2) -> n
     return np.pad(sheet, ((0, gap), (0, gap), (0, 0)), constant_values=255)
 
 
-def to_pil(image: np.ndarray):
-    """uint8 [H, W, 1 or 3] -> a grey or colour `PIL.Image.Image`."""
-    from PIL import Image
-
+def to_pil(image: np.ndarray) -> Image.Image:
+    """Convert uint8 [H, W, 1 or 3] to a grey or colour Pillow image."""
     return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
 
 
 def encode_png(image: np.ndarray) -> bytes:
-    """uint8 [H, W, 1 or 3] as the content of a PNG file."""
+    """Encode uint8 [H, W, 1 or 3] as the content of a PNG file."""
     content = io.BytesIO()
-    # zlib's quickest level: up to five times as fast as Pillow's default, for at most 1/6 more.
+    # zlib's fastest level: up to five times as fast as Pillow's default, files at most 1/6 larger.
     to_pil(image).save(content, format="PNG", compress_level=1)
     return content.getvalue()
 
@@ -64,13 +64,13 @@ def save_png(path: Path, image: np.ndarray) -> None:
 
 
 def _frame_durations(frames: int, seconds_per_frame: float, step: int) -> list[int]:
-    """Milliseconds of every frame, in whole steps that add up to the whole time."""
+    """Milliseconds per frame, each a multiple of `step`, that add up to the total time."""
     ends = np.rint(np.arange(frames + 1) * seconds_per_frame * 1000 / step)
     return (np.diff(ends) * step).astype(int).tolist()
 
 
 def animation_format(path: Path) -> str:
-    """Pillow's name of the animation format of a file name; UsageError for an unknown one."""
+    """Pillow's name of the animation format of a file name. UsageError for unknown suffixes."""
     try:
         return _ANIMATIONS[Path(path).suffix.lower()]
     except KeyError:
@@ -78,10 +78,10 @@ def animation_format(path: Path) -> str:
 
 
 def save_animation(path: Path, frames: Sequence[np.ndarray], seconds_per_frame: float) -> None:
-    """Write uint8 [H, W, 1 or 3] frames as an endless .gif, .webp or animated .png.
+    """Write uint8 [H, W, 1 or 3] frames as a .gif, .webp or animated .png that repeats for ever.
 
-    GIF has 256 colours a frame and steps of 10 ms; the others lose nothing. Raises UsageError for
-    what a format cannot hold: in a GIF equal frames together may last 11 minutes.
+    GIF has 256 colours a frame and steps of 10 ms; the other formats are lossless. Raises
+    UsageError for what a format cannot hold: a GIF shows equal frames for 11 minutes at most.
     """
     kind = animation_format(path)
     first, *rest = [to_pil(frame) for frame in frames]

@@ -6,52 +6,53 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 
 class BackgroundWriter:
-    """Does jobs one after another in the background; used as a context, it ends when all are done.
+    """Runs jobs in order in one background thread; leaving its context waits for all of them.
 
-    The first job that raises is the last one that is done, and its exception is raised as it is by
-    the next `submit` or `flush`, or at the end of the block. A block that raises something itself
-    still has its jobs done, and raises that.
+    If a job raises, later jobs are dropped, and the next `submit` or `flush`, or the end of the
+    context, raises that exception unchanged. If the block of the context raises, its jobs are still
+    run, and its own exception is raised.
     """
 
     def __init__(self, max_pending: int):
-        """`max_pending` jobs may wait besides the one being done; then `submit` waits with them."""
-        self.room = threading.Semaphore(max_pending + 1)
-        # Python lets an executor finish even where the wait for it is interrupted.
-        self.thread = ThreadPoolExecutor(1, "writer")
-        self.error: BaseException | None = None
+        """`submit` blocks while `max_pending` jobs wait besides the running one."""
+        self._slots = threading.Semaphore(max_pending + 1)
+        # Python runs all jobs of an executor before it exits, even if a wait is interrupted.
+        self._thread = ThreadPoolExecutor(1, "writer")
+        self._error: BaseException | None = None
 
     def __enter__(self) -> "BackgroundWriter":
         return self
 
     def __exit__(self, kind, *_) -> None:
-        self.wait()  # before shutdown: Python 3.11 forgets a thread if a signal breaks its join
-        self.thread.shutdown()
+        self._wait()  # before shutdown: Python 3.11 forgets a thread if a signal breaks its join
+        self._thread.shutdown()
         if kind is None:
             self.check()
 
     def submit(self, job: Callable[..., None], *args) -> Future:
-        """Have job(*args) done; the future tells when. Raises what an earlier job has raised."""
+        """Queue job(*args), and return its future. Raises what an earlier job has raised."""
         self.check()
-        self.room.acquire()
-        return self.thread.submit(self.do, job, *args)
+        self._slots.acquire()
+        return self._thread.submit(self._run, job, *args)
 
     def flush(self) -> None:
-        """Wait until all jobs are done. Raises what one of them has raised."""
-        self.wait()
+        """Wait until all jobs are done. Raises what a job has raised."""
+        self._wait()
         self.check()
 
-    def wait(self) -> None:
-        self.thread.submit(lambda: None).result()
+    def _wait(self) -> None:
+        self._thread.submit(lambda: None).result()
 
     def check(self) -> None:
-        if self.error:
-            raise self.error
+        """Raise what a job has raised, without waiting."""
+        if self._error:
+            raise self._error
 
-    def do(self, job: Callable[..., None], *args) -> None:
+    def _run(self, job: Callable[..., None], *args) -> None:
         try:
-            if not self.error:
+            if not self._error:
                 job(*args)
         except BaseException as error:
-            self.error = error
+            self._error = error
         finally:
-            self.room.release()
+            self._slots.release()

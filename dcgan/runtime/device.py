@@ -1,4 +1,4 @@
-"""Which device to compute on, and in which arithmetic."""
+"""Which device to compute on, in which precision, and with which settings of torch."""
 
 import ctypes
 import platform
@@ -7,28 +7,33 @@ import torch
 
 from dcgan.errors import UserError
 
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h
+
 
 def select_device(name: str) -> torch.device:
-    """The device of a name; "auto" is the fastest there is. UserError where it is missing."""
+    """The device called `name`; "auto" selects CUDA, then MPS, then the CPU.
+
+    Raises UserError where this machine has no such device.
+    """
     available = {
         "cuda": torch.cuda.is_available,
         "mps": torch.backends.mps.is_available,
         "cpu": lambda: True,
     }
     if name == "auto":
-        name = next(kind for kind, is_there in available.items() if is_there())
+        name = next(kind for kind, is_available in available.items() if is_available())
     if not available[name]():
         raise UserError(f"--device {name}: this machine has no {name} device that torch can use")
     return torch.device(name)
 
 
 def use_bf16(device: torch.device, precision: str) -> bool:
-    """Whether the forward passes run in bf16: `precision` says so, or "auto" finds it pays."""
+    """Whether forward passes run in bf16; precision "auto" does where the hardware supports it."""
     return precision == "bf16" or (precision == "auto" and has_native_bf16(device))
 
 
 def has_native_bf16(device: torch.device) -> bool:
-    """Whether the processor multiplies bf16 matrices itself, rather than by emulation."""
+    """Whether the device multiplies bf16 matrices in hardware, without emulation."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":
@@ -37,9 +42,9 @@ def has_native_bf16(device: torch.device) -> bool:
 
 
 def configure_torch(threads: int | None = None) -> None:
-    """Settings of torch for fixed shapes and single precision that does not need every digit.
+    """Set up torch for tensors of fixed shapes, and allow TF32 in fp32 matrix products.
 
-    `threads` compute on the CPU; None leaves torch its choice, one per core.
+    `threads` is the number of CPU threads; None leaves it to torch, which takes one per core.
     """
     if threads:
         torch.set_num_threads(threads)
@@ -49,15 +54,12 @@ def configure_torch(threads: int | None = None) -> None:
 
 
 def reuse_freed_memory() -> None:
-    """Have glibc keep what is freed, for the next step to use.
+    """Make glibc's malloc keep freed memory for later allocations.
 
-    By default every large tensor is mapped when it is made and unmapped when it dies, and each of
-    its pages is zeroed by the kernel again. A step makes the same tensors as the one before.
+    By default it maps every large tensor anew and unmaps it when it is freed, and the kernel clears
+    each page again. The tensors of a training step have the sizes of those of the step before.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
-        libc.mallopt(M_MMAP_MAX, 0)
-        libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
-
-
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h
+        libc.mallopt(_M_MMAP_MAX, 0)
+        libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)

@@ -1,4 +1,4 @@
-"""Many processes under torchrun: start-up, rank 0, and the mean of the gradients."""
+"""Training in several processes under torchrun: start-up, rank 0, averages over processes."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -17,22 +17,24 @@ _STORE_TIMEOUT = timedelta(seconds=5)
 
 
 def rank() -> int:
+    """The rank of this process; 0 outside a process group."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def world_size() -> int:
+    """The number of processes; 1 outside a process group."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def _is_under_torchrun() -> bool:
-    """Whether this process is one of several that are to find each other."""
+    """Whether torchrun has started this process."""
     return {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= set(os.environ)
 
 
 def is_first_to_report(message: str) -> bool:
-    """Whether no other process under this torchrun has asked that for the same message before.
+    """Whether no other process of this torchrun job has reported the same message before.
 
-    Works before `process_group` and after an error. Where the others cannot be asked it is True.
+    Works before `process_group` and after an error. True where the other processes cannot be asked.
     """
     try:
         address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
@@ -46,16 +48,16 @@ def is_first_to_report(message: str) -> bool:
 
 
 def is_main() -> bool:
-    """Whether this process is the one that writes files and talks to the user."""
+    """Whether this process writes the files and prints: rank 0."""
     return rank() == 0
 
 
 @contextmanager
 def process_group(device: torch.device) -> Iterator[torch.device]:
-    """Join the process group that torchrun set up, if any, and yield this process's device.
+    """Join the process group of torchrun, if any, and yield this process's device.
 
-    Raises UsageError where there are more processes than GPUs, or no collectives for the device,
-    and UserError where NCCL cannot start.
+    Raises UsageError where there are more processes than GPUs, or no backend for the device, and
+    UserError where NCCL cannot start.
     """
     if not _is_under_torchrun():
         yield device
@@ -64,30 +66,30 @@ def process_group(device: torch.device) -> Iterator[torch.device]:
         device = _local_gpu(int(os.environ.get("LOCAL_RANK", 0)))
         torch.cuda.set_device(device)
         try:
-            dist.init_process_group("nccl", device_id=device, **_rendezvous())
+            dist.init_process_group("nccl", device_id=device, **_rendezvous_options())
         except dist.DistBackendError as error:
             reason = f"NCCL cannot start: {str(error).strip().splitlines()[0]}"
             if "Duplicate GPU" in str(error):
                 reason = "two processes have one GPU: start one process for each (--nproc-per-node)"
             raise UserError(reason) from error
     elif device.type == "cpu":
-        dist.init_process_group("gloo", **_rendezvous())
+        dist.init_process_group("gloo", **_rendezvous_options())
     else:
         raise UsageError(f"--device {device.type} cannot be shared by processes: --device cpu can")
     yield device
-    # Not after an error: the others wait in a message then, and taking leave would wait for them.
-    # Together, since Gloo's threads let go of a message's tensors after it has arrived: one that
-    # still does so while the interpreter ends aborts the process (pytorch/pytorch#179291).
+    # Not after an error: the other processes then wait in a collective operation, and a barrier
+    # would wait for them. Otherwise needed: Gloo's threads free the tensors of an operation after
+    # it has ended, and abort the process if the interpreter exits then (pytorch/pytorch#179291).
     barrier()
     dist.destroy_process_group()
 
 
-def _rendezvous() -> dict:
-    """Where the processes of this start find each other: a store that those of no other start use.
+def _rendezvous_options() -> dict:
+    """Arguments of `init_process_group`: a store of addresses for this restart of torchrun alone.
 
     torchrun keeps one store over its restarts, in which a process would find the addresses of dead
-    ones, and wait for them (pytorch/pytorch#135712). On several machines, where the restarts are
-    not counted in common, TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 has torchrun do without.
+    processes and wait for them (pytorch/pytorch#135712). Several machines do not count restarts in
+    common: there TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 makes torchrun use a new store.
     """
     one_machine = os.environ.get("GROUP_WORLD_SIZE") == "1"
     if not one_machine or os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
@@ -98,7 +100,7 @@ def _rendezvous() -> dict:
 
 
 def _local_gpu(local_rank: int) -> torch.device:
-    """The GPU of this process: its number on the machine, or the only one it is shown."""
+    """The GPU with the index `local_rank`, or the only visible one."""
     count = torch.cuda.device_count()
     if 1 < count <= local_rank:
         raise UsageError(f"process {local_rank} has no GPU: this machine has {count}")
@@ -107,9 +109,9 @@ def _local_gpu(local_rank: int) -> torch.device:
 
 @contextmanager
 def main_first() -> Iterator[None]:
-    """Rank 0 runs the block first; the others wait, then find what it made.
+    """Rank 0 runs the block first, the other ranks run it after that.
 
-    Where rank 0 fails, torchrun ends the others.
+    If rank 0 fails, torchrun ends the others.
     """
     if not is_main():
         barrier()
@@ -120,7 +122,7 @@ def main_first() -> Iterator[None]:
 
 @torch.no_grad()
 def average_tensors(tensors: Iterable[Tensor]) -> None:
-    """Replace tensors of one type by their mean over all processes, in one message."""
+    """Replace tensors of one dtype by their mean over all processes, in one all-reduce."""
     tensors = list(tensors)
     if world_size() == 1 or not tensors:
         return
@@ -161,7 +163,7 @@ class StopFlag:
 
 
 def max_over_processes(number: int, device: torch.device) -> int:
-    """The largest of the numbers that the processes call this with. Waits for all of them."""
+    """The largest `number` of all processes. Waits for all of them."""
     if world_size() == 1:
         return number
     tensor = torch.tensor(number, device=device)
@@ -170,25 +172,26 @@ def max_over_processes(number: int, device: torch.device) -> int:
 
 
 def all_equal(number: int, device: torch.device) -> bool:
-    """Whether all processes call this with the same number. Waits for all of them."""
+    """Whether all processes have the same `number`. Waits for all of them."""
     return max_over_processes(number, device) == -max_over_processes(-number, device)
 
 
 def _all_reduce(tensor: Tensor, operation: dist.ReduceOp) -> None:
-    """Combine a tensor over all processes in place. Raises UserError where one of them is gone."""
+    """Reduce a tensor over all processes in place. Raises UserError where one of them is gone."""
     with _connection_errors():
         dist.all_reduce(tensor, operation)
 
 
 def barrier() -> None:
-    """Go on when all processes are here. Raises UserError where one of them is gone."""
+    """Wait until all processes have come here. Raises UserError where one of them is gone."""
     with _connection_errors():
         dist.barrier()
 
 
 @contextmanager
 def _connection_errors() -> Iterator[None]:
+    """Turn the error of a lost connection into a UserError."""
     try:
         yield
-    except RuntimeError as error:  # of Gloo; NCCL ends the process by itself
+    except RuntimeError as error:  # Gloo's; NCCL ends the process itself
         raise UserError(f"another process is gone: {str(error).splitlines()[0]}") from error

@@ -1,4 +1,4 @@
-"""Tensors as they are now, on the host, without holding up training."""
+"""Copies of tensors in host memory, made without waiting for the device."""
 
 from collections.abc import Mapping
 
@@ -7,25 +7,25 @@ from torch import Tensor
 
 
 class HostCopy:
-    """Copies of named tensors, which do not change when the tensors do.
+    """Copies of named tensors as they are now; later changes of the tensors do not show in them.
 
-    On CUDA the copies are only ordered, behind what has been ordered before: nothing waits for the
-    device until they are read, which another thread may do.
+    CUDA tensors are copied asynchronously. Only `read` waits for the device, and may be called
+    from another thread.
     """
 
     def __init__(self, tensors: Mapping[str, Tensor]):
-        self.copies = {name: on_host(tensor) for name, tensor in tensors.items()}
+        self._copies = {name: _to_host(tensor) for name, tensor in tensors.items()}
         devices = {tensor.device for tensor in tensors.values() if tensor.is_cuda}
-        self.copied = [torch.cuda.current_stream(device).record_event() for device in devices]
+        self._events = [torch.cuda.current_stream(device).record_event() for device in devices]
 
     def read(self) -> dict[str, Tensor]:
-        """The copies, contiguous and on the CPU, as soon as they are there."""
-        for event in self.copied:
+        """The copies, contiguous and on the CPU; waits until they have arrived."""
+        for event in self._events:
             event.synchronize()
-        return self.copies
+        return self._copies
 
 
-def on_host(tensor: Tensor) -> Tensor:
-    # Only into pinned memory does a device copy while the host goes on.
+def _to_host(tensor: Tensor) -> Tensor:
+    # Copies to memory that is not pinned make the host wait.
     copy = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=tensor.is_cuda)
     return copy.copy_(tensor.detach(), non_blocking=tensor.is_cuda)

@@ -1,4 +1,4 @@
-"""Folders that one process holds against all others; a killed process holds nothing."""
+"""Folders that one process locks against all others; the lock of a killed process is released."""
 
 import os
 import time
@@ -6,72 +6,75 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from dcgan.errors import UserError
 from dcgan.runtime.atomic_files import partial_pattern, remove
 from dcgan.runtime.disk import disk_errors, make_folder
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
-
-MIN_AGE = 60  # seconds before a folder without a lock counts as abandoned: its maker locks it next
+LOCK_FILE = ".lock"  # in the folder that is locked
+_MIN_AGE = 60  # seconds; younger folders without a lock may be about to get one
 
 
 @contextmanager
 def exclusive_access(folder: Path) -> Iterator[None]:
-    """Make a folder, and hold it against other processes. Raises UserError where one has it."""
+    """Make a run folder, and lock it in the block. UserError where another process has it."""
     with disk_errors(folder):
         make_folder(folder)
-        try:
-            descriptor = lock(folder)
-        except BlockingIOError as error:
-            raise UserError(
-                f"another process is training in {folder}: wait for its end, or use another --out"
-            ) from error
+    lock = _lock_of(folder)
+    try:
+        _acquire(lock)
+    except Timeout as error:
+        raise UserError(
+            f"another process is training in {folder}: wait for its end, or use another --out"
+        ) from error
     try:
         yield
     finally:
-        if descriptor is not None:
-            os.close(descriptor)
+        lock.release()
 
 
 @contextmanager
 def locked_folder(partial: Path) -> Iterator[None]:
-    """Make a temporary folder that `remove_abandoned` leaves alone while this process lives."""
+    """Make a temporary folder that `remove_abandoned` leaves alone while this process lives.
+
+    The lock file is deleted after the block, before the folder gets its final name.
+    """
     partial.mkdir()
-    descriptor = lock(partial)
+    lock = _lock_of(partial)
+    _acquire(lock)
     try:
         yield
     finally:
-        if descriptor is not None:
-            os.close(descriptor)
+        lock.release()
+        (partial / LOCK_FILE).unlink(missing_ok=True)
 
 
 def remove_abandoned(target: Path) -> None:
     """Delete the temporary folders of `target` that killed processes have left."""
     target = Path(os.path.realpath(target))
     for partial in target.parent.glob(partial_pattern(target.name)):
-        with suppress(OSError):  # another process deletes them too
-            is_new = time.time() - partial.stat().st_mtime < MIN_AGE
-            if partial.is_dir() and not is_new and (descriptor := lock(partial)) is not None:
+        with suppress(OSError):  # in use (Timeout), or another process deletes it too
+            is_new = time.time() - partial.stat().st_mtime < _MIN_AGE
+            if partial.is_dir() and not is_new and _acquire(lock := _lock_of(partial)):
+                lock.release()  # Windows does not delete a file that is open
                 remove(partial)
-                os.close(descriptor)
 
 
-def lock(folder: Path) -> int | None:
-    """A descriptor that holds a lock; None where there are no locks.
+def _lock_of(folder: Path) -> FileLock:
+    # The fallback is a file that a killed process would leave behind.
+    return FileLock(folder / LOCK_FILE, timeout=0, fallback_to_soft=False)
 
-    Raises BlockingIOError where another process holds it.
+
+def _acquire(lock: FileLock) -> bool:
+    """Whether the lock is held now; False on file systems without locks.
+
+    Raises Timeout where another process holds it.
     """
-    if fcntl is None:
-        return None
-    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        if isinstance(error, BlockingIOError):
-            raise
-        return None  # of a file system that knows none
-    return descriptor
+        lock.acquire()
+    except Timeout:
+        raise
+    except OSError:
+        return False
+    return True

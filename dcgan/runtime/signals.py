@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM leave nothing half done: a run ends between two steps, not within one."""
+"""Ctrl-C and SIGTERM end a run between two steps, and leave nothing half written."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from dcgan.errors import UserError
 
-_ECHO = 2.0  # seconds
+_ECHO_SECONDS = 2.0
 
 
 class Stopped(UserError):
@@ -21,7 +21,7 @@ class Stopped(UserError):
 
 @contextmanager
 def raise_on_sigterm() -> Iterator[None]:
-    """SIGTERM and SIGHUP raise Stopped, so that what is half done is cleaned up on the way out."""
+    """In the block, SIGTERM and SIGHUP raise Stopped, so that `finally` clauses run."""
 
     def stop(signum, _frame) -> None:
         raise Stopped(signum, "terminated")
@@ -32,40 +32,40 @@ def raise_on_sigterm() -> Iterator[None]:
 
 @contextmanager
 def collect_stop_signals() -> Iterator[list[int]]:
-    """Collect SIGINT, SIGTERM and SIGHUP in the list it yields. A second one ends all at once.
+    """Yield a list, to which SIGINT, SIGTERM and SIGHUP are appended instead of being raised.
 
-    That loses what is not saved yet, and nothing else: files appear whole.
+    A second signal ends the process at once: only what is not saved yet is lost.
     """
     received: list[int] = []
-    # torchrun passes on what the processes have from the terminal already.
-    echo = _ECHO if "TORCHELASTIC_RUN_ID" in os.environ else 0.0
+    # torchrun forwards signals that the processes already have from the terminal.
+    echo_seconds = _ECHO_SECONDS if "TORCHELASTIC_RUN_ID" in os.environ else 0.0
     first = 0.0
 
-    def note(signum, _frame) -> None:
+    def collect(signum, _frame) -> None:
         nonlocal first
         if not received:
             first = time.monotonic()
-        elif time.monotonic() - first >= echo:
-            os.write(2, b"\nstopped at once\n")  # print may be at work already
+        elif time.monotonic() - first >= echo_seconds:
+            os.write(2, b"\nstopped at once\n")  # the signal may have interrupted print
             os._exit(128 + signum)
         received.append(signum)
 
-    with _signal_handlers(note, "SIGINT", "SIGTERM", "SIGHUP"):
+    with _signal_handlers(collect, "SIGINT", "SIGTERM", "SIGHUP"):
         yield received
 
 
 @contextmanager
 def _signal_handlers(handler: Callable, *names: str) -> Iterator[None]:
-    """Handle signals in the block, and restore the usual handlers after it.
+    """Handle the named signals in the block, and restore the former handlers after it.
 
-    A signal that is ignored stays so: `nohup` and shells say by that what shall not end a job.
+    Ignored signals stay ignored: `nohup` and shells use that to keep a job alive.
     """
-    there = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    heeded = [signum for signum in there if signal.getsignal(signum) != signal.SIG_IGN]
-    usual = {signum: signal.signal(signum, handler) for signum in heeded}
+    known = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    handled = [signum for signum in known if signal.getsignal(signum) != signal.SIG_IGN]
+    former = {signum: signal.signal(signum, handler) for signum in handled}
 
     try:
         yield
     finally:
-        for signum, former in usual.items():
-            signal.signal(signum, former)
+        for signum, former_handler in former.items():
+            signal.signal(signum, former_handler)

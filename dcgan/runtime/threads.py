@@ -1,4 +1,4 @@
-"""Threads: small jobs for them (zlib's and the disk's), and what libraries are told of theirs."""
+"""Thread pools, and settings of the threads that libraries start."""
 
 import os
 from collections import deque
@@ -8,22 +8,25 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 Item = TypeVar("Item")
-# Turns that a thread of OpenMP spins before it sleeps, waiting for the others, some hundred times
-# a step. By default it spins on, and takes from them the core that they need where other work has
-# the rest of the machine; not to spin at all costs a sixth where nothing has.
+# How often a waiting OpenMP thread checks for work before it sleeps; it waits some hundred times a
+# training step. The default count takes cores from threads that have work where other processes
+# use the machine; sleeping at once costs a sixth where none do (docs/speed.md).
 LIMITED_SPINNING = {"GOMP_SPINCOUNT": "1000"}
-_MAX_THREADS = 8  # more threads would wait for each other: a fourth of the work is Python's
+_MAX_THREADS = 8  # a fourth of the work holds Python's interpreter lock
 
 
 def limit_openmp_spinning() -> None:
-    """Set how torch's threads wait, unless the user has. Must come before torch is imported."""
+    """Limit how long torch's threads spin while they wait, unless the user has chosen.
+
+    Must be called before torch is imported.
+    """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.update(LIMITED_SPINNING | os.environ)
 
 
 @contextmanager
 def environment_variables(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set variables for the processes that are started in the block."""
+    """Set environment variables in the block, for the processes that it starts."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
@@ -39,11 +42,10 @@ def environment_variables(variables: Mapping[str, str]) -> Iterator[None]:
 def parallel_for_each(
     work: Callable[[Item], object], items: Iterable[Item], max_pending: int
 ) -> None:
-    """Call `work(item)` for every item, in threads, while this one makes the next items.
+    """Call `work(item)` for every item, in threads, while this thread makes the next items.
 
-    At most `max_pending` items are under way, so memory stays as it is however many there are. The
-    first error, of the work or of the items, and Ctrl-C are raised after the items that are being
-    worked on are done; those that wait are dropped.
+    At most `max_pending` items are in memory at a time. The first error of `work` or of `items`,
+    and Ctrl-C, are raised when the items in work are done; items that wait are dropped.
     """
     pool = ThreadPoolExecutor(min(_MAX_THREADS, available_cpus()))
     running: deque[Future] = deque()
@@ -59,7 +61,7 @@ def parallel_for_each(
 
 
 def available_cpus() -> int:
-    """How many processors this process may use."""
+    """How many CPUs this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -27,6 +27,7 @@ from dcgan.runs.layout import CONFIG_FILE, DIVERGED
 from dcgan.runs.run_folder import latest_checkpoint
 from dcgan.runtime import distributed
 from dcgan.runtime.disk import disk_errors, make_folder
+from dcgan.runtime.locks import LOCK_FILE
 from dcgan.training.monitoring import Diverged, check_health_state
 
 OPTIONS = ("size", "width", "latent_dim", "batch_size", "steps", "seed")  # of every version's runs
@@ -177,6 +178,6 @@ def is_empty_or_run(folder: Path) -> bool:
         config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
         return set(OPTIONS) <= set(config)
     except FileNotFoundError:
-        return not any(folder.iterdir())
+        return all(path.name == LOCK_FILE for path in folder.iterdir())
     except (OSError, ValueError, TypeError, RecursionError):
         return False

@@ -17,7 +17,7 @@ def boom():
     raise Boom("here")
 
 
-def test_jobs_are_done_in_order_and_all_before_the_end():
+def test_jobs_run_in_order_and_finish_before_the_context_ends():
     done = []
     with BackgroundWriter(2) as writer:
         for number in range(20):
@@ -28,7 +28,7 @@ def test_jobs_are_done_in_order_and_all_before_the_end():
     assert done[-1] == 20
 
 
-def test_submit_waits_while_the_queue_is_full():
+def test_submit_blocks_while_the_queue_is_full():
     gate, handed, done = threading.Event(), threading.Event(), []
 
     def one_too_many():
@@ -47,7 +47,7 @@ def test_submit_waits_while_the_queue_is_full():
 
 
 @pytest.mark.parametrize("next_call", ["submit", "flush", "end"])
-def test_the_first_error_is_raised_as_it_is_and_nothing_is_done_after_it(next_call):
+def test_the_first_error_is_raised_unchanged_and_later_jobs_are_dropped(next_call):
     done, gate = [], threading.Event()
     with pytest.raises(Boom, match="here"), BackgroundWriter(5) as writer:
         writer.submit(gate.wait)
@@ -63,7 +63,7 @@ def test_the_first_error_is_raised_as_it_is_and_nothing_is_done_after_it(next_ca
     assert done == []
 
 
-def test_who_waits_at_a_full_queue_is_not_left_there_by_an_error():
+def test_an_error_releases_a_submit_that_waits_at_a_full_queue():
     gate, handed = threading.Event(), threading.Event()
 
     def fail():
@@ -82,7 +82,7 @@ def test_who_waits_at_a_full_queue_is_not_left_there_by_an_error():
         assert not early and handed.wait(LATE)
 
 
-def test_a_block_that_raises_has_its_jobs_done_and_raises_its_own():
+def test_a_block_that_raises_runs_its_jobs_and_raises_its_own_error():
     done = []
     with pytest.raises(KeyError), BackgroundWriter(5) as writer:
         writer.submit(done.append, 1)
@@ -91,8 +91,8 @@ def test_a_block_that_raises_has_its_jobs_done_and_raises_its_own():
     assert done == [1]
 
 
-def test_a_process_does_not_end_before_its_jobs(tmp_path):
-    """Not even where the wait for them is interrupted, as by a second Ctrl-C."""
+def test_the_process_does_not_exit_before_its_jobs_are_done(tmp_path):
+    """Not even if the wait for them is interrupted, as by a second Ctrl-C."""
     script = (
         "import signal, sys, time; from pathlib import Path\n"
         "from dcgan.runs.background_writer import BackgroundWriter\n"

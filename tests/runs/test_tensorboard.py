@@ -9,7 +9,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
-from tensorboard.compat.tensorflow_stub import pywrap_tensorflow as theirs
+from tensorboard.compat.tensorflow_stub import pywrap_tensorflow as reference
 from tensorboard.context import RequestContext
 from tensorboard.plugins.base_plugin import TBContext
 from torch.utils.tensorboard import SummaryWriter
@@ -19,12 +19,14 @@ from dcgan.runs import tensorboard
 
 
 @given(st.binary(max_size=300))
-def test_the_checksum_is_that_of_tensorboard(data):
-    assert int.from_bytes(tensorboard.checksum(data), "little") == theirs.masked_crc32c(data)
+def test_the_checksum_equals_that_of_tensorboard(data):
+    assert int.from_bytes(tensorboard._masked_crc32c(data), "little") == reference.masked_crc32c(
+        data
+    )
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_tensorboard_reads_the_same_as_from_the_writer_of_torch(tmp_path, channels):
+def test_tensorboard_reads_the_same_as_from_torch_s_summary_writer(tmp_path, channels):
     picture = np.random.default_rng(0).integers(0, 256, (9, 7, channels), dtype=np.uint8)
     values = {"loss": 0.1, "rate": 1e9, "none": float("nan")}
     (tmp_path / "ours").mkdir()
@@ -50,7 +52,7 @@ def test_tensorboard_reads_the_same_as_from_the_writer_of_torch(tmp_path, channe
     assert (np.asarray(drawn[0].convert("RGB")) == np.asarray(drawn[1])).all()
 
 
-def test_a_second_file_purges_what_the_first_has_from_its_step_on(tmp_path):
+def test_a_second_file_replaces_the_events_from_its_purge_step_on(tmp_path):
     for purge, steps in ((0, (1, 2, 3)), (3, (3, 4))):
         file = tensorboard.EventFileWriter(tmp_path, purge)
         for step in steps:
@@ -61,14 +63,14 @@ def test_a_second_file_purges_what_the_first_has_from_its_step_on(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what the plugin imports
-def test_words_show_under_the_text_plugin(tmp_path):
+def test_the_text_plugin_shows_texts_as_markdown(tmp_path):
     """Read by the plugin itself, through the data provider that TensorBoard's server uses."""
     from tensorboard.plugins.text.text_plugin import TextPlugin
 
-    words = "D wins everything: try a lower `--lr-D` or Größe"
+    text = "D wins everything: try a lower `--lr-D` or Größe"
     (tmp_path / "ours").mkdir()
     ours = tensorboard.EventFileWriter(tmp_path / "ours", 0)
-    ours.add_text(50, "health", words)
+    ours.add_text(50, "health", text)
     ours.add_text(70, "health", "more")
     multiplexer = EventMultiplexer().AddRunsFromDirectory(str(tmp_path)).Reload()
     provider = MultiplexerDataProvider(multiplexer, str(tmp_path))
@@ -80,7 +82,7 @@ def test_words_show_under_the_text_plugin(tmp_path):
     assert [event["text"] for event in shown] == [html, "<p>more</p>"]
 
 
-def test_a_file_comes_after_the_others_though_the_clock_was_set_back(tmp_path, monkeypatch):
+def test_a_new_file_sorts_after_older_ones_even_if_the_clock_was_set_back(tmp_path, monkeypatch):
     """TensorBoard would read it first, and then drop all it holds for what came before."""
     begun = tensorboard.EventFileWriter(tmp_path, 0)
     for step in (1, 2, 3, 4):

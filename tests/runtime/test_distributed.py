@@ -140,7 +140,7 @@ def in_two_processes(function, *args):
 
 
 @pytest.mark.slow
-def test_two_processes_stay_equal_and_rank_0_writes(packed, tmp_path):
+def test_two_processes_keep_equal_networks_and_rank_0_writes(packed, tmp_path):
     """Without batch norm, two half batches average to the gradient of the whole batch."""
     in_two_processes(rank_main, packed.folder, tmp_path / "run")
     found = find_checkpoint(tmp_path / "run")
@@ -156,7 +156,7 @@ def test_a_signal_to_one_process_stops_both_at_the_same_step(packed, tmp_path):
 
 
 @pytest.mark.slow
-def test_both_go_back_to_the_same_checkpoint(packed, tmp_path):
+def test_both_processes_roll_back_to_the_same_checkpoint(packed, tmp_path):
     """Though rank 0 is still writing it when the other finds that it has to go back."""
     in_two_processes(rollback_main, packed.folder, tmp_path / "run")
     found = find_checkpoint(tmp_path / "run")
@@ -166,7 +166,7 @@ def test_both_go_back_to_the_same_checkpoint(packed, tmp_path):
 
 
 @pytest.mark.slow
-def test_processes_that_would_go_on_from_different_steps_are_told(packed, run, tmp_path):
+def test_processes_that_would_resume_from_different_steps_are_refused(packed, run, tmp_path):
     """They would average the gradients of different networks."""
     shutil.copytree(run, tmp_path / "0")
     in_two_processes(apart_main, packed.folder, tmp_path)
@@ -175,7 +175,7 @@ def test_processes_that_would_go_on_from_different_steps_are_told(packed, run, t
 
 
 @pytest.mark.slow
-def test_who_waits_for_a_process_that_fails_is_told():
+def test_a_process_that_waits_for_one_that_failed_gets_an_error():
     in_two_processes(gone_main)
 
 
@@ -197,7 +197,7 @@ TORCHRUN += ["--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0"]
 
 
 @pytest.mark.slow
-def test_what_goes_wrong_everywhere_is_said_once_and_what_goes_wrong_somewhere_is_said():
+def test_an_error_of_all_processes_is_printed_once_and_an_error_of_one_is_printed():
     everywhere = [*TORCHRUN, "train.py", "--data", "/no/such/folder"]
     done = subprocess.run(everywhere, cwd=ROOT, capture_output=True, text=True)
     assert done.stderr.count("/no/such/folder does not exist") == 1, done.stderr
@@ -243,7 +243,7 @@ def test_sigterm_under_torchrun_saves_the_run(packed, tmp_path):
         ("[1] timed out\nframe #0: c10::Error", r"NCCL cannot start: \[1\] timed out$"),
     ],
 )
-def test_why_nccl_does_not_start_is_one_line(monkeypatch, said, told):
+def test_a_failed_start_of_nccl_is_explained_in_one_line(monkeypatch, said, told):
     def refuse(*_, **__):
         raise torch.distributed.DistBackendError(said)
 

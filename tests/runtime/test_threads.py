@@ -6,13 +6,13 @@ import pytest
 from dcgan.runtime.threads import parallel_for_each
 
 
-def test_every_item_is_worked_on_once():
+def test_every_item_is_processed_once():
     done = []
     parallel_for_each(done.append, range(500), max_pending=7)
     assert sorted(done) == list(range(500))
 
 
-def test_items_are_made_while_others_are_worked_on_and_no_faster():
+def test_items_are_made_while_others_are_processed_and_only_a_few_ahead():
     """However slow the work, few items wait: memory does not grow with their number."""
     made, done, most = 0, 0, 0
 
@@ -36,7 +36,7 @@ def test_items_are_made_while_others_are_worked_on_and_no_faster():
     assert 1 < most <= 5 + 1  # those under way, and the one just made
 
 
-def test_the_first_error_ends_it_soon_and_nothing_runs_on():
+def test_the_first_error_stops_it_soon_and_no_work_goes_on():
     begun = []
 
     def work(item):
@@ -61,7 +61,7 @@ def test_the_first_error_ends_it_soon_and_nothing_runs_on():
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
-def test_an_error_of_the_items_lets_work_in_hand_finish(error):
+def test_an_error_of_the_iterator_lets_running_work_finish(error):
     begun, ended = [], []
 
     def work(item):

@@ -1,0 +1,51 @@
+import pytest
+import torch
+
+from dcgan.errors import UsageError, UserError
+from dcgan.runtime import device, distributed
+
+
+def available(monkeypatch, cuda: bool, mps: bool) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "expected"),
+    [(True, True, "cuda"), (True, False, "cuda"), (False, True, "mps"), (False, False, "cpu")],
+)
+def test_auto_selects_a_gpu_where_there_is_one(monkeypatch, cuda, mps, expected):
+    available(monkeypatch, cuda, mps)
+    assert device.select_device("auto") == torch.device(expected)
+    assert device.select_device("cpu") == torch.device("cpu")
+
+
+@pytest.mark.parametrize("name", ["cuda", "mps"])
+def test_a_missing_device_is_a_user_error_of_one_line(monkeypatch, name):
+    available(monkeypatch, cuda=False, mps=False)
+    with pytest.raises(UserError, match=f"--device {name}: this machine has no {name} device"):
+        device.select_device(name)
+
+
+def test_bf16_is_used_where_asked_for_or_by_auto_where_the_hardware_has_it(monkeypatch):
+    cpu = torch.device("cpu")
+    for native in (True, False):
+        monkeypatch.setattr(device, "has_native_bf16", lambda _, native=native: native)
+        chosen = {name: device.use_bf16(cpu, name) for name in ("fp32", "bf16", "auto")}
+        assert chosen == {"fp32": False, "bf16": True, "auto": native}
+
+
+@pytest.mark.parametrize(
+    ("count", "local_rank", "expected"), [(1, 0, 0), (4, 3, 3), (1, 3, 0)], ids=str
+)
+def test_each_process_gets_its_own_gpu_or_the_only_one_it_sees(
+    monkeypatch, count, local_rank, expected
+):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    assert distributed._local_gpu(local_rank) == torch.device("cuda", expected)
+
+
+def test_more_processes_than_gpus_are_a_usage_error(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(UsageError, match="process 2 has no GPU: this machine has 2"):
+        distributed._local_gpu(2)

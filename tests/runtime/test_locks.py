@@ -1,0 +1,120 @@
+import errno
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from dcgan.errors import UserError
+from dcgan.runtime import locks
+from dcgan.runtime.atomic_files import replace_atomically
+
+HOLD_FOLDER = (
+    "import sys, time; from pathlib import Path\n"
+    "from dcgan.runtime.locks import exclusive_access\n"
+    "with exclusive_access(Path(sys.argv[1])):\n"
+    "    print('locked', flush=True); time.sleep(600)"
+)
+PACK = (
+    "import sys, time; from pathlib import Path\n"
+    "from dcgan.runtime.atomic_files import replace_atomically\n"
+    "from dcgan.runtime.locks import locked_folder\n"
+    "with replace_atomically(Path(sys.argv[1])) as partial, locked_folder(partial):\n"
+    "    (partial / 'a').write_text('a'); print(partial.name, flush=True); time.sleep(600)"
+)
+
+
+class Holder:
+    """Another process that runs a script until it is killed; `said` is its first line."""
+
+    def __init__(self, script, path):
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", script, path], stdout=subprocess.PIPE, text=True
+        )
+        self.said = self.process.stdout.readline().strip()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+@pytest.fixture
+def without_locks(monkeypatch):
+    """A file system that knows no locks, as some network file systems."""
+
+    fcntl = pytest.importorskip("fcntl")
+
+    def refuse(descriptor, operation):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+
+
+def make_old(*paths):
+    for path in paths:
+        os.utime(path, (time.time() - 2 * locks._MIN_AGE,) * 2)
+
+
+def test_a_folder_is_refused_while_another_process_has_it_and_not_after_its_kill(tmp_path):
+    run = tmp_path / "runs" / "a"
+    with Holder(HOLD_FOLDER, run) as holder:
+        assert holder.said == "locked"
+        started = time.monotonic()
+        message = f"another process is training in {run}: wait for its end"
+        with pytest.raises(UserError, match=message), locks.exclusive_access(run):
+            pass
+        assert time.monotonic() - started < 5, "it does not wait"
+        with locks.exclusive_access(tmp_path / "runs" / "b"):
+            pass
+    with locks.exclusive_access(run):
+        pass
+
+
+def test_the_lock_is_released_when_the_block_ends_or_raises(tmp_path):
+    for _ in range(2):
+        with pytest.raises(KeyError), locks.exclusive_access(tmp_path / "run"):
+            raise KeyError
+    with Holder(HOLD_FOLDER, tmp_path / "run") as holder:
+        assert holder.said == "locked"
+    assert os.listdir(tmp_path / "run") == [locks.LOCK_FILE]
+
+
+def test_a_file_system_without_locks_is_used_without_them(tmp_path, without_locks):
+    target = tmp_path / "packed"
+    with locks.exclusive_access(tmp_path / "run"), locks.exclusive_access(tmp_path / "run"):
+        pass
+    with replace_atomically(target) as partial, locks.locked_folder(partial):
+        make_old(partial)
+        locks.remove_abandoned(target)
+        assert partial.is_dir(), "nobody can say whether its maker is alive"
+    assert os.listdir(target) == []
+
+
+def test_the_lock_of_a_folder_in_the_making_is_not_in_the_finished_one(tmp_path):
+    target = tmp_path / "packed"
+    with replace_atomically(target) as partial, locks.locked_folder(partial):
+        assert os.listdir(partial) == [locks.LOCK_FILE]
+        (partial / "a").write_text("a")
+    assert os.listdir(tmp_path) == ["packed"]
+    assert os.listdir(target) == ["a"]
+
+
+def test_folders_that_killed_processes_left_are_deleted_and_those_in_use_are_not(tmp_path):
+    target = tmp_path / "packed"
+    other = tmp_path / ".other.0123abcd.partial"
+    young = tmp_path / ".packed.0123abcd.partial"
+    for folder in (other, young):
+        folder.mkdir()
+    with Holder(PACK, target) as holder:
+        partial = tmp_path / holder.said
+        make_old(partial, other)
+        locks.remove_abandoned(target)
+        assert (partial / "a").is_file(), "its maker is alive"
+    make_old(partial)
+    locks.remove_abandoned(target)
+    assert sorted(os.listdir(tmp_path)) == [other.name, young.name]
