@@ -46,7 +46,7 @@ PLAIN = dict(
 
 def fit(config: TrainConfig, packed: PackedImages, run: Path, on: torch.device) -> Path:
     """Train as `trainer.train` does, on images that are open already."""
-    return loop.fit(config, packed, run, on, loop.to_continue(config, run))
+    return loop.fit(config, packed, run, on, loop.checkpoint_to_resume(config, run))
 
 
 def write_packed(folder: Path, images: np.ndarray, labels=None, names=(), kind=None) -> Path:

@@ -29,7 +29,7 @@ def diagnose(config: TrainConfig, say: Say) -> list[str]:
     """
     device.configure_torch(config.threads)
     on = device.select_device(config.device)
-    found = None if config.fresh else loop.to_continue(config, config.out)
+    found = None if config.fresh else loop.checkpoint_to_resume(config, config.out)
     with tempfile.TemporaryDirectory(prefix="dcgan-doctor-") as scratch:
         packed, count, packing, wrong = data(config, Path(scratch), say)
         if count < config.batch_size:

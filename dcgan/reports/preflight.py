@@ -101,7 +101,7 @@ def compare_resumed_run(
             patience=0,
             eval_images=min(config.eval_images, 10),  # whether it can be done, not how well G does
         )
-        return loop.fit(short, packed, out, on, loop.to_continue(short, out))
+        return loop.fit(short, packed, out, on, loop.checkpoint_to_resume(short, out))
 
     fit("stopped", PREFLIGHT_STEPS - 1)
     stopped, whole = (
@@ -113,9 +113,9 @@ def compare_resumed_run(
 
 def timed(config: TrainConfig, packed: PackedImages, on: torch.device) -> float:
     """Seconds that a step takes."""
-    ours = loop.trainer_of(packed, config, on)
+    ours = loop.make_trainer(packed, config, on)
     started, steps = 0.0, -ours.warm_up
-    for of_step in zip(*[loop.batches_for(ours, packed)] * config.d_steps, strict=False):
+    for of_step in zip(*[loop.make_batches(ours, packed)] * config.d_steps, strict=False):
         float(ours.update(*of_step)["loss_D"])  # waits for the device
         steps += 1
         if steps == 0:

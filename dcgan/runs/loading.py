@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from dcgan.networks import Discriminator, Generator, build_network
-from dcgan.runs.checkpoint import Checkpoint, architecture, damaged
+from dcgan.runs.checkpoint import Checkpoint, damaged, network_options
 from dcgan.runs.run_folder import find_checkpoint
 
 
@@ -31,7 +31,7 @@ def load(kind: type[nn.Module], found: Checkpoint, prefix: str, device) -> nn.Mo
     # On "meta" nothing is allocated until the file has shown that it holds such a network.
     num_labels = len(found.labels.names) if found.labels else 0
     with torch.device("meta"):
-        network = build_network(kind, architecture(found.config), num_labels)
+        network = build_network(kind, network_options(found.config), num_labels)
     tensors = found.tensors(prefix)
     expected = network.state_dict()
     if {k: (v.shape, v.dtype) for k, v in tensors.items()} != {

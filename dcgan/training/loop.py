@@ -12,7 +12,7 @@ from dcgan.config import TrainConfig, require
 from dcgan.data import PackedImages, open_or_pack, open_packed
 from dcgan.errors import UsageError, UserError
 from dcgan.latent import MAX_LABEL_EXAMPLES, Labels
-from dcgan.runs import checkpoint
+from dcgan.runs.checkpoint import Checkpoint, damaged
 from dcgan.runs.layout import checkpoint_path
 from dcgan.runs.run_folder import latest_checkpoint
 from dcgan.runtime import device, distributed
@@ -20,9 +20,15 @@ from dcgan.runtime.signals import Stopped, collect_stop_signals
 from dcgan.training.augmentation import resolve_probability
 from dcgan.training.batches import Batch, BatchLoader, no_labels
 from dcgan.training.monitoring import Diverged
-from dcgan.training.periodic_evaluation import Best
-from dcgan.training.recorder import Recorder
-from dcgan.training.resume import check_resumable, consequence, fresh, to_continue
+from dcgan.training.periodic_tasks import PeriodicTasks
+from dcgan.training.resume import (
+    best_to_resume,
+    check_resumable,
+    checkpoint_to_resume,
+    handle_divergence,
+    new_run_folder,
+)
+from dcgan.training.run_state import RunState
 from dcgan.training.trainer import Trainer
 
 
@@ -31,78 +37,110 @@ def fit(
     packed: PackedImages,
     run: Path,
     on: torch.device,
-    found: checkpoint.Checkpoint | None,
+    found: Checkpoint | None,
 ) -> Path:
-    """Train in a run folder, on from a checkpoint if there is one; return the last checkpoint.
+    """Train in a run folder, from a checkpoint on if there is one; return the last checkpoint.
 
-    Where numbers are not finite, `config.on_nan` decides.
+    After a divergence `config.on_nan` decides whether training goes back to the last checkpoint.
+    Raises UserError, Stopped.
     """
     if found and distributed.is_main():
         packed.check_unchanged()
-    rollbacks, best = 0, Best.of_run(config, run, found)
+    rollbacks, best = 0, None
     with collect_stop_signals() as stop:
         while True:
-            step = found.step if found else 0
-            if not distributed.all_equal(step, on):
-                raise UserError(
-                    f"this process would go on from step {step}, and others from other ones: "
-                    f"{run} must be the same folder for all"
-                )
-            trainer = trainer_of(packed, config, on)
-            if found:
-                trainer.restore(found, packed.fingerprint)
+            trainer = make_trainer(packed, config, on)
+            state = load_state(trainer, packed, run, found)
             trainer.rollbacks = max(trainer.rollbacks, rollbacks)
+            best = best or best_to_resume(config, run, state)
+            tasks = PeriodicTasks(trainer, packed, run, state, best)
             try:
-                return go_on(trainer, packed, run, found, best, stop)
+                if found and is_finished(tasks):
+                    return found.path
+                return run_steps(tasks, stop)
             except Diverged as error:
                 with distributed.main_first():  # it may have been writing the newest one
                     found = latest_checkpoint(run, check_resumable)
                 rollbacks = trainer.rollbacks + 1
-                consequence(error, config, run, found, rollbacks)
+                handle_divergence(error, config, run, found, rollbacks)
 
 
-def go_on(
-    trainer: Trainer,
-    packed: PackedImages,
-    run: Path,
-    found: checkpoint.Checkpoint | None,
-    best: Best,
-    stop: Sequence[int],
-) -> Path:
-    """Train to the last step, unless a signal is in `stop` or no score has risen for too long."""
-    config = trainer.config
-    if found and (trainer.step >= config.steps or best.stalled(config.patience)):
-        if distributed.is_main():
-            done = f"{run} has its {trainer.step} steps: more --steps prolong it"
-            if best.stalled(config.patience):
-                done = f"{run} has run out of --patience {config.patience}: more of it goes on"
-            print(done, file=sys.stderr)
-        best.announce(config.patience, run)
-        return found.path
-    steps_left = range(trainer.step, config.steps)
-    with Recorder(trainer, packed, run, found, best) as recorder:
-        drawn = saving_first(batches_for(trainer, packed), recorder)
-        for _, *of_step in zip(steps_left, *[drawn] * config.d_steps):  # noqa: B905 (endless)
-            recorder.record(trainer.update(*of_step, stop=stop))
-            # All processes leave at the same step, or some would wait for the others for ever.
+def run_steps(tasks: PeriodicTasks, stop: Sequence[int]) -> Path:
+    """Train to the last step, until a signal arrives in `stop`, or until patience runs out."""
+    trainer, config, run = tasks.trainer, tasks.config, tasks.run
+    remaining = range(trainer.step, config.steps)
+    with tasks:
+        batches = save_before_errors(make_batches(trainer, tasks.packed), tasks)
+        for _, *of_step in zip(remaining, *[batches] * config.d_steps):  # noqa: B905 (endless)
+            scalars = trainer.update(*of_step, stop=stop)
+            tasks.after_step(scalars)
+            # All processes leave after the same step, or some would wait for the others for ever.
             if trainer.stop_flag.is_set() and trainer.step < config.steps:
-                signum = distributed.max_over_processes(max(stop, default=0), trainer.device)
-                recorder.save()
-                recorder.flush()
-                step = f"stopped after step {trainer.step} of {config.steps}"
-                command = "the same command"
-                if config.fresh:
-                    command = f"the same without --fresh and with --out {run}"
-                raise Stopped(signum, f"{step}; {command} goes on from there")
-            if recorder.stalled():
-                recorder.save()
+                stop_here(tasks, stop)
+            if tasks.out_of_patience():
+                tasks.save()
                 break
-    best.announce(config.patience, run)
+    tasks.best.announce(config.patience, run)
     return checkpoint_path(run, trainer.step)
 
 
-def trainer_of(packed: PackedImages, config: TrainConfig, on: torch.device) -> Trainer:
-    """A new trainer for these images. UsageError where it is to learn labels that they lack."""
+def stop_here(tasks: PeriodicTasks, stop: Sequence[int]) -> None:
+    """Save the run, and raise Stopped with the signal that has stopped it."""
+    trainer, config = tasks.trainer, tasks.config
+    signum = distributed.max_over_processes(max(stop, default=0), trainer.device)
+    tasks.save()
+    tasks.flush()
+    command = "the same command"
+    if config.fresh:
+        command = f"the same without --fresh and with --out {tasks.run}"
+    message = f"stopped after step {trainer.step} of {config.steps}; {command} goes on from there"
+    raise Stopped(signum, message)
+
+
+def is_finished(tasks: PeriodicTasks) -> bool:
+    """Whether a resumed run has nothing left to do, and say so on stderr."""
+    config, best, step = tasks.config, tasks.best, tasks.trainer.step
+    out_of_patience = best.out_of_patience(config.patience)
+    if step < config.steps and not out_of_patience:
+        return False
+    if distributed.is_main():
+        done = f"{tasks.run} has its {step} steps: more --steps prolong it"
+        if out_of_patience:
+            done = f"{tasks.run} has run out of --patience {config.patience}: more of it goes on"
+        print(done, file=sys.stderr)
+    best.announce(config.patience, tasks.run)
+    return True
+
+
+def load_state(
+    trainer: Trainer, packed: PackedImages, run: Path, found: Checkpoint | None
+) -> RunState | None:
+    """Load a checkpoint into a new trainer; return the state, without its networks.
+
+    Raises UserError where the checkpoint is of other networks or of other images, and where
+    processes have found checkpoints of different steps.
+    """
+    step = found.step if found else 0
+    if not distributed.all_equal(step, trainer.device):
+        raise UserError(
+            f"this process would go on from step {step}, and others from other ones: "
+            f"{run} must be the same folder for all"
+        )
+    if found is None:
+        return None
+    state = RunState.from_checkpoint(found)
+    if state.data != packed.fingerprint:
+        raise UserError(f"{found.path} was trained on other images: use another --out")
+    try:
+        trainer.load(state)
+    except ValueError as error:
+        raise damaged(found.path, error) from error
+    kept = {name: value for name, value in state.tensors.items() if name.startswith("sums.")}
+    return dataclasses.replace(state, tensors=kept)
+
+
+def make_trainer(packed: PackedImages, config: TrainConfig, on: torch.device) -> Trainer:
+    """A new trainer for these images. Raises UsageError where --conditional finds no labels."""
     augment_p = resolve_probability(config.augment_p, len(packed))
     config = dataclasses.replace(config, augment_p=augment_p)
     if not config.conditional:
@@ -120,23 +158,22 @@ def read_labels(packed: PackedImages) -> Labels:
     return Labels(packed.meta["label_kind"], packed.label_names, examples)
 
 
-def batches_for(trainer: Trainer, packed: PackedImages) -> Iterator[Batch]:
-    """What this process is to learn from, from the trainer's step on, --d-steps batches each."""
-    config, labels = trainer.config, no_labels
-    if config.conditional:
-        labels = packed.multi_hot
+def make_batches(trainer: Trainer, packed: PackedImages) -> Iterator[Batch]:
+    """The batches of this process from the trainer's step on, --d-steps for each step."""
+    config = trainer.config
+    labels = packed.multi_hot if config.conditional else no_labels
     share = distributed.rank(), distributed.world_size()
-    batches = BatchLoader(packed.images, config, trainer.device, *share, labels)
-    return batches.starting_at(trainer.step * config.d_steps)
+    loader = BatchLoader(packed.images, config, trainer.device, *share, labels)
+    return loader.starting_at(trainer.step * config.d_steps)
 
 
-def saving_first(batches: Iterator[Batch], recorder: Recorder) -> Iterator[Batch]:
-    """The batches; where no more can be read, the steps done are saved before that is raised."""
+def save_before_errors(batches: Iterator[Batch], tasks: PeriodicTasks) -> Iterator[Batch]:
+    """Yield batches; where one cannot be read, save the steps done before the error is raised."""
     try:
         yield from batches
     except UserError:
-        recorder.save()
-        recorder.flush()
+        tasks.save()
+        tasks.flush()
         raise
 
 
@@ -165,8 +202,8 @@ def train(config: TrainConfig) -> Path:
             f"a divisor of the {share} images of each process, below it",
         )
         if config.fresh:
-            config = dataclasses.replace(config, out=fresh(config.out, on))
-        found = to_continue(config, config.out)
+            config = dataclasses.replace(config, out=new_run_folder(config.out, on))
+        found = checkpoint_to_resume(config, config.out)
         if config.data:
             packed = open_packed(config.data)
         else:
@@ -186,7 +223,10 @@ def train(config: TrainConfig) -> Path:
 
 
 def out_of_memory(error: BaseException | None) -> bool:
-    """Whether that was wrong, or came before. torch has an exception of its own for GPUs alone."""
+    """Whether an error, or one that it came from, says that memory is full.
+
+    For the memory of a CPU torch raises a plain RuntimeError.
+    """
     if error is None:
         return False
     of_cpu = "can't allocate memory" in str(error)

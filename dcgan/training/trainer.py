@@ -9,10 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from dcgan.config import TrainConfig, has_penalties
-from dcgan.errors import UserError
 from dcgan.latent import Labels
 from dcgan.networks import INITIAL_STD, StridedConvTranspose2d, build_networks
-from dcgan.runs import checkpoint
 from dcgan.runtime import distributed
 from dcgan.runtime.device import use_bf16
 from dcgan.training.augmentation import augment, overfitting_heuristic, updated_probability
@@ -35,7 +33,7 @@ from dcgan.training.optimizer import (
     make_adam,
     set_lr,
 )
-from dcgan.training.resume import last_strength
+from dcgan.training.run_state import RunState, load_tensors, named_tensors
 
 
 class Trainer:
@@ -235,26 +233,24 @@ class Trainer:
         return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext()
 
     def tensors(self) -> dict[str, Tensor]:
-        """What a checkpoint holds, under its names."""
-        modules = {"G": self.G, "D": self.D, "ema": self.G_ema}
-        optimizers = {"opt_G": (self.opt_G, self.G), "opt_D": (self.opt_D, self.D)}
+        """All that changes or is needed to continue, under the names of `RunState.tensors`."""
         others = {"augment.p": self.augment_p}
         if self.labels:
             others["labels.examples"] = self.labels.examples
-        return checkpoint.named(modules, optimizers) | others
+        return named_tensors(self._modules(), self._optimizers()) | others
 
-    def restore(self, found: checkpoint.Checkpoint, fingerprint: str) -> None:
-        """Go on from a checkpoint. UserError where it is of other networks or other data."""
-        if found.header["data"] != fingerprint:
-            raise UserError(f"{found.path} was trained on other images: use another --out")
-        for prefix, module in (("G.", self.G), ("D.", self.D), ("ema.", self.G_ema)):
-            found.restore(module, prefix)
-        found.restore_optimizer(self.opt_G, self.G, "opt_G.")
-        found.restore_optimizer(self.opt_D, self.D, "opt_D.")
-        if self.adaptive:  # else it is what the flag says
-            self.augment_p.copy_(last_strength(found))
-        self.step = found.step
-        self.rollbacks = found.header.get("rollbacks", 0)
+    def load(self, state: RunState) -> None:
+        """Continue from the state of a run. Raises ValueError where it is of other networks."""
+        load_tensors(state, self._modules(), self._optimizers())
+        if self.adaptive:  # else the option sets it
+            self.augment_p.copy_(state.tensors["augment.p"])
+        self.step, self.rollbacks = state.step, state.rollbacks
+
+    def _modules(self) -> dict[str, nn.Module]:
+        return {"G": self.G, "D": self.D, "ema": self.G_ema}
+
+    def _optimizers(self) -> dict[str, tuple[torch.optim.Adam, nn.Module]]:
+        return {"opt_G": (self.opt_G, self.G), "opt_D": (self.opt_D, self.D)}
 
 
 def mean_scalars(scalars: list[dict[str, Tensor]]) -> dict[str, Tensor]:

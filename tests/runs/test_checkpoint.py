@@ -157,7 +157,7 @@ def test_what_training_needs_is_checked_before_it_goes_on(copy, tiny, changes, c
     save_file(tensors, last(copy), {"dcgan": json.dumps(changed)})
     with pytest.raises(UserError, match=complaint):
         check_resumable(find_checkpoint(copy))
-    assert loop.to_continue(tiny(), copy).step == 4, "the one before it is whole"
+    assert loop.checkpoint_to_resume(tiny(), copy).step == 4, "the one before it is whole"
     assert re.search(f"passed over: .*{last(copy).name}.*{complaint}", capsys.readouterr().err)
     assert load_generator(copy).size == 16
 

@@ -86,11 +86,11 @@ def rollback_main(rank, port, folder, out, environment):
     """Rank 1 sees images that are not finite, in step 8; both must go back to one checkpoint."""
     os.environ |= environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
     torch.set_num_threads(1)
-    made, batches_for, save = [], loop.batches_for, checkpoint.save
+    made, make_batches, save = [], loop.make_batches, checkpoint.save
 
     def poisoned(ours, packed):
         made.append(ours)
-        for step, batch in enumerate(batches_for(ours, packed), start=ours.step + 1):
+        for step, batch in enumerate(make_batches(ours, packed), start=ours.step + 1):
             ill = rank == 1 and step == 8 and ours.rollbacks == 0
             yield batch._replace(real=batch.real * (float("nan") if ill else 1.0))
 
@@ -98,7 +98,7 @@ def rollback_main(rank, port, folder, out, environment):
         time.sleep(0.5)
         save(*args)
 
-    loop.batches_for, checkpoint.save = poisoned, slow
+    loop.make_batches, checkpoint.save = poisoned, slow
     config = dataclasses.replace(TINY, steps=12, log_every=9, save_every=7, on_nan="rollback")
     with distributed.process_group(torch.device("cpu")) as on:
         fit(config, open_packed(folder), out, on)

@@ -102,9 +102,9 @@ def test_a_compiled_conditional_step_with_spectral_norm_has_the_gradients_of_the
     those for other labels by 20 %.
     """
     config = conditional(tiny(), spectral_norm=True, precision=precision)
-    eager = loop.trainer_of(labelled, config, CPU)
-    compiled = loop.trainer_of(labelled, dataclasses.replace(config, compile=True), CPU)
-    for _, batch in zip(range(3), loop.batches_for(eager, labelled)):  # noqa: B905 (endless)
+    eager = loop.make_trainer(labelled, config, CPU)
+    compiled = loop.make_trainer(labelled, dataclasses.replace(config, compile=True), CPU)
+    for _, batch in zip(range(3), loop.make_batches(eager, labelled)):  # noqa: B905 (endless)
         for name in ("G", "D", "opt_G", "opt_D"):
             state = copy.deepcopy(getattr(eager, name).state_dict())
             getattr(compiled, name).load_state_dict(state)

@@ -10,7 +10,7 @@ from dcgan.data import open_packed
 from dcgan.errors import UserError
 from dcgan.runs.layout import checkpoint_path
 from dcgan.runs.run_folder import find_checkpoint
-from dcgan.training.resume import fresh, to_continue
+from dcgan.training.resume import checkpoint_to_resume, fresh
 from tests.conftest import fit
 
 CPU = torch.device("cpu")
@@ -63,7 +63,7 @@ def test_the_newest_whole_checkpoint_wins(run, tiny, tmp_path, capsys, damage):
     shutil.copytree(run, tmp_path / "run")
     newest = checkpoint_path(tmp_path / "run", 6)
     newest.write_bytes(damage(newest.read_bytes()))
-    assert to_continue(tiny(), tmp_path / "run").step == 4
+    assert checkpoint_to_resume(tiny(), tmp_path / "run").step == 4
     assert f"passed over: {newest}" in capsys.readouterr().err
     assert newest.exists()
 
@@ -74,7 +74,7 @@ def test_a_bit_that_has_flipped_in_a_tensor_is_noticed(run, tiny, tmp_path, caps
     data = bytearray(newest.read_bytes())
     data[-1000] ^= 1
     newest.write_bytes(data)
-    assert to_continue(tiny(), tmp_path / "run").step == 4
+    assert checkpoint_to_resume(tiny(), tmp_path / "run").step == 4
     assert "its checksum is another" in capsys.readouterr().err
     assert cli.main(["sample", str(newest), "--out", str(tmp_path / "a.png")]) == 1
     (line,) = capsys.readouterr().err.splitlines()
@@ -87,7 +87,7 @@ def test_a_checkpoint_under_the_name_of_a_later_one_is_passed_over(run, tiny, tm
     shutil.copytree(run, tmp_path / "run")
     early, late = (checkpoint_path(tmp_path / "run", step) for step in (2, 99))
     early.rename(late)
-    assert to_continue(tiny(), tmp_path / "run").step == 6
+    assert checkpoint_to_resume(tiny(), tmp_path / "run").step == 6
     assert f"passed over: {late}" in (err := capsys.readouterr().err)
     assert "it is of step 2" in err
 
@@ -105,7 +105,7 @@ def test_a_checkpoint_under_the_name_of_a_later_one_is_passed_over(run, tiny, tm
 def test_what_changes_along_a_run_is_said(packed, tiny, tmp_path, capsys, before, now, said):
     fit(tiny(steps=2, **before), packed, tmp_path / "run", CPU)
     capsys.readouterr()
-    to_continue(tiny(steps=2, **now), tmp_path / "run")
+    checkpoint_to_resume(tiny(steps=2, **now), tmp_path / "run")
     expected = f"{tmp_path / 'run'} goes on from step 2 with {said}\n" if said else ""
     assert capsys.readouterr().err == expected
 
@@ -122,7 +122,7 @@ def test_what_a_run_cannot_go_on_with_is_named_by_the_flag_that_it_can(
 ):
     fit(tiny(steps=2, **before), packed, tmp_path / "run", CPU)
     with pytest.raises(UserError, match=said):
-        to_continue(tiny(steps=2, **now), tmp_path / "run")
+        checkpoint_to_resume(tiny(steps=2, **now), tmp_path / "run")
 
 
 def test_fresh_leaves_gaps_alone(tmp_path):

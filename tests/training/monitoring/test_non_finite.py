@@ -97,11 +97,11 @@ def poison(monkeypatch):
     """`poison(kind, step, until)`: as long as fewer than `until` rollbacks have been made."""
 
     def of(kind: str, step: int, until: int = 99):
-        def batches_for(ours, packed):
+        def make_batches(ours, packed):
             ill = step if ours.rollbacks < until else 0
             return Poisoned(ours, packed, kind, ill).starting_at(ours.step)
 
-        monkeypatch.setattr(loop, "batches_for", batches_for)
+        monkeypatch.setattr(loop, "make_batches", make_batches)
 
     return of
 

@@ -1,0 +1,72 @@
+"""The best evaluation of a run, for its best checkpoint and for early stopping."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dcgan.config import TrainConfig
+from dcgan.evaluation import higher_is_better
+from dcgan.runs.checkpoint import require_count
+from dcgan.runs.layout import best_checkpoint_path
+from dcgan.runtime import distributed
+
+
+@dataclass
+class BestEvaluation:
+    """The best evaluation so far by one score, and how many have been no better since."""
+
+    by: str  # name of the score
+    images: int  # that are evaluated
+    value: float | None = None
+    step: int = 0
+    misses: int = 0
+
+    @classmethod
+    def of(cls, config: TrainConfig, state: dict[str, Any] | None) -> "BestEvaluation":
+        """From the state in a checkpoint; without one, or where that is of another score or of
+        another number of images, from nothing.
+        """
+        fresh = cls(config.best_by, config.eval_images)
+        saved = cls.from_state(state) if state else fresh
+        return saved if (saved.by, saved.images) == (fresh.by, fresh.images) else fresh
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> "BestEvaluation":
+        """The inverse of `state`. Raises TypeError or ValueError for anything else."""
+        saved = cls(**state)
+        for name in ("images", "step", "misses"):
+            require_count(name, getattr(saved, name))
+        if saved.value is not None and type(saved.value) not in (int, float):
+            raise ValueError(f"the best {saved.by} cannot be {saved.value!r}")
+        return saved
+
+    def state(self) -> dict[str, Any]:
+        """Plain values that JSON can hold."""
+        return dataclasses.asdict(self)
+
+    def update(self, step: int, scores: dict[str, float]) -> bool:
+        """Take in an evaluation. Returns whether it is the best.
+
+        Evaluations up to the step of the best one, repeated after a rollback, are no misses.
+        """
+        value = scores[self.by]
+        higher = higher_is_better(self.by)
+        if self.value is None or (value > self.value if higher else value < self.value):
+            self.value, self.step, self.misses = value, step, 0
+            return True
+        self.misses += step > self.step
+        return False
+
+    def out_of_patience(self, patience: int) -> bool:
+        """Whether `patience` evaluations have been no better; never where that is 0."""
+        return 0 < patience <= self.misses
+
+    def announce(self, patience: int, run: Path) -> None:
+        """Print which evaluation of a run was the best, and whether patience has run out."""
+        if self.value is None or not distributed.is_main():
+            return
+        if self.out_of_patience(patience):
+            print(f"stopped: {self.misses} evaluations were no better than the best")
+        path = best_checkpoint_path(run)
+        print(f"best {self.by} {self.value:.4g}, of step {self.step}: {path}")

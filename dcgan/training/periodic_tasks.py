@@ -1,0 +1,181 @@
+"""What is due every so many steps: evaluations, log lines, sample grids and checkpoints."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from torch import Tensor
+
+from dcgan import images, sampling
+from dcgan.config import config_to_dict
+from dcgan.data import PackedImages, row_reader
+from dcgan.runs.layout import best_checkpoint_path, checkpoint_path, diverged_path
+from dcgan.runtime import distributed
+from dcgan.training.best_evaluation import BestEvaluation
+from dcgan.training.monitoring import Diverged
+from dcgan.training.optimizer import get_lr, lr_factor
+from dcgan.training.periodic_evaluation import Evaluator
+from dcgan.training.recorder import Recorder
+from dcgan.training.run_state import RunState
+from dcgan.training.trainer import Trainer
+
+GRID_SEEDS = range(sampling.BATCH_SIZE)  # the same in every grid, so that grids compare along a run
+
+
+class PeriodicTasks:
+    """Does what is due after each step of a trainer, in its run folder.
+
+    Every process calls it, since checks and batch norm statistics need all of them; the main
+    process alone evaluates and writes.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        packed: PackedImages,
+        run: Path,
+        state: RunState | None = None,
+        best: BestEvaluation | None = None,
+    ):
+        """Continues after `state`, of the checkpoint that the trainer was loaded from.
+
+        `best`: the evaluation that best.safetensors is of, if not that in `state`.
+        """
+        self.trainer, self.config = trainer, trainer.config
+        self.packed, self.run = packed, Path(run)
+        self.best = best or BestEvaluation.of(self.config, state.best if state else None)
+        self.saved_step = trainer.step
+        self._stack = ExitStack()
+        if distributed.is_main():
+            self.recorder = Recorder(self.config, self.run, state)
+
+    def __enter__(self) -> "PeriodicTasks":
+        trainer = self.trainer
+        if distributed.is_main():
+            self._stack.enter_context(self.recorder)
+            if trainer.step == 0:
+                first = np.arange(min(len(self.packed), len(GRID_SEEDS)))
+                real = images.make_grid(row_reader(self.packed.images)(first))
+                self.recorder.write_image("real", real)
+            self.z = sampling.latents_from_seeds(trainer.G, GRID_SEEDS).to(trainer.device)
+            if self.config.eval_every:
+                self.evaluator = Evaluator(self.config, self.packed, trainer.device)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Wait until all is written. Saves a diverged state apart from the checkpoints."""
+        try:
+            if kind is Diverged and distributed.is_main():
+                sampling.recalibrate_batch_norm(self.trainer.G_ema)
+                self.write_checkpoint(diverged_path(self.run, self.trainer.step))
+        finally:
+            self._stack.__exit__(kind, error, traceback)
+
+    def after_step(self, scalars: dict[str, Tensor]) -> None:
+        """Take in the scalars of the last step, and do what is due after it.
+
+        Raises Diverged for non-finite numbers, and UserError where the disk has refused.
+        """
+        config, trainer = self.config, self.trainer
+        log, evaluate = self.is_due(config.log_every), self.is_due(config.eval_every)
+        sample, save = self.is_due(config.sample_every), self.is_due(config.save_every)
+        if log or evaluate or sample or save:
+            trainer.check_finite()  # in all processes, which roll back together
+        if evaluate or sample or save:
+            sampling.recalibrate_batch_norm(trainer.G_ema)  # in all, which stay equal
+        if not distributed.is_main():
+            return
+        self.recorder.add_step(trainer.step, scalars)
+        scores, is_best = self.evaluate() if evaluate else ({}, False)
+        if log or evaluate:
+            self.write_scalars(scores)
+        if is_best:
+            self.write_checkpoint(best_checkpoint_path(self.run))
+        if sample:
+            self.write_samples()
+        if save:
+            self.write_step_checkpoint()
+
+    def is_due(self, every: int) -> bool:
+        """Whether the step is a multiple of `every`, or the last; never where that is 0."""
+        step = self.trainer.step
+        return every > 0 and (step % every == 0 or step == self.config.steps)
+
+    def save(self) -> None:
+        """Write a checkpoint of this step, unless there is one. Raises Diverged."""
+        if self.saved_step != self.trainer.step:
+            self.trainer.check_finite()
+            sampling.recalibrate_batch_norm(self.trainer.G_ema)
+            if distributed.is_main():
+                self.write_step_checkpoint()
+
+    def flush(self) -> None:
+        """Wait until everything is written. Raises the writer's error."""
+        if distributed.is_main():
+            self.recorder.flush()
+
+    def out_of_patience(self) -> bool:
+        """Whether --patience evaluations have been no better, the same in all processes."""
+        if not (self.config.patience and self.is_due(self.config.eval_every)):
+            return False
+        ours = self.best.out_of_patience(self.config.patience)
+        return bool(distributed.max_over_processes(int(ours), self.trainer.device))
+
+    def evaluate(self) -> tuple[dict[str, float], bool]:
+        """Scores of the averaged G, and whether they are the best so far."""
+        with self.recorder.excluded_from_rate():
+            scores = self.evaluator.scores(self.trainer.G_ema)
+        is_best = self.best.update(self.trainer.step, scores)
+        return {f"eval/{name}": value for name, value in scores.items()}, is_best
+
+    def write_scalars(self, scores: dict[str, float]) -> None:
+        """Log a line."""
+        trainer, config = self.trainer, self.config
+        rates = {"lr_G": get_lr(trainer.opt_G), "lr_D": get_lr(trainer.opt_D)}
+        references = {
+            "loss_at_chance": trainer.loss.loss_at_chance,
+            "lr_factor": lr_factor((trainer.step - 1) / config.steps, config.lr_decay),
+        }
+        self.recorder.write_scalars(trainer.weight_diagnostics(), rates, scores, references)
+
+    def write_samples(self) -> None:
+        """Generate and write the sample grids."""
+        averaged, raw = (
+            sampling.make_renderer(G, self.config.precision)(self.z)
+            for G in (self.trainer.G_ema, self.trainer.G)
+        )
+        self.recorder.write_samples(averaged, raw)
+
+    def write_step_checkpoint(self) -> None:
+        """Write the checkpoint of this step, whose numbers are known to be finite."""
+        self.saved_step = self.trainer.step
+        self.write_checkpoint(checkpoint_path(self.run, self.trainer.step))
+
+    def write_checkpoint(self, path: Path) -> None:
+        """Write the state of the run."""
+        self.recorder.write_checkpoint(path, self.state())
+
+    def state(self) -> RunState:
+        """All that a checkpoint of this step holds."""
+        trainer, recorder = self.trainer, self.recorder
+        labels = trainer.labels
+        sums = {f"sums.{name}": total for name, total in recorder.means.sums.items()}
+        return RunState(
+            step=trainer.step,
+            config=config_to_dict(self.config),
+            data=self.packed.fingerprint,
+            labels={"kind": labels.kind, "names": labels.names} if labels else None,
+            rollbacks=trainer.rollbacks,
+            seconds=recorder.seconds(),
+            metrics=recorder.metrics,
+            summed_steps=recorder.means.added,
+            health=recorder.monitor.state(),
+            best=self.best.state(),
+            tensors=trainer.tensors() | sums,
+        )

@@ -1,0 +1,134 @@
+"""What a checkpoint of a training run holds: one object, to a header and tensors and back."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dcgan.runs.checkpoint import Checkpoint, damaged, require_count
+from dcgan.training.best_evaluation import BestEvaluation
+from dcgan.training.monitoring import check_health_state
+
+MAX_ROLLBACKS = 3
+_ADAM_STATE = ("step", "exp_avg", "exp_avg_sq")
+
+
+@dataclass(frozen=True)
+class RunState:
+    """All that a run needs to continue bit for bit as if it had never stopped.
+
+    Every field but `tensors` stands under its name in the header of the checkpoint, as JSON.
+    """
+
+    step: int  # training steps done
+    config: dict[str, Any]  # the options of the run, see `config_to_dict`
+    data: str  # fingerprint of the training images
+    labels: dict[str, Any] | None  # "kind" and "names" of the labels of a conditional GAN
+    rollbacks: int  # each has halved the learning rates
+    seconds: float  # spent on training, over all restarts
+    metrics: dict[str, float]  # the last line of the log
+    summed_steps: int  # steps since that line, whose scalars are summed up in "sums."
+    health: dict[str, Any]  # of the `HealthMonitor`
+    best: dict[str, Any]  # the best evaluation so far, see `BestEvaluation`
+    tensors: Mapping[str, Tensor] = field(repr=False)
+    """ "G.", "D.", "ema." + name in the state dict; "opt_G.", "opt_D." + Adam's step, exp_avg or
+    exp_avg_sq + "." + name of the parameter; "augment.p": the augmentation probability;
+    "sums." + name of a scalar; "labels.examples": combinations of labels that images have."""
+
+    def header(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in _HEADER}
+
+    @classmethod
+    def from_checkpoint(cls, found: Checkpoint) -> "RunState":
+        """Raises UserError unless training can continue from the checkpoint."""
+        try:
+            header = {name: found.header[name] for name in _HEADER}
+            state = cls(**header, tensors=found.tensors(""))
+            state._validate()
+        except KeyError as error:
+            raise damaged(found.path, f"its header lacks {error}") from error
+        except (ValueError, TypeError) as error:
+            raise damaged(found.path, error) from error
+        return state
+
+    def section(self, prefix: str) -> dict[str, Tensor]:
+        """The tensors under a prefix, without it in their names."""
+        return {
+            name.removeprefix(prefix): value
+            for name, value in self.tensors.items()
+            if name.startswith(prefix)
+        }
+
+    def _validate(self) -> None:
+        """Raise TypeError, ValueError or KeyError for values that no run has saved."""
+        for name in ("step", "rollbacks", "summed_steps"):
+            require_count(name, getattr(self, name))
+        for name in ("seed", "batch_size"):
+            require_count(name, self.config[name])
+        if self.rollbacks > MAX_ROLLBACKS:
+            raise ValueError(f"rollbacks cannot be {self.rollbacks}")
+        if type(self.seconds) not in (int, float) or not 0 <= self.seconds < math.inf:
+            raise ValueError(f"seconds cannot be {self.seconds!r}")
+        if not isinstance(self.data, str):
+            raise TypeError(f"data cannot be {self.data!r}")
+        if not isinstance(self.metrics, dict):
+            raise TypeError(f"metrics cannot be {self.metrics!r}")
+        for name, total in self.section("sums.").items():
+            if total.shape != () or not total.is_floating_point():
+                raise ValueError(f"its sum of {name} is not a number")
+        p = self.tensors.get("augment.p")
+        if p is None or p.shape != () or not 0 <= p <= 1:
+            raise ValueError("its augment.p is not a probability")
+        check_health_state(self.health)
+        BestEvaluation.from_state(self.best)
+
+
+_HEADER = tuple(field.name for field in fields(RunState) if field.name != "tensors")
+
+
+def named_tensors(
+    modules: Mapping[str, nn.Module], optimizers: Mapping[str, tuple[torch.optim.Adam, nn.Module]]
+) -> dict[str, Tensor]:
+    """The tensors of modules and of the Adams of modules, under their names in a checkpoint."""
+    return {
+        f"{prefix}.{name}": value
+        for prefix, module in modules.items()
+        for name, value in module.state_dict().items()
+    } | {
+        f"{prefix}.{key}.{name}": optimizer.state[parameter][key]
+        for prefix, (optimizer, module) in optimizers.items()
+        for name, parameter in module.named_parameters()
+        for key in _ADAM_STATE
+    }
+
+
+def load_tensors(
+    state: RunState,
+    modules: Mapping[str, nn.Module],
+    optimizers: Mapping[str, tuple[torch.optim.Adam, nn.Module]],
+) -> None:
+    """The inverse of `named_tensors`. Raises ValueError for tensors of other names or shapes."""
+    for prefix, module in modules.items():
+        try:
+            module.load_state_dict(state.section(f"{prefix}."))
+        except RuntimeError as error:
+            raise ValueError(str(error).splitlines()[-1].strip()) from error
+    for prefix, (optimizer, module) in optimizers.items():
+        saved = state.section(f"{prefix}.")
+        for name, parameter in module.named_parameters():
+            # Adam's kernels trust these sizes: a wrong one would read beyond the tensor.
+            for key in _ADAM_STATE:
+                value = saved.get(f"{key}.{name}")
+                shape = torch.Size() if key == "step" else parameter.shape
+                if value is None or (value.shape, value.dtype) != (shape, torch.float32):
+                    raise ValueError(f"its state of Adam does not fit {name}")
+                optimizer.state[parameter][key] = _like(value, parameter)
+
+
+def _like(value: Tensor, parameter: Tensor) -> Tensor:
+    """On the device of the parameter, and channels last where that is."""
+    value = value.to(parameter.device)
+    return value if value.dim() < 4 else value.contiguous(memory_format=torch.channels_last)
