@@ -21,7 +21,7 @@ from dcgan.data import open_or_pack
 from dcgan.runtime import device
 from dcgan.training.batches import BatchLoader
 from dcgan.training.loop import Trainer
-from dcgan.training.recorder import Recorder
+from dcgan.training.periodic_tasks import PeriodicTasks
 
 # name -> configuration, and steps to time in a round
 CASES = {"faces": (PRESETS["faces"], 20), "width 64, batch 64": (TrainConfig(), 2)}
@@ -78,22 +78,22 @@ def measure(config: TrainConfig, steps: int, rounds: int) -> dict:
         update_average = trainer.ema.update
         trainer.ema.update = lambda decay: timed("EMA", update_average, decay)
         batches = BatchLoader(packed.images, config, on).starting_at(0)
-        recorder = stack.enter_context(Recorder(trainer, packed, folder / "run"))
+        tasks = stack.enter_context(PeriodicTasks(trainer, packed, folder / "run"))
         for index in range(rounds + 1):
             if index == 1:
                 seconds.clear()  # the first was the warm-up
             for _ in range(steps):
                 batch = timed("data", next, batches)
                 scalars = timed("update", trainer.update, batch)
-                timed("record", recorder.record, scalars)
+                timed("record", tasks.after_step, scalars)
             timed("batch norm", sampling.recalibrate_batch_norm, trainer.G_ema)
             for name, write in (
-                ("log", partial(recorder.write_scalars, {})),
-                ("samples", recorder.write_samples),
-                ("checkpoint", recorder.keep),
+                ("log", partial(tasks.write_scalars, {})),
+                ("samples", tasks.write_samples),
+                ("checkpoint", tasks.write_step_checkpoint),
             ):
                 timed(name, write)
-                timed(f"{name}, written", recorder.flush)
+                timed(f"{name}, written", tasks.flush)
     median = {name: 1e3 * statistics.median(times) for name, times in seconds.items()}
     step = median["update"] - median["EMA"]
     parts = {name: median[name] / every for name, every in (EVERY | BEHIND).items()}

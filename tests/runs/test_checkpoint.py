@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import re
 import resource
@@ -12,6 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from dcgan import cli
+from dcgan.config import NETWORK_OPTIONS
 from dcgan.errors import UserError
 from dcgan.runs import checkpoint
 from dcgan.runs.layout import checkpoint_path, list_checkpoints
@@ -20,7 +22,8 @@ from dcgan.runs.run_folder import find_checkpoint, latest_checkpoint, prune_chec
 from dcgan.runtime.host_copy import HostCopy
 from dcgan.training import loop
 from dcgan.training.resume import check_resumable
-from tests.conftest import fit
+from dcgan.training.run_state import RunState
+from tests.conftest import TINY, fit
 
 
 @pytest.fixture
@@ -72,32 +75,23 @@ def test_no_valid_checkpoint_left_is_an_error_not_a_fresh_start(copy):
         latest_checkpoint(copy)
 
 
-CONFIG = {
-    "size": 16,
-    "channels": 3,
-    "width": 4,
-    "latent_dim": 8,
-    "latent": "normal",
-    "kernel_size": 4,
-    "seed": 0,
-    "batch_size": 8,
-}
-HEADER = {
-    "format": 1,
-    "step": 1,
-    "seconds": 0.5,
-    "config": CONFIG,
-    "data": "hash",
-    "meter": {"totals": {}, "added": 0},
-}
+RUN_FIELDS = ("data", "labels", "rollbacks", "seconds", "metrics", "summed_steps", "health", "best")
+CONFIG = {name: getattr(TINY, name) for name in NETWORK_OPTIONS}
+HEADER = {"format": checkpoint.FORMAT, "step": 1, "config": CONFIG}
+TENSORS = {"x": torch.zeros(1)}
+
+
+def metadata(text: str) -> dict[str, str]:
+    """Of a file with this header, checksum included."""
+    return {"dcgan": text, "sha256": checkpoint._checksum(text, TENSORS.items())}
 
 
 def header(**changes):
-    return {"dcgan": json.dumps(HEADER | changes)}
+    return metadata(json.dumps(HEADER | changes))
 
 
 def without(name):
-    return {"dcgan": json.dumps({k: v for k, v in HEADER.items() if k != name})}
+    return metadata(json.dumps({k: v for k, v in HEADER.items() if k != name}))
 
 
 @pytest.mark.parametrize(
@@ -107,10 +101,13 @@ def without(name):
         (b"a text, no tensors at all", "not a usable checkpoint"),
         (b"\xff" * 64, "not a usable checkpoint"),
         (None, "lacks 'dcgan'"),
-        ({"dcgan": "not JSON"}, "not a usable checkpoint"),
-        ({"dcgan": "[1, 2]"}, "not a usable checkpoint"),
-        ({"dcgan": "[" * 200_000}, "recursion"),
-        (header(format=99), "newer dcgan"),
+        (metadata("not JSON"), "not a usable checkpoint"),
+        (metadata("[1, 2]"), "not a usable checkpoint"),
+        (metadata("[" * 200_000), "recursion"),
+        ({"dcgan": json.dumps(HEADER)}, "lacks 'sha256'"),
+        (header() | {"sha256": "0" * 64}, "checksum does not match"),
+        (header(format=2), "it has format 2, this dcgan reads 3"),
+        (header(format="3"), "it has format 3"),
         (header(step="six"), "step cannot be 'six'"),
         (header(step=-5), "step cannot be -5"),
         (header(step=True), "step cannot be True"),
@@ -126,7 +123,7 @@ def test_what_is_no_checkpoint_gives_one_clear_line(tmp_path, content, complaint
     if isinstance(content, bytes):
         path.write_bytes(content)
     else:
-        save_file({"x": torch.zeros(1)}, path, content)
+        save_file(TENSORS, path, content)
     with pytest.raises(UserError, match=complaint) as caught:
         load_generator(path)
     assert path.name in str(caught.value)
@@ -138,28 +135,61 @@ def test_what_is_no_checkpoint_gives_one_clear_line(tmp_path, content, complaint
     [
         ({"seconds": "x"}, "seconds cannot be 'x'"),
         ({"seconds": float("inf")}, "seconds cannot be inf"),
+        ({"seconds": -1.0}, "seconds cannot be -1"),
         ({"data": 7}, "data cannot be 7"),
-        ({"meter": {"totals": {"a": "b"}, "added": 0}}, "meter"),
-        ({"meter": {"totals": [1], "added": 0}}, "not a usable checkpoint"),
-        ({"meter": {"totals": {}, "added": 0, "x": 0}}, "meter"),
-        ({"meter": {"totals": {}, "added": -1}}, "added cannot be -1"),
+        ({"metrics": None}, "metrics cannot be None"),
+        ({"summed_steps": -1}, "summed_steps cannot be -1"),
+        ({"summed_steps": 1.5}, "summed_steps cannot be 1.5"),
         ({"rollbacks": -1}, "rollbacks cannot be -1"),
         ({"rollbacks": 10**9}, "rollbacks cannot be 1000000000"),
-        ({"meter": None}, "meter"),
         ({"config": CONFIG | {"seed": "x"}}, "seed cannot be 'x'"),
-        *(({name: "absent"}, f"lacks '{name}'") for name in ("seconds", "data", "meter")),
+        ({"config": CONFIG}, "lacks 'seed'"),
+        ({"best": {"by": "frechet"}}, "not a usable checkpoint"),
+        ({"health": 3}, "not a usable checkpoint"),
+        *(({name: "absent"}, f"lacks '{name}'") for name in RUN_FIELDS),
     ],
 )
-def test_what_training_needs_is_checked_before_it_goes_on(copy, tiny, changes, complaint, capsys):
+def test_resuming_checks_the_state_of_the_run_first(copy, tiny, changes, complaint, capsys):
     """Sampling needs less, and still works."""
-    tensors = load_file(last(copy))
-    changed = {k: v for k, v in (HEADER | {"step": 6} | changes).items() if v != "absent"}
-    save_file(tensors, last(copy), {"dcgan": json.dumps(changed)})
+    found = checkpoint.read(last(copy))
+    changed = {k: v for k, v in (found.header | changes).items() if v != "absent"}
+    checkpoint.save(last(copy), changed, found.tensors(""))
     with pytest.raises(UserError, match=complaint):
         check_resumable(find_checkpoint(copy))
     assert loop.checkpoint_to_resume(tiny(), copy).step == 4, "the one before it is whole"
     assert re.search(f"passed over: .*{last(copy).name}.*{complaint}", capsys.readouterr().err)
     assert load_generator(copy).size == 16
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "complaint"),
+    [
+        ("sums.loss_D", torch.zeros(2), "its sum of loss_D is not a number"),
+        ("sums.loss_D", torch.tensor(3), "its sum of loss_D is not a number"),
+        ("augment.p", torch.tensor(2.0), r"augment\.p is not a probability"),
+        ("augment.p", torch.tensor(torch.nan), r"augment\.p is not a probability"),
+        ("augment.p", torch.zeros(3), r"augment\.p is not a probability"),
+    ],
+)
+def test_resuming_checks_the_tensors_of_the_run_first(copy, name, value, complaint):
+    found = checkpoint.read(last(copy))
+    checkpoint.save(last(copy), found.header, found.tensors("") | {name: value})
+    with pytest.raises(UserError, match=complaint):
+        check_resumable(find_checkpoint(copy))
+
+
+def test_a_state_survives_its_way_through_a_file(copy, tmp_path):
+    """Every field and every tensor, whatever is in them."""
+    state = RunState.from_checkpoint(find_checkpoint(copy))
+    state = dataclasses.replace(
+        state, rollbacks=2, seconds=1.25, summed_steps=7, metrics={"loss_D": 0.5}
+    )
+    path = tmp_path / "step-00000006.safetensors"
+    checkpoint.save(path, state.header(), dict(state.tensors))
+    again = RunState.from_checkpoint(checkpoint.read(path))
+    assert again.header() == state.header()
+    assert set(again.tensors) == set(state.tensors)
+    assert all(torch.equal(value, state.tensors[name]) for name, value in again.tensors.items())
 
 
 @pytest.mark.parametrize(
@@ -222,7 +252,7 @@ def test_a_full_disk_is_one_clear_line_and_keeps_the_old_checkpoint(copy, tiny, 
     assert latest_checkpoint(copy).step == 6
     state = loop.Trainer(tiny(), torch.device("cpu"))
     fit(tiny(), packed, tmp_path / "other", torch.device("cpu"))
-    state.restore(find_checkpoint(tmp_path / "other"), packed.fingerprint)
+    state.load(RunState.from_checkpoint(find_checkpoint(tmp_path / "other")))
     tensors = HostCopy(state.tensors()).read()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

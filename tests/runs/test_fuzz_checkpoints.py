@@ -20,6 +20,7 @@ from dcgan.runs import checkpoint
 from dcgan.runs.loading import load_discriminator, load_generator
 from dcgan.runs.run_folder import find_checkpoint
 from dcgan.training.resume import check_resumable
+from dcgan.training.run_state import RunState
 from dcgan.training.trainer import Trainer
 from tests import fuzzing
 from tests.conftest import TINY, write_packed
@@ -62,7 +63,10 @@ def use(path) -> None:
     load_generator(path, ema=False)
     load_discriminator(path)
     check_resumable(found)
-    Trainer(TINY, torch.device("cpu")).restore(found, found.header["data"])
+    try:
+        Trainer(TINY, torch.device("cpu")).load(RunState.from_checkpoint(found))
+    except ValueError as error:
+        raise checkpoint.damaged(path, error) from error
 
 
 @many

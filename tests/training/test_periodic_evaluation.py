@@ -15,7 +15,8 @@ from dcgan.runs.layout import best_checkpoint_path, checkpoint_path, list_checkp
 from dcgan.runs.loading import load_generator
 from dcgan.runs.run_folder import find_checkpoint, latest_checkpoint
 from dcgan.training import periodic_evaluation
-from dcgan.training.periodic_evaluation import Best
+from dcgan.training.best_evaluation import BestEvaluation
+from dcgan.training.resume import check_resumable
 from tests.conftest import TINY, fit
 
 CPU = torch.device("cpu")
@@ -36,7 +37,7 @@ def equal(first, second):
 
 
 def test_the_first_evaluation_is_the_best_and_ties_are_misses(tiny):
-    best = Best.of(tiny(), None)
+    best = BestEvaluation.of(tiny(), None)
     assert best.update(10, {"frechet": 5.0}) and not best.update(20, {"frechet": 5.0})
     assert best.update(30, {"frechet": 4.0}) and best.misses == 0
     assert (best.step, best.value) == (30, 4.0)
@@ -44,16 +45,16 @@ def test_the_first_evaluation_is_the_best_and_ties_are_misses(tiny):
 
 @pytest.mark.parametrize("by", ["precision", "recall", "coverage"])
 def test_shares_are_better_higher(tiny, by):
-    best = Best.of(tiny(best_by=by), None)
+    best = BestEvaluation.of(tiny(best_by=by), None)
     best.update(1, {by: 0.2})
     assert best.update(2, {by: 0.3}) and not best.update(3, {by: 0.1})
 
 
 def test_patience_counts_evaluations_in_a_row(tiny):
-    best = Best.of(tiny(), None)
+    best = BestEvaluation.of(tiny(), None)
     for step, value in enumerate((3, 4, 2, 5, 5)):
         best.update(step, {"frechet": value})
-    assert best.stalled(2) and not best.stalled(3) and not best.stalled(0)
+    assert best.out_of_patience(2) and not best.out_of_patience(3) and not best.out_of_patience(0)
 
 
 @pytest.fixture(scope="module")
@@ -186,8 +187,9 @@ def test_pruning_leaves_the_best(worse_and_worse, packed, tiny, tmp_path):
 def test_another_score_starts_from_nothing(tiny, evaluated):
     config, run = evaluated
     found = latest_checkpoint(run)
-    assert Best.of(config, found).value is not None
-    assert Best.of(tiny(best_by="coverage", eval_images=40), found).value is None
+    state = found.header["best"]
+    assert BestEvaluation.of(config, state).value == state["value"]
+    assert BestEvaluation.of(tiny(best_by="coverage", eval_images=40), state).value is None
 
 
 @pytest.mark.parametrize("nonsense", [{"by": 3, "odd": 1}, {"value": "x"}, {"misses": -1}, 7])
@@ -197,7 +199,7 @@ def test_nonsense_in_a_header_is_an_error_of_the_user(tiny, evaluated, nonsense)
     bad = found.header["best"] | nonsense if isinstance(nonsense, dict) else nonsense
     broken = checkpoint.Checkpoint(found.path, found.header | {"best": bad})
     with pytest.raises(UserError, match="not a usable checkpoint"):
-        Best.of(tiny(), broken)
+        check_resumable(broken)
 
 
 def test_evaluations_leave_the_rate_of_training_alone(tiny, packed, tmp_path, monkeypatch):

@@ -29,7 +29,7 @@ from dcgan.runs.run_folder import find_checkpoint
 from dcgan.runtime import device
 from dcgan.training import loop
 from dcgan.training.batches import BatchLoader
-from dcgan.training.recorder import GRID_SEEDS, Recorder
+from dcgan.training.periodic_tasks import GRID_SEEDS, PeriodicTasks
 from tests.conftest import fit
 
 CPU = torch.device("cpu")
@@ -43,21 +43,21 @@ def logged(run):
 
 @pytest.fixture
 def start(tiny, packed, tmp_path):
-    """`start(save_every=3)`: a trainer, its recorder, and a function that goes on some steps."""
+    """`start(save_every=3)`: a trainer, its tasks, and a function that goes on some steps."""
 
     def starting(**changes):
         config = tiny(
             **{"steps": 99, "log_every": 99, "sample_every": 99, "save_every": 99} | changes
         )
         ours = loop.Trainer(config, CPU)
-        recorder = Recorder(ours, packed, tmp_path / "run")
+        tasks = PeriodicTasks(ours, packed, tmp_path / "run")
         batches = BatchLoader(packed.images, config, CPU).starting_at(0)
 
         def go(steps):
             for batch in itertools.islice(batches, steps):
-                recorder.record(ours.update(batch))
+                tasks.after_step(ours.update(batch))
 
-        return ours, recorder, go
+        return ours, tasks, go
 
     return starting
 
@@ -67,11 +67,11 @@ def test_the_log_reaches_the_disk_before_the_checkpoint_that_goes_on_from_it(
 ):
     """Else a power cut could leave a checkpoint whose steps were never logged."""
     run = tmp_path / "run"
-    _, recorder, go = start(log_every=2, save_every=4)
-    with recorder:
+    _, tasks, go = start(log_every=2, save_every=4)
+    with tasks:
         flushes.note(lambda: (logged(run), [path.name for path in list_checkpoints(run)]))
         go(4)
-        recorder.flush()
+        tasks.flush()
         log, events = run / "metrics.jsonl", next(run.glob("events.out.*"))
         seen = dict(flushes)
         for path in (log, events):
@@ -79,26 +79,26 @@ def test_the_log_reaches_the_disk_before_the_checkpoint_that_goes_on_from_it(
 
 
 def test_a_checkpoint_is_of_the_step_it_was_asked_for_whenever_it_is_written(start, tmp_path):
-    ours, recorder, go = start()
+    ours, tasks, go = start()
     gate = threading.Event()
-    with recorder:
+    with tasks:
         go(3)
-        recorder.writer.submit(gate.wait)
+        tasks.recorder.writer.submit(gate.wait)
         sampling.recalibrate_batch_norm(ours.G_ema)
-        expected = {name: value.clone() for name, value in ours.tensors().items()}
-        sums = {name: float(value) for name, value in recorder.meter.sums.items()}
-        recorder.save()
+        state = tasks.state()
+        expected = {name: value.clone() for name, value in state.tensors.items()}
+        tasks.save()
         go(2)
         gate.set()
     found = find_checkpoint(tmp_path / "run")
     assert found.step == 3
-    assert found.header["meter"] == {"totals": sums, "added": 3}
+    assert found.header["summed_steps"] == 3
     written = load_file(found.path)
     assert set(written) == set(expected)
     for name, value in expected.items():
         assert torch.equal(written[name], value), name
-    stayed = {name for name, value in ours.tensors().items() if value.equal(expected[name])}
-    may_stay = {"augment.p", "labels.examples"}
+    stayed = {name for name, value in state.tensors.items() if value.equal(expected[name])}
+    may_stay = {"augment.p", "sums.augment_p", "sums.saturated_real", "sums.saturated_fake"}
     measured = {f"ema.{name}" for name, _ in ours.G_ema.named_buffers()}
     assert stayed <= may_stay | measured, "the test must see the tensors change"
 
@@ -106,26 +106,26 @@ def test_a_checkpoint_is_of_the_step_it_was_asked_for_whenever_it_is_written(sta
 def test_wherever_the_average_is_looked_at_its_statistics_are_its_own(start, tmp_path, monkeypatch):
     """In the checkpoint, in the grid and in the evaluation, at whatever steps they are due."""
     judged = []
-    ours, recorder, go = start(save_every=3, sample_every=2, eval_every=5, eval_images=10, lr_G=0.1)
+    ours, tasks, go = start(save_every=3, sample_every=2, eval_every=5, eval_images=10, lr_G=0.1)
 
     def own() -> Tensor:
         twin = copy.deepcopy(ours.G_ema)
         sampling.recalibrate_batch_norm(twin)
         return statistics(twin)
 
-    with recorder:
+    with tasks:
         monkeypatch.setattr(
-            recorder.evaluator, "scores", lambda G: judged.append(statistics(G)) or {"frechet": 1.0}
+            tasks.evaluator, "scores", lambda G: judged.append(statistics(G)) or {"frechet": 1.0}
         )
         drawn = []
         monkeypatch.setattr(
-            recorder, "write_grids", lambda *_: drawn.append(statistics(ours.G_ema))
+            tasks.recorder, "_add_samples", lambda *_: drawn.append(statistics(ours.G_ema))
         )
         go(2)
-        recorder.flush()
+        tasks.flush()
         assert torch.equal(drawn[0], own())
         go(1)
-        recorder.flush()
+        tasks.flush()
         saved = statistics(load_generator(tmp_path / "run"))
         assert torch.equal(saved, own()) and not torch.equal(saved, drawn[0])
         go(2)
@@ -137,15 +137,15 @@ def statistics(G) -> Tensor:
 
 
 def test_a_grid_is_of_the_step_it_was_due_at_whenever_it_is_drawn(start, tmp_path):
-    ours, recorder, go = start()
+    ours, tasks, go = start()
     gate = threading.Event()
-    with recorder:
+    with tasks:
         go(2)
         sampling.recalibrate_batch_norm(ours.G_ema)
         expected = sampling.sample_grid(ours.G_ema, GRID_SEEDS)
         raw = images.encode_png(sampling.sample_grid(ours.G, GRID_SEEDS))
-        recorder.writer.submit(gate.wait)
-        recorder.write_samples()
+        tasks.recorder.writer.submit(gate.wait)
+        tasks.write_samples()
         go(2)
         gate.set()
     with Image.open(sample_grid_path(tmp_path / "run", 2)) as grid:
@@ -161,13 +161,13 @@ def test_grids_are_drawn_as_precisely_as_the_run_is_trained(
     monkeypatch.setattr(
         device, "has_native_bf16", lambda _: precision == "fp32"
     )  # what auto would take
-    ours, recorder, go = start(precision=precision, width=16)
-    with recorder:
+    ours, tasks, go = start(precision=precision, width=16)
+    with tasks:
         go(2)
         sampling.recalibrate_batch_norm(ours.G_ema)
         drawn = sampling.sample(ours.G_ema, GRID_SEEDS, precision=precision)
         expected = sampling.grid(drawn)
-        recorder.write_samples()
+        tasks.write_samples()
     with Image.open(sample_grid_path(tmp_path / "run", 2)) as grid:
         assert (np.asarray(grid) == expected).all()
 
@@ -193,8 +193,8 @@ def test_what_a_killed_run_was_writing_is_swept_and_nothing_else(start, tmp_path
     for name in (*stale, *others):
         (run / name).parent.mkdir(parents=True, exist_ok=True)
         (run / name).write_text("")
-    _, recorder, _ = start()
-    with recorder:
+    _, tasks, _ = start()
+    with tasks:
         pass
     left = {str(path.relative_to(run)) for path in run.rglob("*")}
     assert not left & set(stale)
@@ -203,8 +203,8 @@ def test_what_a_killed_run_was_writing_is_swept_and_nothing_else(start, tmp_path
 
 def test_a_folder_that_is_trained_in_is_refused_until_that_ends(start, tiny, packed, tmp_path):
     """Two runs would sweep away what the other one writes, and log every step twice."""
-    _, recorder, go = start()
-    with recorder:
+    _, tasks, go = start()
+    with tasks:
         go(1)
         before = set((tmp_path / "run").rglob("*"))
         with pytest.raises(UserError, match=r"another process is training in .*run"):
@@ -214,17 +214,17 @@ def test_a_folder_that_is_trained_in_is_refused_until_that_ends(start, tiny, pac
 
 
 def test_there_is_one_copy_of_the_networks_at_a_time(start):
-    _, recorder, go = start()
+    _, tasks, go = start()
     gate, saved = threading.Event(), threading.Event()
 
     def save_again():
-        recorder.save()
+        tasks.save()
         saved.set()
 
-    with recorder:
+    with tasks:
         go(1)
-        recorder.writer.submit(gate.wait)
-        recorder.save()
+        tasks.recorder.writer.submit(gate.wait)
+        tasks.save()
         go(1)
         second = threading.Thread(target=save_again)
         second.start()
@@ -235,7 +235,7 @@ def test_there_is_one_copy_of_the_networks_at_a_time(start):
 
 
 def test_a_checkpoint_appears_after_the_logs_up_to_it(start, tmp_path, monkeypatch):
-    _, recorder, go = start(log_every=2, sample_every=2, save_every=2)
+    _, tasks, go = start(log_every=2, sample_every=2, save_every=2)
     save, seen = checkpoint.save, []
 
     def spy(path, header, tensors):
@@ -246,16 +246,16 @@ def test_a_checkpoint_appears_after_the_logs_up_to_it(start, tmp_path, monkeypat
         save(path, header, tensors)
 
     monkeypatch.setattr(checkpoint, "save", spy)
-    with recorder:
+    with tasks:
         go(5)
     assert seen == [(2, 2, 2, 2, True), (4, 4, 4, 4, True)]
 
 
 def test_what_the_disk_refuses_stops_the_run_and_is_said_once(start, tmp_path):
-    ours, recorder, go = start(log_every=1)
-    with pytest.raises(UserError, match=r"cannot write .*run: No such file"), recorder:
+    ours, tasks, go = start(log_every=1)
+    with pytest.raises(UserError, match=r"cannot write .*run: No such file"), tasks:
         go(3)
-        recorder.flush()
+        tasks.flush()
         shutil.rmtree(tmp_path / "run")
         go(50)
     assert 3 < ours.step < 53

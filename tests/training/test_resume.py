@@ -10,7 +10,7 @@ from dcgan.data import open_packed
 from dcgan.errors import UserError
 from dcgan.runs.layout import checkpoint_path
 from dcgan.runs.run_folder import find_checkpoint
-from dcgan.training.resume import checkpoint_to_resume, fresh
+from dcgan.training.resume import checkpoint_to_resume, new_run_folder
 from tests.conftest import fit
 
 CPU = torch.device("cpu")
@@ -39,11 +39,11 @@ def test_fresh_begins_in_a_folder_of_its_own_and_deletes_nothing(packed, run, tm
 
 
 def test_fresh_takes_the_folder_itself_where_nothing_is_there(tmp_path):
-    assert fresh(tmp_path / "a" / "run", CPU) == tmp_path / "a" / "run"
-    assert fresh(tmp_path / "a" / "run", CPU) == tmp_path / "a" / "run-2"
+    assert new_run_folder(tmp_path / "a" / "run", CPU) == tmp_path / "a" / "run"
+    assert new_run_folder(tmp_path / "a" / "run", CPU) == tmp_path / "a" / "run-2"
     (tmp_path / "a" / "run-3").write_text("a file")
     (tmp_path / "a" / "run-4").symlink_to("nowhere")
-    assert fresh(tmp_path / "a" / "run", CPU) == tmp_path / "a" / "run-5"
+    assert new_run_folder(tmp_path / "a" / "run", CPU) == tmp_path / "a" / "run-5"
 
 
 def test_processes_that_torchrun_has_restarted_go_on_with_the_folder_they_began(
@@ -51,9 +51,9 @@ def test_processes_that_torchrun_has_restarted_go_on_with_the_folder_they_began(
 ):
     (tmp_path / "run").mkdir()
     (tmp_path / "run-other").mkdir()
-    begun = fresh(tmp_path / "run", CPU)
+    begun = new_run_folder(tmp_path / "run", CPU)
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "2")
-    assert fresh(tmp_path / "run", CPU) == begun == tmp_path / "run-2"
+    assert new_run_folder(tmp_path / "run", CPU) == begun == tmp_path / "run-2"
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_bit_that_has_flipped_in_a_tensor_is_noticed(run, tiny, tmp_path, caps
     data[-1000] ^= 1
     newest.write_bytes(data)
     assert checkpoint_to_resume(tiny(), tmp_path / "run").step == 4
-    assert "its checksum is another" in capsys.readouterr().err
+    assert "its checksum does not match" in capsys.readouterr().err
     assert cli.main(["sample", str(newest), "--out", str(tmp_path / "a.png")]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert newest.name in line
@@ -128,7 +128,7 @@ def test_what_a_run_cannot_go_on_with_is_named_by_the_flag_that_it_can(
 def test_fresh_leaves_gaps_alone(tmp_path):
     """A restart takes the last folder, so that must be the one that was begun."""
     (tmp_path / "run-7").mkdir()
-    assert fresh(tmp_path / "run", CPU) == tmp_path / "run-8"
+    assert new_run_folder(tmp_path / "run", CPU) == tmp_path / "run-8"
 
 
 def test_images_that_have_changed_are_refused(tiny, packed, tmp_path):

@@ -30,7 +30,7 @@ from dcgan.training.augmentation import overfitting_heuristic
 from dcgan.training.batches import Batch, BatchLoader
 from dcgan.training.monitoring import Diverged, image_diagnostics
 from dcgan.training.optimizer import make_adam
-from dcgan.training.recorder import Recorder
+from dcgan.training.periodic_tasks import PeriodicTasks
 from tests.conftest import PLAIN, fit, write_packed
 
 CPU = torch.device("cpu")
@@ -148,10 +148,10 @@ def test_only_steps_that_log_sample_or_save_wait_for_the_device(tiny, packed, tm
     ours = loop.Trainer(config, CPU)
     batches = BatchLoader(packed.images, config, CPU)
     waits = []
-    with Recorder(ours, packed, tmp_path / "run") as recorder:
+    with PeriodicTasks(ours, packed, tmp_path / "run") as tasks:
         for step in range(19):
             with Waits() as mode:
-                recorder.record(ours.update(batches.at(step)))
+                tasks.after_step(ours.update(batches.at(step)))
             waits.append(mode.count)
     due = {step for step in range(1, 20) if not (step % 10 and step % 4 and step % 3)}
     assert {step for step, count in enumerate(waits, start=1) if count} <= due
@@ -308,9 +308,9 @@ def test_a_crashed_run_goes_on_to_log_what_an_uninterrupted_one_logs(tiny, packe
     fit(config, packed, tmp_path / "whole", CPU)
     crashed = loop.Trainer(config, CPU)
     batches = BatchLoader(packed.images, config, CPU)
-    with Recorder(crashed, packed, tmp_path / "parts") as recorder:
+    with PeriodicTasks(crashed, packed, tmp_path / "parts") as tasks:
         for step in range(done):
-            recorder.record(crashed.update(batches.at(step)))
+            tasks.after_step(crashed.update(batches.at(step)))
     fit(config, packed, tmp_path / "parts", CPU)
     whole, parts = logged(tmp_path / "whole"), logged(tmp_path / "parts")
     for line in (*whole, *parts):
@@ -329,13 +329,13 @@ def test_what_is_not_finite_is_never_saved(tiny, packed, tmp_path):
     batches = BatchLoader(packed.images, config, CPU)
     with (
         pytest.raises(Diverged, match="G is not finite in step 4"),
-        Recorder(ours, packed, tmp_path / "run") as recorder,
+        PeriodicTasks(ours, packed, tmp_path / "run") as tasks,
     ):
         for step in range(3):
-            recorder.record(ours.update(batches.at(step)))
+            tasks.after_step(ours.update(batches.at(step)))
         with torch.no_grad():
             ours.G.layers[0].weight[0, 0] = float("nan")
-        recorder.record(ours.update(batches.at(3)))
+        tasks.after_step(ours.update(batches.at(3)))
     found = find_checkpoint(tmp_path / "run")
     assert found.step == 2
     assert all(value.isfinite().all() for value in load_file(found.path).values())
