@@ -7,18 +7,15 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 
 from dcgan.errors import UsageError, UserError
-from dcgan.runs import checkpoint
-from dcgan.runs.layout import list_checkpoints
 from dcgan.runs.loading import load_discriminator, load_generator
 from dcgan.runs.run_folder import find_checkpoint
 from dcgan.training import loop
 from dcgan.training.batches import Batch, BatchLoader
 from dcgan.training.optimizer import make_adam
-from dcgan.training.recorder import Recorder
+from dcgan.training.periodic_tasks import PeriodicTasks
+from dcgan.training.run_state import RunState
 from tests.conftest import PLAIN, fit
 from tests.training.test_trainer import logged, state
 
@@ -112,9 +109,9 @@ def test_rates_fall_over_the_steps_and_a_crashed_run_goes_on_with_them(
     np.testing.assert_allclose([line["lr_G"] for line in lines], 1e-2 * np.array(factors))
     np.testing.assert_allclose([line["lr_D"] for line in lines], 1e-3 * np.array(factors))
     crashed = loop.Trainer(config, CPU)
-    with Recorder(crashed, packed, tmp_path / "parts") as recorder:
+    with PeriodicTasks(crashed, packed, tmp_path / "parts") as tasks:
         for step in range(3):
-            recorder.record(crashed.update(BatchLoader(packed.images, config, CPU).at(step)))
+            tasks.after_step(crashed.update(BatchLoader(packed.images, config, CPU).at(step)))
     fit(config, packed, tmp_path / "parts", CPU)
     whole, parts = state(tmp_path / "whole"), state(tmp_path / "parts")
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
@@ -178,14 +175,14 @@ def test_every_recipe_resumes_bit_for_bit_and_loads(tiny, packed, tmp_path, opti
     assert set(whole) == set(parts)
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
     ours = loop.Trainer(tiny(**options), CPU)
-    ours.restore(find_checkpoint(tmp_path / "whole"), packed.fingerprint)
+    ours.load(RunState.from_checkpoint(find_checkpoint(tmp_path / "whole")))
     x = torch.rand(8, 3, 16, 16) * 2 - 1
     loaded = load_discriminator(tmp_path / "whole")
     torch.testing.assert_close(loaded(x), ours.D.eval()(x))
     assert load_generator(tmp_path / "whole")(torch.randn(2, 8)).isfinite().all()
 
 
-def test_the_strength_of_augmentation_follows_overfitting_and_is_kept(tiny, packed, tmp_path):
+def test_adaptive_augmentation_follows_overfitting_and_is_saved(tiny, packed, tmp_path):
     """By one batch of the ramp up or down a step, from zero; a number stays that number."""
     fit(tiny(log_every=1), packed, tmp_path / "adaptive", CPU)
     p = 0.0
@@ -197,14 +194,14 @@ def test_the_strength_of_augmentation_follows_overfitting_and_is_kept(tiny, pack
     assert {line["augment_p"] for line in logged(tmp_path / "fixed")} == {0.25}
 
 
-def test_a_run_goes_on_with_the_flags_it_is_given_and_says_so(tiny, packed, tmp_path, capsys):
+def test_a_resumed_run_takes_new_options_and_says_which(tiny, packed, tmp_path, capsys):
     """A checkpoint's strength of augmentation must not win over --augment-p."""
     first = tiny(steps=2, log_every=1, augment_p=0.25)
     fit(first, packed, tmp_path / "run", CPU)
-    assert loop.to_continue(first, tmp_path / "run").step == 2
+    assert loop.checkpoint_to_resume(first, tmp_path / "run").step == 2
     assert "goes on" not in capsys.readouterr().err
     second = tiny(steps=4, log_every=1, augment_p=0.5, augment=(), r1=1.5)
-    found = loop.to_continue(second, tmp_path / "run")
+    found = loop.checkpoint_to_resume(second, tmp_path / "run")
     said = capsys.readouterr().err
     assert said.startswith(f"{tmp_path / 'run'} goes on from step 2 with ")
     for change in ("augment none (translation cutout", "augment-p 0.5 (0.25", "steps 4 (2"):
@@ -212,68 +209,8 @@ def test_a_run_goes_on_with_the_flags_it_is_given_and_says_so(tiny, packed, tmp_
     loop.fit(second, packed, tmp_path / "run", CPU, found)
     assert [line["augment_p"] for line in logged(tmp_path / "run")] == [0.25, 0.25, 0.5, 0.5]
     ours = loop.Trainer(tiny(augment_p="adaptive"), CPU)
-    ours.restore(find_checkpoint(tmp_path / "run"), packed.fingerprint)
+    ours.load(RunState.from_checkpoint(find_checkpoint(tmp_path / "run")))
     assert ours.augment_p == 0.5, "adaptive goes on from where it was"
-
-
-@pytest.mark.parametrize("p", [torch.tensor(2.0), torch.tensor(torch.nan), torch.zeros(3)])
-def test_a_strength_that_cannot_be_is_a_damaged_checkpoint(tiny, packed, tmp_path, p):
-    ours = loop.Trainer(tiny(augment_p="adaptive"), CPU)
-    path = fit(tiny(steps=1), packed, tmp_path / "run", CPU)
-    found = checkpoint.read(path)
-    checkpoint.save(path, found.header, found.tensors("") | {"augment.p": p})
-    with pytest.raises(UserError, match=r"augment\.p is no probability"):
-        ours.restore(checkpoint.read(path), packed.fingerprint)
-
-
-# Names that checkpoints had before networks and objectives had options.
-OLD = (
-    *("out", "data", "data_cache", "dry_run", "log_every", "sample_every", "save_every", "keep"),
-    *("steps", "batch_size", "lr_G", "lr_D", "beta1", "beta2", "flip", "ema_images", "seed"),
-    *("precision", "device", "threads", "compile", "cuda_graphs", "source", "root", "split"),
-    *("classes", "class_folders", "count", "crop", "max_bad", "workers"),
-    *("width", "latent_dim", "latent", "kernel_size", "size", "channels"),
-)
-
-
-@pytest.fixture
-def old_run(tiny, packed, tmp_path):
-    """A run of the recipe of 2015, as it was written when there was no other."""
-    fit(tiny(**PLAIN, steps=4), packed, tmp_path / "run", CPU)
-    for path in list_checkpoints(tmp_path / "run"):
-        with safe_open(path, "pt") as file:
-            header = json.loads(file.metadata()["dcgan"])
-        header["format"] = 1
-        header["config"] = {name: header["config"][name] for name in OLD}
-        del header["health"]
-        header["meter"]["totals"] = {
-            name: total
-            for name, total in header["meter"]["totals"].items()
-            if name.startswith(("loss", "D_", "acc", "grad"))
-        }
-        new = ("augment.", "labels.")
-        tensors = {k: v for k, v in load_file(path).items() if not k.startswith(new)}
-        save_file(tensors, path, {"dcgan": json.dumps(header)})
-    return tmp_path / "run"
-
-
-def test_checkpoints_from_before_there_were_these_options_load_and_go_on(
-    old_run, tiny, packed, tmp_path
-):
-    G, D = load_generator(old_run), load_discriminator(old_run)
-    assert G.labels is None and D(G(torch.randn(4, 8))).shape == (4,)
-    assert any(isinstance(module, torch.nn.BatchNorm2d) for module in D.modules())
-    with pytest.raises(UserError, match="--batch-norm-D, not --no-batch-norm-D"):
-        fit(tiny(), packed, old_run, CPU)
-    fit(tiny(**PLAIN), packed, old_run, CPU)
-    fit(tiny(**PLAIN), packed, tmp_path / "whole", CPU)
-    whole, parts = state(tmp_path / "whole"), state(old_run)
-    assert all(torch.equal(whole[name], parts[name]) for name in whole)
-
-
-def test_a_run_from_before_says_what_it_goes_on_with(old_run, tiny, packed, capsys):
-    fit(tiny(**PLAIN | dict(clip=3.0)), packed, old_run, CPU)
-    assert "from step 4 with --clip 3.0 (0.0 before)" in capsys.readouterr().err
 
 
 def test_parts_must_fit_the_share_of_each_process(tiny, packed, tmp_path, monkeypatch):
@@ -287,11 +224,12 @@ def test_parts_must_fit_the_share_of_each_process(tiny, packed, tmp_path, monkey
             loop.train(config)  # batch norm would see one image at a time
 
 
-def test_a_run_that_an_older_version_began_may_be_begun_again(tiny, packed, tmp_path):
-    """One that stopped before its first checkpoint leaves its configuration only."""
+def test_a_run_that_stopped_before_its_first_checkpoint_may_start_again(tiny, packed, tmp_path):
+    """Its folder holds a config.json, which may be of a version with fewer options."""
     fit(tiny(steps=2), packed, tmp_path / "run", CPU)
     shutil.rmtree(tmp_path / "run" / "checkpoints")
     path = tmp_path / "run" / "config.json"
     config = json.loads(path.read_text())
-    path.write_text(json.dumps({name: config[name] for name in OLD}))
-    assert loop.to_continue(tiny(), tmp_path / "run") is None
+    del config["bias_D"]
+    path.write_text(json.dumps(config))
+    assert loop.checkpoint_to_resume(tiny(), tmp_path / "run") is None
