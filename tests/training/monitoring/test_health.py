@@ -15,7 +15,7 @@ from dcgan.runs.run_folder import find_checkpoint
 from dcgan.training import loop, trainer
 from dcgan.training.batches import BatchLoader
 from dcgan.training.monitoring import HealthMonitor, health
-from dcgan.training.recorder import Recorder
+from dcgan.training.periodic_tasks import PeriodicTasks
 from dcgan.training.resume import check_resumable
 from tests.conftest import PLAIN, fit
 
@@ -49,10 +49,10 @@ def train(tiny, faces, tmp_path, monkeypatch):
         ours = loop.Trainer(config, CPU)
         sabotage(ours)
         batches = BatchLoader(faces.images, config, CPU).starting_at(0)
-        with Recorder(ours, faces, tmp_path / "run") as recorder:
+        with PeriodicTasks(ours, faces, tmp_path / "run") as tasks:
             for _, batch in zip(range(config.steps), batches):  # noqa: B905 (endless)
-                recorder.record(ours.update(batch))
-        return recorder.monitor.reported
+                tasks.after_step(ours.update(batch))
+        return tasks.recorder.monitor.reported
 
     return training
 
@@ -178,9 +178,9 @@ def test_a_resumed_run_reports_what_an_uninterrupted_one_does(
     whole = logged_messages(tmp_path / "whole")
     crashed = loop.trainer_of(packed, config, CPU)
     batches = BatchLoader(packed.images, config, CPU)
-    with Recorder(crashed, packed, tmp_path / "parts") as recorder:
+    with PeriodicTasks(crashed, packed, tmp_path / "parts") as tasks:
         for step in range(stop):
-            recorder.record(crashed.update(batches.at(step)))
+            tasks.after_step(crashed.update(batches.at(step)))
     capsys.readouterr()
     fit(config, packed, tmp_path / "parts", CPU)
     again = capsys.readouterr().err
