@@ -176,7 +176,7 @@ def test_a_resumed_run_reports_what_an_uninterrupted_one_does(
     config = tiny(**options, steps=100)
     fit(config, packed, tmp_path / "whole", CPU)
     whole = logged_messages(tmp_path / "whole")
-    crashed = loop.trainer_of(packed, config, CPU)
+    crashed = loop.make_trainer(packed, config, CPU)
     batches = BatchLoader(packed.images, config, CPU)
     with PeriodicTasks(crashed, packed, tmp_path / "parts") as tasks:
         for step in range(stop):
