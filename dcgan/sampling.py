@@ -189,4 +189,4 @@ def save_npy(path: Path, count: int, batches: Iterator[np.ndarray]) -> None:
                 header = np.lib.format.header_data_from_array_1_0(batch)
                 header["shape"] = (count, *batch.shape[1:])
                 np.lib.format.write_array_header_1_0(file, header)
-            file.write(batch)
+            file.write(batch.data)

@@ -7,10 +7,13 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from dcgan.networks.generator import Generator
+from dcgan.networks.layers import LatentProjection, StridedConvTranspose2d
 
 
 class _ChannelBias(nn.Module):
     """Adds a number to each channel, in place: [N, C, H, W] -> [N, C, H, W]."""
+
+    bias: Tensor
 
     def __init__(self, bias: Tensor):
         super().__init__()
@@ -31,9 +34,11 @@ def fold_batch_norm(G: Generator) -> Generator:
     layers = copied.layers
     for i, norm in enumerate(layers):
         if isinstance(norm, nn.BatchNorm2d):
-            mean, variance = norm.running_mean, norm.running_var
-            layers[i - 1].weight, bias = fuse_conv_bn_weights(
-                layers[i - 1].weight, None, mean, variance, norm.eps, norm.weight, norm.bias, True
+            convolution, mean, variance = layers[i - 1], norm.running_mean, norm.running_var
+            assert isinstance(convolution, LatentProjection | StridedConvTranspose2d)
+            assert mean is not None and variance is not None
+            convolution.weight, bias = fuse_conv_bn_weights(
+                convolution.weight, None, mean, variance, norm.eps, norm.weight, norm.bias, True
             )
             layers[i] = _ChannelBias(bias)
     return copied.to(memory_format=torch.channels_last)

@@ -41,7 +41,8 @@ class Discriminator(nn.Module):
     ):
         super().__init__()
         last, *widths = feature_channels(size, width)
-        in_channels, blocks = channels, []
+        blocks: list[nn.Module] = []
+        in_channels = channels
         for out_channels in reversed([last, *widths]):
             norm = [nn.BatchNorm2d(out_channels)] if blocks and batch_norm_D else []
             blocks.append(
@@ -77,5 +78,7 @@ class Discriminator(nn.Module):
         maps = self.features(x)[-1]
         logits = self.score(self.minibatch_std(maps)).mean((1, 2, 3))
         if self.embed is not None:
+            if labels is None:
+                raise ValueError("a conditional D needs labels")
             logits = logits + (self.embed(labels.to(maps.dtype)) * maps.mean((2, 3))).sum(1)
         return logits

@@ -56,7 +56,8 @@ def equalize_kernel_scales(D: Discriminator) -> None:
     """
     if _is_meta(D):
         return
-    kernels = [*(block[0].weight for block in D.blocks), D.score.weight]
+    convolutions = [module for module in D.modules() if isinstance(module, StridedConv2d)]
+    kernels = [*(convolution.weight for convolution in convolutions), D.score.weight]
     deviations = torch.stack([kernel.std() for kernel in kernels])
     scales = (deviations.log().mean().exp() / deviations).sqrt()
     for kernel, scale in zip(kernels, scales, strict=True):

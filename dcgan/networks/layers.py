@@ -43,10 +43,10 @@ class LatentProjection(nn.ConvTranspose2d):
     several times as fast as PyTorch's convolution.
     """
 
-    def forward(self, z: Tensor) -> Tensor:
-        if z.shape[2:] != (1, 1):
-            return super().forward(z)
-        maps = z.flatten(1) @ self.weight.permute(0, 2, 3, 1).flatten(1)
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        if input.shape[2:] != (1, 1):
+            return super().forward(input, output_size)
+        maps = input.flatten(1) @ self.weight.permute(0, 2, 3, 1).flatten(1)
         return maps.unflatten(1, (*self.kernel_size, -1)).permute(0, 3, 1, 2)
 
 

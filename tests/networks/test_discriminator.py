@@ -103,6 +103,8 @@ def test_a_conditional_D_adds_the_product_of_embedding_and_features():
     V = D.embed.weight.detach().numpy()  # [features, labels]
     expected = ((labels.numpy() @ V.T) * phi).sum(1) + psi
     torch.testing.assert_close(D(x, labels).detach(), torch.from_numpy(expected))
+    with pytest.raises(ValueError, match="a conditional D needs labels"):
+        D(x)
 
 
 def test_spectral_norm_divides_every_kernel_by_its_largest_singular_value():
