@@ -4,10 +4,12 @@ import ast
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import dcgan
+from dcgan import config
 
 
 def loaded_by(statement: str) -> set[str]:
@@ -17,9 +19,9 @@ def loaded_by(statement: str) -> set[str]:
     return set(done.stdout.split())
 
 
-def type_checking_imports() -> dict[str, str]:
-    """The names that dcgan/__init__.py imports for type checkers: {name: module}."""
-    tree = ast.parse(Path(dcgan.__file__).read_text())
+def type_checking_imports(package: ModuleType) -> dict[str, str]:
+    """The names that a package's __init__.py imports for type checkers: {name: module}."""
+    tree = ast.parse(Path(package.__file__).read_text())
     (block,) = [node for node in tree.body if isinstance(node, ast.If)]
     assert ast.unparse(block.test) == "TYPE_CHECKING"
     imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
@@ -27,10 +29,13 @@ def type_checking_imports() -> dict[str, str]:
     return {alias.name: node.module for node in imports for alias in node.names}
 
 
-def test_type_checkers_see_the_names_that_are_imported_at_run_time():
-    lazy = {name: f"dcgan.{module}" for name, module in dcgan._MODULES.items()}
-    assert type_checking_imports() == lazy
-    assert sorted(dcgan.__all__) == sorted(lazy)
+@pytest.mark.parametrize("package", [dcgan, config])
+def test_type_checkers_see_the_names_that_are_imported_at_run_time(package):
+    lazy = {name: f"{package.__name__}.{module}" for name, module in package._MODULES.items()}
+    assert type_checking_imports(package) == lazy
+    eager = set(package.__all__) & set(vars(package))
+    assert set(package.__all__) == set(lazy) | eager
+    assert not set(lazy) & eager
 
 
 @pytest.mark.parametrize("name", dcgan.__all__)
@@ -52,9 +57,11 @@ def test_importing_dcgan_loads_nothing_else():
     assert not {"torch", "numpy", "tyro"} & loaded
 
 
-def test_sampling_loads_neither_the_command_line_nor_the_trainer():
+def test_sampling_loads_neither_trainer_nor_command_line_nor_its_options():
     loaded = loaded_by("import dcgan.sampling")
     assert "dcgan.networks" in loaded
     assert not {"tyro", "tensorboard"} & loaded
     others = ("cli", "data", "evaluation", "reports", "training")
-    assert not {name for name in loaded if name.startswith(tuple(f"dcgan.{o}" for o in others))}
+    packages = tuple(f"dcgan.{name}" for name in others)
+    assert not {name for name in loaded if name.startswith(packages)}
+    assert not {f"dcgan.config.{name}" for name in ("sampling", "evaluation", "reports")} & loaded

@@ -1,27 +1,36 @@
-"""The options of every command: the one home of their defaults, help texts and rules."""
+"""The options of every command: the one home of their defaults, help texts and rules.
+
+Those of training are imported at once, those of the other commands when first used: the networks
+take their defaults from here, and need no more.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
 
 from dcgan.config.data import DataOptions, PrepareConfig, SourceName
-from dcgan.config.evaluation import (
-    DEFAULT_MAX_IMAGES,
-    DEFAULT_MEMORIZATION_IMAGES,
-    EvaluateConfig,
-    NeighboursConfig,
-    validate_evaluation,
-    validate_memorization,
-)
 from dcgan.config.networks import NETWORK_OPTIONS, NetworkOptions, validate_network
 from dcgan.config.presets import PRESETS
-from dcgan.config.reports import CompareConfig, TimelapseConfig
-from dcgan.config.sampling import (
-    MIN_FRAME_SECONDS,
-    SampleConfig,
-    SamplingOptions,
-    WalkConfig,
-    parse_seeds,
-)
 from dcgan.config.train_config import TrainConfig, config_to_dict, has_penalties
 from dcgan.config.training import EvaluationOptions, LossOptions
 from dcgan.config.validation import MIN_IMAGES, format_flag, format_option, require
+
+if TYPE_CHECKING:
+    from dcgan.config.evaluation import (
+        DEFAULT_MAX_IMAGES,
+        DEFAULT_MEMORIZATION_IMAGES,
+        EvaluateConfig,
+        NeighboursConfig,
+        validate_evaluation,
+        validate_memorization,
+    )
+    from dcgan.config.reports import CompareConfig, TimelapseConfig
+    from dcgan.config.sampling import (
+        MIN_FRAME_SECONDS,
+        SampleConfig,
+        SamplingOptions,
+        WalkConfig,
+        parse_seeds,
+    )
 
 __all__ = [
     "DEFAULT_MAX_IMAGES",
@@ -54,3 +63,25 @@ __all__ = [
     "validate_memorization",
     "validate_network",
 ]
+
+_MODULES = {
+    "DEFAULT_MAX_IMAGES": "evaluation",
+    "DEFAULT_MEMORIZATION_IMAGES": "evaluation",
+    "EvaluateConfig": "evaluation",
+    "NeighboursConfig": "evaluation",
+    "validate_evaluation": "evaluation",
+    "validate_memorization": "evaluation",
+    "CompareConfig": "reports",
+    "TimelapseConfig": "reports",
+    "MIN_FRAME_SECONDS": "sampling",
+    "SampleConfig": "sampling",
+    "SamplingOptions": "sampling",
+    "WalkConfig": "sampling",
+    "parse_seeds": "sampling",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name in _MODULES:
+        return getattr(importlib.import_module(f"dcgan.config.{_MODULES[name]}"), name)
+    raise AttributeError(f"module 'dcgan.config' has no attribute {name!r}")
