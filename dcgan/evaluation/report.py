@@ -22,12 +22,11 @@ from dcgan.evaluation.real_images import (
     read_images,
 )
 from dcgan.runs.checkpoint import Checkpoint
-from dcgan.runs.layout import CHECKPOINTS
+from dcgan.runs.layout import CHECKPOINTS, EVALUATIONS
 from dcgan.runs.run_folder import find_checkpoint
 from dcgan.runtime import device as devices
 from dcgan.runtime.atomic_files import replace_atomically
 
-_FOLDER = "evaluations"
 _PIXEL_IMAGES = 2000  # images for the scores on pixels
 
 
@@ -130,7 +129,7 @@ def _save_results(
 ) -> Path:
     """Write scores and protocol to a file named after the step and a hash of the protocol."""
     folder = found.path.parent
-    folder = (folder.parent if folder.name == CHECKPOINTS else folder) / _FOLDER
+    folder = (folder.parent if folder.name == CHECKPOINTS else folder) / EVALUATIONS
     digest = hashlib.sha256(json.dumps(protocol).encode()).hexdigest()[:8]
     path = folder / f"step-{found.step:08d}-{digest}.json"
     with replace_atomically(path) as partial:

@@ -1,6 +1,7 @@
 """The names of all files and folders in a run folder."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from dcgan.runtime.atomic_files import partial_pattern, remove
@@ -10,6 +11,7 @@ METRICS_FILE = "metrics.jsonl"
 SAMPLES = "samples"
 CHECKPOINTS = "checkpoints"
 BEST_CHECKPOINT = "best.safetensors"
+EVALUATIONS = "evaluations"  # scores of `dcgan evaluate`
 DIVERGED = "diverged"  # states whose numbers are not finite
 
 _REPLACED = (  # written through temporaries: folders in the run folder, and names in them
@@ -74,7 +76,7 @@ def remove_temporaries(run: Path) -> None:
             remove(path)
 
 
-def _sorted_by_step(paths) -> list[Path]:
+def _sorted_by_step(paths: Iterable[Path]) -> list[Path]:
     return sorted(
         (path for path in paths if step_from_name(path) >= 0 and path.is_file()), key=step_from_name
     )

@@ -8,14 +8,14 @@ class ScalarMeans:
     """Sums of named scalars on their device, read all at once."""
 
     def __init__(self, totals: dict[str, float] | None = None, added: int = 0):
-        """Start from nothing, or from the `sums` over `added` steps of an earlier one."""
-        self.totals, self.added = totals or {}, added
+        """Start empty, or with the sums `totals` over `added` steps, as read from a checkpoint."""
+        self._totals, self.added = totals or {}, added
         self.sums: dict[str, Tensor] = {}
 
     def add(self, values: dict[str, Tensor]) -> None:
         """Add the 0-dim tensors of one step, without waiting for them."""
         if not self.sums:
-            self.sums = {k: torch.full_like(v, self.totals.get(k, 0.0)) for k, v in values.items()}
+            self.sums = {k: torch.full_like(v, self._totals.get(k, 0.0)) for k, v in values.items()}
         torch._foreach_add_(list(self.sums.values()), [values[name] for name in self.sums])
         self.added += 1
 
@@ -23,5 +23,5 @@ class ScalarMeans:
         """Means since the last read. Waits for the device."""
         sums = torch.stack(list(self.sums.values())).tolist()
         means = {name: total / self.added for name, total in zip(self.sums, sums, strict=True)}
-        self.__init__()
+        self._totals, self.added, self.sums = {}, 0, {}
         return means
