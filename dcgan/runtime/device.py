@@ -2,6 +2,7 @@
 
 import ctypes
 import platform
+from collections.abc import Callable
 
 import torch
 
@@ -15,7 +16,7 @@ def select_device(name: str) -> torch.device:
 
     Raises UserError where this machine has no such device.
     """
-    available = {
+    available: dict[str, Callable[[], bool]] = {
         "cuda": torch.cuda.is_available,
         "mps": torch.backends.mps.is_available,
         "cpu": lambda: True,

@@ -176,7 +176,7 @@ def all_equal(number: int, device: torch.device) -> bool:
     return max_over_processes(number, device) == -max_over_processes(-number, device)
 
 
-def _all_reduce(tensor: Tensor, operation: dist.ReduceOp) -> None:
+def _all_reduce(tensor: Tensor, operation: dist.ReduceOp.RedOpType) -> None:
     """Reduce a tensor over all processes in place. Raises UserError where one of them is gone."""
     with _connection_errors():
         dist.all_reduce(tensor, operation)

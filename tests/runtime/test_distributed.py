@@ -60,7 +60,7 @@ def rank_main(rank, port, folder, out, environment):
 
 
 def stopping_main(rank, port, folder, out, environment):
-    """Rank 1 gets a signal in its fourth step; both must leave, at once, in the same state."""
+    """Rank 1 gets a signal in its fourth step; both ranks must stop soon, after the same step."""
     os.environ |= environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
     torch.set_num_threads(1)
     update = loop.Trainer.update
@@ -83,7 +83,7 @@ def stopping_main(rank, port, folder, out, environment):
 
 
 def rollback_main(rank, port, folder, out, environment):
-    """Rank 1 sees images that are not finite, in step 8; both must go back to one checkpoint."""
+    """Rank 1 gets images that are not finite in step 8; both ranks must roll back together."""
     os.environ |= environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
     torch.set_num_threads(1)
     made, make_batches, save = [], loop.make_batches, checkpoint.save
@@ -111,7 +111,7 @@ def rollback_main(rank, port, folder, out, environment):
 
 
 def apart_main(rank, port, folder, out, environment):
-    """Rank 1 does not see the run folder, as on a machine that does not share it."""
+    """Rank 1 has another run folder, as on a machine that does not share the disk."""
     os.environ |= environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
     with (
         distributed.process_group(torch.device("cpu")) as on,
@@ -121,7 +121,7 @@ def apart_main(rank, port, folder, out, environment):
 
 
 def gone_main(rank, port, environment):
-    """Rank 0 fails while the other waits for it."""
+    """Rank 0 fails while rank 1 waits for it."""
     os.environ |= environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
     with (
         pytest.raises(UserError, match=["it cannot", "another process is gone"][rank]),
@@ -150,14 +150,14 @@ def test_two_processes_keep_equal_networks_and_rank_0_writes(packed, tmp_path):
 
 @pytest.mark.slow
 def test_a_signal_to_one_process_stops_both_at_the_same_step(packed, tmp_path):
-    """They must not wait for the next line of the log: torchrun kills what does not end soon."""
+    """And not only at the next log line: torchrun kills processes that do not end soon."""
     in_two_processes(stopping_main, packed.folder, tmp_path / "run")
     assert find_checkpoint(tmp_path / "run").step in (4, 5)
 
 
 @pytest.mark.slow
 def test_both_processes_roll_back_to_the_same_checkpoint(packed, tmp_path):
-    """Though rank 0 is still writing it when the other finds that it has to go back."""
+    """Even if rank 0 is still writing it when rank 1 has to go back to it."""
     in_two_processes(rollback_main, packed.folder, tmp_path / "run")
     found = find_checkpoint(tmp_path / "run")
     assert (found.step, found.header["rollbacks"]) == (12, 1)
