@@ -1,4 +1,4 @@
-"""The gradient penalties: closed forms, double backward, and what they do to a game."""
+"""Gradient penalties: closed forms, second derivatives, and convergence of the Dirac-GAN."""
 
 import copy
 
@@ -32,8 +32,8 @@ def r1(D, x: torch.Tensor) -> torch.Tensor:
     return zero_centered_gradient_penalty(D(x), x)
 
 
-def test_zero_centred_of_a_linear_D_is_its_squared_norm():
-    """Whatever the batch: not |w|^2 / N, as of the gradient of a mean, and not N |w|^2."""
+def test_the_zero_centered_penalty_of_a_linear_D_is_its_squared_norm():
+    """For every batch size: neither |w|^2 / N, as with the gradient of a mean, nor N |w|^2."""
     D, w = linear()
     for n in (1, 2, 5):
         penalty = r1(D, images(n))
@@ -42,14 +42,14 @@ def test_zero_centred_of_a_linear_D_is_its_squared_norm():
         torch.testing.assert_close(of_w, 2 * w)
 
 
-def test_zero_centred_is_the_mean_over_images_that_differ():
+def test_the_zero_centered_penalty_is_a_mean_over_images():
     """D(x) = |x|^2 / 2 has the gradient x."""
     x = images()
     penalty = r1(lambda x: x.square().sum((1, 2, 3)) / 2, x)
     torch.testing.assert_close(penalty, x.detach().square().sum() / N)
 
 
-def test_gradient_penalty_of_a_linear_D_is_the_distance_of_its_norm_from_one():
+def test_the_gradient_penalty_of_a_linear_D_is_the_squared_distance_of_its_norm_from_1():
     for scale in (0.1, 1.0, 10.0):
         D, w = linear(scale)
         alpha = torch.rand(N, 1, 1, 1, dtype=torch.float64)
@@ -59,8 +59,8 @@ def test_gradient_penalty_of_a_linear_D_is_the_distance_of_its_norm_from_one():
         torch.testing.assert_close(of_w, 2 * (w.norm() - 1) * w / w.norm())
 
 
-def test_gradient_penalty_is_taken_between_the_images_of_a_pair():
-    """Where D(x) = |x|^2 / 2 the norms are those of the images in between."""
+def test_the_gradient_penalty_is_taken_between_the_images_of_a_pair():
+    """With D(x) = |x|^2 / 2 the gradient at an image is the image itself."""
     D = lambda x: x.square().sum((1, 2, 3)) / 2  # noqa: E731
     real, fake = images(), images()
     alpha = torch.rand(N, 1, 1, 1, dtype=torch.float64)
@@ -74,7 +74,7 @@ def test_gradient_penalty_is_taken_between_the_images_of_a_pair():
         )
 
 
-def test_a_gradient_of_zero_gives_no_nan():
+def test_the_penalty_of_a_zero_gradient_has_a_finite_derivative():
     """The derivative of a norm at zero is 0 / 0."""
     D, w = linear(0.0)
     penalty = gradient_penalty(D, images(), images(), torch.rand(N, 1, 1, 1))
@@ -83,7 +83,7 @@ def test_a_gradient_of_zero_gives_no_nan():
     assert torch.isfinite(w.grad).all()
 
 
-def test_no_gradient_reaches_the_images_through_the_alpha():
+def test_no_gradient_of_the_penalty_reaches_the_images():
     """G does not descend the penalty."""
     real, fake = images(), images()
     D, _ = linear()
@@ -92,14 +92,14 @@ def test_no_gradient_reaches_the_images_through_the_alpha():
     assert fake.grad is None
 
 
-def test_bfloat16_images_are_summed_in_float32():
+def test_penalties_of_bfloat16_images_are_summed_in_float32():
     """The 12289th number of an image adds nothing to a bfloat16 sum of 12288."""
     x = torch.ones(2, 3, 64, 65, dtype=torch.bfloat16, requires_grad=True)
     penalty = r1(lambda x: x.square().sum((1, 2, 3)) / 2, x)
     assert penalty.item() == 3 * 64 * 65
 
 
-def of_parameters(penalty, D: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
+def parameter_gradients(penalty, D: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
     """The gradients that D descends, with respect to all its parameters."""
     value = penalty(D, x.detach().requires_grad_())
     return torch.autograd.grad(value, list(D.parameters()))
@@ -110,18 +110,20 @@ def gp(D, x: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("penalty", [r1, gp])
-def test_activations_in_place_do_not_spoil_the_second_derivative(penalty):
+def test_in_place_activations_keep_second_derivatives_correct(penalty):
     torch.manual_seed(0)
     D = Discriminator(size=16, width=8).double()
     apart = copy.deepcopy(D)
     for block in apart.blocks:
         block[-1] = nn.LeakyReLU(0.2)
     x = images(8, (3, 16, 16))
-    torch.testing.assert_close(of_parameters(penalty, D, x), of_parameters(penalty, apart, x))
+    torch.testing.assert_close(
+        parameter_gradients(penalty, D, x), parameter_gradients(penalty, apart, x)
+    )
 
 
 def test_a_wide_D_in_float32_agrees_with_float64(monkeypatch):
-    """Wide layers and big batches take the way of fewer products; its second derivatives too."""
+    """Wide layers and big batches use Winograd convolutions, for second derivatives too."""
     monkeypatch.setattr(
         strided_convolution, "CPU_CAPABILITY", torch.backends.cpu.get_cpu_capability()
     )
@@ -139,8 +141,8 @@ def test_a_wide_D_in_float32_agrees_with_float64(monkeypatch):
     exact = copy.deepcopy(D).double()
     x = images(32, (3, 16, 16), torch.float32)
     for penalty in (r1, gp):
-        ours = of_parameters(penalty, D, x)
-        theirs = of_parameters(penalty, exact, x.double())
+        ours = parameter_gradients(penalty, D, x)
+        theirs = parameter_gradients(penalty, exact, x.double())
         for a, b in zip(ours, theirs, strict=True):
             assert (a - b).norm() < 1e-4 * b.norm()
     assert taken == {(256, 128, 4, 4)}
@@ -154,8 +156,8 @@ START = 0.1
 
 
 def distances(name: str, *, r1=0.0, r2=0.0, gp=0.0, steps=300, lr=0.1) -> torch.Tensor:
-    """From the equilibrium, at every step of simultaneous gradient descent from (START, START)."""
-    objective = LOSSES[name]
+    """Distances from the equilibrium in simultaneous gradient descent from (START, START)."""
+    losses = LOSSES[name]
     psi = torch.full((1,), START, requires_grad=True)
     theta = torch.full((1,), START, requires_grad=True)
     real = torch.zeros(1, 1, requires_grad=True)
@@ -167,13 +169,13 @@ def distances(name: str, *, r1=0.0, r2=0.0, gp=0.0, steps=300, lr=0.1) -> torch.
             return (psi * x).flatten()
 
         real_logits, fake_logits = D(real), D(fake)
-        loss = objective.D(real_logits, fake_logits)
+        loss = losses.D(real_logits, fake_logits)
         loss = loss + r1 / 2 * zero_centered_gradient_penalty(real_logits, real)
         loss = loss + r2 / 2 * zero_centered_gradient_penalty(fake_logits, fake)
         if gp:
             loss = loss + gp * gradient_penalty(D, real, fake, torch.full((1, 1), 0.5))
         (of_psi,) = torch.autograd.grad(loss, psi, retain_graph=True)
-        (of_theta,) = torch.autograd.grad(objective.G(real_logits, fake_logits), theta)
+        (of_theta,) = torch.autograd.grad(losses.G(real_logits, fake_logits), theta)
         with torch.no_grad():
             psi -= lr * of_psi
             theta -= lr * of_theta
@@ -182,14 +184,14 @@ def distances(name: str, *, r1=0.0, r2=0.0, gp=0.0, steps=300, lr=0.1) -> torch.
 
 
 @pytest.mark.parametrize("name", ["non-saturating", "wasserstein", "relativistic"])
-def test_without_a_penalty_the_game_turns_around_its_equilibrium_ever_farther(name):
+def test_without_a_penalty_the_game_spirals_away_from_its_equilibrium(name):
     path = distances(name)
     assert path.min() > 0.99 * path[0]
     assert path[-1] > 1.2 * path[0]
 
 
-def test_a_gradient_penalty_around_one_does_not_let_the_game_come_to_rest():
-    """Mescheder et al. 2018, section 2.4: WGAN-GP turns around the equilibrium too."""
+def test_the_wasserstein_gradient_penalty_does_not_converge():
+    """Mescheder et al. 2018, section 2.4."""
     assert distances("wasserstein", gp=1.0)[-100:].min() > START
 
 
@@ -202,5 +204,5 @@ def test_a_gradient_penalty_around_one_does_not_let_the_game_come_to_rest():
         ("relativistic", {"r1": 0.5, "r2": 0.5}),
     ],
 )
-def test_zero_centred_penalties_lead_the_game_to_its_equilibrium(name, penalties):
+def test_zero_centered_penalties_make_the_game_converge(name, penalties):
     assert distances(name, **penalties)[-1] < 0.01 * START
