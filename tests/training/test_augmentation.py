@@ -1,4 +1,4 @@
-"""Augmentations against one image at a time in NumPy, and the dial that follows overfitting."""
+"""Augmentations against NumPy, image by image, and the control of their probability."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def images(n=6, channels=3, side=16, dtype=torch.float64) -> torch.Tensor:
 
 
 def noise_of(n=6, seed=1, **columns) -> torch.Tensor:
-    """Random ones, but for the columns named like `colour=[...]`, which hold parameters."""
+    """Uniform noise, with the given parameters in the columns of kinds, as in `colour=[...]`."""
     drawn = torch.rand(n, NOISE_DIM, generator=torch.Generator().manual_seed(seed))
     for kind, values in columns.items():
         start = _NOISE_COLUMNS[kind].start + 1
@@ -40,7 +40,7 @@ def noise_of(n=6, seed=1, **columns) -> torch.Tensor:
     return drawn
 
 
-# One image [C, S, S] and its numbers, written as the paper's code does it: step by step.
+# Of one image [C, S, S] and its parameters, step by step as in the paper's code.
 
 
 def colour(x: np.ndarray, u: np.ndarray) -> np.ndarray:
@@ -76,7 +76,7 @@ REFERENCE = {"colour": colour, "translation": translation, "cutout": cutout}
 @pytest.mark.parametrize("memory_format", FORMATS)
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("kinds", [*[(kind,) for kind in _KINDS], ALL, ALL[::-1]])
-def test_equal_to_one_image_at_a_time(kinds, channels, memory_format):
+def test_augmentations_equal_those_of_single_images_in_numpy(kinds, channels, memory_format):
     x = images(channels=channels).contiguous(memory_format=memory_format)
     u = noise_of()
     ours = augment(x, u, 1.0, kinds)
@@ -98,19 +98,19 @@ def test_probability_one_alters_every_image():
     u = noise_of(translation=[0.9, 0.9])
     u[0, [slice.start for slice in _NOISE_COLUMNS.values()]] = (
         1 - 2**-24
-    )  # the largest draw there is
+    )  # the largest float32 below 1
     for kind in _KINDS:
         altered = augment(images(), u, torch.tensor(1.0), (kind,)) != images()
         assert altered.flatten(1).any(1).all()
 
 
-def test_middle_draws_are_neutral():
+def test_parameters_of_one_half_change_nothing():
     u = noise_of(colour=[0.5, 0.5, 0.5], translation=[0.5, 0.5])
     torch.testing.assert_close(augment(images(), u, 1.0, ("colour", "translation")), images())
 
 
 def test_each_kind_is_applied_to_its_own_share_of_the_images():
-    """One coin for all kinds would leave 3/4 of the images as they are."""
+    """One coin for all kinds would leave 3/4 of the images unchanged."""
     n = 4000
     x = torch.ones(n, 3, 8, 8) / 2
     u = noise_of(n, colour=[0.9, 0.5, 0.5], translation=[0.0, 0.0], cutout=[0.5, 0.5])
@@ -124,7 +124,7 @@ def test_each_kind_is_applied_to_its_own_share_of_the_images():
 
 
 @pytest.mark.parametrize("side", [8, 16, 64])
-def test_images_move_to_every_place_within_an_eighth_equally_often(side):
+def test_all_translations_within_an_eighth_are_equally_likely(side):
     reach, times = side // 8, 4
     places = 2 * reach + 1
     n = times * places
@@ -142,8 +142,8 @@ def test_images_move_to_every_place_within_an_eighth_equally_often(side):
 
 @pytest.mark.parametrize("end", [0.0, 1 - 2**-24, 1.0])
 @pytest.mark.parametrize("side", [8, 64, 256])
-def test_the_ends_of_the_draws_stay_within_reach(end, side):
-    """float32 rounds 0.99999997 to 1, which no image may leave its frame for."""
+def test_parameters_at_the_ends_of_their_range_stay_within_reach(end, side):
+    """float32 rounds 0.99999997 to 1."""
     u = noise_of(1, translation=[end, end], cutout=[end, end])
     u[:, _NOISE_COLUMNS["translation"].start] = u[:, _NOISE_COLUMNS["cutout"].start] = 0
     x = torch.ones(1, 1, side, side)
@@ -163,7 +163,7 @@ def test_saturation_and_contrast_keep_the_mean_and_brightness_adds_to_it():
     torch.testing.assert_close(altered.mean((1, 2, 3)), mean + 0.25)
 
 
-def test_grey_images_have_no_saturation_and_full_loss_of_it_gives_grey():
+def test_grey_images_have_no_saturation_and_saturation_0_gives_grey():
     u = noise_of(colour=[0.5, 0.9, 0.5])
     torch.testing.assert_close(augment(images(channels=1), u, 1.0, ("colour",)), images(channels=1))
     r, g, b = augment(images(), noise_of(colour=[0.5, 0.0, 0.5]), 1.0, ("colour",)).unbind(1)
@@ -171,15 +171,15 @@ def test_grey_images_have_no_saturation_and_full_loss_of_it_gives_grey():
     torch.testing.assert_close(g, b)
 
 
-def test_an_image_does_not_depend_on_its_neighbours_nor_a_kind_on_other_kinds():
+def test_images_and_kinds_are_augmented_independently_of_others():
     x, u = images(), noise_of()
-    together = augment(x, u, 0.5, ALL)
-    assert torch.equal(together, augment(x, u, torch.tensor(0.5), ALL))
-    torch.testing.assert_close(together[2:3], augment(x[2:3], u[2:3], 0.5, ALL))
-    apart = x
+    all_kinds = augment(x, u, 0.5, ALL)
+    assert torch.equal(all_kinds, augment(x, u, torch.tensor(0.5), ALL))
+    torch.testing.assert_close(all_kinds[2:3], augment(x[2:3], u[2:3], 0.5, ALL))
+    one_by_one = x
     for kind in ALL:
-        apart = augment(apart, u, 0.5, (kind,))
-    assert torch.equal(together, apart)
+        one_by_one = augment(one_by_one, u, 0.5, (kind,))
+    assert torch.equal(all_kinds, one_by_one)
 
 
 @pytest.mark.parametrize("kind", _KINDS)
@@ -193,7 +193,7 @@ def test_first_and_second_derivatives_are_those_of_finite_differences(kind, chan
 
 
 def test_r1_goes_through_the_augmentation():
-    """Of a linear D: the gradient is w altered by the adjoint, here with contrast 1.5 alone."""
+    """The gradient of a linear D is w altered by the adjoint, here with contrast 1.5 alone."""
     x = images().requires_grad_()
     D = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 1), nn.Flatten(0)).double()
     w = D[1].weight
@@ -205,8 +205,8 @@ def test_r1_goes_through_the_augmentation():
     torch.testing.assert_close(ours, theirs)
 
 
-def test_no_value_is_looked_at_by_the_host():
-    """On the meta device there is none to look at."""
+def test_the_host_reads_no_value():
+    """Tensors on the meta device have none, and reading one raises."""
     x = torch.empty(4, 3, 16, 16, device="meta", requires_grad=True)
     p, u = torch.empty((), device="meta"), torch.empty(4, NOISE_DIM, device="meta")
     y = augment(x, u, p, ALL)
@@ -216,7 +216,7 @@ def test_no_value_is_looked_at_by_the_host():
     assert updated_probability(p, overfitting_heuristic(logits, logits), 4).shape == ()
 
 
-def test_bfloat16_images_stay_so_and_lose_only_its_digits():
+def test_bfloat16_images_stay_bfloat16_and_are_equal_within_its_precision():
     x, u = images(dtype=torch.float32), noise_of()
     with torch.autocast("cpu", torch.bfloat16):
         altered = augment(x.bfloat16(), u, 1.0, ALL)
@@ -232,14 +232,14 @@ logits = st.lists(st.integers(-50, 50), min_size=1, max_size=8).map(
 
 @settings(deadline=None, max_examples=40)
 @given(logits, logits, st.integers(-50, 50))
-def test_overfitting_does_not_depend_on_where_the_zero_of_D_is(real, fake, shift):
+def test_the_overfitting_heuristic_ignores_shift_and_scale_of_the_logits(real, fake, shift):
     measure = overfitting_heuristic(real, fake)
     assert -1 <= measure <= 1
     assert overfitting_heuristic(real + shift, fake + shift) == measure
     assert overfitting_heuristic(8 * real, 8 * fake) == measure
 
 
-def test_overfitting_is_one_where_D_separates_and_zero_where_it_guesses():
+def test_the_overfitting_heuristic_is_1_when_D_separates_and_0_when_it_guesses():
     torch.manual_seed(0)
     noise = torch.randn(2, 20_000)
     assert overfitting_heuristic(noise[0] + 100, noise[1] + 80) == 1
@@ -248,8 +248,8 @@ def test_overfitting_is_one_where_D_separates_and_zero_where_it_guesses():
     assert overfitting_heuristic(torch.ones(4), torch.ones(4)) == 0
 
 
-def test_overfitting_is_the_sign_of_the_logits_where_D_is_balanced():
-    """Karras et al. 2020: with its own zero in the middle both give the same, so 0.6 stays 0.6."""
+def test_the_overfitting_heuristic_of_a_balanced_D_is_that_of_ADA():
+    """Karras et al. 2020: mean sign of the real logits."""
     torch.manual_seed(0)
     for distance in (0.5, 0.8416, 2.0):
         real, fake = torch.randn(50_000) + distance, torch.randn(50_000) - distance
@@ -263,7 +263,7 @@ def test_overfitting_is_the_sign_of_the_logits_where_D_is_balanced():
     )
 
 
-def test_the_probability_goes_from_end_to_end_in_the_images_of_the_ramp():
+def test_the_probability_rises_and_falls_linearly_with_the_images_of_the_ramp():
     p = torch.tensor(0.0)
     for measure, end in ((1.0, _MAX_PROBABILITY), (0.0, 0.0)):
         for step in range(1, 7):
@@ -277,16 +277,16 @@ def test_the_probability_goes_from_end_to_end_in_the_images_of_the_ramp():
     )
 
 
-def test_automatic_strength_follows_the_number_of_images():
+def test_auto_is_adaptive_for_small_datasets_alone():
     assert resolve_probability("auto", _ADAPTIVE_BELOW - 1) == "adaptive"
     assert resolve_probability("auto", _ADAPTIVE_BELOW) == 0
     assert resolve_probability("adaptive", 10**6) == "adaptive"
     assert resolve_probability(0.3, 10) == 0.3
 
 
-def test_a_D_that_learns_few_images_by_heart_raises_the_probability_and_noise_lowers_it():
-    """A linear D in many dimensions separates 16 images that follow the law of the fake ones; of
-    new images at every step it has nothing to learn. Its logits are far from a zero of their own.
+def test_the_probability_rises_while_D_memorises_images_and_falls_otherwise():
+    """A linear D in many dimensions separates 16 images of the distribution of the fake ones. From
+    new images in every step it learns nothing. Its logits are far from zero.
     """
     for few, expected in ((True, _MAX_PROBABILITY), (False, 0.0)):
         torch.manual_seed(0)
@@ -302,7 +302,7 @@ def test_a_D_that_learns_few_images_by_heart_raises_the_probability_and_noise_lo
         assert float(p) == pytest.approx(expected)
 
 
-def test_the_columns_of_the_draws_are_apart():
-    """Kinds that share a draw would be applied together."""
+def test_kinds_share_no_column_of_the_noise():
+    """Kinds that share one would be applied together."""
     columns = [i for kind in _KINDS for i in range(NOISE_DIM)[_NOISE_COLUMNS[kind]]]
     assert sorted(columns) == list(range(NOISE_DIM))

@@ -23,6 +23,7 @@ from dcgan.runs.loading import load_discriminator, load_generator
 from dcgan.runs.run_folder import find_checkpoint
 from dcgan.training import loop
 from dcgan.training.batches import BatchLoader
+from dcgan.training.periodic_evaluation import Evaluator
 from tests.conftest import TINY, fit, write_packed
 
 CPU = torch.device("cpu")
@@ -55,7 +56,7 @@ def conditional(config, **changes):
 
 
 def test_a_batch_has_the_labels_of_its_images(labelled, tiny):
-    """G is to draw what D sees beside it, so that one embedding judges both."""
+    """For D and for G alike."""
     batches = BatchLoader(labelled.images, tiny(flip=False), CPU, labels=labelled.multi_hot)
     batch = batches.at(0)
     found = images.to_uint8(batch.real).numpy()
@@ -67,7 +68,7 @@ def test_a_batch_has_the_labels_of_its_images(labelled, tiny):
         assert labels.tolist() == z[8:].tolist() == own.tolist()
 
 
-def test_the_networks_know_the_labels_and_say_so(labelled, trained):
+def test_loaded_networks_have_the_labels_and_use_them(labelled, trained):
     G = load_generator(trained)
     assert G.labels.kind == labelled.meta["label_kind"]
     assert G.labels.names == labelled.label_names
@@ -125,8 +126,8 @@ def test_a_compiled_conditional_step_with_spectral_norm_has_the_gradients_of_the
             torch.testing.assert_close(ours, theirs, rtol=0, atol=tolerance)
 
 
-def test_sample_draws_what_is_asked_for(labelled, trained, tmp_path, capsys):
-    """The labels that a seed has by itself give the picture that it has by itself."""
+def test_sample_generates_the_label_that_is_asked_for(labelled, trained, tmp_path, capsys):
+    """A seed has labels of its own: naming them changes nothing, other ones change the image."""
     G = load_generator(trained)
 
     def draw(*flags):
@@ -148,16 +149,21 @@ def test_sample_draws_what_is_asked_for(labelled, trained, tmp_path, capsys):
         assert (draw("--label", other)[3] != free[3]).any()
 
 
-def test_it_is_evaluated_with_the_labels_that_seeds_have(labelled, tiny, tmp_path):
+def test_evaluations_use_the_labels_of_their_seeds(labelled, tiny, tmp_path):
     config = conditional(tiny(), steps=2, eval_every=2, eval_images=10)
     fit(config, labelled, tmp_path / "run", CPU)
     assert best_checkpoint_path(tmp_path / "run").is_file()
     *_, line = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
-    assert np.isfinite(json.loads(line)["eval/frechet"])
+    G, labels = load_generator(tmp_path / "run"), []
+    G.register_forward_pre_hook(lambda G, args: labels.append(args[0][:, 8:]))
+    expected = Evaluator(config, labelled, CPU).scores(G)["frechet"]
+    given = torch.cat(labels)[:10].float()  # a batch is padded to its full size
+    assert torch.equal(given, G.labels.from_seeds(range(10)))
+    assert json.loads(line)["eval/frechet"] == pytest.approx(expected, rel=1e-3)
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_a_label_is_judged_beside_the_images_that_have_it(
+def test_a_label_is_evaluated_against_the_images_that_have_it(
     labelled, trained, tmp_path, monkeypatch, which
 ):
     i = np.arange(N)
@@ -177,7 +183,9 @@ def test_a_label_is_judged_beside_the_images_that_have_it(
     assert (protocol["real_images"], protocol["real_label"]) == (12, wanted)
 
 
-def test_a_label_is_judged_beside_all_images_without_labels(trained, packed, labelled, tmp_path):
+def test_a_label_is_evaluated_against_all_images_of_an_unlabelled_dataset(
+    trained, packed, labelled, tmp_path
+):
     G = load_generator(trained)
     name = G.labels.names[0]
     assert match_label(packed, G, name).tolist() == [True] * len(packed)
@@ -192,7 +200,7 @@ def test_a_label_is_judged_beside_all_images_without_labels(trained, packed, lab
         match_label(open_packed(other), G, name)
 
 
-def test_a_wrong_label_takes_one_line(trained, run, capsys):
+def test_an_unknown_label_is_one_line(trained, run, capsys):
     for folder, words in ((trained, "no label 'wolf'"), (run, "not trained with --conditional")):
         assert cli.main(["sample", str(folder), "--label", "wolf"]) == 2
         assert cli.main(["walk", str(folder), "--label", "wolf"]) == 2
@@ -200,7 +208,7 @@ def test_a_wrong_label_takes_one_line(trained, run, capsys):
         assert words in first and words in second
 
 
-def test_unlabelled_images_cannot_be_learnt_by_label(packed, tmp_path, capsys):
+def test_conditional_training_without_labels_is_refused(packed, tmp_path, capsys):
     command = ["train", "--data", packed.folder, "--conditional", "--out", tmp_path / "run"]
     assert cli.main([*map(str, command), "--device", "cpu"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
@@ -238,7 +246,7 @@ def test_preflight_of_a_conditional_run(labelled, tiny, tmp_path, monkeypatch, c
         ),
     ],
 )
-def test_labels_that_do_not_fit_together_are_a_damaged_checkpoint(trained, tmp_path, change):
+def test_a_checkpoint_with_inconsistent_labels_is_damaged(trained, tmp_path, change):
     found = find_checkpoint(trained)
     tensors = load_file(found.path)
     change(found.header["labels"], tensors)
@@ -248,8 +256,8 @@ def test_labels_that_do_not_fit_together_are_a_damaged_checkpoint(trained, tmp_p
         load_generator(path)
 
 
-def test_a_walk_keeps_the_label_that_was_asked_for(trained, tmp_path, monkeypatch):
-    """A great circle through latents and labels together would bend them to 1.4."""
+def test_a_walk_keeps_its_label(trained, tmp_path, monkeypatch):
+    """Slerp of latents and labels together would scale the labels by up to 1.4."""
     G = load_generator(trained)
     name = G.labels.names[0]
     stops = sampling.latents_from_seeds(G, [1, 2], label=name)
@@ -265,8 +273,8 @@ def test_a_walk_keeps_the_label_that_was_asked_for(trained, tmp_path, monkeypatc
     assert torch.equal(drawn[0], path)
 
 
-def test_the_colour_that_is_asked_for_is_drawn(tiny, tmp_path):
-    """Two classes of constant colours: of each, its own."""
+def test_each_class_gets_its_own_colour(tiny, tmp_path):
+    """Training on two classes of plain red and plain blue images."""
     colours = np.array([[220, 40, 40], [40, 40, 220]], np.uint8)
     labels = np.arange(64) % 2
     pictures = np.broadcast_to(colours[labels][:, None, None], (64, 8, 8, 3)).copy()
