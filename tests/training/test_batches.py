@@ -48,7 +48,7 @@ def test_no_flip_mirrors_nothing(tiny, numbered):
     assert not any(any(number_and_side(batches.at(step))[1]) for step in range(10))
 
 
-def test_a_step_is_the_same_read_ahead_or_alone(tiny, numbered):
+def test_a_batch_is_the_same_loaded_ahead_or_alone(tiny, numbered):
     config = tiny()
     ahead = list(itertools.islice(BatchLoader(numbered, config, CPU).starting_at(5), 4))
     for i, batch in enumerate(ahead):

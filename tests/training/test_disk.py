@@ -54,7 +54,7 @@ def ballast(folder: Path, size: int) -> Path:
     return folder / "ballast"
 
 
-def test_checkpoints_that_no_longer_fit_end_a_run(packed, small_disk):
+def test_a_disk_too_full_for_checkpoints_stops_the_run(packed, small_disk):
     run = small_disk / "run"
     command = ["train", "--data", packed.folder, "--out", run, "--width", 4, "--batch-size", 8]
     command += ["--device", "cpu", "--steps", 10**6, "--log-every", 1, "--save-every", 2]
@@ -73,7 +73,7 @@ def test_checkpoints_that_no_longer_fit_end_a_run(packed, small_disk):
     assert latest_checkpoint(run).step == step + 4
 
 
-def test_logs_that_no_longer_fit_end_a_run(packed, small_disk):
+def test_a_disk_too_full_for_logs_stops_the_run(packed, small_disk):
     """No checkpoint falls due: it is the event file or metrics.jsonl that finds the disk full."""
     run = small_disk / "run"
     command = ["train", "--data", packed.folder, "--out", run, "--width", 4, "--batch-size", 8]
@@ -92,7 +92,7 @@ def test_logs_that_no_longer_fit_end_a_run(packed, small_disk):
 
 
 @pytest.mark.parametrize("flag", ["--out", "--each", "--npy"])
-def test_samples_that_do_not_fit_leave_nothing(run, small_disk, flag):
+def test_samples_that_do_not_fit_on_the_disk_leave_nothing(run, small_disk, flag):
     free = shutil.disk_usage(small_disk).free
     ballast(small_disk, free - 50_000)
     target = small_disk / ("a.npy" if flag == "--npy" else "a.png" if flag == "--out" else "a")

@@ -112,7 +112,7 @@ def half_written(run: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("save_every", [1, 4])
-def test_kills_at_random_moments_lose_nothing(labelled, tmp_path, save_every):
+def test_kills_at_random_moments_lose_no_saved_step(labelled, tmp_path, save_every):
     """Most of the time a checkpoint is being written where every step has one."""
     rng, writing = random.Random(save_every), 0
     steps, flags = 25 * KILLS + 40, ("--save-every", str(save_every))
@@ -138,7 +138,7 @@ def test_kills_at_random_moments_lose_nothing(labelled, tmp_path, save_every):
     print(f"\n{KILLS} kills up to step {reached} of {steps}, {writing} of them in mid-write")
 
 
-def test_a_kill_in_the_middle_of_writing_a_checkpoint(labelled, tmp_path):
+def test_a_kill_while_writing_a_checkpoint_leaves_the_one_before(labelled, tmp_path):
     """A checkpoint large enough that this takes a while."""
     flags = ("--save-every", "2", "--width", "32")
     killed = job(labelled, tmp_path / "killed", *flags, steps=20)
@@ -173,7 +173,7 @@ def worker(torchrun: subprocess.Popen, rank: int) -> int | None:
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs /proc")
-def test_torchrun_restarts_all_where_one_process_is_killed(labelled, tmp_path):
+def test_torchrun_restarts_all_processes_after_one_is_killed(labelled, tmp_path):
     """The job goes on from the last checkpoint, and ends as one that nobody disturbed."""
     steps, flags = 200, ("--save-every", "5")
     elastic = [*TORCHRUN, "--max-restarts=3"]
@@ -191,7 +191,7 @@ def test_torchrun_restarts_all_where_one_process_is_killed(labelled, tmp_path):
     same(whole.run, killed.run)
 
 
-def test_a_second_signal_ends_a_run_at_once_and_leaves_its_checkpoint(labelled, tmp_path):
+def test_a_second_signal_ends_the_run_at_once_and_leaves_its_checkpoint(labelled, tmp_path):
     stuck = (
         "import sys, time; from pathlib import Path\n"
         "from dcgan.runs import checkpoint\n"

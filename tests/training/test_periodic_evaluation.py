@@ -1,8 +1,8 @@
-"""Evaluation along a run: it changes nothing of the training, and knows when it was best."""
+"""Periodic evaluation: it leaves training as it is, and finds the best step."""
 
 import dataclasses
 import json
-import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,15 +14,16 @@ from dcgan.runs import checkpoint
 from dcgan.runs.layout import best_checkpoint_path, checkpoint_path, list_checkpoints
 from dcgan.runs.loading import load_generator
 from dcgan.runs.run_folder import find_checkpoint, latest_checkpoint
-from dcgan.training import periodic_evaluation
+from dcgan.training import periodic_evaluation, recorder
 from dcgan.training.best_evaluation import BestEvaluation
 from dcgan.training.resume import check_resumable
+from dcgan.training.trainer import Trainer
 from tests.conftest import TINY, fit
 
 CPU = torch.device("cpu")
 
 
-def judged(run):
+def logged_scores(run):
     """Step -> scores of a run's evaluations."""
     lines = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
     return {
@@ -44,7 +45,7 @@ def test_the_first_evaluation_is_the_best_and_ties_are_misses(tiny):
 
 
 @pytest.mark.parametrize("by", ["precision", "recall", "coverage"])
-def test_shares_are_better_higher(tiny, by):
+def test_higher_precision_recall_and_coverage_are_better(tiny, by):
     best = BestEvaluation.of(tiny(best_by=by), None)
     best.update(1, {by: 0.2})
     assert best.update(2, {by: 0.3}) and not best.update(3, {by: 0.1})
@@ -66,7 +67,7 @@ def evaluated(packed, tmp_path_factory):
     return config, run
 
 
-def test_training_is_the_same_bit_for_bit(evaluated, packed, tiny, tmp_path):
+def test_evaluation_does_not_change_training(evaluated, packed, tiny, tmp_path):
     _, run = evaluated
     last = fit(tiny(steps=8), packed, tmp_path / "plain", CPU)
     plain, found = checkpoint.read(last), latest_checkpoint(run)
@@ -75,7 +76,7 @@ def test_training_is_the_same_bit_for_bit(evaluated, packed, tiny, tmp_path):
 
 def test_scores_are_logged_at_their_steps_beside_the_losses(evaluated):
     _, run = evaluated
-    scores = judged(run)
+    scores = logged_scores(run)
     assert list(scores) == [3, 6, 8]
     assert {"frechet", "kernel", "precision", "recall", "coverage", "swd", "ms_ssim"} <= set(
         scores[3]
@@ -86,7 +87,7 @@ def test_scores_are_logged_at_their_steps_beside_the_losses(evaluated):
 
 def test_the_best_checkpoint_is_of_the_best_evaluation(evaluated):
     _, run = evaluated
-    scores = judged(run)
+    scores = logged_scores(run)
     best = min(scores, key=lambda step: scores[step]["frechet"])
     found = checkpoint.read(best_checkpoint_path(run))
     assert found.step == best
@@ -99,7 +100,9 @@ def test_the_best_checkpoint_is_of_the_best_evaluation(evaluated):
 
 
 @pytest.mark.parametrize("cut", [2, 4, 6])
-def test_a_resumed_run_evaluates_as_one_that_never_stopped(evaluated, packed, tmp_path, cut):
+def test_a_resumed_run_has_the_evaluations_of_an_uninterrupted_one(
+    evaluated, packed, tmp_path, cut
+):
     """Also where the cut lies between an evaluation and the next."""
     config, run = evaluated
     ours = tmp_path / "run"
@@ -110,13 +113,13 @@ def test_a_resumed_run_evaluates_as_one_that_never_stopped(evaluated, packed, tm
             path.unlink()
     best_checkpoint_path(ours).unlink()
     fit(config, packed, ours, CPU)
-    assert judged(ours) == judged(run)
+    assert logged_scores(ours) == logged_scores(run)
     first, second = (latest_checkpoint(folder) for folder in (ours, run))
     assert first.header["best"] == second.header["best"]
     assert equal(first.tensors(""), second.tensors(""))
 
 
-def test_the_best_outlives_the_steps_that_are_taken_again(packed, tiny, tmp_path, monkeypatch):
+def test_the_best_checkpoint_survives_repeated_steps(packed, tiny, tmp_path, monkeypatch):
     """As after numbers that were not finite, where the user goes on at other rates."""
     scores = iter([3.0, 1.0, 2.0, 2.5])
     monkeypatch.setattr(
@@ -133,7 +136,7 @@ def test_the_best_outlives_the_steps_that_are_taken_again(packed, tiny, tmp_path
     assert (best["value"], best["step"], best["misses"]) == (1.0, 4, 1)
 
 
-def test_a_damaged_best_is_named_and_passed_over(packed, tiny, tmp_path, capsys):
+def test_a_damaged_best_checkpoint_is_named_and_skipped(packed, tiny, tmp_path, capsys):
     along = dict(eval_every=2, eval_images=20)
     fit(tiny(steps=2, **along), packed, tmp_path / "run", CPU)
     best_checkpoint_path(tmp_path / "run").write_bytes(b"no checkpoint")
@@ -153,7 +156,7 @@ def worse_and_worse(monkeypatch):
     monkeypatch.setattr(periodic_evaluation.Evaluator, "scores", scores)
 
 
-def test_patience_ends_a_run_with_all_saved(worse_and_worse, packed, tiny, tmp_path, capsys):
+def test_early_stopping_saves_the_run(worse_and_worse, packed, tiny, tmp_path, capsys):
     config = tiny(steps=99, eval_every=2, eval_images=20, patience=3, save_every=50)
     last = fit(config, packed, tmp_path / "run", CPU)
     assert last == checkpoint_path(tmp_path / "run", 8) and checkpoint.read(last).step == 8
@@ -169,7 +172,7 @@ def test_patience_ends_a_run_with_all_saved(worse_and_worse, packed, tiny, tmp_p
     assert checkpoint.read(fit(more, packed, tmp_path / "run", CPU)).step > 8
 
 
-def test_patience_ends_the_command_with_exit_code_0(worse_and_worse, packed, tmp_path, capsys):
+def test_early_stopping_exits_with_0(worse_and_worse, packed, tmp_path, capsys):
     flags = ["--width", "4", "--batch-size", "8", "--device", "cpu", "--steps", "99"]
     flags += ["--eval-every", "1", "--eval-images", "20", "--patience", "1"]
     out = tmp_path / "run"
@@ -177,14 +180,14 @@ def test_patience_ends_the_command_with_exit_code_0(worse_and_worse, packed, tmp
     assert "stopped: 1 evaluations" in capsys.readouterr().out
 
 
-def test_pruning_leaves_the_best(worse_and_worse, packed, tiny, tmp_path):
+def test_pruning_keeps_the_best_checkpoint(worse_and_worse, packed, tiny, tmp_path):
     config = tiny(steps=8, eval_every=2, eval_images=20, save_every=1, keep=1)
     fit(config, packed, tmp_path / "run", CPU)
     names = sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
     assert names == ["best.safetensors", "step-00000008.safetensors"]
 
 
-def test_another_score_starts_from_nothing(tiny, evaluated):
+def test_another_score_forgets_the_best_evaluation(tiny, evaluated):
     config, run = evaluated
     found = latest_checkpoint(run)
     state = found.header["best"]
@@ -193,7 +196,7 @@ def test_another_score_starts_from_nothing(tiny, evaluated):
 
 
 @pytest.mark.parametrize("nonsense", [{"by": 3, "odd": 1}, {"value": "x"}, {"misses": -1}, 7])
-def test_nonsense_in_a_header_is_an_error_of_the_user(tiny, evaluated, nonsense):
+def test_an_invalid_best_evaluation_is_a_damaged_checkpoint(tiny, evaluated, nonsense):
     _, run = evaluated
     found = latest_checkpoint(run)
     bad = found.header["best"] | nonsense if isinstance(nonsense, dict) else nonsense
@@ -202,21 +205,32 @@ def test_nonsense_in_a_header_is_an_error_of_the_user(tiny, evaluated, nonsense)
         check_resumable(broken)
 
 
-def test_evaluations_leave_the_rate_of_training_alone(tiny, packed, tmp_path, monkeypatch):
-    slow = periodic_evaluation.Evaluator.scores
+def test_images_per_second_exclude_evaluations(tiny, packed, tmp_path, monkeypatch):
+    """By a clock of the test's: a step takes 2 s, an evaluation 100 s, nothing else any time."""
+    clock = [0.0]
+    monkeypatch.setattr(recorder, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    update, scores = Trainer.update, periodic_evaluation.Evaluator.scores
 
-    def scores(self, G):
-        time.sleep(1)
-        return slow(self, G)
+    def slow_update(self, *batches, **options):
+        clock[0] += 2
+        return update(self, *batches, **options)
 
-    monkeypatch.setattr(periodic_evaluation.Evaluator, "scores", scores)
-    fit(tiny(steps=4, eval_every=2, eval_images=20), packed, tmp_path / "run", CPU)
+    def slow_scores(self, G):
+        clock[0] += 100
+        return scores(self, G)
+
+    monkeypatch.setattr(Trainer, "update", slow_update)
+    monkeypatch.setattr(periodic_evaluation.Evaluator, "scores", slow_scores)
+    config = tiny(steps=6, log_every=1, eval_every=2, eval_images=20)
+    fit(config, packed, tmp_path / "run", CPU)
     lines = list(map(json.loads, (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()))
-    assert lines[-1]["seconds"] > 2
-    assert lines[-1]["images_per_second"] > 16, "two steps of 8 images took less than a second"
+    assert [line["images_per_second"] for line in lines] == [config.batch_size / 2] * 6
+    assert [line["seconds"] for line in lines] == [2, 104, 106, 208, 210, 312]
 
 
-def test_few_images_are_refused_before_training(tiny, packed, tmp_path, monkeypatch):
+def test_too_few_images_to_evaluate_are_refused_before_training(
+    tiny, packed, tmp_path, monkeypatch
+):
     few = dataclasses.replace(packed, images=packed.images[:8])
     with pytest.raises(UserError, match="too few"):
         fit(tiny(eval_every=2), few, tmp_path / "run", CPU)

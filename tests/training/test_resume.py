@@ -20,7 +20,7 @@ def content(folder) -> dict:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_fresh_begins_in_a_folder_of_its_own_and_deletes_nothing(packed, run, tmp_path, capsys):
+def test_fresh_starts_in_a_new_folder_and_deletes_nothing(packed, run, tmp_path, capsys):
     out = tmp_path / "run"
     shutil.copytree(run, out)
     before = content(out)
@@ -38,7 +38,7 @@ def test_fresh_begins_in_a_folder_of_its_own_and_deletes_nothing(packed, run, tm
     assert "--width" in capsys.readouterr().err
 
 
-def test_fresh_takes_the_folder_itself_where_nothing_is_there(tmp_path):
+def test_fresh_takes_the_folder_itself_where_it_is_free(tmp_path):
     assert new_run_folder(tmp_path / "a" / "run", CPU) == tmp_path / "a" / "run"
     assert new_run_folder(tmp_path / "a" / "run", CPU) == tmp_path / "a" / "run-2"
     (tmp_path / "a" / "run-3").write_text("a file")
@@ -46,9 +46,7 @@ def test_fresh_takes_the_folder_itself_where_nothing_is_there(tmp_path):
     assert new_run_folder(tmp_path / "a" / "run", CPU) == tmp_path / "a" / "run-5"
 
 
-def test_processes_that_torchrun_has_restarted_go_on_with_the_folder_they_began(
-    tmp_path, monkeypatch
-):
+def test_processes_restarted_by_torchrun_keep_their_new_folder(tmp_path, monkeypatch):
     (tmp_path / "run").mkdir()
     (tmp_path / "run-other").mkdir()
     begun = new_run_folder(tmp_path / "run", CPU)
@@ -59,7 +57,7 @@ def test_processes_that_torchrun_has_restarted_go_on_with_the_folder_they_began(
 @pytest.mark.parametrize(
     "damage", [lambda data: data[:-1], lambda data: b"", lambda data: data[7:]]
 )
-def test_the_newest_whole_checkpoint_wins(run, tiny, tmp_path, capsys, damage):
+def test_training_resumes_from_the_newest_undamaged_checkpoint(run, tiny, tmp_path, capsys, damage):
     shutil.copytree(run, tmp_path / "run")
     newest = checkpoint_path(tmp_path / "run", 6)
     newest.write_bytes(damage(newest.read_bytes()))
@@ -68,7 +66,7 @@ def test_the_newest_whole_checkpoint_wins(run, tiny, tmp_path, capsys, damage):
     assert newest.exists()
 
 
-def test_a_bit_that_has_flipped_in_a_tensor_is_noticed(run, tiny, tmp_path, capsys):
+def test_a_flipped_bit_in_a_tensor_is_detected(run, tiny, tmp_path, capsys):
     shutil.copytree(run, tmp_path / "run")
     newest = checkpoint_path(tmp_path / "run", 6)
     data = bytearray(newest.read_bytes())
@@ -82,7 +80,7 @@ def test_a_bit_that_has_flipped_in_a_tensor_is_noticed(run, tiny, tmp_path, caps
     assert not (tmp_path / "a.png").exists()
 
 
-def test_a_checkpoint_under_the_name_of_a_later_one_is_passed_over(run, tiny, tmp_path, capsys):
+def test_a_checkpoint_under_the_name_of_another_step_is_skipped(run, tiny, tmp_path, capsys):
     """A run would go on from it for ever, and lose what it learns after it each time."""
     shutil.copytree(run, tmp_path / "run")
     early, late = (checkpoint_path(tmp_path / "run", step) for step in (2, 99))
@@ -102,7 +100,7 @@ def test_a_checkpoint_under_the_name_of_a_later_one_is_passed_over(run, tiny, tm
         (dict(lr_G=0.02), dict(lr_G=0.01), "--lr-G 0.01 (0.02 before)"),
     ],
 )
-def test_what_changes_along_a_run_is_said(packed, tiny, tmp_path, capsys, before, now, said):
+def test_changed_options_are_reported(packed, tiny, tmp_path, capsys, before, now, said):
     fit(tiny(steps=2, **before), packed, tmp_path / "run", CPU)
     capsys.readouterr()
     checkpoint_to_resume(tiny(steps=2, **now), tmp_path / "run")
@@ -117,7 +115,7 @@ def test_what_changes_along_a_run_is_said(packed, tiny, tmp_path, capsys, before
         (dict(seed=1), dict(seed=2), "with --seed 1, not 2: use that"),
     ],
 )
-def test_what_a_run_cannot_go_on_with_is_named_by_the_flag_that_it_can(
+def test_an_option_that_must_not_change_is_named_with_its_old_value(
     packed, tiny, tmp_path, before, now, said
 ):
     fit(tiny(steps=2, **before), packed, tmp_path / "run", CPU)
@@ -125,13 +123,13 @@ def test_what_a_run_cannot_go_on_with_is_named_by_the_flag_that_it_can(
         checkpoint_to_resume(tiny(steps=2, **now), tmp_path / "run")
 
 
-def test_fresh_leaves_gaps_alone(tmp_path):
+def test_fresh_takes_the_number_after_the_last(tmp_path):
     """A restart takes the last folder, so that must be the one that was begun."""
     (tmp_path / "run-7").mkdir()
     assert new_run_folder(tmp_path / "run", CPU) == tmp_path / "run-8"
 
 
-def test_images_that_have_changed_are_refused(tiny, packed, tmp_path):
+def test_changed_images_are_refused(tiny, packed, tmp_path):
     """By one byte, under a meta.json that knows nothing of it."""
     folder = shutil.copytree(packed.folder, tmp_path / "packed")
     fit(tiny(steps=2), open_packed(folder), tmp_path / "run", CPU)
@@ -145,7 +143,7 @@ def test_images_that_have_changed_are_refused(tiny, packed, tmp_path):
         fit(tiny(steps=4), open_packed(folder), tmp_path / "run", CPU)
 
 
-def test_a_run_that_has_its_steps_says_so(tiny, packed, run, capsys):
+def test_a_finished_run_says_so(tiny, packed, run, capsys):
     before = content(run)
     for steps in (6, 4):
         fit(tiny(steps=steps), packed, run, CPU)

@@ -46,7 +46,7 @@ def state(run):
     return load_file(find_checkpoint(run).path)
 
 
-def test_one_step_is_that_of_the_plain_algorithm(tiny, packed):
+def test_one_step_equals_an_independent_implementation(tiny, packed):
     """That of 2014, against an independent step in float64 with BCE and torch's unfused Adam."""
     ours = loop.Trainer(tiny(**PLAIN), CPU)
     for network in (ours.G, ours.D):
@@ -110,7 +110,7 @@ def test_g_step_leaves_no_gradient_in_D(tiny, packed):
 @pytest.mark.parametrize(
     "options", [{}, dict(loss="wasserstein", gradient_penalty=10), dict(augment_p=0.5)]
 )
-def test_the_step_stays_on_its_device(tiny, packed, monkeypatch, options):
+def test_the_step_runs_on_the_meta_device(tiny, packed, monkeypatch, options):
     """On "meta" there are no values: reading one, or mixing in a tensor of the CPU, raises."""
 
     def plain_adam(network, lr, config, captured):  # the fused one has no kernel there
@@ -230,14 +230,14 @@ def test_every_step_does_the_same_operations_on_the_same_numbers(tiny, packed, p
         (dict(r1=0, r2=0), [False] * 6),
     ],
 )
-def test_the_first_two_steps_are_of_all_kinds_there_will_be(tiny, options, kinds):
+def test_the_first_two_steps_show_every_kind_of_step(tiny, options, kinds):
     """Or a recording would wait for ever for one that never comes."""
     ours = loop.Trainer(tiny(**options), CPU)
     assert [ours.is_penalized(step) for step in range(6)] == kinds
     assert set(kinds[:2]) == set(kinds)
 
 
-def test_a_full_gpu_is_one_line_that_says_what_takes_less(tiny, packed, tmp_path, monkeypatch):
+def test_full_gpu_memory_gives_one_line_with_what_to_reduce(tiny, packed, tmp_path, monkeypatch):
     def full(*_, **__):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
 
@@ -257,7 +257,7 @@ def losses_of(config, packed, on, steps=16) -> torch.Tensor:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # of the compiler, at itself
-def test_compiled_networks_learn_the_same(tiny, packed):
+def test_compiled_networks_learn_as_eager_ones(tiny, packed):
     """In steps with penalties, whose second derivatives the compiler has not, and without."""
     eager = losses_of(tiny(penalty_every=2), packed, CPU, steps=3)
     compiled = losses_of(tiny(penalty_every=2, compile=True), packed, CPU, steps=3)
@@ -266,7 +266,7 @@ def test_compiled_networks_learn_the_same(tiny, packed):
     assert names == set(loop.Trainer(tiny(), CPU).G.state_dict())
 
 
-def test_too_little_memory_is_one_line(packed, tmp_path):
+def test_too_little_memory_gives_one_line(packed, tmp_path):
     """Networks that need gigabytes, where the system gives one."""
     limit = (
         "import resource, sys, torch; from dcgan import cli\n"
@@ -297,7 +297,7 @@ def test_too_little_memory_is_one_line(packed, tmp_path):
         dict(cuda_graphs=False, compile=True),
     ],
 )
-def test_every_mode_learns_on_a_gpu_what_eager_does(tiny, packed, mode):
+def test_captured_and_compiled_steps_learn_as_eager_ones_on_a_gpu(tiny, packed, mode):
     """Steps with penalties and those without are recorded after three of each, then replayed."""
     gpu, lazy = torch.device("cuda"), dict(precision="fp32", penalty_every=2, lr_G=1e-3)
     eager = losses_of(tiny(**lazy | mode | dict(cuda_graphs=False, compile=False)), packed, gpu)
@@ -330,7 +330,7 @@ def test_resumed_run_equals_an_uninterrupted_one_bit_for_bit(tiny, packed, run, 
 
 
 @pytest.mark.parametrize("done", [2, 3, 4, 5])
-def test_a_crashed_run_goes_on_to_log_what_an_uninterrupted_one_logs(tiny, packed, tmp_path, done):
+def test_a_crashed_run_resumes_with_the_logs_of_an_uninterrupted_one(tiny, packed, tmp_path, done):
     """Checkpoints fall between two lines of the log here, so its sums must be kept in them."""
     config = tiny(log_every=3, save_every=2)
     fit(config, packed, tmp_path / "whole", CPU)
@@ -350,7 +350,7 @@ def test_a_crashed_run_goes_on_to_log_what_an_uninterrupted_one_logs(tiny, packe
     assert [e.step for e in events.Images("real")] == [0]
 
 
-def test_what_is_not_finite_is_never_saved(tiny, packed, tmp_path):
+def test_non_finite_networks_are_never_saved(tiny, packed, tmp_path):
     """A poisoned weight between two lines of the log must not push out the good checkpoints."""
     config = tiny(steps=40, log_every=40, save_every=2, keep=1)
     ours = loop.Trainer(config, CPU)
@@ -370,7 +370,7 @@ def test_what_is_not_finite_is_never_saved(tiny, packed, tmp_path):
 
 
 @pytest.mark.parametrize("content", ['{"mine": 1}', "not JSON", None])
-def test_a_folder_of_other_files_is_left_alone(tiny, packed, tmp_path, content):
+def test_training_refuses_a_folder_of_other_files(tiny, packed, tmp_path, content):
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "metrics.jsonl").write_text('{"step": 9, "accuracy": 0.5}\n')
@@ -382,9 +382,7 @@ def test_a_folder_of_other_files_is_left_alone(tiny, packed, tmp_path, content):
     assert {path.name: path.read_text() for path in folder.iterdir()} == before
 
 
-def test_a_run_without_checkpoints_starts_anew_and_puts_its_lines_aside(
-    packed, tiny, run, tmp_path
-):
+def test_a_run_without_checkpoints_restarts_and_keeps_its_old_log(packed, tiny, run, tmp_path):
     """Killed before the first checkpoint, or its checkpoints were moved away."""
     shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoints"))
     old = (tmp_path / "run" / "metrics.jsonl").read_text()
@@ -408,7 +406,7 @@ def test_a_damaged_log_does_not_stop_a_run(tiny, packed, run, tmp_path):
         fit(tiny(steps=10), packed, tmp_path / "copy", CPU)
 
 
-def test_the_initial_weights_follow_the_seed_alone(tiny):
+def test_the_initial_weights_depend_on_the_seed_alone(tiny):
     torch.manual_seed(99)
     a = loop.Trainer(tiny(), CPU)
     before = torch.rand(1)
@@ -466,7 +464,7 @@ def test_a_run_refuses_contradicting_flags(tiny, packed, run, tmp_path, changes,
 
 @pytest.mark.slow
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_and_the_same_command_goes_on(packed, tmp_path, signum):
+def test_a_signal_saves_the_run_and_the_same_command_resumes_it(packed, tmp_path, signum):
     flags = ["--width", "4", "--batch-size", "8", "--device", "cpu", "--save-every", "1000000"]
     command = [sys.executable, "train.py", "--data", packed.folder, "--out", tmp_path / "run"]
     options = {"cwd": ROOT, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
@@ -487,7 +485,7 @@ def test_a_signal_saves_and_the_same_command_goes_on(packed, tmp_path, signum):
     assert [line["step"] for line in logged(tmp_path / "run")] == [*range(1, stopped + 3)]
 
 
-def test_it_learns_the_two_modes_of_a_toy_set(tiny, tmp_path):
+def test_training_learns_both_modes_of_a_toy_data_set(tiny, tmp_path):
     """Images that are all light or all dark: G must end with both, and little in between."""
     images = np.full((64, 8, 8, 1), 230, np.uint8)
     images[::2] = 25
@@ -530,7 +528,7 @@ def at_step(monkeypatch):
 
 
 @pytest.mark.parametrize("step", [0, 3])
-def test_images_that_can_no_longer_be_read_cost_no_step(tiny, tmp_path, at_step, step):
+def test_a_read_error_saves_the_steps_done(tiny, tmp_path, at_step, step):
     """A disk may fail, and a file be cut short, hours after the last checkpoint."""
     images = np.zeros((50, 16, 16, 3), np.uint8)
     packed = open_packed(write_packed(tmp_path / "packed", images))
@@ -541,7 +539,7 @@ def test_images_that_can_no_longer_be_read_cost_no_step(tiny, tmp_path, at_step,
     assert find_checkpoint(tmp_path / "run").step - step in (1, 2)
 
 
-def test_images_that_cannot_be_read_at_all_leave_nothing_to_save(tiny, tmp_path, monkeypatch):
+def test_a_read_error_before_the_first_step_saves_nothing(tiny, tmp_path, monkeypatch):
     def refuse(*_):
         raise UserError("cannot read it")
 
@@ -554,7 +552,7 @@ def test_images_that_cannot_be_read_at_all_leave_nothing_to_save(tiny, tmp_path,
 
 
 @pytest.mark.parametrize("step", [3, 5])
-def test_a_signal_saves_once_and_in_the_last_step_ends_nothing_early(
+def test_a_signal_saves_once_and_is_ignored_in_the_last_step(
     tiny, packed, tmp_path, monkeypatch, at_step, step
 ):
     save, saved = checkpoint.save, []
@@ -574,7 +572,7 @@ def test_a_signal_saves_once_and_in_the_last_step_ends_nothing_early(
     assert saved == [f"step-{i:08d}" for i in range(2, step + 2, 2)]
 
 
-def test_a_finished_run_is_left_as_it_is(tiny, packed, run, tmp_path):
+def test_training_a_finished_run_changes_nothing(tiny, packed, run, tmp_path):
     """Fewer --steps than are done are not what the run was trained with."""
     shutil.copytree(run, tmp_path / "copy")
     before = {path: path.read_bytes() for path in (tmp_path / "copy").rglob("*.*")}

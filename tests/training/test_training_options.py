@@ -39,7 +39,7 @@ def gradients(network) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize("loss", ["relativistic", "non-saturating"])
 @pytest.mark.parametrize("penalties", [dict(r1=2, r2=2), dict(r1=0, r2=0, gradient_penalty=10)])
-def test_parts_of_a_batch_add_up_to_the_gradients_of_the_whole(tiny, packed, loss, penalties):
+def test_micro_batches_add_up_to_the_gradients_of_the_batch(tiny, packed, loss, penalties):
     """Of the same fake images: G's own batch norm sees each part by itself."""
     config = tiny(accumulate=4, loss=loss, augment_p=0.5, **penalties)
     ours, batch = start(config, packed)
@@ -62,9 +62,7 @@ def test_parts_of_a_batch_add_up_to_the_gradients_of_the_whole(tiny, packed, los
                 torch.testing.assert_close(a, b)
 
 
-def test_d_learns_from_batches_of_its_own_and_goes_on_with_the_next(
-    tiny, packed, tmp_path, monkeypatch
-):
+def test_each_d_step_has_a_batch_of_its_own(tiny, packed, tmp_path, monkeypatch):
     config = tiny(d_steps=2, steps=5, save_every=2)
     seen = []
     d_step = loop.Trainer.d_step
@@ -100,9 +98,7 @@ def test_d_learns_from_batches_of_its_own_and_goes_on_with_the_next(
         ("cosine", [(1 + np.cos(np.pi * s / 6)) / 2 for s in range(6)]),
     ],
 )
-def test_rates_fall_over_the_steps_and_a_crashed_run_goes_on_with_them(
-    tiny, packed, tmp_path, law, factors
-):
+def test_learning_rates_decay_and_resume(tiny, packed, tmp_path, law, factors):
     config = tiny(lr_decay=law, lr_G=1e-2, lr_D=1e-3, log_every=1, save_every=2)
     fit(config, packed, tmp_path / "whole", CPU)
     lines = logged(tmp_path / "whole")
@@ -117,7 +113,7 @@ def test_rates_fall_over_the_steps_and_a_crashed_run_goes_on_with_them(
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
-def test_label_smoothing_is_a_target_below_one_for_real_images(tiny, packed):
+def test_label_smoothing_lowers_the_target_of_real_images(tiny, packed):
     ours, batch = start(tiny(**PLAIN, label_smoothing=0.1), packed)
     with torch.no_grad():
         real = ours.D(batch.real).sigmoid()
@@ -127,7 +123,7 @@ def test_label_smoothing_is_a_target_below_one_for_real_images(tiny, packed):
     torch.testing.assert_close(ours.d_and_g_step(batch)["loss_D"].double(), expected)
 
 
-def test_lazy_penalties_come_at_their_steps_and_weigh_as_much_more(tiny, packed, tmp_path):
+def test_lazy_penalties_are_weighted_for_their_interval(tiny, packed, tmp_path):
     every, batch = start(tiny(r1=3, r2=1, penalty_every=1), packed)
     lazy, _ = start(tiny(r1=3, r2=1, penalty_every=4), packed)
     values = []
@@ -213,7 +209,7 @@ def test_a_resumed_run_takes_new_options_and_says_which(tiny, packed, tmp_path, 
     assert ours.augment_p == 0.5, "adaptive goes on from where it was"
 
 
-def test_parts_must_fit_the_share_of_each_process(tiny, packed, tmp_path, monkeypatch):
+def test_micro_batches_must_divide_the_share_of_each_process(tiny, packed, tmp_path, monkeypatch):
     monkeypatch.setattr(loop.distributed, "world_size", lambda: 2)
     config = tiny(data=packed.folder, out=tmp_path / "run", batch_size=12, accumulate=4)
     with pytest.raises(UsageError, match="--accumulate must be a divisor of the 6 images of each"):

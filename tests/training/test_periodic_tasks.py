@@ -62,9 +62,7 @@ def start(tiny, packed, tmp_path):
     return starting
 
 
-def test_the_log_reaches_the_disk_before_the_checkpoint_that_goes_on_from_it(
-    start, tmp_path, flushes
-):
+def test_the_log_is_flushed_before_the_checkpoint_of_its_step(start, tmp_path, flushes):
     """Else a power cut could leave a checkpoint whose steps were never logged."""
     run = tmp_path / "run"
     _, tasks, go = start(log_every=2, save_every=4)
@@ -78,7 +76,7 @@ def test_the_log_reaches_the_disk_before_the_checkpoint_that_goes_on_from_it(
             assert seen[path.stat().st_ino] == ([2, 4], [])
 
 
-def test_a_checkpoint_is_of_the_step_it_was_asked_for_whenever_it_is_written(start, tmp_path):
+def test_a_checkpoint_holds_the_state_of_its_step_when_written_later(start, tmp_path):
     ours, tasks, go = start()
     gate = threading.Event()
     with tasks:
@@ -103,7 +101,7 @@ def test_a_checkpoint_is_of_the_step_it_was_asked_for_whenever_it_is_written(sta
     assert stayed <= may_stay | measured, "the test must see the tensors change"
 
 
-def test_wherever_the_average_is_looked_at_its_statistics_are_its_own(start, tmp_path, monkeypatch):
+def test_batch_norm_is_recalibrated_before_every_use_of_the_ema(start, tmp_path, monkeypatch):
     """In the checkpoint, in the grid and in the evaluation, at whatever steps they are due."""
     judged = []
     ours, tasks, go = start(save_every=3, sample_every=2, eval_every=5, eval_images=10, lr_G=0.1)
@@ -136,7 +134,7 @@ def statistics(G) -> Tensor:
     return torch.cat([b.clone() for b in G.buffers() if b.is_floating_point()])
 
 
-def test_a_grid_is_of_the_step_it_was_due_at_whenever_it_is_drawn(start, tmp_path):
+def test_a_grid_shows_its_step_when_written_later(start, tmp_path):
     ours, tasks, go = start()
     gate = threading.Event()
     with tasks:
@@ -155,9 +153,7 @@ def test_a_grid_is_of_the_step_it_was_due_at_whenever_it_is_drawn(start, tmp_pat
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_grids_are_drawn_as_precisely_as_the_run_is_trained(
-    start, tmp_path, monkeypatch, precision
-):
+def test_grids_are_sampled_in_the_precision_of_the_run(start, tmp_path, monkeypatch, precision):
     monkeypatch.setattr(
         device, "has_native_bf16", lambda _: precision == "fp32"
     )  # what auto would take
@@ -172,7 +168,7 @@ def test_grids_are_drawn_as_precisely_as_the_run_is_trained(
         assert (np.asarray(grid) == expected).all()
 
 
-def test_what_a_killed_run_was_writing_is_swept_and_nothing_else(start, tmp_path):
+def test_temporaries_of_a_killed_run_are_deleted_and_nothing_else(start, tmp_path):
     run = tmp_path / "run"
     stale = [
         ".config.json.0123abcd.partial",
@@ -201,7 +197,7 @@ def test_what_a_killed_run_was_writing_is_swept_and_nothing_else(start, tmp_path
     assert left >= set(others)
 
 
-def test_a_folder_that_is_trained_in_is_refused_until_that_ends(start, tiny, packed, tmp_path):
+def test_a_second_run_in_a_folder_is_refused_until_the_first_ends(start, tiny, packed, tmp_path):
     """Two runs would sweep away what the other one writes, and log every step twice."""
     _, tasks, go = start()
     with tasks:
@@ -213,7 +209,7 @@ def test_a_folder_that_is_trained_in_is_refused_until_that_ends(start, tiny, pac
     fit(tiny(), packed, tmp_path / "run", CPU)
 
 
-def test_there_is_one_copy_of_the_networks_at_a_time(start):
+def test_a_second_checkpoint_waits_until_the_first_is_written(start):
     _, tasks, go = start()
     gate, saved = threading.Event(), threading.Event()
 
@@ -234,7 +230,7 @@ def test_there_is_one_copy_of_the_networks_at_a_time(start):
         second.join()
 
 
-def test_a_checkpoint_appears_after_the_logs_up_to_it(start, tmp_path, monkeypatch):
+def test_a_checkpoint_is_written_after_the_logs_of_its_step(start, tmp_path, monkeypatch):
     _, tasks, go = start(log_every=2, sample_every=2, save_every=2)
     save, seen = checkpoint.save, []
 
@@ -251,7 +247,7 @@ def test_a_checkpoint_appears_after_the_logs_up_to_it(start, tmp_path, monkeypat
     assert seen == [(2, 2, 2, 2, True), (4, 4, 4, 4, True)]
 
 
-def test_what_the_disk_refuses_stops_the_run_and_is_said_once(start, tmp_path):
+def test_a_disk_error_stops_the_run_and_is_reported_once(start, tmp_path):
     ours, tasks, go = start(log_every=1)
     with pytest.raises(UserError, match=r"cannot write .*run: No such file"), tasks:
         go(3)
@@ -263,7 +259,7 @@ def test_what_the_disk_refuses_stops_the_run_and_is_said_once(start, tmp_path):
 
 
 @pytest.mark.parametrize("signals", [[], [signal.SIGTERM]])
-def test_the_last_checkpoint_is_waited_for(tiny, packed, tmp_path, monkeypatch, signals):
+def test_training_waits_for_the_last_checkpoint(tiny, packed, tmp_path, monkeypatch, signals):
     """At the end and when asked to stop: where it fails, nothing may say that all is saved."""
 
     def refuse(*_):
@@ -297,7 +293,7 @@ def until(condition, process):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_during_a_pending_write(packed, tmp_path, signum):
+def test_a_signal_during_a_pending_write_waits_for_it(packed, tmp_path, signum):
     """What is said to be saved is on disk, and is of the step that is said."""
     slow = (
         "import sys, time; from pathlib import Path\n"
