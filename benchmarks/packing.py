@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.harness import Variant, race
-from dcgan.data.parallel import ONE_THREAD
+from dcgan.data.processes import ONE_THREAD
 
 SIZE = 64
 KINDS = {  # width, height, how many, as JPEGs of which quality

@@ -1,8 +1,10 @@
-"""A source of raw images -> a packed folder: decoded once, cropped, resized, whole or not there.
+"""Raw images to a packed folder: each is decoded once, cropped and resized.
 
-DIR/images.npy   uint8 [N, S, S, C], memory-mapped by whatever reads it
-DIR/labels.npy   int64 [N] class indices, or uint8 [N, A] attributes, where there are labels
-DIR/meta.json    where they come from, how they were made, what was skipped and why
+DIR/images.npy   uint8 [N, S, S, C]
+DIR/labels.npy   int64 [N] class indices, or uint8 [N, A] attributes; absent without labels
+DIR/meta.json    the source and its options, the crop and filter, the skipped images with reasons
+
+The folder appears under its name when it is complete.
 """
 
 import hashlib
@@ -27,7 +29,7 @@ from dcgan.data.packed import (
     is_packed,
     open_packed,
 )
-from dcgan.data.parallel import PackingJob, run_job
+from dcgan.data.parallel import PackingJob, Skipped, run_job
 from dcgan.data.rows import create_array, keep_rows
 from dcgan.data.sources.base import Source
 from dcgan.data.sources.opening import open_source
@@ -39,7 +41,7 @@ from dcgan.runtime.threads import available_cpus
 
 
 def prepare(config: PrepareConfig) -> PackedImages:
-    """Pack the source that `config` names into `config.out`."""
+    """Pack the images that `config` names into the new folder `config.out`. Raises as `pack`."""
     return pack(
         open_source(config),
         config.out.expanduser(),
@@ -52,7 +54,7 @@ def prepare(config: PrepareConfig) -> PackedImages:
 
 
 def open_or_pack(options: DataOptions, size: int, channels: int, data_cache: Path) -> PackedImages:
-    """The packed folder of these options in `data_cache`, packed now unless it is there."""
+    """Open the packed folder of these options in `data_cache`; pack it first if it is missing."""
     source = open_source(options)
     folder = cache_folder(source, options, size, channels, data_cache)
     if is_packed(folder):
@@ -61,7 +63,7 @@ def open_or_pack(options: DataOptions, size: int, channels: int, data_cache: Pat
     try:
         return pack(source, folder, size, channels, options.crop, options.max_bad, options.workers)
     except UserError:
-        # Another process may have packed the same images meanwhile. They are as good.
+        # Another process may have packed the same images meanwhile.
         if is_packed(folder):
             return open_packed(folder)
         raise
@@ -70,9 +72,10 @@ def open_or_pack(options: DataOptions, size: int, channels: int, data_cache: Pat
 def cache_folder(
     source: Source, options: DataOptions, size: int, channels: int, data_cache: Path
 ) -> Path:
-    """Where the packed images of a source are, or will be.
+    """The folder in `data_cache` for the packed images of a source, whether it exists or not.
 
-    The name ends in a hash of all that decides the content, the state of the raw data included.
+    Its name ends in a hash of everything that decides its content: the options, and the names,
+    sizes and times of the raw files.
     """
     settings = [
         FORMAT,
@@ -101,25 +104,27 @@ def pack(
     """Write all images of `source` to the new folder `out`, as uint8 [N, size, size, channels].
 
     The content does not depend on the number of workers. Images that cannot be read are left out
-    and listed in meta.json. Raises UserError when they are more than the share `max_bad`, when
-    `out` holds something already, and where the disk or a worker fails; `out` is then as before.
+    and listed in meta.json. Raises UserError if their share exceeds `max_bad`, if `out` holds
+    something already, and if the disk or a worker process fails; `out` is then as before.
     """
-    check_free(out)
+    _check_free(out)
     remove_abandoned(out)
     check_free_space(out, len(source) * size * size * channels)
+    source.build_index()
     crop = crop or source.default_crop
     with replace_atomically(out) as partial, locked_folder(partial):
         images = partial / IMAGES
         create_array(images, (len(source), size, size, channels))
         job = PackingJob(source, images, size, channels, crop)
-        bad = write_all(job, max_bad, workers or available_cpus(), progress)
-        if len(bad) == len(source):
-            raise UserError(f"none of the {len(source)} images can be read: {some(source, bad)}")
-        good = np.setdiff1d(np.arange(len(source)), np.fromiter(bad, np.int64, len(bad)))
+        skipped = _write_all(job, max_bad, workers or available_cpus(), progress)
+        if len(skipped) == len(source):
+            raise UserError(f"none of the {len(source)} images can be read: {_first(skipped)}")
+        bad = np.fromiter(skipped, np.int64, len(skipped))
+        good = np.setdiff1d(np.arange(len(source)), bad)
         keep_rows(images, good, (size, size, channels))
         if source.labels is not None:
             np.save(partial / LABELS, source.labels[good], allow_pickle=False)
-        meta = describe(source, good, bad) | {
+        meta = _describe(source, len(good), skipped) | {
             "size": size,
             "channels": channels,
             "crop": crop,
@@ -128,12 +133,12 @@ def pack(
             "sha256": content_hash(partial),
         }
         (partial / META).write_text(json.dumps(meta, indent=1) + "\n", encoding="ascii")
-    report(source, out, size, crop, bad)
+    _report(source, out, size, crop, skipped)
     return open_packed(out)
 
 
-def check_free(out: Path) -> None:
-    """Raise UserError where `out` is something already."""
+def _check_free(out: Path) -> None:
+    """Raise UserError if `out` is anything but a new or an empty folder."""
     with disk_errors(out):
         if out.resolve() == Path.cwd():
             raise UserError(f"{out} is the current folder, which cannot be replaced: name another")
@@ -143,25 +148,27 @@ def check_free(out: Path) -> None:
             raise UserError(f"{out} exists already, and is not overwritten")
 
 
-def write_all(job: PackingJob, max_bad: float, workers: int, progress: bool) -> dict[int, str]:
-    """Write all rows; return why the bad images are bad, in order."""
-    total, bad = len(job.source), {}
+def _write_all(job: PackingJob, max_bad: float, workers: int, progress: bool) -> dict[int, Skipped]:
+    """Write all rows; return the bad images in order. Raises UserError if they are too many."""
+    total = len(job.source)
+    skipped: dict[int, Skipped] = {}
     with (
         tqdm(total=total, desc="packing", unit="img", disable=not progress) as bar,
         closing(run_job(job, workers)) as chunks,
     ):
-        for done, bad_of_chunk in chunks:
-            bad |= bad_of_chunk
-            bar.update(done)
-            if len(bad) > max_bad * total:
+        for chunk in chunks:
+            skipped |= chunk.skipped
+            bar.update(chunk.count)
+            if len(skipped) > max_bad * total:
                 raise UserError(
-                    f"{len(bad)} of {bar.n} images cannot be read, more than --max-bad {max_bad:g} "
-                    f"of {total} allows: {some(job.source, bad)}"
+                    f"{len(skipped)} of {bar.n} images cannot be read, more than --max-bad "
+                    f"{max_bad:g} of {total} allows: {_first(skipped)}"
                 )
-    return dict(sorted(bad.items()))
+    return dict(sorted(skipped.items()))
 
 
-def describe(source: Source, good: np.ndarray, bad: dict[int, str]) -> dict[str, object]:
+def _describe(source: Source, packed: int, skipped: dict[int, Skipped]) -> dict[str, object]:
+    """What meta.json says of the source and its images."""
     try:
         toolkit = version("dcgan")
     except PackageNotFoundError:
@@ -174,24 +181,26 @@ def describe(source: Source, good: np.ndarray, bad: dict[int, str]) -> dict[str,
         "toolkit": toolkit,
         **source.origin,
         "found": len(source),
-        "packed": len(good),
+        "packed": packed,
         "ignored": source.ignored,
-        "skipped": [{"name": source.name(i), "reason": reason} for i, reason in bad.items()],
+        "skipped": [image._asdict() for image in skipped.values()],
         "notes": source.notes,
         "label_kind": kind,
         "label_names": list(source.label_names),
     }
 
 
-def report(source: Source, out: Path, size: int, crop: int | None, bad: dict[int, str]) -> None:
+def _report(
+    source: Source, out: Path, size: int, crop: int | None, skipped: dict[int, Skipped]
+) -> None:
     shape = f"{size} px, of a centre crop of {crop} px" if crop else f"{size} px"
-    line = f"packed {len(source) - len(bad)} of {len(source)} images ({shape}) in {out}"
-    if bad:
-        line += f"; skipped {len(bad)}: {some(source, bad)}"
+    line = f"packed {len(source) - len(skipped)} of {len(source)} images ({shape}) in {out}"
+    if skipped:
+        line += f"; skipped {len(skipped)}: {_first(skipped)}"
     print("\n".join([line, *source.notes]), file=sys.stderr)
 
 
-def some(source: Source, bad: dict[int, str]) -> str:
-    """The first few bad images and why they are bad."""
-    first = [f"{source.name(i)} ({reason})" for i, reason in sorted(bad.items())[:3]]
-    return ", ".join(first) + (", ..." if len(bad) > 3 else "")
+def _first(skipped: dict[int, Skipped]) -> str:
+    """The first three skipped images with their reasons."""
+    first = [f"{image.name} ({image.reason})" for _, image in sorted(skipped.items())[:3]]
+    return ", ".join(first) + (", ..." if len(skipped) > 3 else "")

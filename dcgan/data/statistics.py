@@ -1,26 +1,45 @@
 """Statistics of a set of images: sizes, colour modes, single-colour images, label frequencies."""
 
 from collections import Counter
+from collections.abc import Iterator
 
 import numpy as np
 
 from dcgan.data.decoding.image import open_image
+from dcgan.data.processes import ChildFailed, stream_from_child
 from dcgan.data.sources.base import EncodedSource
+from dcgan.errors import UserError
 
 
 def sizes_and_modes(source: EncodedSource, indices: np.ndarray) -> tuple[np.ndarray, Counter[str]]:
-    """Widths and heights [n, 2] and the Pillow modes of the images whose header can be read."""
+    """Widths and heights [n, 2] and the Pillow modes of the images whose header can be read.
+
+    Raises UserError for an isolated source that ends the process it is read in.
+    """
+    headers = _headers(source, indices)
+    if source.isolated:
+        source.build_index()
+        headers = stream_from_child(_headers, source, indices)
     sizes: list[tuple[int, int]] = []
     modes: Counter[str] = Counter()
+    try:
+        for size, mode in headers:
+            sizes.append(size)
+            modes[mode] += 1
+    except ChildFailed:
+        raise UserError(f"a process that read images died, {source.cause_of_death}") from None
+    return np.array(sizes).reshape(-1, 2), modes
+
+
+def _headers(source: EncodedSource, indices: np.ndarray) -> Iterator[tuple[tuple[int, int], str]]:
     for i in indices:
         try:
             with source.open(int(i)) as file, open_image(file) as image:
-                sizes.append(image.size)
-                modes[image.mode] += 1
+                header = image.size, image.mode
         # Packing reports the images that cannot be read, with the reason.
         except Exception:
             continue
-    return np.array(sizes).reshape(-1, 2), modes
+        yield header
 
 
 def single_colour(images: np.ndarray) -> np.ndarray:

@@ -28,6 +28,10 @@ class Source:
     """Side of the centre crop this data set is used with."""
     in_process = False
     """Whether `pixels` is quick, or parallel already, so that worker processes would not help."""
+    isolated = False
+    """Whether reading an image may crash or hang its process: only worker processes do it."""
+    cause_of_death = "perhaps for want of memory: try fewer --workers"
+    """What may have ended a worker process, for the error message."""
     chunk = 32
     """How many images to ask for at a time. Ctrl-C waits for them; a photograph takes 0.1 s."""
     ignored = 0
@@ -44,6 +48,9 @@ class Source:
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "labels": None}
+
+    def build_index(self) -> None:
+        """Make ready to read by index. Called before the source is sent to worker processes."""
 
     def name(self, i: int) -> str:
         """What to call image `i`, in printable characters."""

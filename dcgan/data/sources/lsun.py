@@ -11,46 +11,68 @@ import numpy as np
 
 from dcgan.config import DataOptions
 from dcgan.data.decoding.image import BadImage
-from dcgan.data.sources.base import EncodedSource, file_hash, printable
-from dcgan.data.sources.mdb import DamagedError, Lmdb, data_file
+from dcgan.data.sources.base import MAX_BYTES, EncodedSource, file_hash, printable
+from dcgan.data.sources.lmdb_reader import (
+    DamagedError,
+    LmdbReader,
+    count_entries,
+    data_file,
+    index_keys,
+)
 from dcgan.errors import UsageError, UserError
 
-SUFFIXES = {"train": ("_train_lmdb",), "valid": ("_val_lmdb",)}
-SUFFIXES["all"] = SUFFIXES["train"] + SUFFIXES["valid"]
+_SUFFIXES = {"train": ("_train_lmdb",), "valid": ("_val_lmdb",)}
+_SUFFIXES["all"] = _SUFFIXES["train"] + _SUFFIXES["valid"]
 
 
 class Lsun(EncodedSource):
-    """The values of one or more LMDBs, each an encoded image, in the order of their keys."""
+    """The values of one or more LMDBs, each an encoded image, in the order of their keys.
+
+    Raises UserError for an LMDB that is damaged or empty.
+    """
+
+    isolated = True
 
     def __init__(self, paths: list[Path]):
         super().__init__()
-        self.databases = [Lmdb(path) for path in paths]
-        self.starts = [0, *accumulate(map(len, self.databases))]
+        self.paths = paths
+        self.starts = [0, *accumulate(count_entries(paths))]
+        self.readers: list[LmdbReader] = []
+        self.cause_of_death = (
+            f"for a damaged LMDB ({', '.join(map(str, paths))}: unpack it again) "
+            "or for want of memory (try fewer --workers)"
+        )
 
     def __len__(self) -> int:
         return self.starts[-1]
 
+    def build_index(self) -> None:
+        if not self.readers:
+            indices = index_keys(self.paths, len(self))
+            self.readers = list(map(LmdbReader, self.paths, indices))
+
     def name(self, i: int) -> str:
-        database, entry = self.place_of(i)
+        number, entry = self._locate(i)
         try:
-            key = database.key(entry).decode(errors="backslashreplace")
+            key = self.readers[number].key(entry).decode(errors="backslashreplace")
         except (DamagedError, OSError):
             key = f"entry {entry}"
-        return printable(f"{database.path.name}/{key}")
+        return printable(f"{self.paths[number].name}/{key}")
 
     def fingerprint(self) -> str:
-        return file_hash(data_file(database.path) for database in self.databases)
+        return file_hash(map(data_file, self.paths))
 
     def open(self, i: int) -> AbstractContextManager[BinaryIO]:
-        database, entry = self.place_of(i)
+        number, entry = self._locate(i)
         try:
-            return io.BytesIO(database.value(entry))
+            return io.BytesIO(self.readers[number].value(entry, MAX_BYTES))
         except DamagedError as error:
             raise BadImage(f"damaged in the LMDB: {error}") from error
 
-    def place_of(self, i: int) -> tuple[Lmdb, int]:
+    def _locate(self, i: int) -> tuple[int, int]:
+        """The database of image `i`, and the position in it."""
         number = bisect_right(self.starts, i) - 1
-        return self.databases[number], i - self.starts[number]
+        return number, i - self.starts[number]
 
 
 def open_lsun(options: DataOptions, root: Path) -> Lsun:
@@ -66,9 +88,9 @@ def open_lsun(options: DataOptions, root: Path) -> Lsun:
     if options.split == "test":
         if options.classes:
             raise UsageError("the test split of lsun has no categories: leave out --classes")
-        return Lsun([existing(root / "test_lmdb")])
+        return Lsun([_existing(root / "test_lmdb")])
 
-    suffixes = SUFFIXES[options.split]
+    suffixes = _SUFFIXES[options.split]
     found = {
         path.name.removesuffix(suffix)
         for suffix in suffixes
@@ -82,7 +104,7 @@ def open_lsun(options: DataOptions, root: Path) -> Lsun:
     for label, category in enumerate(categories):
         names = [category + suffix for suffix in suffixes]
         there = [root / name for name in names if data_file(root / name).is_file()]
-        databases += there or [existing(root / names[0])]
+        databases += there or [_existing(root / names[0])]
         labels += [label] * len(there)
     source = Lsun(databases)
     if len(categories) > 1:
@@ -91,7 +113,7 @@ def open_lsun(options: DataOptions, root: Path) -> Lsun:
     return source
 
 
-def existing(path: Path) -> Path:
+def _existing(path: Path) -> Path:
     if not data_file(path).is_file():
         raise UserError(f"no LMDB at {path}; unpack LSUN's {path.name}.zip there")
     return path

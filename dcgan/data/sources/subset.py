@@ -16,9 +16,13 @@ class Subset(Source):
         self.labels = None if source.labels is None else source.labels[indices]
         self.label_names, self.default_crop = source.label_names, source.default_crop
         self.in_process, self.chunk, self.origin = source.in_process, source.chunk, source.origin
+        self.isolated, self.cause_of_death = source.isolated, source.cause_of_death
 
     def __len__(self) -> int:
         return len(self.indices)
+
+    def build_index(self) -> None:
+        self.source.build_index()
 
     def name(self, i: int) -> str:
         return self.source.name(int(self.indices[i]))
