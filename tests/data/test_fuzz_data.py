@@ -1,16 +1,19 @@
 """Raw data that are damaged or made up: what they show, a reason, or the toolkit's own error.
 
-`DCGAN_FUZZ=5000 pytest tests/test_fuzz_data.py` tries more of them than the test suite does.
+`DCGAN_FUZZ=5000 pytest tests/data/test_fuzz_data.py` tries more of them than the test suite does.
 """
 
 import gzip
 import io
 import re
+import shutil
 import struct
 import time
 import warnings
 import zipfile
 import zlib
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import lmdb
@@ -21,9 +24,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from dcgan.config import DataOptions
+from dcgan.data import pack
 from dcgan.data.decoding.image import BadImage, decode
-from dcgan.data.sources import open_source
-from dcgan.data.sources.mdb import Lmdb
+from dcgan.data.processes import CONTEXT
+from dcgan.data.sources import lmdb_reader, open_source
+from dcgan.data.sources.base import MAX_BYTES
+from dcgan.data.sources.lmdb_reader import DamagedError, LmdbReader
 from dcgan.errors import UserError
 from tests import fuzzing
 from tests.fuzzing import damage
@@ -360,21 +366,64 @@ def write_lmdb(path: Path, transactions: list[dict[bytes, bytes]]) -> list[tuple
             return list(reader.cursor())
 
 
+def read_all(path: Path) -> list[tuple[bytes, bytes]] | str:
+    """All entries of a database, or why they cannot be read; run in a child process."""
+    found = []
+    try:
+        (count,) = lmdb_reader._count([path])
+        *keys, end = lmdb_reader._every_nth_key([path])
+        assert end is None
+        reader = LmdbReader(path, keys)
+        for i in range(count):
+            found.append((reader.key(i), reader.value(i, MAX_BYTES)))
+    except (DamagedError, OSError) as error:
+        return str(error)
+    return found
+
+
+class Child:
+    """A process that reads databases, and that a damaged one may cost."""
+
+    pool: ProcessPoolExecutor | None = None
+    deaths = 0
+
+    def read_all(self, path: Path) -> list[tuple[bytes, bytes]] | str:
+        if self.pool is None:
+            self.pool = ProcessPoolExecutor(1, CONTEXT)
+        try:
+            return self.pool.submit(read_all, path).result(timeout=60)
+        except BrokenProcessPool:
+            self.close()
+            self.deaths += 1
+            return "the process died"
+
+    def close(self) -> None:
+        if self.pool is not None:
+            self.pool.shutdown()
+            self.pool = None
+
+
+@pytest.fixture(scope="module")
+def child():
+    reader = Child()
+    yield reader
+    reader.close()
+
+
 @settings(many, max_examples=max(many.max_examples // 3, 1))
 @given(st.lists(entries(), min_size=1, max_size=4))
-def test_an_lmdb_is_read_as_liblmdb_reads_it(tmp_path_factory, transactions):
+def test_an_lmdb_is_read_as_it_was_written(child, tmp_path_factory, transactions):
     path = tmp_path_factory.mktemp("lmdb")
     expected = write_lmdb(path, transactions)
-    found = Lmdb(path)
-    assert [(found.key(i), found.value(i)) for i in range(len(found))] == expected
+    assert child.read_all(path) == expected
 
 
-def test_a_high_tree_is_read_as_liblmdb_reads_it(tmp_path):
-    """7 keys of 500 bytes fill a page: 1000 of them have branches above branches."""
+def test_an_lmdb_of_many_keys_is_read_as_it_was_written(child, tmp_path):
+    """3,000 keys of up to 500 bytes: branches above branches, and several keys to start from."""
     rng = np.random.default_rng(0)
-    expected = write_lmdb(tmp_path, [{rng.bytes(500): b"%d" % i for i in range(1000)}])
-    found = Lmdb(tmp_path)
-    assert [(found.key(i), found.value(i)) for i in range(1000)] == expected
+    keys = [rng.bytes(rng.integers(1, 500)) + b"%d" % i for i in range(3000)]
+    expected = write_lmdb(tmp_path, [{key: b"%d" % i for i, key in enumerate(keys)}])
+    assert child.read_all(tmp_path) == expected
 
 
 @pytest.fixture(scope="module")
@@ -391,19 +440,51 @@ def scenes(tmp_path_factory):
     return lambda: (data, tree)
 
 
-@many
-@given(
-    changes=st.lists(st.tuples(st.integers(0, 2**10), damage()), min_size=1, max_size=3),
-    length=st.sampled_from([None, None, None, 9000, 4096, 100]),
-)
-def test_a_damaged_lmdb_is_refused_or_can_be_read(scenes, tmp_path, changes, length):
-    """liblmdb is killed by one in a hundred of these."""
+changes_of_pages = st.lists(st.tuples(st.integers(0, 2**10), damage()), min_size=1, max_size=3)
+lengths = st.sampled_from([None, None, None, 9000, 4096, 100])
+
+
+def write_damaged(scenes, folder: Path, changes, length) -> None:
     content, tree = scenes()
     for place, damaged in changes:
         start = 4096 * tree[place % len(tree)]
         page = damaged(content[start : start + 4096]).ljust(4096, b"\0")[:4096]
         content = content[:start] + page + content[start + 4096 :]
-    path = tmp_path / "bedroom_train_lmdb"
-    path.mkdir(exist_ok=True)
-    (path / "data.mdb").write_bytes(content[:length])
-    opened("lsun", path)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "data.mdb").write_bytes(content[:length])
+
+
+@many
+@given(changes=changes_of_pages, length=lengths)
+def test_a_damaged_lmdb_is_read_or_refused_in_one_line(child, scenes, tmp_path, changes, length):
+    """liblmdb is killed by some of these. No other exception may come out of reading one."""
+    write_damaged(scenes, tmp_path / "db", changes, length)
+    found = child.read_all(tmp_path / "db")
+    if isinstance(found, str):
+        assert found
+        assert "\n" not in found
+
+
+# Each takes a second, as child processes are started.
+@settings(many, max_examples=max(many.max_examples // 15, 1))
+@given(changes=changes_of_pages, length=lengths)
+def test_packing_a_damaged_lmdb_succeeds_or_ends_in_one_line(
+    scenes, tmp_path, changes, length, capfd
+):
+    root, out = tmp_path / "raw", tmp_path / "out"
+    write_damaged(scenes, root / "bedroom_train_lmdb", changes, length)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lmdb, "open", lambda *_, **__: pytest.fail("opened in the main process"))
+        started, refusal = time.monotonic(), ""
+        try:
+            source = open_source(DataOptions(source="lsun", root=root))
+            packed = pack(source, out, 8, 3, max_bad=1, workers=1, progress=False)
+            assert len(packed) + len(packed.meta["skipped"]) == len(source)
+            shutil.rmtree(out)
+        except UserError as error:
+            refusal = str(error)
+            assert "bedroom_train_lmdb" in refusal
+    assert time.monotonic() - started < 60
+    assert "\n" not in refusal
+    assert not out.exists()
+    assert "Traceback" not in capfd.readouterr().err

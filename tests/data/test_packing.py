@@ -336,23 +336,24 @@ class TestInterrupted:
 import sys, time
 from pathlib import Path
 from dcgan.config import PrepareConfig
-from dcgan.data import decode, pack, raw
+from dcgan.data import packing
+from dcgan.data.sources import base
 
 class Slow:
     def __init__(self, decode): self.decode = decode
     def __call__(self, *arguments):
         time.sleep(0.05)
         return self.decode(*arguments)
-raw.decode = Slow(raw.decode)
+base.decode = Slow(base.decode)
 
 if __name__ == "__main__":
     root, out, workers = sys.argv[1:]
     options = dict(source="folder", root=Path(root), out=Path(out), size=16)
-    pack.prepare(PrepareConfig(**options, workers=int(workers)))
+    packing.prepare(PrepareConfig(**options, workers=int(workers)))
 """
 
     BY_COMMAND = SCRIPT.replace(
-        "    pack.prepare(PrepareConfig(**options, workers=int(workers)))",
+        "    packing.prepare(PrepareConfig(**options, workers=int(workers)))",
         "    from dcgan import cli\n"
         "    flags = ['--root', root, '--out', out, '--size', '16', '--workers', workers]\n"
         "    sys.exit(cli.main(['prepare', 'folder', *flags]))",

@@ -4,6 +4,7 @@ import gzip
 import io
 import os
 import pickle
+import re
 import shutil
 import socket
 import struct
@@ -19,8 +20,11 @@ import pytest
 from PIL import Image
 
 from dcgan.config import DataOptions
+from dcgan.data import pack
+from dcgan.data.sources import lmdb_reader
 from dcgan.data.sources.folder import MAX_BYTES
 from dcgan.data.sources.opening import OPENERS, open_source
+from dcgan.data.statistics import sizes_and_modes
 from dcgan.errors import UsageError, UserError
 
 
@@ -59,19 +63,26 @@ def opened(source: str, root: Path | None, **options):
     return open_source(DataOptions(source=source, root=root, **options))
 
 
+def in_worker(source):
+    """The source as a worker process gets it."""
+    source.build_index()
+    return pickle.loads(pickle.dumps(source))
+
+
 def names(source) -> list[str]:
-    return [source.name(i) for i in range(len(source))]
+    worker = in_worker(source)
+    return [worker.name(i) for i in range(len(source))]
 
 
 def bad(source) -> dict[str, str]:
-    """The reasons of the bad images, read as a worker process would."""
-    source = pickle.loads(pickle.dumps(source))
-    _, reasons = source.pixels(range(len(source)), 8, 3, None)
-    return {source.name(i): reason for i, reason in reasons.items()}
+    """The reasons of the bad images."""
+    worker = in_worker(source)
+    _, reasons = worker.pixels(range(len(source)), 8, 3, None)
+    return {worker.name(i): reason for i, reason in reasons.items()}
 
 
 def reds(source) -> list[int]:
-    images, _ = source.pixels(range(len(source)), 8, 3, None)
+    images, _ = in_worker(source).pixels(range(len(source)), 8, 3, None)
     return [round(int(image[4, 4, 0]) / 20) for image in images]
 
 
@@ -407,11 +418,21 @@ class TestCelebA:
         assert opened("celeba", root).fingerprint() != before
 
 
-def make_lmdb(path: Path, values: dict[bytes, bytes]) -> Path:
-    with lmdb.open(str(path), map_size=2**24) as database, database.begin(write=True) as change:
+def make_lmdb(path: Path, values: dict[bytes, bytes], subdir=True) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    environment = lmdb.open(str(path), map_size=2**24, subdir=subdir)
+    with environment as database, database.begin(write=True) as change:
         for key, value in values.items():
             change.put(key, value)
     return path
+
+
+@pytest.fixture
+def forbid_opening(monkeypatch):
+    """A function after whose call no database can be opened in this process, only in children."""
+    return lambda: monkeypatch.setattr(
+        lmdb, "open", lambda *_, **__: pytest.fail("opened in the main process")
+    )
 
 
 class TestLsun:
@@ -427,7 +448,7 @@ class TestLsun:
         assert both.label_names == ("bedroom", "church_outdoor")
         assert both.labels.tolist() == [0, 0, 0, 1, 1, 1]
         assert reds(both) == [0, 1, 2, 3, 4, 5]
-        assert both.name(4) == "church_outdoor_train_lmdb/01"
+        assert names(both)[4] == "church_outdoor_train_lmdb/01"
         one = opened("lsun", root, classes=("church_outdoor",))
         assert one.labels is None
         assert reds(one) == [3, 4, 5]
@@ -435,19 +456,54 @@ class TestLsun:
         assert reds(opened("lsun", root, split="all", classes=("bedroom",))) == [0, 1, 2, 6, 7, 8]
         assert reds(opened("lsun", root / "bedroom_val_lmdb")) == [6, 7, 8]
 
-    def test_any_order_of_indices_gives_the_same_images(self, tmp_path):
+    def test_a_database_may_be_a_single_file(self, tmp_path):
+        path = tmp_path / "rooms.mdb"
+        make_lmdb(path, {b"a": jpeg(20), b"b": jpeg(40)}, subdir=False)
+        source = opened("lsun", path)
+        assert reds(source) == [1, 2]
+        assert names(source) == ["rooms.mdb/a", "rooms.mdb/b"]
+
+    @pytest.mark.parametrize("keys_apart", [1, 7, 1024])
+    def test_any_order_of_indices_gives_the_same_images(self, tmp_path, monkeypatch, keys_apart):
         keys = [os.urandom(20).hex().encode() for _ in range(50)]
         make_lmdb(tmp_path / "a_train_lmdb", {key: jpeg(i * 5) for i, key in enumerate(keys)})
         make_lmdb(tmp_path / "b_train_lmdb", {b"k%d" % i: jpeg(i * 5) for i in range(9)})
         source = opened("lsun", tmp_path)
+        # Child processes do not see a patched constant: the keys are listed in this one.
+        monkeypatch.setattr(lmdb_reader, "_KEYS_APART", keys_apart)
+        monkeypatch.setattr(lmdb_reader, "stream_from_child", lambda list_, *rest: list_(*rest))
         expected = [f"a_train_lmdb/{key.decode()}" for key in sorted(keys)]
         expected += [f"b_train_lmdb/k{i}" for i in range(9)]
         assert names(source) == expected
-        images, _ = source.pixels(range(59), 8, 3, None)
+        worker = in_worker(source)
+        images, _ = worker.pixels(range(59), 8, 3, None)
+        assert len({image.tobytes() for image in images}) == 50
         order = np.random.default_rng(0).permutation(np.repeat(np.arange(59), 2))
-        shuffled, _ = source.pixels(order, 8, 3, None)
+        shuffled, _ = worker.pixels(order, 8, 3, None)
         np.testing.assert_array_equal(shuffled, images[order])
-        np.testing.assert_array_equal(source.pixels([7, 7, 8], 8, 3, None)[0], images[[7, 7, 8]])
+        np.testing.assert_array_equal(worker.pixels([7, 7, 8], 8, 3, None)[0], images[[7, 7, 8]])
+
+    @pytest.mark.parametrize("workers", [1, 2])
+    def test_the_main_process_never_opens_a_database(self, tmp_path, workers, forbid_opening):
+        values = {b"%02d" % i: jpeg(5 * i, "PNG") for i in range(50)} | {b"17": b"text"}
+        make_lmdb(tmp_path / "raw" / "bedroom_train_lmdb", values)
+        forbid_opening()
+        source = opened("lsun", tmp_path / "raw")
+        sizes, modes = sizes_and_modes(source, np.arange(50))
+        assert sizes.tolist() == [[20, 20]] * 49
+        assert modes == {"RGB": 49}
+        packed = pack(source, tmp_path / "out", 8, 3, max_bad=0.1, workers=workers)
+        assert packed.images[:, 4, 4, 0].tolist() == [5 * i for i in range(50) if i != 17]
+        (skipped,) = packed.meta["skipped"]
+        assert skipped["name"] == "bedroom_train_lmdb/17"
+        assert "not an image" in skipped["reason"]
+
+    def test_a_source_pickles_small(self, tmp_path):
+        make_lmdb(tmp_path / "a_train_lmdb", {b"%040d" % i: b"" for i in range(5000)})
+        source = opened("lsun", tmp_path)
+        source.build_index()
+        assert len(pickle.dumps(source)) < 5000
+        assert names(source)[4321] == f"a_train_lmdb/{4321:040d}"
 
     def test_foreign_values_have_a_reason(self, tmp_path):
         values = {b"a": jpeg(), b"b": b"", b"c": b"pickle?", b"\xff\xfe": jpeg()[:99], b"d": jpeg()}
@@ -458,6 +514,14 @@ class TestLsun:
         assert "bedroom_train_lmdb/\\xff\\xfe" in reasons
         assert len(reasons) == 3
 
+    def test_a_value_that_is_too_large_is_not_read(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("dcgan.data.sources.lsun.MAX_BYTES", 10_000)
+        values = {b"a": jpeg() + bytes(20_000), b"b": jpeg()}
+        make_lmdb(tmp_path / "bedroom_train_lmdb", values)
+        ((name, reason),) = bad(opened("lsun", tmp_path)).items()
+        assert name == "bedroom_train_lmdb/a"
+        assert "bytes, more than 10,000" in reason
+
     def test_an_lmdb_inside_an_lmdb_is_no_image(self, tmp_path):
         with lmdb.open(str(tmp_path / "b_train_lmdb"), max_dbs=1, map_size=2**20) as database:
             database.open_db(b"inner")
@@ -465,15 +529,15 @@ class TestLsun:
                 change.put(b"a", jpeg())
         reasons = bad(opened("lsun", tmp_path))
         assert list(reasons) == ["b_train_lmdb/inner"]
-        assert "and kind 2" in reasons["b_train_lmdb/inner"]
 
-    def damaged(self, tmp_path, page: int, offset: int, value: bytes):
+    def damaged(self, tmp_path, page: int | str, offset: int, value: bytes) -> Path:
         """An LMDB of a branch and leaves, 16 large images each, with some bytes replaced.
 
         Pages 2 and 3 are the first leaf and the first image; page 0 is not the newer first page.
         """
-        folder = tmp_path / "bedroom_train_lmdb"
+        folder = tmp_path / "raw" / "bedroom_train_lmdb"
         shutil.rmtree(folder, ignore_errors=True)
+        folder.parent.mkdir(exist_ok=True)
         make_lmdb(folder, {b"%02d" % i * 100: jpeg(i) + bytes(4000) for i in range(60)})
         content = bytearray((folder / "data.mdb").read_bytes())
         kinds = [content[start + 10] for start in range(0, len(content), 4096)]
@@ -481,27 +545,52 @@ class TestLsun:
         place = 4096 * at.get(page, page) + offset
         content[place : place + len(value)] = value
         (folder / "data.mdb").write_bytes(content)
-        return tmp_path
+        return tmp_path / "raw"
+
+    def refusal(self, root: Path) -> str:
+        """The one line that packing ends in."""
+        with pytest.raises(UserError) as caught:
+            pack(opened("lsun", root), root.parent / "out", 8, 3, workers=1)
+        message = str(caught.value)
+        assert "bedroom_train_lmdb" in message
+        assert "\n" not in message
+        assert [path.name for path in root.parent.iterdir()] == [root.name]
+        return message
 
     @pytest.mark.parametrize(
         ("page", "offset", "value", "message"),
         [
-            ("branch", 12, b"\xff\xff", "a pointer leads out of its page"),
-            ("branch", 10, b"\2", "is another one"),
-            ("leaf", 0, b"\x77", "is another one"),
-            ("leaf", 12, b"\x12", "entries of 60"),
-            (1, 128, b"\xff" * 8, "there is no page"),
-            (1, 94, b"\7", "is another one"),
+            ("branch", 12, b"\xff\xff", "page was wrong type"),
+            ("branch", 10, b"\2", "page was wrong type"),
+            ("leaf", 12, b"\x12", "it holds 44 entries of 60"),
+            (1, 120, b"\xff" * 6, r"bytes cannot hold [\d,]+ entries"),
+            (1, 120, b"\7", "out of order"),
             (1, 16, b"text", "is not an LMDB"),
             (0, 40, b"\0\0\0\0", "is not an LMDB"),
         ],
     )
-    def test_a_damaged_page_is_one_clear_line(self, tmp_path, page, offset, value, message):
-        """liblmdb ends the process at some of these."""
+    def test_a_damaged_page_is_one_clear_line(
+        self, tmp_path, page, offset, value, message, forbid_opening
+    ):
         root = self.damaged(tmp_path, page, offset, value)
-        with pytest.raises(UserError, match=message) as caught:
-            opened("lsun", root)
-        assert "bedroom_train_lmdb" in str(caught.value)
+        forbid_opening()
+        assert re.search(
+            rf"^cannot read the LMDB .*{message}.*Unpack it again$", self.refusal(root)
+        )
+
+    def test_damage_that_kills_its_process_is_one_clear_line(self, tmp_path, forbid_opening):
+        """The size of the first value becomes 128 MB, of which most are outside of the file."""
+        root = self.damaged(tmp_path, "leaf", 0, b"")
+        data = root / "bedroom_train_lmdb" / "data.mdb"
+        content = bytearray(data.read_bytes())
+        leaf = next(s for s in range(0, len(content), 4096) if content[s + 10] == 2)
+        (node,) = struct.unpack_from("<H", content, leaf + 16)
+        struct.pack_into("<I", content, leaf + node, 2**27)
+        data.write_bytes(content)
+        forbid_opening()
+        assert "a packing process died, perhaps because" in self.refusal(root)
+        with pytest.raises(UserError, match="a process that read images died, perhaps because"):
+            sizes_and_modes(opened("lsun", root), np.arange(60))
 
     def test_a_tree_that_leads_back_into_itself_comes_to_an_end(self, tmp_path):
         root = self.damaged(tmp_path, "branch", 0, b"")
@@ -511,57 +600,62 @@ class TestLsun:
         first, second = struct.unpack_from("<HH", content, start + 16)
         content[start + first : start + first + 4] = content[start + second : start + second + 4]
         data.write_bytes(content)
-        with pytest.raises(UserError, match="two branches lead to the same page"):
-            opened("lsun", root)
+        assert "its keys are out of order" in self.refusal(root)
 
-    def test_damage_to_one_image_is_the_reason_of_that_image(self, tmp_path):
-        root = self.damaged(tmp_path, "leaf", 16, b"\xff\xff")
-        assert bad(opened("lsun", root)) == {
-            "bedroom_train_lmdb/entry 0": "damaged in the LMDB: a pointer leads out of its page"
-        }
-        ((name, reason),) = bad(opened("lsun", self.damaged(tmp_path, "image", 0, b"\1"))).items()
-        assert "0" in name
-        assert "is another one" in reason
-
-    def test_an_lmdb_that_is_another_one_meanwhile(self, tmp_path):
+    def test_a_database_that_is_another_one_meanwhile(self, tmp_path):
         source = opened("lsun", self.damaged(tmp_path, "leaf", 0, b""))
-        path = tmp_path / "bedroom_train_lmdb" / "data.mdb"
+        source.build_index()
+        path = tmp_path / "raw" / "bedroom_train_lmdb" / "data.mdb"
         path.write_bytes(path.read_bytes()[: 4096 * 3])
         reasons = bad(source)
-        assert len(reasons) > 40
-        assert set(map(len, reasons)) and all("damaged in the LMDB" in r for r in reasons.values())
+        assert len(reasons) == 60
+        assert set(reasons.values()) == {"damaged in the LMDB: it is cut short"}
+        shutil.rmtree(path.parent)
+        make_lmdb(path.parent, {b"%d" % i: jpeg() for i in range(60)})
+        changed = {"damaged in the LMDB: it has changed since its keys were listed"}
+        assert set(bad(source).values()) == changed
         path.unlink()
         assert len(bad(source)) == 60
 
-    def test_no_lock_file_and_no_right_to_write_are_needed(self, tmp_path):
-        folder = make_lmdb(tmp_path / "bedroom_train_lmdb", {b"a": jpeg()})
+    def test_nothing_is_written_and_no_right_to_write_is_needed(self, tmp_path):
+        folder = make_lmdb(tmp_path / "raw" / "bedroom_train_lmdb", {b"a": jpeg()})
         (folder / "lock.mdb").unlink()
         (folder / "data.mdb").chmod(0o400)
         folder.chmod(0o500)
-        assert len(opened("lsun", tmp_path)) == 1
+        before = (folder / "data.mdb").read_bytes()
+        assert len(pack(opened("lsun", tmp_path / "raw"), tmp_path / "out", 8, 3)) == 1
         assert sorted(p.name for p in folder.iterdir()) == ["data.mdb"]
+        assert (folder / "data.mdb").read_bytes() == before
         folder.chmod(0o700)
 
     def test_what_is_no_lmdb_is_one_clear_line(self, tmp_path):
         for name, data, message in [
             ("text", b"no database" * 1000, "is not an LMDB"),
-            ("empty", b"", "is not an LMDB"),
+            ("short", b"no database", "is not an LMDB"),
+            ("empty", b"", "the file is empty"),
         ]:
             write(tmp_path / name, "bedroom_train_lmdb/data.mdb", data=data)
-            with pytest.raises(UserError, match=message):
+            with pytest.raises(UserError, match=f"bedroom_train_lmdb: .*{message}"):
                 opened("lsun", tmp_path / name)
         (tmp_path / "none" / "bedroom_train_lmdb").mkdir(parents=True)
         with pytest.raises(UserError, match="no _train_lmdb folder"):
             opened("lsun", tmp_path / "none")
         make_lmdb(tmp_path / "hollow_train_lmdb", {})
-        with pytest.raises(UserError, match="without entries"):
+        with pytest.raises(UserError, match="hollow_train_lmdb is an LMDB without entries"):
             opened("lsun", tmp_path)
 
-    def test_a_cut_lmdb_does_not_kill_the_process(self, tmp_path):
+    def test_the_damaged_one_of_several_databases_is_named(self, tmp_path):
+        root = self.lsun(tmp_path)
+        (root / "church_outdoor_train_lmdb" / "data.mdb").write_bytes(b"text")
+        with pytest.raises(UserError, match="church_outdoor_train_lmdb: ") as caught:
+            opened("lsun", root)
+        assert "bedroom" not in str(caught.value).replace(str(root), "")
+
+    def test_a_cut_database_is_one_clear_line(self, tmp_path):
         folder = make_lmdb(tmp_path / "bedroom_train_lmdb", {b"%d" % i: jpeg() for i in range(50)})
         whole = (folder / "data.mdb").read_bytes()
         (folder / "data.mdb").write_bytes(whole[: len(whole) // 2])
-        with pytest.raises(UserError, match="cut short"):
+        with pytest.raises(UserError, match="bedroom_train_lmdb: it is cut short"):
             opened("lsun", tmp_path)
 
     def test_options_that_do_not_go_together(self, tmp_path):

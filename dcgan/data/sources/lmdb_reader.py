@@ -134,6 +134,8 @@ def _open(path: Path) -> lmdb.Environment:
     """Open a database to read, writing nothing. Raises DamagedError or OSError."""
     with open(data_file(path), "rb") as file:
         size = os.fstat(file.fileno()).st_size
+    if not size:
+        raise DamagedError("the file is empty")
     # The kernel reads ahead, as packing goes through the values in order: without that, values that
     # are not in memory took ten times as long.
     with _lmdb_errors():

@@ -38,8 +38,9 @@ class Lsun(EncodedSource):
         self.paths = paths
         self.starts = [0, *accumulate(count_entries(paths))]
         self.readers: list[LmdbReader] = []
+        where = str(paths[0]) if len(paths) == 1 else f"an LMDB in {paths[0].parent}"
         self.cause_of_death = (
-            f"for a damaged LMDB ({', '.join(map(str, paths))}: unpack it again) "
+            f"perhaps because {where} is damaged (unpack it again), "
             "or for want of memory (try fewer --workers)"
         )
 
