@@ -26,12 +26,12 @@ class ChildFailed(Exception):
 
 
 def stream_from_child(
-    generate: Callable[..., Iterable[Item]], *arguments: Any, patience: float = 60
+    generate: Callable[..., Iterable[Item]], *arguments: Any, timeout: float = 60
 ) -> Iterator[Item]:
     """Yield what `generate(*arguments)` yields in a process of its own, which may crash.
 
     Raises the exceptions of `generate`, and ChildFailed if the process dies or yields nothing for
-    `patience` seconds. The process is killed when the iterator is closed.
+    `timeout` seconds. The process is killed when the iterator is closed.
     """
     receiver, sender = CONTEXT.Pipe(duplex=False)
     process = CONTEXT.Process(target=_send_all, args=(sender, generate, arguments), daemon=True)
@@ -40,8 +40,8 @@ def stream_from_child(
     sender.close()
     try:
         while True:
-            if not receiver.poll(patience):
-                raise ChildFailed(f"it did not answer for {patience:g} seconds")
+            if not receiver.poll(timeout):
+                raise ChildFailed(f"it did not answer for {timeout:g} seconds")
             item, error, done = receiver.recv()
             if error is not None:
                 raise error

@@ -156,7 +156,7 @@ def _lmdb_errors() -> Iterator[None]:
     try:
         yield
     except lmdb.Error as error:
-        raise DamagedError(str(error).rpartition(": ")[2]) from error
+        raise DamagedError(str(error).rpartition(": ")[2].rstrip(".")) from error
 
 
 @contextmanager
