@@ -29,7 +29,7 @@ class BackgroundWriter:
         if kind is None:
             self.check()
 
-    def submit(self, job: Callable[..., None], *args) -> Future:
+    def submit(self, job: Callable[..., object], *args) -> Future:
         """Queue job(*args), and return its future. Raises what an earlier job has raised."""
         self.check()
         self._slots.acquire()
@@ -48,7 +48,7 @@ class BackgroundWriter:
         if self._error:
             raise self._error
 
-    def _run(self, job: Callable[..., None], *args) -> None:
+    def _run(self, job: Callable[..., object], *args) -> None:
         try:
             if not self._error:
                 job(*args)

@@ -7,6 +7,7 @@ device. Every kind is linear in the images, up to a constant.
 """
 
 from functools import partial
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -131,7 +132,9 @@ def overfitting_heuristic(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     return (real_logits - median).sign().mean()
 
 
-def resolve_probability(augment_p: float | str, images: int) -> float | str:
+def resolve_probability(
+    augment_p: float | Literal["adaptive", "auto"], images: int
+) -> float | Literal["adaptive"]:
     """Replace "auto" by "adaptive" when there are few training images, and by 0 otherwise."""
     if augment_p != "auto":
         return augment_p

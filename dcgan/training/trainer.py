@@ -1,7 +1,7 @@
 """The adversarial training step: update D, then G."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
@@ -48,8 +48,8 @@ class Trainer:
             if config.smooth:
                 init_bilinear(upsampling_kernels(G), INITIAL_STD)
         G.labels = labels
-        self.G = G.to(device, memory_format=torch.channels_last)
-        self.D = D.to(device, memory_format=torch.channels_last)
+        self.G = G.to(device).to(memory_format=torch.channels_last)
+        self.D = D.to(device).to(memory_format=torch.channels_last)
         self.G_ema = copy.deepcopy(self.G).requires_grad_(False)
         self.ema = EMA(self.G_ema, self.G)
         self.statistics = running_statistics(self.G) + running_statistics(self.D)
@@ -79,7 +79,8 @@ class Trainer:
             # compiled first one still reads.
             if not config.spectral_norm:
                 self.D.compile()
-        self.run_step, self.warm_up = self.d_and_g_step, 2
+        self.run_step: Callable[..., dict[str, Tensor]] = self.d_and_g_step
+        self.warm_up = 2
         if captured:
             kinds = {self.is_penalized(step) for step in (0, 1)}
             self.run_step = CudaGraphs(self.d_and_g_step, kinds)
@@ -200,7 +201,8 @@ class Trainer:
         self, batch: Batch, real: Tensor, fake: Tensor, real_logits: Tensor, fake_logits: Tensor
     ) -> Tensor | float:
         """Gradient penalties of one step, weighted for all `penalty_every` of them."""
-        config, total = self.config, 0.0
+        config = self.config
+        total: Tensor | float = 0.0
         if config.r1:
             total += config.r1 / 2 * zero_centered_gradient_penalty(real_logits, real)
         if config.r2:

@@ -122,17 +122,17 @@ def test_nothing_but_single_colours_is_not_fit(consult, tmp_path):
 
 
 def test_a_resume_that_is_not_exact_is_told(consult, packed, monkeypatch):
-    restore = loop.Trainer.restore
+    load = loop.Trainer.load
 
     def forgetful(self, *args):
-        restore(self, *args)
+        load(self, *args)
         self.opt_G.state.clear()
         self.opt_G = make_adam(self.G, self.config.lr_G, self.config)
         self.tensors = lambda: {
             name: value for name, value in loop.Trainer.tensors(self).items() if self.opt_G.state
         }
 
-    monkeypatch.setattr(loop.Trainer, "restore", forgetful)
+    monkeypatch.setattr(loop.Trainer, "load", forgetful)
     code, said, err = consult(packed.folder)
     assert (code, said["resume"]) == (1, ["differs from a run without a stop"])
     assert "a continued run differs" in err
