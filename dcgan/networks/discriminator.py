@@ -41,7 +41,7 @@ class Discriminator(nn.Module):
     ):
         super().__init__()
         last, *widths = feature_channels(size, width)
-        blocks: list[nn.Module] = []
+        blocks: list[nn.Sequential] = []
         in_channels = channels
         for out_channels in reversed([last, *widths]):
             norm = [nn.BatchNorm2d(out_channels)] if blocks and batch_norm_D else []
@@ -60,7 +60,8 @@ class Discriminator(nn.Module):
         dcgan_initialize(self)
         if not batch_norm_D:
             he_initialize(self)
-            equalize_kernel_scales(self)
+            kernels = [*(block[0].weight for block in blocks), self.score.weight]
+            equalize_kernel_scales(kernels, None if self.embed is None else self.embed.weight)
         if spectral_norm:
             for module in self.modules():
                 if isinstance(module, StridedConv2d | nn.Conv2d | nn.Linear):

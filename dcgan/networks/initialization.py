@@ -4,17 +4,12 @@ Weights on the "meta" device are left alone: nothing is allocated there, and fil
 torch import its compiler, which takes seconds.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dcgan.networks.layers import LEAKY_SLOPE, StridedConv2d, StridedConvTranspose2d
-
-if TYPE_CHECKING:
-    from dcgan.networks.discriminator import Discriminator
 
 INITIAL_STD = 0.02  # Radford et al. 2015, section 4
 _LINEAR_LAYERS = (StridedConv2d, StridedConvTranspose2d, nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
@@ -46,24 +41,23 @@ def he_initialize(network: nn.Module) -> None:
 
 
 @torch.no_grad()
-def equalize_kernel_scales(D: Discriminator) -> None:
-    """Move the standard deviations of D's kernels halfway to their geometric mean, so that all
-    layers learn at more similar rates.
+def equalize_kernel_scales(kernels: Sequence[Tensor], embedding: Tensor | None = None) -> None:
+    """Move the standard deviations of the kernels of a network halfway to their geometric mean, so
+    that all layers learn at more similar rates.
 
     Adam moves all weights at one speed, which is a smaller relative change for a kernel of large
     weights (Karras et al. 2018, section 4.1). The product of the scales is kept, and with it the
-    function that D computes, since leaky ReLUs are homogeneous.
+    function of the network, since leaky ReLUs are homogeneous. `embedding` reads the same features
+    as the last kernel and is scaled as that is.
     """
-    if _is_meta(D):
+    if kernels[0].is_meta:
         return
-    convolutions = [module for module in D.modules() if isinstance(module, StridedConv2d)]
-    kernels = [*(convolution.weight for convolution in convolutions), D.score.weight]
     deviations = torch.stack([kernel.std() for kernel in kernels])
     scales = (deviations.log().mean().exp() / deviations).sqrt()
     for kernel, scale in zip(kernels, scales, strict=True):
         kernel.mul_(scale)
-    if D.embed is not None:  # it reads the same features as the score
-        D.embed.weight.mul_(scales[-1])
+    if embedding is not None:
+        embedding.mul_(scales[-1])
 
 
 def _is_meta(network: nn.Module) -> bool:

@@ -33,7 +33,7 @@ def test_initial_weights_follow_the_paper():
 
 def test_he_initialization_keeps_the_scale_of_activations_with_depth(monkeypatch):
     """Before the scales of D's kernels are equalised."""
-    monkeypatch.setattr(discriminator, "equalize_kernel_scales", lambda D: None)
+    monkeypatch.setattr(discriminator, "equalize_kernel_scales", lambda *_: None)
     torch.manual_seed(0)
     D = Discriminator(128, width=16, batch_norm_D=False)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in D.modules())
@@ -52,7 +52,7 @@ def test_equalized_kernel_scales_leave_D_the_same_function(monkeypatch):
         return Discriminator(128, width=16, batch_norm_D=False, bias_D=True, num_labels=5)
 
     equalized = make_D()
-    monkeypatch.setattr(discriminator, "equalize_kernel_scales", lambda D: None)
+    monkeypatch.setattr(discriminator, "equalize_kernel_scales", lambda *_: None)
     plain = make_D()
     kernels = [*(block[0].weight for block in equalized.blocks), equalized.score.weight]
     scales = [(2 / (1 + 0.2**2) / kernel[0].numel()) ** 0.5 for kernel in kernels[:-1]] + [0.02]
