@@ -12,7 +12,13 @@ from dcgan.config.networks import NETWORK_OPTIONS, NetworkOptions, validate_netw
 from dcgan.config.presets import PRESETS
 from dcgan.config.train_config import TrainConfig, config_to_dict, has_penalties
 from dcgan.config.training import EvaluationOptions, LossOptions
-from dcgan.config.validation import MIN_IMAGES, format_flag, format_option, require
+from dcgan.config.validation import (
+    MIN_IMAGES,
+    format_flag,
+    format_option,
+    require,
+    require_ending,
+)
 
 if TYPE_CHECKING:
     from dcgan.config.evaluation import (
@@ -23,7 +29,7 @@ if TYPE_CHECKING:
         validate_evaluation,
         validate_memorization,
     )
-    from dcgan.config.reports import CompareConfig, TimelapseConfig
+    from dcgan.config.reports import CompareConfig, TimelapseConfig, validate_duration
     from dcgan.config.sampling import (
         MIN_FRAME_SECONDS,
         SampleConfig,
@@ -59,6 +65,8 @@ __all__ = [
     "has_penalties",
     "parse_seeds",
     "require",
+    "require_ending",
+    "validate_duration",
     "validate_evaluation",
     "validate_memorization",
     "validate_network",
@@ -73,6 +81,7 @@ _MODULES = {
     "validate_memorization": "evaluation",
     "CompareConfig": "reports",
     "TimelapseConfig": "reports",
+    "validate_duration": "reports",
     "MIN_FRAME_SECONDS": "sampling",
     "SampleConfig": "sampling",
     "SamplingOptions": "sampling",

@@ -43,5 +43,10 @@ class TimelapseConfig:
 
     def __post_init__(self) -> None:
         validate_types(self)
-        valid = MIN_FRAME_SECONDS <= self.seconds <= MAX_SECONDS
-        require(valid, "seconds", self.seconds, f"from {MIN_FRAME_SECONDS} to {MAX_SECONDS}")
+        validate_duration(self.seconds)
+
+
+def validate_duration(seconds: float) -> None:
+    """Raise UsageError unless a timelapse can last so long."""
+    valid = MIN_FRAME_SECONDS <= seconds <= MAX_SECONDS
+    require(valid, "seconds", seconds, f"from {MIN_FRAME_SECONDS} to {MAX_SECONDS}")

@@ -1,4 +1,4 @@
-"""Before the first step: looks over the data, tries the run, and says what it will take."""
+"""`dcgan doctor`: checks the images and tries a run before training starts."""
 
 import dataclasses
 import tempfile
@@ -13,86 +13,91 @@ from dcgan.data import PackedImages, cache_folder, is_packed, open_packed, pack,
 from dcgan.data.duplicates import exact_duplicates, near_duplicates
 from dcgan.data.sources import EncodedSource, Subset, open_source
 from dcgan.data.statistics import label_shares, single_colour, sizes_and_modes
-from dcgan.reports.preflight import PackingCost, Say, quiet, run_preflight
-from dcgan.runtime import device
+from dcgan.reports.preflight import PackingCost, Say, run_preflight, suppress_output
+from dcgan.runtime import device as devices
 from dcgan.training import loop
 from dcgan.training.augmentation import resolve_probability
 
-MAX_IMAGES = 4096  # images, drawn at random
-MAX_PIXEL_BYTES = 2**28  # bytes, if that is fewer images
+_MAX_IMAGES = 4096  # checked, chosen at random
+_MAX_BYTES = 2**28  # of their pixels, if that is fewer images
 
 
 def diagnose(config: TrainConfig, say: Say) -> list[str]:
-    """Say what the data and the run are like, one (topic, line) at a time; return what is wrong.
+    """Check the data and try the run of a configuration; return the problems found.
 
-    Raises UserError where that ends the examination. Nothing it writes is left behind.
+    Findings are passed to `say`, one (topic, line) at a time. Leaves no files behind. Raises
+    UserError where the check cannot go on.
     """
-    device.configure_torch(config.threads)
-    on = device.select_device(config.device)
+    devices.configure_torch(config.threads)
+    device = devices.select_device(config.device)
     found = None if config.fresh else loop.checkpoint_to_resume(config, config.out)
-    with tempfile.TemporaryDirectory(prefix="dcgan-doctor-") as scratch:
-        packed, count, packing, wrong = data(config, Path(scratch), say)
+    with tempfile.TemporaryDirectory(prefix="dcgan-doctor-") as folder:
+        scratch = Path(folder)
+        packed, count, packing, problems = _open_images(config, scratch, say)
         if count < config.batch_size:
-            wrong.append(f"fewer images, {count}, than in a batch, {config.batch_size}")
-        wrong += look(config, packed, say)
-        # "auto" is of all images, not of those that are looked at.
+            problems.append(f"fewer images, {count}, than in a batch, {config.batch_size}")
+        problems += _check_images(config, packed, say)
+        # "auto" depends on the number of all images, not of those that are checked.
         config = dataclasses.replace(config, augment_p=resolve_probability(config.augment_p, count))
         done = found.step if found else 0
-        return wrong + run_preflight(config, packed, done, packing, Path(scratch), on, say)
+        return problems + run_preflight(config, packed, done, packing, scratch, device, say)
 
 
-def data(
+def _open_images(
     config: TrainConfig, scratch: Path, say: Say
 ) -> tuple[PackedImages, int, PackingCost, list[str]]:
-    """Images to look at, how many there are in all, what is to be packed, and what is wrong."""
+    """Packed images to check, the number of all images, the cost of packing them, and problems.
+
+    Raw images are packed to the folder `scratch`, a random subset where there are many.
+    """
     if config.data:
         packed = open_packed(config.data)
         shape = "x".join(map(str, packed.images.shape[1:]))
         say("data", f"{len(packed):,} images of {shape}, packed in {config.data}")
         return packed, len(packed), PackingCost(), []
     source = open_source(config)
-    chosen = drawn(len(source), config)
-    say("data", f"{len(source):,} images of {config.source}{seen(len(chosen), len(source))}")
+    chosen = _choose_random(len(source), config)
+    checked = f"; checked {len(chosen):,} of them, chosen at random"
+    about = f"{len(source):,} images of {config.source}"
+    say("data", about if len(chosen) == len(source) else about + checked)
     for note in source.notes:
         say("note", note)
     if isinstance(source, EncodedSource):
         sizes, modes = sizes_and_modes(source, chosen)
-        for line in describe(sizes, config):
+        for line in _describe_sizes(sizes, config):
             say("sizes", line)
         say("modes", ", ".join(f"{mode} {n:,}" for mode, n in modes.most_common()) or "none")
     started = time.perf_counter()
-    with quiet():
+    with suppress_output():
         subset = Subset(source, chosen)
         packed = pack(
             subset, scratch / "data", config.size, config.channels, config.crop, 1, config.workers
         )
-    took = (time.perf_counter() - started) / len(chosen)
-    skipped, wrong = packed.meta["skipped"], []
+    seconds_per_image = (time.perf_counter() - started) / len(chosen)
+    skipped, problems = packed.meta["skipped"], []
     say("broken", f"{len(skipped):,} of {len(chosen):,}" if skipped else "none")
     for image in skipped[:3]:
         say("", f"{image['name']}: {image['reason']}")
     if len(skipped) > config.max_bad * len(chosen):
         share = len(skipped) / len(chosen)
-        wrong = [f"{share:.1%} of the images cannot be read (--max-bad {config.max_bad:g})"]
+        problems = [f"{share:.1%} of the images cannot be read (--max-bad {config.max_bad:g})"]
     cache = cache_folder(source, config, config.size, config.channels, config.data_cache)
     if is_packed(cache):
-        return packed, len(source), PackingCost(), wrong
-    packing = PackingCost(took * len(source), len(source) * packed.images[0].nbytes)
-    return packed, len(source), packing, wrong
+        return packed, len(source), PackingCost(), problems
+    image_bytes = packed.images[0].nbytes
+    cost = PackingCost(seconds_per_image * len(source), len(source) * image_bytes)
+    return packed, len(source), cost, problems
 
 
-def drawn(count: int, config: TrainConfig) -> np.ndarray:
-    """Some of `count` images at random, in order; all where they are few."""
-    most = min(count, MAX_IMAGES, max(MAX_PIXEL_BYTES // (config.size**2 * config.channels), 2))
-    return np.sort(np.random.default_rng(0).choice(count, most, replace=False))
+def _choose_random(count: int, config: TrainConfig) -> np.ndarray:
+    """Sorted indices of random images out of `count`; all of them where they are few."""
+    image_bytes = config.size**2 * config.channels
+    chosen = min(count, _MAX_IMAGES, max(_MAX_BYTES // image_bytes, 2))
+    return np.sort(np.random.default_rng(0).choice(count, chosen, replace=False))
 
 
-def seen(some: int, count: int) -> str:
-    return "" if some == count else f"; looked at {some:,} of them, drawn at random"
-
-
-def describe(sizes: np.ndarray, config: TrainConfig) -> Iterator[str]:
-    """Lines on widths and heights [n, 2]."""
+def _describe_sizes(sizes: np.ndarray, config: TrainConfig) -> Iterator[str]:
+    """Lines about widths and heights [n, 2]."""
     if not len(sizes):
         return
     low, middle, high = np.quantile(sizes, [0, 0.5, 1], axis=0, method="nearest").astype(int)
@@ -105,29 +110,32 @@ def describe(sizes: np.ndarray, config: TrainConfig) -> Iterator[str]:
         )
     small = int((sizes.min(1) < config.size).sum())
     if small:
-        yield f"{small:,} smaller than --size {config.size}, which blurs them"
+        yield f"{small:,} smaller than --size {config.size}: enlarging blurs them"
     oblong = int((sizes.max(1) > 1.5 * sizes.min(1)).sum())
     if oblong and config.crop is None:
         yield f"{oblong:,} lose more than a third to the square crop"
 
 
-def look(config: TrainConfig, packed: PackedImages, say: Say) -> list[str]:
-    """Look for what does a GAN no good among the packed images."""
-    chosen = drawn(len(packed), config)
+def _check_images(config: TrainConfig, packed: PackedImages, say: Say) -> list[str]:
+    """Look for images of a single colour, duplicates and rare labels; return problems."""
+    chosen = _choose_random(len(packed), config)
     images = row_reader(packed.images)(chosen)
-    among = f"of {len(images):,}"
+    total = f"of {len(images):,}"
     if len(chosen) < len(packed):
-        among += f", drawn at random; in all {len(packed):,} there are more pairs to find"
-    flat, again = single_colour(images), exact_duplicates(images)
-    near = np.zeros_like(flat)
-    if (rest := ~flat & ~again).any():
-        near[rest] = near_duplicates(images[rest])
-    findings = (("constant", flat), ("copies", again), ("look-alike", near))
-    for topic, which in findings:
-        say(topic, f"{which.sum():,} {among}" if which.any() else "none")
+        total += f", chosen at random; all {len(packed):,} hold more pairs to find"
+    constant, copies = single_colour(images), exact_duplicates(images)
+    similar = np.zeros_like(constant)
+    if (rest := ~constant & ~copies).any():
+        similar[rest] = near_duplicates(images[rest])
+    for topic, found in (("constant", constant), ("copies", copies), ("look-alike", similar)):
+        say(topic, f"{found.sum():,} {total}" if found.any() else "none")
     if packed.labels is not None:
         shares = label_shares(packed.labels[chosen], packed.label_names)
-        (least, few), (most, many) = shares[0], shares[-1]
-        say("labels", f"{len(shares)}, from {few:.1%} ({least}) to {many:.1%} ({most})")
-    shown = (("a single colour", flat), ("copies of others", again | near))
-    return [f"{w.mean():.0%} of the images are {what}" for what, w in shown if w.mean() > 0.5]
+        (rarest, low), (commonest, high) = shares[0], shares[-1]
+        say("labels", f"{len(shares)}, from {low:.1%} ({rarest}) to {high:.1%} ({commonest})")
+    kinds = (("a single colour", constant), ("copies of others", copies | similar))
+    return [
+        f"{found.mean():.0%} of the images are {kind}"
+        for kind, found in kinds
+        if found.mean() > 0.5
+    ]

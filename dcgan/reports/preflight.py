@@ -1,10 +1,9 @@
-"""A short run before the long one: whether every phase works, and what the whole will take."""
+"""A preflight run: a few steps of every phase before a long run, and an estimate of the whole."""
 
 import contextlib
 import dataclasses
 import io
 import math
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -13,24 +12,24 @@ from typing import NamedTuple
 
 import torch
 
-from dcgan.config import TrainConfig
+from dcgan.config import MIN_IMAGES, TrainConfig
 from dcgan.data import PackedImages
 from dcgan.errors import UserError
+from dcgan.reports.disk_space import estimate_run_size, find_full_disks, format_size
 from dcgan.runs import checkpoint
-from dcgan.runs.layout import CHECKPOINTS, METRICS_FILE, checkpoint_path, sample_grid_path
 from dcgan.runs.metrics_file import read_metrics
 from dcgan.training import loop
 from dcgan.training.monitoring import Diverged
 
-TIMED_SECONDS = 3.0  # that steps are timed for, and at least two of them
-PREFLIGHT_STEPS = 3  # of the preflight run, which is stopped and continued before the last
+_TIMED_SECONDS = 3.0  # over which steps are timed, at least two of them
+_STEPS = 3  # of the preflight run, which is stopped and resumed before the last
 
 Say = Callable[[str, str], None]
-"""Takes a topic and a line on it."""
+"""Prints a topic and a line about it."""
 
 
 class PackingCost(NamedTuple):
-    """What packing takes; nothing where the images are packed."""
+    """What packing the images will take; zeros where they are packed."""
 
     seconds: float = 0.0
     bytes: int = 0
@@ -42,162 +41,125 @@ def run_preflight(
     done: int,
     packing: PackingCost,
     scratch: Path,
-    on: torch.device,
+    device: torch.device,
     say: Say,
 ) -> list[str]:
-    """Make a short run, and say what it takes, but for the steps that are done."""
-    if on.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(on)
+    """Try every phase of a run, say what the steps after `done` will take, and return problems.
+
+    Writes to the folder `scratch` alone. Raises UserError where a step fails.
+    """
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
     try:
-        with quiet():
-            last, same = compare_resumed_run(config, packed, scratch, on)
-            per_step = timed(config, packed, on)
-    except (RuntimeError, MemoryError) as error:  # torch's own for want of memory among them
+        with suppress_output():
+            run, same = _compare_resumed_run(config, packed, scratch, device)
+            step_seconds = _time_step(config, packed, device)
+    except (RuntimeError, MemoryError) as error:  # RuntimeError: torch's for lack of memory, too
         reason = str(error).splitlines()[0] if str(error) else "not enough memory"
         raise UserError(f"not fit to train: a step fails ({reason})") from error
     except UserError as error:
-        if isinstance(error.__context__, Diverged):  # its sentence is of files that are not kept
+        if isinstance(error.__context__, Diverged):  # the error names files that are not kept
             cause = f"{error.__context__}. Try a lower --lr-G and --lr-D"
             raise UserError(f"not fit to train: {cause}") from error
         raise
-    numbers = read_metrics(last.parents[1])[-1]
-    values = [value for value in numbers.values() if isinstance(value, int | float)]
-    say("steps", f"D and G, loss {numbers['loss_D']:.3f} and {numbers['loss_G']:.3f}")
+    metrics = read_metrics(run)[-1]
+    say("steps", f"D and G, loss {metrics['loss_D']:.3f} and {metrics['loss_G']:.3f}")
     say("resume", "bit for bit" if same else "differs from a run without a stop")
-    rate, steps = config.batch_size / per_step, max(config.steps - done, 0)
-    say("speed", f"{rate:,.0f} images/s on {on.type}, {1000 * per_step:,.0f} ms a step")
-    whole = f"{steps:,} steps, {steps * config.batch_size:,} images: {clock(per_step * steps)}"
-    if config.eval_every:
-        whole += f", beside its {-(-steps // config.eval_every):,} evaluations"
-    if packing.bytes:
-        whole += f", and {clock(packing.seconds)} to pack"
-    say("rest" if done else "whole run", whole)
-    say("memory", peak(on))
-    of_run = disk(config, done, last)
-    room, short = disks({config.out: of_run, config.data_cache: packing.bytes})
-    say("disk", f"{volume(of_run)} for the run, {volume(packing.bytes)} to pack; {room} free")
-    wrong = [] if all(map(math.isfinite, values)) else ["the losses are not finite"]
-    if not same and on.type == "cpu":
-        wrong.append("a continued run differs from one without a stop")
-    return wrong + short
+    speed = config.batch_size / step_seconds
+    say("speed", f"{speed:,.0f} images/s on {device.type}, {1000 * step_seconds:,.0f} ms a step")
+    say("rest" if done else "whole run", _describe_duration(config, done, step_seconds, packing))
+    say("memory", _describe_peak_memory(device))
+    size = estimate_run_size(config, done, run, _STEPS)
+    free, problems = find_full_disks({config.out: size, config.data_cache: packing.bytes})
+    sizes = f"{format_size(size)} for the run, {format_size(packing.bytes)} to pack"
+    say("disk", f"{sizes}; {free} free")
+    if not same and device.type == "cpu":
+        problems = ["a resumed run differs from one without a stop", *problems]
+    values = [value for value in metrics.values() if isinstance(value, int | float)]
+    if not all(map(math.isfinite, values)):
+        problems = ["the losses are not finite", *problems]
+    return problems
 
 
-def compare_resumed_run(
-    config: TrainConfig, packed: PackedImages, scratch: Path, on: torch.device
+def _compare_resumed_run(
+    config: TrainConfig, packed: PackedImages, scratch: Path, device: torch.device
 ) -> tuple[Path, bool]:
-    """A short run, and the same with a stop: the last checkpoint, whether both end the same."""
+    """Run a few steps without a stop and with one: the first run, and whether both end the same."""
 
     def fit(name: str, steps: int) -> Path:
         out = scratch / name
-        # Rates that fall over all --steps would differ between the two.
         short = dataclasses.replace(
             config,
             out=out,
             steps=steps,
             log_every=1,
-            sample_every=PREFLIGHT_STEPS,
-            save_every=PREFLIGHT_STEPS,
-            lr_decay="none",
+            sample_every=_STEPS,
+            save_every=_STEPS,
+            lr_decay="none",  # a decay over --steps would differ between the runs
             patience=0,
-            eval_images=min(config.eval_images, 10),  # whether it can be done, not how well G does
+            eval_images=min(config.eval_images, MIN_IMAGES),  # only to see that it works
         )
-        return loop.fit(short, packed, out, on, loop.checkpoint_to_resume(short, out))
+        return loop.fit(short, packed, out, device, loop.checkpoint_to_resume(short, out))
 
-    fit("stopped", PREFLIGHT_STEPS - 1)
+    fit("stopped", _STEPS - 1)
     stopped, whole = (
-        checkpoint.read(fit(name, PREFLIGHT_STEPS)).tensors("") for name in ("stopped", "whole")
+        checkpoint.read(fit(name, _STEPS)).tensors("") for name in ("stopped", "whole")
     )
     same = all(torch.equal(value, stopped[name]) for name, value in whole.items())
-    return checkpoint_path(scratch / "whole", PREFLIGHT_STEPS), same
+    return scratch / "whole", same
 
 
-def timed(config: TrainConfig, packed: PackedImages, on: torch.device) -> float:
-    """Seconds that a step takes."""
-    ours = loop.make_trainer(packed, config, on)
-    started, steps = 0.0, -ours.warm_up
-    for of_step in zip(*[loop.make_batches(ours, packed)] * config.d_steps, strict=False):
-        float(ours.update(*of_step)["loss_D"])  # waits for the device
+def _time_step(config: TrainConfig, packed: PackedImages, device: torch.device) -> float:
+    """Mean seconds of a step after warm-up."""
+    trainer = loop.make_trainer(packed, config, device)
+    started, steps = 0.0, -trainer.warm_up
+    batches = [loop.make_batches(trainer, packed)] * config.d_steps
+    for step_batches in zip(*batches, strict=False):
+        float(trainer.update(*step_batches)["loss_D"])  # waits for the device
         steps += 1
         if steps == 0:
             started = time.perf_counter()
-        elif steps >= 2 and time.perf_counter() - started > TIMED_SECONDS:
+        elif steps >= 2 and time.perf_counter() - started > _TIMED_SECONDS:
             return (time.perf_counter() - started) / steps
     raise AssertionError("batches have no end")
 
 
-def peak(on: torch.device) -> str:
+def _describe_duration(
+    config: TrainConfig, done: int, step_seconds: float, packing: PackingCost
+) -> str:
+    steps = max(config.steps - done, 0)
+    duration = _format_duration(step_seconds * steps)
+    text = f"{steps:,} steps, {steps * config.batch_size:,} images: {duration}"
+    if config.eval_every:
+        text += f", beside its {math.ceil(steps / config.eval_every):,} evaluations"
+    if packing.bytes:
+        text += f", and {_format_duration(packing.seconds)} to pack"
+    return text
+
+
+def _describe_peak_memory(device: torch.device) -> str:
     """The most memory that this process has used so far."""
-    lines = []
-    with contextlib.suppress(ImportError):  # there is none on Windows
+    sizes = []
+    with contextlib.suppress(ImportError):  # Windows has no such module
         import resource
 
         unit = 1 if sys.platform == "darwin" else 1024
-        lines.append(volume(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit))
-    if on.type == "cuda":
-        lines.append(f"{volume(torch.cuda.max_memory_reserved(on))} of the GPU")
-    return f"{' and '.join(lines) or 'unknown'} at its peak"
-
-
-def disk(config: TrainConfig, done: int, last: Path) -> int:
-    """Bytes that the steps to be done add: what is kept, and a checkpoint that is being written."""
-    steps = max(config.steps - done, 0)
-    saves = -(-steps // config.save_every)
-    kept = min(saves, config.keep or saves) + bool(config.eval_every)
-    if done and config.keep:  # new ones replace those that are there
-        there = list((config.out / CHECKPOINTS).glob("*.safetensors"))
-        kept = max(kept - len(there), 0)
-    kept += 1
-    grids = -(-steps // config.sample_every) * 3  # a PNG, and two in TensorBoard's file
-    lines = -(-steps // config.log_every) * 2
-    line = (last.parents[1] / METRICS_FILE).stat().st_size // PREFLIGHT_STEPS
-    grid = sample_grid_path(last.parents[1], PREFLIGHT_STEPS).stat().st_size
-    return kept * last.stat().st_size + grids * grid + lines * line
-
-
-def disks(needed: dict[Path, int]) -> tuple[str, list[str]]:
-    """What is free where so many bytes are needed, and what is wrong where they are too many."""
-    together: dict[int, tuple[Path, int]] = {}
-    for folder, count in needed.items():
-        if count:
-            there = nearest(folder)
-            _, others = together.get(there.stat().st_dev, (there, 0))
-            together[there.stat().st_dev] = there, others + count
-    free = {there: free_in(there) for there, _ in together.values()}
-    wrong = [
-        f"the disk of {there} has {volume(free[there])} free, and {volume(count)} are needed"
-        for there, count in together.values()
-        if count > free[there]
-    ]
-    return " and ".join(map(volume, free.values())), wrong
-
-
-def nearest(folder: Path) -> Path:
-    """The folder itself, or that of its parents which there is."""
-    return next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-
-
-def free_in(folder: Path) -> int:
-    return shutil.disk_usage(folder).free
+        sizes.append(format_size(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit))
+    if device.type == "cuda":
+        sizes.append(f"{format_size(torch.cuda.max_memory_reserved(device))} of the GPU")
+    return f"{' and '.join(sizes) or 'unknown'} at its peak"
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Without the progress bars and remarks of the preflight run."""
+def suppress_output() -> Iterator[None]:
+    """Hide what is printed inside, progress bars too."""
     with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
         yield
 
 
-def clock(seconds: float) -> str:
-    """ "about 3 min"."""
+def _format_duration(seconds: float) -> str:
+    """A duration to three digits: "about 3 min"."""
     for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 1.5 * length:
             return f"about {seconds / length:.3g} {unit}"
     return f"about {seconds:.3g} s"
-
-
-def volume(count: float) -> str:
-    """ "1.2 GB"."""
-    for unit, length in (("GB", 1e9), ("MB", 1e6)):
-        if count >= length:
-            return f"{count / length:.3g} {unit}"
-    return f"{count / 1e3:.3g} kB"

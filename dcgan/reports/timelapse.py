@@ -1,4 +1,4 @@
-"""The sample grids of a run, in order, as one animation: the same latents while G learns."""
+"""`dcgan timelapse`: the sample grids of a run in order, the same latents while G learns."""
 
 import re
 import sys
@@ -7,29 +7,31 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from dcgan.config import MIN_FRAME_SECONDS
+from dcgan.config import MIN_FRAME_SECONDS, validate_duration
 from dcgan.errors import UserError
 from dcgan.runs.layout import SAMPLES
 
 
 def load_frames(run: Path, seconds: float) -> list[np.ndarray]:
-    """The grids of a run, oldest first, uint8 of one shape [H, W, C]; fewer if time is short.
+    """The sample grids of a run, oldest first, uint8 [H, W, 3] of one shape.
 
-    Smaller ones are set on white. What cannot be read is named on stderr and passed over; raises
-    UserError where nothing is left.
+    Grids are left out evenly where `seconds` is too short for all. Smaller grids are padded with
+    white. Damaged ones are skipped with a warning. Raises UserError where no grid is left,
+    UsageError for a duration that cannot be.
     """
-    paths = grids(run)
-    most = max(int(seconds / MIN_FRAME_SECONDS), 1)
-    if len(paths) > most:  # the first and the last stay
-        paths = [paths[i] for i in np.linspace(0, len(paths) - 1, most).round().astype(int)]
-    pictures = [picture for path in paths if (picture := read(path)) is not None]
+    validate_duration(seconds)
+    paths = _sorted_grids(run)
+    max_frames = max(int(seconds / MIN_FRAME_SECONDS), 1)
+    if len(paths) > max_frames:  # the first and the last stay
+        paths = [paths[i] for i in np.linspace(0, len(paths) - 1, max_frames).round().astype(int)]
+    pictures = [picture for path in paths if (picture := _read_grid(path)) is not None]
     if not pictures:
         raise UserError(f"{run} has no sample grid in {SAMPLES} that can be read")
-    return alike(pictures)
+    return _pad_to_one_size(pictures)
 
 
-def grids(run: Path) -> list[Path]:
-    """The grids of a run in the order of their steps. Raises UserError where there is no run."""
+def _sorted_grids(run: Path) -> list[Path]:
+    """Files of the grids in the order of their steps. Raises UserError where there is no run."""
     folder = Path(run) / SAMPLES
     if not folder.is_dir():
         raise UserError(f"{run}: no such run folder, or it has no {SAMPLES}")
@@ -41,19 +43,19 @@ def grids(run: Path) -> list[Path]:
     return [found[step] for step in sorted(found)]
 
 
-def read(path: Path) -> np.ndarray | None:
-    """One grid as uint8 [H, W, 3]; None where it is damaged."""
+def _read_grid(path: Path) -> np.ndarray | None:
+    """One grid as uint8 [H, W, 3]; None, with a warning, if it is damaged."""
     try:
         with Image.open(path, formats=("PNG",)) as image:
             return np.asarray(image.convert("RGB"))
-    # On damaged files Pillow's parsers raise nearly every exception there is.
+    # On damaged files Pillow raises nearly every kind of exception.
     except Exception as error:
         print(f"passed over: {path} ({error})", file=sys.stderr)
         return None
 
 
-def alike(pictures: list[np.ndarray]) -> list[np.ndarray]:
-    """Pictures [h, w, C] set on white at the top left of the largest height and width."""
+def _pad_to_one_size(pictures: list[np.ndarray]) -> list[np.ndarray]:
+    """Pad pictures [h, w, C] with white, right and below, to the largest height and width."""
     height, width = np.max([picture.shape[:2] for picture in pictures], axis=0)
     return [
         np.pad(

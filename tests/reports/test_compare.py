@@ -1,4 +1,4 @@
-"""Runs beside each other, and one run along its time."""
+"""`dcgan compare` and `dcgan timelapse`."""
 
 import dataclasses
 import json
@@ -11,6 +11,7 @@ from PIL import Image
 
 from dcgan import cli, images
 from dcgan.data import open_packed
+from dcgan.errors import UsageError
 from dcgan.reports import compare, timelapse
 from dcgan.runs.layout import sample_grid_path
 from dcgan.sampling import sample_grid
@@ -62,16 +63,16 @@ def test_the_picture_holds_the_grids_of_the_same_seeds_and_curves(
     run, other, tmp_path, monkeypatch
 ):
     shown, drawn = [], []
-    draw = compare.draw
+    draw_curve = compare._draw_curve
 
     def spy(axis, x, y, *rest):
         drawn.append((rest[-1], x, y))
-        draw(axis, x, y, *rest)
+        draw_curve(axis, x, y, *rest)
 
     from matplotlib.axes import Axes
 
     imshow = Axes.imshow
-    monkeypatch.setattr(compare, "draw", spy)
+    monkeypatch.setattr(compare, "_draw_curve", spy)
     monkeypatch.setattr(
         Axes, "imshow", lambda self, x, **k: shown.append(np.asarray(x)) or imshow(self, x, **k)
     )
@@ -91,20 +92,20 @@ def test_the_picture_holds_the_grids_of_the_same_seeds_and_curves(
     assert inked.mean() > 0.1, "the grids are to be seen"
 
 
-def test_the_running_mean_is_of_what_is_there():
+def test_the_running_mean_covers_fewer_points_at_the_ends():
     class Axis:
         def plot(self, x, y, *style, **options):
             self.x, self.y = x, y
 
     for count in (1, 2, 3, 200):
         axis = Axis()
-        compare.draw(axis, np.arange(count), np.full(count, 7.0), "C0", "loss_D")
+        compare._draw_curve(axis, np.arange(count), np.full(count, 7.0), "C0", "loss_D")
         np.testing.assert_allclose(axis.y, np.full(count, 7.0))
-    compare.draw(axis, np.arange(4), np.array([0.0, 3, 6, 0]), "C0", "loss_D")
+    compare._draw_curve(axis, np.arange(4), np.array([0.0, 3, 6, 0]), "C0", "loss_D")
     np.testing.assert_allclose(axis.y, [1.5, 3, 3, 3])
 
 
-def test_odd_names_and_odd_logs_are_drawn_as_they_are(run, tmp_path, monkeypatch):
+def test_names_and_logs_with_special_characters_are_drawn_as_they_are(run, tmp_path, monkeypatch):
     """Names that mean something to matplotlib, curves of nothing, numbers without end."""
     from matplotlib import pyplot
 
@@ -127,7 +128,7 @@ def test_odd_names_and_odd_logs_are_drawn_as_they_are(run, tmp_path, monkeypatch
     assert {axis.get_title() for axis in axes} >= {f"{name}, step 6" for name in logs}
 
 
-def test_grey_is_drawn_as_bright_as_it_is(packed, tiny, tmp_path, monkeypatch):
+def test_grey_images_keep_their_brightness(packed, tiny, tmp_path, monkeypatch):
     from matplotlib import pyplot
 
     grey = open_packed(
@@ -143,10 +144,10 @@ def test_grey_is_drawn_as_bright_as_it_is(packed, tiny, tmp_path, monkeypatch):
     assert limits == {(0, 255)}
 
 
-def test_names_tell_runs_apart(tmp_path):
+def test_short_names_tell_runs_apart(tmp_path):
     names = [tmp_path / "a" / "faces", tmp_path / "b" / "faces", tmp_path / "b" / "other"]
-    assert compare.names(names) == ["a/faces", "b/faces", "b/other"]
-    assert compare.names(names[1:]) == ["faces", "other"]
+    assert compare._short_names(names) == ["a/faces", "b/faces", "b/other"]
+    assert compare._short_names(names[1:]) == ["faces", "other"]
 
 
 @pytest.mark.parametrize(
@@ -217,6 +218,17 @@ def test_too_many_grids_for_the_time_are_thinned_evenly(grids):
     assert len(values) == 25
     assert (values[0], values[-1]) == (1, 100)
     assert set(np.diff(values)) == {4, 5}
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 3601, float("nan")])
+def test_a_duration_that_cannot_be_is_refused_in_python_too(grids, seconds):
+    with pytest.raises(UsageError, match=r"--seconds must be from 0\.02 to 3600"):
+        timelapse.load_frames(grids({1: (2, 1)}), seconds)
+
+
+def test_a_picture_that_is_no_png_is_refused_in_python_too(tmp_path):
+    with pytest.raises(UsageError, match=r"--out .*a\.jpg: the file name must end in \.png"):
+        compare.save_comparison(tmp_path / "a.jpg", [], [1], "cpu")
 
 
 @pytest.mark.parametrize("name", ["t.gif", "t.webp"])

@@ -12,7 +12,7 @@ from PIL import Image
 from dcgan import cli
 from dcgan.data import faces, open_or_pack, open_packed, row_reader
 from dcgan.data.sources import Subset, open_source
-from dcgan.reports import doctor, preflight
+from dcgan.reports import disk_space, doctor, preflight
 from dcgan.runs.run_folder import latest_checkpoint
 from dcgan.training import loop
 from dcgan.training.optimizer import make_adam
@@ -30,7 +30,7 @@ def consult(tmp_path, monkeypatch, capsys):
     scratch.mkdir()
     monkeypatch.chdir(home)
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
-    monkeypatch.setattr(preflight, "TIMED_SECONDS", 0)
+    monkeypatch.setattr(preflight, "_TIMED_SECONDS", 0)
 
     def consulting(*words):
         code = cli.main(["doctor", *map(str, words), *QUICK])
@@ -54,7 +54,7 @@ def folder(tmp_path):
     return tmp_path / "raw"
 
 
-def test_a_healthy_folder_is_fit(consult, folder):
+def test_a_healthy_folder_is_fit_to_train(consult, folder):
     code, said, err = consult("folder", "--root", folder, "--size", 16, "--class-folders")
     assert (code, err) == (0, "")
     assert said["data"] == ["40 images of folder"]
@@ -68,7 +68,7 @@ def test_a_healthy_folder_is_fit(consult, folder):
     assert "fit to tra" in said
 
 
-def test_what_is_wrong_with_files_is_counted_and_named(consult, folder):
+def test_damaged_and_odd_files_are_counted_and_named(consult, folder):
     (folder / "a" / "90.png").write_bytes(b"no picture")
     Image.new("L", (8, 20), 7).save(folder / "a" / "91.png")
     (folder / "a" / "92.png").write_bytes((folder / "a" / "03.png").read_bytes())
@@ -89,23 +89,23 @@ def test_what_is_wrong_with_files_is_counted_and_named(consult, folder):
     assert consult("folder", "--root", folder, "--size", 16, "--max-bad", 0.1)[0] == 0
 
 
-def test_a_packed_folder_is_looked_at_and_tried(consult, packed):
+def test_a_packed_folder_is_checked_and_tried(consult, packed):
     code, said, err = consult(packed.folder)
     assert (code, err) == (0, "")
     assert said["data"] == [f"50 images of 16x16x3, packed in {packed.folder}"]
     assert "0 kB to pack" in said["disk"][0]
 
 
-def test_large_data_are_sampled_and_that_is_said(consult, packed, monkeypatch):
-    monkeypatch.setattr(doctor, "MAX_IMAGES", 20)
+def test_of_large_data_a_random_subset_is_checked(consult, packed, monkeypatch):
+    monkeypatch.setattr(doctor, "_MAX_IMAGES", 20)
     _, said, _ = consult("faces", "--count", 10**6, "--size", 16)
-    assert said["data"] == ["1,000,000 images of faces; looked at 20 of them, drawn at random"]
+    assert said["data"] == ["1,000,000 images of faces; checked 20 of them, chosen at random"]
     assert "about" in said["whole run"][0].split("pack")[0]
-    monkeypatch.setattr(doctor, "MAX_PIXEL_BYTES", 16 * 16 * 3 * 12)
-    assert len(doctor.drawn(50, loop.TrainConfig(size=16))) == 12
+    monkeypatch.setattr(doctor, "_MAX_BYTES", 16 * 16 * 3 * 12)
+    assert len(doctor._choose_random(50, loop.TrainConfig(size=16))) == 12
 
 
-def test_a_set_of_copies_is_not_fit(consult, folder):
+def test_mostly_copies_are_not_fit_to_train(consult, folder):
     for i in range(60):
         (folder / "a" / f"copy{i}.png").write_bytes((folder / "a" / "00.png").read_bytes())
     code, said, err = consult("folder", "--root", folder, "--size", 16)
@@ -113,7 +113,7 @@ def test_a_set_of_copies_is_not_fit(consult, folder):
     assert "60% of the images are copies" in err
 
 
-def test_nothing_but_single_colours_is_not_fit(consult, tmp_path):
+def test_images_of_a_single_colour_are_not_fit_to_train(consult, tmp_path):
     colours = np.arange(40, dtype=np.uint8)[:, None, None, None]
     packed = write_packed(tmp_path / "flat", np.broadcast_to(colours, (40, 16, 16, 3)).copy())
     code, said, err = consult(packed)
@@ -121,21 +121,21 @@ def test_nothing_but_single_colours_is_not_fit(consult, tmp_path):
     assert "100% of the images are a single colour" in err
 
 
-def test_a_resume_that_is_not_exact_is_told(consult, packed, monkeypatch):
-    load = loop.Trainer.load
+def test_a_resume_that_is_not_exact_is_reported(consult, packed, monkeypatch):
+    restore = loop.Trainer.restore
 
     def forgetful(self, *args):
-        load(self, *args)
+        restore(self, *args)
         self.opt_G.state.clear()
         self.opt_G = make_adam(self.G, self.config.lr_G, self.config)
         self.tensors = lambda: {
             name: value for name, value in loop.Trainer.tensors(self).items() if self.opt_G.state
         }
 
-    monkeypatch.setattr(loop.Trainer, "load", forgetful)
+    monkeypatch.setattr(loop.Trainer, "restore", forgetful)
     code, said, err = consult(packed.folder)
     assert (code, said["resume"]) == (1, ["differs from a run without a stop"])
-    assert "a continued run differs" in err
+    assert "a resumed run differs" in err
 
 
 @pytest.mark.parametrize("error", [RuntimeError, torch.OutOfMemoryError, MemoryError])
@@ -149,14 +149,14 @@ def test_a_step_that_fails_is_one_line(consult, packed, monkeypatch, error):
     assert err == "dcgan: not fit to train: a step fails (out of memory: 7 GB)\n"
 
 
-def test_numbers_that_are_not_finite_are_one_line_without_files_that_are_gone(consult, packed):
+def test_divergence_is_one_line_that_names_no_deleted_files(consult, packed):
     code, _, err = consult(packed.folder, "--gradient-penalty", "1e30", "--lr-D", "0.9")
     assert code == 1
     said = "D is not finite in step 1. Try a lower --lr-G and --lr-D"
     assert err == f"dcgan: not fit to train: {said}\n"
 
 
-def test_patience_does_not_end_a_rehearsal(consult, packed, monkeypatch):
+def test_patience_does_not_end_the_preflight_run(consult, packed, monkeypatch):
     scores = {"frechet": 1.0}
     monkeypatch.setattr(Evaluator, "scores", lambda self, G: scores)
     code, said, err = consult(packed.folder, "--eval-every", "1", "--patience", "1", "--steps", "7")
@@ -164,34 +164,36 @@ def test_patience_does_not_end_a_rehearsal(consult, packed, monkeypatch):
     assert said["whole run"][0].endswith(" s, beside its 7 evaluations"), "they are not timed"
 
 
-def test_the_best_checkpoint_needs_room_too(tiny, run):
-    last = latest_checkpoint(run).path
+def test_the_best_checkpoint_is_counted(tiny, run):
     config = tiny(steps=10, save_every=10)
-    more = preflight.disk(dataclasses.replace(config, eval_every=5), 0, last)
-    assert more - preflight.disk(config, 0, last) == last.stat().st_size
+    last = latest_checkpoint(run)
+    without = disk_space.estimate_run_size(config, 0, run, last.step)
+    config = dataclasses.replace(config, eval_every=5)
+    size = disk_space.estimate_run_size(config, 0, run, last.step)
+    assert size - without == last.path.stat().st_size
 
 
-def test_a_full_disk_is_told(consult, packed, monkeypatch):
-    monkeypatch.setattr(preflight, "free_in", lambda _: 10_000)
+def test_a_full_disk_is_reported(consult, packed, monkeypatch):
+    monkeypatch.setattr(disk_space, "_free_bytes", lambda _: 10_000)
     code, _, err = consult(packed.folder)
     assert code == 1
     assert f"the disk of {Path.cwd()} has 10 kB free" in err
 
 
-def test_every_disk_is_asked_for_what_goes_there(consult, folder, monkeypatch):
+def test_each_disk_is_compared_with_what_will_be_written_to_it(consult, folder, monkeypatch):
     other = Path("/dev/shm")
     if not other.is_dir() or other.stat().st_dev == Path.cwd().stat().st_dev:
         pytest.skip("needs a second file system")
     words = ("folder", "--root", folder, "--size", 16, "--data-cache", other / "no-such-folder")
-    monkeypatch.setattr(preflight, "free_in", lambda at: 10_000 if at == other else 10**12)
+    monkeypatch.setattr(disk_space, "_free_bytes", lambda at: 10_000 if at == other else 10**12)
     code, said, err = consult(*words)
     assert code == 1 and "the disk of /dev/shm has 10 kB free, and 30.7 kB are needed" in err
     assert said["disk"][0].endswith("1e+03 GB and 10 kB free")
-    monkeypatch.setattr(preflight, "free_in", lambda at: 40_000 if at == other else 10**12)
+    monkeypatch.setattr(disk_space, "_free_bytes", lambda at: 40_000 if at == other else 10**12)
     assert consult(*words)[0] == 0
 
 
-def test_what_is_packed_already_is_not_packed_again(consult, folder, tmp_path):
+def test_packed_data_need_no_more_space_or_time(consult, folder, tmp_path):
     words = ("folder", "--root", folder, "--size", 16, "--data-cache", tmp_path / "cache")
     before, after = {}, {}
     for said in (before, after):
@@ -202,7 +204,7 @@ def test_what_is_packed_already_is_not_packed_again(consult, folder, tmp_path):
     assert "0 kB to pack" in after["disk"][0] and "to pack" not in after["whole run"][0]
 
 
-def test_a_run_that_goes_on_needs_what_is_left(consult, packed, tmp_path):
+def test_a_resumed_run_needs_what_its_remaining_steps_take(consult, packed, tmp_path):
     out = tmp_path / "run"
     flags = ["--out", str(out), "--save-every", "10"]
     words = ["train", "--data", str(packed.folder), "--steps", "30", *flags, *QUICK]
@@ -213,8 +215,8 @@ def test_a_run_that_goes_on_needs_what_is_left(consult, packed, tmp_path):
     assert anew["whole run"][0].startswith("40 steps, 320 images")
 
 
-def test_auto_is_of_all_images_not_of_those_that_are_looked_at(consult, monkeypatch):
-    monkeypatch.setattr(doctor, "MAX_IMAGES", 20)
+def test_automatic_augmentation_depends_on_the_number_of_all_images(consult, monkeypatch):
+    monkeypatch.setattr(doctor, "_MAX_IMAGES", 20)
     adaptive = []
 
     class Watched(loop.Trainer):
@@ -256,12 +258,12 @@ def test_a_subset_has_the_images_labels_and_names_of_its_source():
     assert (len(subset), subset.name(1)) == (3, "face 17")
 
 
-def test_the_images_looked_at_are_those_of_the_packed_folder(packed):
-    chosen = doctor.drawn(len(packed), loop.TrainConfig(size=16))
+def test_all_images_of_a_small_packed_folder_are_checked(packed):
+    chosen = doctor._choose_random(len(packed), loop.TrainConfig(size=16))
     assert (row_reader(open_packed(packed.folder).images)(chosen) == packed.images).all()
 
 
-def test_images_that_do_not_fill_a_batch_are_not_fit(consult, tmp_path):
+def test_fewer_images_than_in_a_batch_are_not_fit_to_train(consult, tmp_path):
     (tmp_path / "raw").mkdir()
     Image.fromarray(faces.render(range(1), 32).images.numpy()[0]).save(tmp_path / "raw" / "0.png")
     code, _, err = consult("folder", "--root", tmp_path / "raw", "--size", 16)

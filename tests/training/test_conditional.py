@@ -218,7 +218,7 @@ def test_conditional_training_without_labels_is_refused(packed, tmp_path, capsys
 
 def test_preflight_of_a_conditional_run(labelled, tiny, tmp_path, monkeypatch, capsys):
     """With all that changes what a step is."""
-    monkeypatch.setattr(preflight, "TIMED_SECONDS", 0)
+    monkeypatch.setattr(preflight, "_TIMED_SECONDS", 0)
     config = conditional(tiny(), d_steps=2, lr_decay="linear", out=tmp_path / "never", eval_every=1)
     capsys.readouterr()
     said = {}
