@@ -87,7 +87,7 @@ def test_one_step_equals_an_independent_implementation(tiny, packed):
             "augment_p": torch.zeros(()).double(),
             "grad_norm_D": norm_D,
             "grad_norm_G": norm_G,
-            **image_diagnostics(real, fake.detach()),  # what these are, tests/test_vitals.py says
+            **image_diagnostics(real, fake.detach()),  # tested in monitoring/test_diagnostics.py
         }
         assert set(scalars) == set(expected)
         for name, value in expected.items():

@@ -123,10 +123,10 @@ def test_a_rule_speaks_once_after_five_lines_over_200_steps():
 
 
 def test_few_lines_few_steps_and_a_good_line_between_are_no_evidence():
-    assert not run([(1000 * n, STUCK) for n in range(1, MIN_LINES)])
-    assert run([(1000 * n, STUCK) for n in range(1, MIN_LINES + 1)])
-    assert not run([(n, STUCK) for n in range(1, MIN_STEPS + 1)])
-    assert run([(n, STUCK) for n in range(1, MIN_STEPS + 2)])
+    assert not run([(1000 * n, STUCK) for n in range(1, 5)])
+    assert run([(1000 * n, STUCK) for n in range(1, 6)])
+    assert not run([(n, STUCK) for n in range(1, 201)])
+    assert run([(n, STUCK) for n in range(1, 202)])
     assert not run([(50 * n, HEALTHY if n % 5 == 0 else STUCK) for n in range(1, 40)])
 
 
