@@ -106,7 +106,8 @@ def test_paths_exist(name):
 
 @every_page
 def test_flags_exist(name):
-    options = [kind for kind in vars(config).values() if dataclasses.is_dataclass(kind)]
+    exported = [getattr(config, name) for name in config.__all__]
+    options = [kind for kind in exported if dataclasses.is_dataclass(kind)]
     options += [speed.Options, quality.Options]
     fields = {field.name for kind in options for field in dataclasses.fields(kind)}
     known = {field.replace("_", "-") for field in fields}
