@@ -1,8 +1,8 @@
 """`python -m benchmarks.quality`: the recipe of 2015 beside the toolkit's own, at equal images.
 
-Both train networks of one size on the same images; the numbers are those of `dcgan evaluate`
-without anybody's weights, and what two halves of the real images score is their floor. Prints a
-table over seeds, and writes its numbers as JSON and a picture of both to `--out`.
+Both train networks of the same size on the same images. The scores are those of `dcgan evaluate`
+on random features; scores of two halves of the real images are the floor. Prints a table over
+seeds, and writes its numbers as JSON and samples of both recipes to `--out`.
 """
 
 import dataclasses
@@ -45,7 +45,7 @@ RECIPES = {
 @dataclass(frozen=True)
 class Options:
     data: Path
-    """PackedImages folder made by `dcgan prepare`."""
+    """Packed folder made by `dcgan prepare`."""
     images: int = 60_000
     """Real images that D sees in a run."""
     width: int = 32
@@ -55,12 +55,12 @@ class Options:
     seeds: tuple[int, ...] = (0, 1)
     """Runs of each recipe."""
     count: int = 2000
-    """Images that are judged; at most half of those there are."""
+    """Images to evaluate; at most half of the real ones."""
     longer: int = 0
-    """Also train the toolkit's recipe so many times as long, and say how far its last checkpoint is
-    from its best."""
+    """Also train the toolkit's recipe this many times as long, and compare its last evaluation with
+    its best; 0 does not."""
     runs: Path = Path("runs/quality")
-    """Where the runs are kept; finished ones are not trained again."""
+    """Folder of the runs; finished ones are not trained again."""
     out: Path | None = None
     """Folder of quality.json and quality.png; none are written by default."""
 
@@ -75,14 +75,14 @@ def main() -> None:
 
 def measure(options: Options) -> None:
     if not options.seeds:
-        raise UserError("--seeds: name one at least")
+        raise UserError("--seeds: give at least one")
     packed = open_packed(options.data)
     order = choose_images(packed, None)
     most = len(packed) // 2  # the others are what real images are compared with
     if most < MIN_IMAGES:
         raise UserError(f"{options.data}: {len(packed)} images are too few to compare with")
     options = dataclasses.replace(options, count=min(options.count, most))
-    judge = comparison(packed, order, options.count)
+    against_all = comparison(packed, order, options.count)
     rows = [{"recipe": "real", "minutes": 0.0, **floor(packed, order, options.count)}]
     pictures = []
     for name, recipe in RECIPES.items():
@@ -90,7 +90,7 @@ def measure(options: Options) -> None:
             run = options.runs / f"{name}-{seed}"
             minutes = train(options, run, seed, recipe)
             G = load_generator(run, ema=recipe["ema"])
-            scores = judge.scores(sampling.sample(G, range(options.count)))
+            scores = against_all.scores(sampling.sample(G, range(options.count)))
             rows.append({"recipe": name, "seed": seed, "minutes": minutes, **scores})
             print(json.dumps(rows[-1]), flush=True)
         pictures.append(sampling.sample_grid(G, range(48), columns=8))
@@ -114,10 +114,10 @@ def late(options: Options) -> list[dict]:
     every = max(options.images // options.batch_size // 4, 1)
     along = dict(eval_every=every, eval_images=options.count)
     train(longer, run, options.seeds[0], RECIPES["dcgan"] | along)
-    judged = [line for line in read_metrics(run) if "eval/frechet" in line]
+    evaluated = [line for line in read_metrics(run) if "eval/frechet" in line]
     return [
         {"recipe": "late", "images": line["images"], "frechet": line["eval/frechet"]}
-        for line in judged
+        for line in evaluated
     ]
 
 
