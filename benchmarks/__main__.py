@@ -1,6 +1,6 @@
-"""`python -m benchmarks`: everything that has to be fast beside the plain way to do it.
+"""Benchmark each part of dcgan against the plain way to do the same: `python -m benchmarks`.
 
-Prints a table, and writes its numbers as JSON and a chart to the folder `--out`, if any.
+Prints a table; with --out, also writes results.json and chart.png.
 """
 
 import json
@@ -44,25 +44,25 @@ BENCHMARKS = {
 @dataclass(frozen=True)
 class Options:
     names: tyro.conf.Positional[tuple[Literal[tuple(BENCHMARKS)], ...]] = tuple(BENCHMARKS)
-    """Which; all by default."""
+    """Benchmarks to run. Default: all."""
     rounds: int = 5
-    """How often every variant has its turn."""
+    """Number of times each variant is timed."""
     peer: Path | None = None
-    """dcgan/main.py of a checkout of pytorch/examples, to be timed from end to end too."""
+    """dcgan/main.py in a checkout of pytorch/examples, to time it in end-to-end too."""
     out: Path | None = None
-    """Folder of results.json and chart.png, written after each benchmark; of other benchmarks those
-    of an earlier call are kept. None are written by default."""
+    """Folder where results.json and chart.png are written after each benchmark. Earlier results of
+    other benchmarks on the same machine are kept. Default: nothing is written."""
 
 
 def main() -> None:
     options = tyro.cli(Options, description=__doc__)
     if options.rounds < 1:
-        sys.exit(f"--rounds {options.rounds}: at least 1")
+        sys.exit(f"--rounds must be at least 1, not {options.rounds}")
     if options.peer and not options.peer.is_file():
         sys.exit(f"--peer {options.peer}: no such file")
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
-    rows = earlier(options.out) if options.out else {}
+    rows = _load_earlier_rows(options.out) if options.out else {}
     for name in options.names:
         print(f"{name} ...", flush=True)
         more = {"peer": options.peer} if name == "end-to-end" else {}
@@ -73,7 +73,7 @@ def main() -> None:
         known = [row for part in BENCHMARKS for row in rows.get(part, [])]
         shares = [row["foreign"] for row in known if row["foreign"] is not None]
         results = {
-            "machine": machine(),
+            "machine": describe_machine(),
             "rounds": options.rounds,
             "foreign": max(shares, default=None),
             "rows": known,
@@ -84,19 +84,19 @@ def main() -> None:
     print(table(results))
 
 
-def earlier(out: Path) -> dict[str, list[dict]]:
-    """The rows of every benchmark in the results that are there, if they are of this machine."""
+def _load_earlier_rows(out: Path) -> dict[str, list[dict]]:
+    """Rows of an earlier results.json by benchmark, if they were measured on this machine."""
     path, rows = out / "results.json", {}
     if path.is_file():
         results = json.loads(path.read_text())
-        if results["machine"] == machine():
+        if results["machine"] == describe_machine():
             for row in results["rows"]:
                 rows.setdefault(row.get("part"), []).append(row)
     return rows
 
 
-def machine() -> str:
-    """What the figures are of."""
+def describe_machine() -> str:
+    """CPU, its instruction set and the version of PyTorch."""
     instructions = torch.backends.cpu.get_cpu_capability()
     return f"{os.cpu_count()} cores of {processor()} ({instructions}), torch {torch.__version__}"
 

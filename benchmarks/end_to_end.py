@@ -1,6 +1,6 @@
-"""JPEG folder in, checkpoints and logs out: `train.py` beside scripts that decode every epoch.
+"""From a folder of JPEGs to checkpoints: `train.py` beside scripts that decode in every epoch.
 
-All run as the user runs them, one after the other by turns, and are timed from the second epoch on.
+All run in turns as a user runs them, and are timed from the second epoch on.
 """
 
 import json
@@ -13,17 +13,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks import packing
-from benchmarks.harness import alternate
+from benchmarks.harness import time_in_turns
 from benchmarks.step import EXAMPLE
 from dcgan.config import PRESETS
 
 ROOT = Path(__file__).parent.parent
 EPOCHS = 3
-THEIR_BATCH, OUR_BATCH = 64, PRESETS["folder"].batch_size  # images, by default
+EXAMPLE_BATCH_SIZE, FOLDER_BATCH_SIZE = 64, PRESETS["folder"].batch_size  # by default
 
 
-def script(command: list[str], root: Path, batch_size: int, images: int, out: Path) -> float:
-    """Seconds an image of a script with the flags and the lines of PyTorch's example."""
+def _time_example_script(
+    command: list[str], root: Path, batch_size: int, images: int, out: Path
+) -> float:
+    """Seconds per image of a script with the flags and the output of PyTorch's example."""
     words = ["--dataset", "folder", "--dataroot", root, "--batchSize", batch_size]
     words += ["--niter", EPOCHS, "--outf", out]
     command = [*command, *map(str, words)]
@@ -37,20 +39,22 @@ def script(command: list[str], root: Path, batch_size: int, images: int, out: Pa
     return (ends[-1] - ends[0]) / (images * (EPOCHS - 1))
 
 
-def ours(root: Path, batch_size: int, images: int, out: Path, recipe: Mapping) -> float:
-    """Seconds an image of `train.py`, with the options of a recipe."""
+def _time_train_script(
+    root: Path, batch_size: int, images: int, out: Path, recipe: Mapping
+) -> float:
+    """Seconds per image of `train.py` with the options of `recipe`."""
     epoch = -(-images // batch_size)
     command = [sys.executable, ROOT / "train.py", "folder", "--root", root, "--out", out]
     command += ["--data-cache", out / "data", "--batch-size", batch_size]
-    command += ["--steps", EPOCHS * epoch, "--log-every", epoch, *flags(recipe)]
+    command += ["--steps", EPOCHS * epoch, "--log-every", epoch, *format_flags(recipe)]
     subprocess.run(list(map(str, command)), check=True, capture_output=True)
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     first, last = lines[0], lines[-1]
     return (last["seconds"] - first["seconds"]) / (last["images"] - first["images"])
 
 
-def flags(options: Mapping) -> list:
-    """Options as words of the command line."""
+def format_flags(options: Mapping) -> list:
+    """Options as words of the command line: {"flip": False} -> ["--no-flip"]."""
     words = []
     for name, value in options.items():
         flag = "--" + name.replace("_", "-")
@@ -64,7 +68,7 @@ def flags(options: Mapping) -> list:
 def run(
     rounds: int, peer: Path | None = None, images: int = 512, batch_size: int = 128
 ) -> list[dict]:
-    """`peer` is the `dcgan/main.py` of a checkout of pytorch/examples."""
+    """Rows of the results. `peer` is `dcgan/main.py` in a checkout of pytorch/examples."""
     with TemporaryDirectory() as folder:
         root, scratch = Path(folder) / "raw", Path(folder) / "out"
         packing.write(root, 178, 218, images, quality=75)
@@ -75,20 +79,22 @@ def run(
         numbers = iter(range(10**6))
 
         def theirs(command: list[str], batch_size: int) -> Callable[[], float]:
-            return lambda: script(command, root, batch_size, images, scratch)
+            return lambda: _time_example_script(command, root, batch_size, images, scratch)
 
         def with_recipe(recipe: Mapping, batch_size: int) -> Callable[[], float]:
-            return lambda: ours(root, batch_size, images, scratch / str(next(numbers)), recipe)
+            return lambda: _time_train_script(
+                root, batch_size, images, scratch / str(next(numbers)), recipe
+            )
 
         equal = {name: theirs(command, batch_size) for name, command in scripts.items()} | {
             "train.py": with_recipe(EXAMPLE, batch_size),
             "train.py, the default recipe": with_recipe({}, batch_size),
         }
         own = {
-            f"{name}, {THEIR_BATCH}": theirs(command, THEIR_BATCH)
+            f"{name}, {EXAMPLE_BATCH_SIZE}": theirs(command, EXAMPLE_BATCH_SIZE)
             for name, command in scripts.items()
-        } | {f"train.py folder, {OUR_BATCH}": with_recipe({}, OUR_BATCH)}
+        } | {f"train.py folder, {FOLDER_BATCH_SIZE}": with_recipe({}, FOLDER_BATCH_SIZE)}
         benchmark = "end to end, width 64, batch"
-        return [t.row(f"{benchmark} {batch_size}") for t in alternate(equal, rounds)] + [
-            t.row(f"{benchmark} as by default") for t in alternate(own, rounds)
+        return [t.row(f"{benchmark} {batch_size}") for t in time_in_turns(equal, rounds)] + [
+            t.row(f"{benchmark} as by default") for t in time_in_turns(own, rounds)
         ]

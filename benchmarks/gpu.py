@@ -1,19 +1,17 @@
-"""The step of `benchmarks.step` on an NVIDIA GPU. Its kernels are short, so that what counts is how
-few calls of Python launch them.
-"""
+"""The step of `benchmarks.step` on an NVIDIA GPU: launched from Python, and as CUDA graphs."""
 
 from collections.abc import Callable
 
 import torch
 
-from benchmarks.harness import Variant, race
-from benchmarks.step import EXAMPLE, ours, plain
+from benchmarks.harness import Variant, time_in_processes
+from benchmarks.step import EXAMPLE, start_dcgan_step, start_example_step
 
-STEPS = 64  # between two waits for the GPU; recordings are made within the first ones
+STEPS = 64  # between two synchronisations; CUDA graphs are recorded in the first ones
 
 
-def settled(start: Callable[..., Callable[[], int]], *args) -> Callable[[], int]:
-    """Many steps of what `start(*args)` returns, and a wait until the GPU has done them."""
+def _start_many_steps(start: Callable[..., Callable[[], int]], *args) -> Callable[[], int]:
+    """STEPS steps of the work that `start(*args)` returns, then a synchronisation, per call."""
     from dcgan.runtime import device
 
     device.configure_torch()
@@ -28,7 +26,7 @@ def settled(start: Callable[..., Callable[[], int]], *args) -> Callable[[], int]
     return steps
 
 
-def variants(width: int, batch_size: int, device: str) -> list[Variant]:
+def make_variants(width: int, batch_size: int, device: str) -> list[Variant]:
     sizes, eager = (width, batch_size), {"cuda_graphs": False}
     recipes = {
         "dcgan, from Python": EXAMPLE | eager,
@@ -36,9 +34,17 @@ def variants(width: int, batch_size: int, device: str) -> list[Variant]:
         "dcgan, the default recipe, from Python": eager,
         "dcgan, the default recipe, recorded": {},
     }
-    return [Variant("in the order of PyTorch's example", settled, (plain, *sizes, device))] + [
+    return [
         Variant(
-            f"{name}, {precision}", settled, (ours, *sizes, precision, True, True, recipe, device)
+            "in the order of PyTorch's example",
+            _start_many_steps,
+            (start_example_step, *sizes, device),
+        )
+    ] + [
+        Variant(
+            f"{name}, {precision}",
+            _start_many_steps,
+            (start_dcgan_step, *sizes, precision, True, True, recipe, device),
         )
         for name, recipe in recipes.items()
         for precision in ("fp32", "bf16")
@@ -46,11 +52,11 @@ def variants(width: int, batch_size: int, device: str) -> list[Variant]:
 
 
 def run(rounds: int, width: int = 64, batch_sizes: tuple[int, ...] = (32, 128)) -> list[dict]:
-    """No rows where there is no NVIDIA GPU."""
+    """Rows of the results; none without an NVIDIA GPU."""
     if not torch.cuda.is_available():
         return []
     return [
         timing.row(f"step on {torch.cuda.get_device_name()}, width {width}, batch {batch_size}")
         for batch_size in batch_sizes
-        for timing in race(variants(width, batch_size, "cuda"), rounds)
+        for timing in time_in_processes(make_variants(width, batch_size, "cuda"), rounds)
     ]

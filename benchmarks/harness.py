@@ -1,4 +1,4 @@
-"""Variants of the same work, timed side by side: each in a warm process of its own, by turns."""
+"""Time variants of the same work side by side, in turns, each in a warm process of its own."""
 
 import multiprocessing
 import os
@@ -17,8 +17,8 @@ from dcgan.runtime.threads import environment_variables
 class Variant:
     """One way to do the work.
 
-    `start(*args)` runs once, in a process of its own, and returns the work: a function that does
-    some of it and returns how many items that was. `start` must be a function of a module.
+    `start(*args)` runs once, in a process of its own, and returns a function that does some work
+    and returns the number of items processed. `start` must be defined at the top of a module.
     """
 
     name: str
@@ -29,24 +29,24 @@ class Variant:
 
 @dataclass(frozen=True)
 class Timing:
-    """What the rounds of one variant gave."""
+    """The measured times of one variant."""
 
     name: str
-    seconds: tuple[float, ...]  # an item, of every round
+    seconds: tuple[float, ...]  # per item, one for each round
     ratio: float  # how many times faster than the first variant: median over the rounds
 
     @property
     def median(self) -> float:
-        """Seconds an item."""
+        """Median of the seconds per item."""
         return statistics.median(self.seconds)
 
     @property
     def spread(self) -> float:
-        """Half the distance from the fastest round to the slowest, as a share of the median."""
+        """Half the range of the rounds, relative to the median."""
         return (max(self.seconds) - min(self.seconds)) / 2 / self.median
 
     def row(self, benchmark: str, **more: float) -> dict:
-        """What the table shows of it."""
+        """The row of this variant in the results, with `more` columns."""
         return {
             "benchmark": benchmark,
             "variant": self.name,
@@ -57,16 +57,18 @@ class Timing:
         }
 
 
-def race(variants: Sequence[Variant], rounds: int) -> list[Timing]:
-    """Time the variants in warm processes."""
+def time_in_processes(variants: Sequence[Variant], rounds: int) -> list[Timing]:
+    """Time variants in turns, each in a warm process of its own."""
     with ExitStack() as stack:
-        return alternate({v.name: stack.enter_context(runner(v)) for v in variants}, rounds)
+        return time_in_turns(
+            {v.name: stack.enter_context(variant_process(v)) for v in variants}, rounds
+        )
 
 
-def alternate(works: dict[str, Callable[[], float]], rounds: int) -> list[Timing]:
-    """Time works by turns, so that what disturbs the machine disturbs all of them.
+def time_in_turns(works: dict[str, Callable[[], float]], rounds: int) -> list[Timing]:
+    """Time functions in turns, so that a disturbance of the machine affects all of them.
 
-    Each returns its seconds an item.
+    Each returns its seconds per item.
     """
     seconds = [[work() for work in works.values()] for _ in range(rounds)]
     first, *_ = columns = list(zip(*seconds, strict=True))
@@ -77,11 +79,11 @@ def alternate(works: dict[str, Callable[[], float]], rounds: int) -> list[Timing
 
 
 @contextmanager
-def runner(variant: Variant):
-    """Start a variant; yields a function that runs it once and returns the seconds an item."""
+def variant_process(variant: Variant):
+    """Start a variant and warm it up; yields a function that returns the seconds per item."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=serve, args=(theirs, variant), daemon=False)
+    process = context.Process(target=_serve, args=(theirs, variant), daemon=False)
     with environment_variables(variant.environment):
         process.start()
     theirs.close()
@@ -101,8 +103,8 @@ def runner(variant: Variant):
         process.join()
 
 
-def serve(pipe, variant: Variant) -> None:
-    """In the process of a variant: run it whenever it is asked for."""
+def _serve(pipe, variant: Variant) -> None:
+    """The main function of a variant's process: run the work once per message."""
     work = variant.start(*variant.args)
     try:
         while pipe.recv():
@@ -114,7 +116,7 @@ def serve(pipe, variant: Variant) -> None:
 
 
 class ForeignLoad:
-    """The share of the processors that went to others while the block ran (Linux; else None)."""
+    """Share of the CPU time taken by other processes during the block (Linux; else None)."""
 
     share: float | None = None
 
@@ -130,7 +132,7 @@ class ForeignLoad:
 
     @staticmethod
     def clocks() -> tuple[float, float, float] | None:
-        """Seconds in use (by the hypervisor's other guests too), our own share, and all."""
+        """CPU seconds: in use (by other guests of the host too), of this process, and in all."""
         try:
             ticks = [int(word) for word in Path("/proc/stat").read_text().split()[1:9]]
         except OSError:
@@ -143,7 +145,7 @@ class ForeignLoad:
 
 
 def processor() -> str:
-    """Name of the processor."""
+    """Model name of the CPU."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.split(": ")[1] for line in lines if line.startswith("model name"))

@@ -1,7 +1,4 @@
-"""What share of a run goes to anything but the steps of D and G, at the default intervals.
-
-The results have it part by part.
-"""
+"""Share of training time spent outside the updates of D and G, at the default intervals."""
 
 import contextlib
 import dataclasses
@@ -26,7 +23,7 @@ from dcgan.training.periodic_tasks import PeriodicTasks
 # name -> configuration, and steps to time in a round
 CASES = {"faces": (PRESETS["faces"], 20), "width 64, batch 64": (TrainConfig(), 2)}
 NEVER = 10**9
-EVERY = {  # steps between two calls of a part
+CALL_INTERVALS = {  # part -> steps between two calls
     "data": 1,
     "EMA": 1,
     "record": 1,
@@ -35,34 +32,37 @@ EVERY = {  # steps between two calls of a part
     "samples": TrainConfig.sample_every,
     "checkpoint": TrainConfig.save_every,
 }
-BEHIND = {f"{name}, written": EVERY[name] for name in ("log", "samples", "checkpoint")}
+WRITER_INTERVALS = {
+    f"{name}, written": CALL_INTERVALS[name] for name in ("log", "samples", "checkpoint")
+}
 
 
 def run(rounds: int) -> list[dict]:
-    """`share` of the training thread's time, and `share_with_writer` where it has no other core.
+    """Rows of the results: `share` of the training thread's time, and `share_with_writer` if the
+    background writer has no core of its own; `ms_a_step` holds the parts.
 
-    `ms_a_step` holds the parts. On a GPU every part is waited for, which overstates it.
+    On a GPU each part is synchronised, which overstates its share.
     """
     return [
         {
             "benchmark": f"all but the steps of D and G, {case}",
             "variant": "logs, grids, checkpoints, average, data",
-            **measure(config, steps, rounds),
+            **_measure(config, steps, rounds),
         }
         for case, (config, steps) in CASES.items()
     ]
 
 
-def measure(config: TrainConfig, steps: int, rounds: int) -> dict:
+def _measure(config: TrainConfig, steps: int, rounds: int) -> dict:
     device.configure_torch()
     on = device.select_device("auto")
     seconds = defaultdict(list)
 
     def timed(name, function, *args):
-        wait_for(on)
+        _synchronize(on)
         begun = time.perf_counter()
         result = function(*args)
-        wait_for(on)
+        _synchronize(on)
         seconds[name].append(time.perf_counter() - begun)
         return result
 
@@ -96,8 +96,12 @@ def measure(config: TrainConfig, steps: int, rounds: int) -> dict:
                 timed(f"{name}, written", tasks.flush)
     median = {name: 1e3 * statistics.median(times) for name, times in seconds.items()}
     step = median["update"] - median["EMA"]
-    parts = {name: median[name] / every for name, every in (EVERY | BEHIND).items()}
-    here, behind = (sum(parts[name] for name in names) for names in (EVERY, BEHIND))
+    parts = {
+        name: median[name] / every for name, every in (CALL_INTERVALS | WRITER_INTERVALS).items()
+    }
+    here, behind = (
+        sum(parts[name] for name in names) for names in (CALL_INTERVALS, WRITER_INTERVALS)
+    )
     return {
         "share": here / (step + here),
         "share_with_writer": (here + behind) / (step + here + behind),
@@ -105,6 +109,6 @@ def measure(config: TrainConfig, steps: int, rounds: int) -> dict:
     }
 
 
-def wait_for(on: torch.device) -> None:
+def _synchronize(on: torch.device) -> None:
     if on.type == "cuda":
         torch.cuda.synchronize(on)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.harness import Variant, race
+from benchmarks.harness import Variant, time_in_processes
 from dcgan.data.processes import ONE_THREAD
 
 SIZE = 64
@@ -29,7 +29,7 @@ def run(rounds: int) -> list[dict]:
                 Variant(TORCHVISION, torchvision, (root,), ONE_THREAD),
                 Variant("dcgan", dcgan, (root,), ONE_THREAD),
             ]
-            for timing in race(variants, rounds):
+            for timing in time_in_processes(variants, rounds):
                 results.append(timing.row(f"packing {kind}"))
             benchmark = f"{kind} against an ideal {', '.join(REFERENCES)}"
             for name, psnr in quality(root).items():

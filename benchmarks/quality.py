@@ -17,7 +17,7 @@ import numpy as np
 import torch
 import tyro
 
-from benchmarks.__main__ import machine
+from benchmarks.__main__ import describe_machine
 from benchmarks.step import EXAMPLE
 from dcgan import images, sampling
 from dcgan.config import MIN_IMAGES, PRESETS
@@ -100,7 +100,7 @@ def measure(options: Options) -> None:
         print(decline(rows))
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
-        results = {"machine": machine(), "date": time.strftime("%Y-%m-%d"), "rows": rows}
+        results = {"machine": describe_machine(), "date": time.strftime("%Y-%m-%d"), "rows": rows}
         (options.out / "quality.json").write_text(json.dumps(results, indent=1) + "\n")
         gap = np.full((len(pictures[0]), 16, pictures[0].shape[2]), 255, np.uint8)
         beside = np.concatenate([pictures[0], gap, pictures[1]], 1)
@@ -169,7 +169,7 @@ def table(rows: list[dict], options: Options) -> str:
     """Means over the seeds, and half the range between them."""
     lines = [
         f"{options.images:,} images, batch {options.batch_size}, width {options.width}, "
-        f"{len(options.seeds)} seeds; {machine()}.",
+        f"{len(options.seeds)} seeds; {describe_machine()}.",
         "",
         f"| recipe | {' | '.join(SHOWN)} |",
         f"|---|{'---|' * len(SHOWN)}",

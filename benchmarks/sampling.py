@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from benchmarks.harness import Variant, alternate, race
+from benchmarks.harness import Variant, time_in_processes, time_in_turns
 from dcgan.runtime.threads import LIMITED_SPINNING
 
 ROOT = Path(__file__).parent.parent
@@ -112,19 +112,22 @@ def run(rounds: int, width: int = 64) -> list[dict]:
     ]
     if has_native_bf16(torch.device("cpu")):
         generating.append(Variant("dcgan bf16", start_dcgan, (width, "bf16"), LIMITED_SPINNING))
-    rows = [timing.row(f"drawing 64x64, width {width}") for timing in race(generating, rounds)]
+    rows = [
+        timing.row(f"drawing 64x64, width {width}")
+        for timing in time_in_processes(generating, rounds)
+    ]
     with TemporaryDirectory() as name:
         folder = Path(name)
         writing = [
             Variant("Pillow, one after another", start_writing, ("pillow", width, folder)),
             Variant("dcgan", start_writing, ("dcgan", width, folder)),
         ]
-        rows += [timing.row("PNG files, 64x64") for timing in race(writing, rounds)]
+        rows += [timing.row("PNG files, 64x64") for timing in time_in_processes(writing, rounds)]
         save_untrained(folder / "G.safetensors", width)
         sample = (ROOT / "sample.py", folder / "G.safetensors", "--out", folder / "grid.png")
         starts = {
             "import torch": lambda: time_command("-c", "import torch"),
             "sample.py, 64 images": lambda: time_command(*sample),
         }
-        rows += [timing.row("starting") for timing in alternate(starts, rounds)]
+        rows += [timing.row("starting") for timing in time_in_turns(starts, rounds)]
     return rows

@@ -1,20 +1,20 @@
-"""The training step alone, on images in memory: what each measure against waste of time brings.
+"""Time of a training step on images in memory, with each optimisation added in turn.
 
-It is the step of 2015, which PyTorch's example does too; what the default recipe does beyond that,
-penalties on gradients above all, is timed beside it.
-Rates of matrix products are taken in the same rounds, to say what share of them the step reaches.
+The step is that of PyTorch's DCGAN example (Radford et al. 2015); the default recipe, which adds
+gradient penalties and more, is timed beside it. Large matrix products are timed in the same rounds
+as a measure of peak speed.
 """
 
 from collections.abc import Callable, Mapping
 
 import torch
 
-from benchmarks.harness import Variant, race
+from benchmarks.harness import Variant, time_in_processes
 from dcgan.config import PRESETS
 from dcgan.runtime.threads import LIMITED_SPINNING
 
-SIDE = 2048  # of the matrices
-# What PyTorch's example learns by; else its step is not compared with one of the same work.
+SIDE = 2048  # of the matrices, in elements
+# The recipe of PyTorch's example, so that both do the same work.
 EXAMPLE = {
     name: getattr(PRESETS["paper"], name)
     for name in (
@@ -24,8 +24,8 @@ EXAMPLE = {
 }
 
 
-def plain(width: int, batch_size: int, device: str = "cpu") -> Callable[[], int]:
-    """Steps in the order of PyTorch's example."""
+def start_example_step(width: int, batch_size: int, device: str = "cpu") -> Callable[[], int]:
+    """Training steps of PyTorch's example."""
     from benchmarks.pytorch_example import ExampleTrainer
 
     trainer = ExampleTrainer(width, device)
@@ -38,7 +38,7 @@ def plain(width: int, batch_size: int, device: str = "cpu") -> Callable[[], int]
     return step
 
 
-def ours(
+def start_dcgan_step(
     width: int,
     batch_size: int,
     precision: str = "auto",
@@ -47,9 +47,9 @@ def ours(
     recipe: Mapping = EXAMPLE,
     device: str = "cpu",
 ) -> Callable[[], int]:
-    """Steps of dcgan.training.loop, all of its measures taken or some left out.
+    """Training steps of dcgan, with all optimisations or without some.
 
-    `recipe`: options that the networks learn by; with none it is the default one.
+    `recipe` holds options of training that differ from the defaults.
     """
     from dcgan.config import TrainConfig
     from dcgan.networks import strided_convolution
@@ -81,14 +81,14 @@ def ours(
     return step
 
 
-def repeated(times: int, start: Callable[..., Callable[[], int]], *args) -> Callable[[], int]:
-    """What `start(*args)` returns, so many times at once."""
+def repeat_work(times: int, start: Callable[..., Callable[[], int]], *args) -> Callable[[], int]:
+    """Do the work that `start(*args)` returns `times` times per call."""
     work = start(*args)
     return lambda: sum(work() for _ in range(times))
 
 
-def matrix_product(dtype: torch.dtype) -> Callable[[], int]:
-    """Products of large matrices; an item is a multiplication or an addition."""
+def _start_matrix_product(dtype: torch.dtype) -> Callable[[], int]:
+    """Products of large matrices; an item is one floating-point operation."""
     a, b = torch.randn(SIDE, SIDE, dtype=dtype), torch.randn(SIDE, SIDE, dtype=dtype)
 
     def multiply() -> int:
@@ -99,8 +99,8 @@ def matrix_product(dtype: torch.dtype) -> Callable[[], int]:
     return multiply
 
 
-def operations(width: int) -> int:
-    """Multiplications and additions of an image in a step's direct convolutions."""
+def _count_operations(width: int) -> int:
+    """Floating-point operations per image of the convolutions in a step."""
     from torch.utils.flop_counter import FlopCounterMode
 
     from dcgan.config import TrainConfig
@@ -124,26 +124,31 @@ def run(rounds: int, width: int = 64, batch_size: int = 128) -> list[dict]:
 
     sizes = (width, batch_size)
     variants = [
-        Variant("in the order of PyTorch's example", plain, sizes),
+        Variant("in the order of PyTorch's example", start_example_step, sizes),
         Variant(
             "dcgan fp32: channels last, frozen D, fused Adam",
-            ours,
+            start_dcgan_step,
             (*sizes, "fp32", False, False),
             LIMITED_SPINNING,
         ),
-        Variant("+ freed memory is kept", ours, (*sizes, "fp32", False, True), LIMITED_SPINNING),
-        Variant("+ Winograd, where it pays", ours, (*sizes, "fp32"), LIMITED_SPINNING),
+        Variant(
+            "+ freed memory is kept",
+            start_dcgan_step,
+            (*sizes, "fp32", False, True),
+            LIMITED_SPINNING,
+        ),
+        Variant("+ Winograd, where it pays", start_dcgan_step, (*sizes, "fp32"), LIMITED_SPINNING),
     ]
-    products = [Variant("fp32", matrix_product, (torch.float32,))]
+    products = [Variant("fp32", _start_matrix_product, (torch.float32,))]
     if has_native_bf16(torch.device("cpu")):
-        variants += [Variant("dcgan bf16", ours, (*sizes, "bf16"), LIMITED_SPINNING)]
-        products += [Variant("bf16", matrix_product, (torch.bfloat16,))]
-    # As many steps as there are from one with penalties to the next.
-    default = (TrainConfig.penalty_every, ours, *sizes, "auto", True, True, {})
-    default = Variant("dcgan, the default recipe", repeated, default, LIMITED_SPINNING)
-    timings = race([*variants, *products, default], rounds)
+        variants += [Variant("dcgan bf16", start_dcgan_step, (*sizes, "bf16"), LIMITED_SPINNING)]
+        products += [Variant("bf16", _start_matrix_product, (torch.bfloat16,))]
+    # One interval of the lazy penalties.
+    default = (TrainConfig.penalty_every, start_dcgan_step, *sizes, "auto", True, True, {})
+    default = Variant("dcgan, the default recipe", repeat_work, default, LIMITED_SPINNING)
+    timings = time_in_processes([*variants, *products, default], rounds)
     steps, products = timings[: len(variants)], timings[len(variants) : -1]
-    work = operations(width)
+    work = _count_operations(width)
     benchmark = f"step, width {width}, batch {batch_size}"
     return [
         step.row(

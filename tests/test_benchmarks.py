@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks import __main__ as benchmarks
 from benchmarks import end_to_end, gpu, quality, step
-from benchmarks.harness import ForeignLoad, Variant, alternate, runner
+from benchmarks.harness import ForeignLoad, Variant, time_in_turns, variant_process
 from benchmarks.report import PAGE, RESULTS, seconds, table, with_results
 from dcgan.cli.train_flags import parse_train_config
 from dcgan.config import has_penalties
@@ -26,7 +26,7 @@ def test_works_alternate_and_ratios_are_medians_over_the_rounds():
         return lambda: calls.append(name) or next(remaining)
 
     # A disturbance that slows one round of both changes no ratio.
-    a, b = alternate({"a": work("a", [2, 20, 2]), "b": work("b", [1, 10, 4])}, rounds=3)
+    a, b = time_in_turns({"a": work("a", [2, 20, 2]), "b": work("b", [1, 10, 4])}, rounds=3)
     assert calls == ["a", "b"] * 3
     assert (a.median, b.median) == (2, 4)
     assert (a.ratio, b.ratio) == (1, 2)
@@ -47,7 +47,7 @@ def sleeper(milliseconds: int, items: int):
 
 def test_a_runner_is_warm_and_counts_per_item():
     variant = Variant("sleeper", sleeper, (50, 10), {"PACE": "slow"})
-    with runner(variant) as run:
+    with variant_process(variant) as run:
         assert 0.005 <= run() < 0.05  # neither the first call, ten times as long, nor all ten items
     assert "PACE" not in os.environ
 
@@ -55,7 +55,7 @@ def test_a_runner_is_warm_and_counts_per_item():
 def test_steps_on_a_gpu_are_many_between_two_waits_and_differ_as_they_say(monkeypatch):
     """Here on the CPU, where nothing is recorded; where there is no GPU there are no rows."""
     monkeypatch.setattr(gpu, "STEPS", 2)
-    variants = gpu.variants(4, 4, "cpu")
+    variants = gpu.make_variants(4, 4, "cpu")
     assert [variant.start(*variant.args)() for variant in variants] == [8] * 9
     for variant in variants[1:]:
         *_, recipe, _ = variant.args
@@ -70,7 +70,7 @@ def broken():
 def test_a_broken_variant_is_an_error(capfd):
     with (
         pytest.raises(RuntimeError, match="broken: its process died"),
-        runner(Variant("broken", broken)),
+        variant_process(Variant("broken", broken)),
     ):
         pass
     assert "this benchmark is broken" in capfd.readouterr().err
@@ -93,15 +93,15 @@ def test_own_work_is_not_foreign():
 
 def test_the_example_is_timed_beside_its_own_recipe(capsys):
     """In the step and on the command line; the default recipe, which does more, is apart."""
-    words = [str(word) for word in end_to_end.flags(step.EXAMPLE)]
+    words = [str(word) for word in end_to_end.format_flags(step.EXAMPLE)]
     config = parse_train_config(words, "dcgan", "")
     assert {name: getattr(config, name) for name in step.EXAMPLE} == dict(step.EXAMPLE)
     assert (config.loss, config.lr_G, config.beta1) == ("non-saturating", 2e-4, 0.5)
     assert not has_penalties(config)
     for recipe in (step.EXAMPLE, {}):
-        assert step.ours(4, 4, "fp32", malloc=False, recipe=recipe)() == 4
+        assert step.start_dcgan_step(4, 4, "fp32", malloc=False, recipe=recipe)() == 4
     # A step in many has penalties: what is timed of the default recipe has its share of them.
-    several = step.repeated(8, step.ours, 4, 4, "fp32", True, False, {})
+    several = step.repeat_work(8, step.start_dcgan_step, 4, 4, "fp32", True, False, {})
     assert several() == 8 * 4
 
 
@@ -152,7 +152,10 @@ def test_a_page_without_marks_is_not_written_over():
 
 @pytest.mark.parametrize(
     ("flags", "words"),
-    [(["--rounds", "0"], "--rounds 0"), (["--peer", "/no/main.py"], "/no/main.py: no such file")],
+    [
+        (["--rounds", "0"], "--rounds must be at least 1, not 0"),
+        (["--peer", "/no/main.py"], "/no/main.py: no such file"),
+    ],
 )
 def test_wrong_flags_take_one_line(flags, words, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["benchmarks", "step", *flags])
