@@ -1,4 +1,4 @@
-"""What the fuzz tests share: how many examples they try, and how bytes are damaged."""
+"""Shared by the fuzz tests: the number of examples, and a strategy that damages bytes."""
 
 import os
 
@@ -6,8 +6,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 
-def many(examples: int) -> settings:
-    """So many examples, or as many as DCGAN_FUZZ says."""
+def fuzz_settings(examples: int) -> settings:
+    """Settings for `examples` examples, or for DCGAN_FUZZ of them."""
     return settings(
         max_examples=int(os.environ.get("DCGAN_FUZZ", examples)),
         deadline=None,
@@ -15,14 +15,14 @@ def many(examples: int) -> settings:
     )
 
 
-KINDS = ["flip", "overwrite", "number", "cut out", "insert", "end", "repeat", "swap"]
+_DAMAGE_KINDS = ["flip", "overwrite", "number", "cut out", "insert", "end", "repeat", "swap"]
 
 
 @st.composite
 def damage(draw, near=(64, 512, 2**20)):
-    """A function from bytes to other bytes, a few small changes away.
+    """A function that makes one to five small changes to bytes.
 
-    A change is within one of the first `near` bytes, or anywhere in files shorter than that.
+    Each change begins within the first n bytes, for an n sampled from `near`.
     """
     changes = []
     for _ in range(draw(st.integers(1, 5))):
@@ -30,7 +30,7 @@ def damage(draw, near=(64, 512, 2**20)):
         at, length = draw(st.integers(0, end)), draw(st.integers(1, 64))
         junk = draw(st.binary(min_size=1, max_size=16))
         number = draw(st.sampled_from([0, 1, 0x7F, 0x80, 0xFF, 0xFFFF, 2**31, 2**32 - 1, 2**63]))
-        changes.append((draw(st.sampled_from(KINDS)), at, length, junk, number))
+        changes.append((draw(st.sampled_from(_DAMAGE_KINDS)), at, length, junk, number))
 
     def damaged(data: bytes) -> bytes:
         for kind, at, length, junk, number in changes:

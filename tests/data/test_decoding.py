@@ -1,4 +1,4 @@
-"""Every kind of file that training sets hold comes out as the picture it shows, or as a reason."""
+"""Files of every kind are decoded to the image they show, or refused with a reason."""
 
 import contextlib
 import io
@@ -57,7 +57,7 @@ def reference(pixels: np.ndarray, size: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("size", [24, 64, 96])
-def test_it_is_the_antialiased_lanczos_resize_of_the_centre(size):
+def test_decoding_is_the_antialiased_lanczos_resize_of_the_centre(size):
     source = picture(96, 64)
     expected = reference(np.asarray(source, float)[:, 16:80], size)
     out = decode(encode(source), size, 3, None)
@@ -72,8 +72,8 @@ def test_a_crop_of_the_final_size_is_not_resampled():
     np.testing.assert_array_equal(out, np.asarray(picture(96, 64))[16:48, 32:64])
 
 
-def test_a_picture_smaller_than_the_crop_is_refused():
-    """The crop is recorded, and results differ by it: it must be that of every picture."""
+def test_an_image_smaller_than_the_crop_is_refused():
+    """The crop in meta.json must be that of every image."""
     data = encode(picture(96, 64))
     np.testing.assert_array_equal(decode(data, 32, 3, 64), decode(data, 32, 3, None))
     with pytest.raises(BadImage, match="96 x 64 pixels: less than the crop of 65"):
@@ -93,7 +93,7 @@ def test_grey_is_luma():
 
 
 @pytest.mark.parametrize("format", ["PNG", "BMP", "TIFF", "WEBP", "GIF", "JPEG"])
-def test_formats_are_told_by_their_content(format):
+def test_formats_are_recognised_by_their_content(format):
     options = {"WEBP": {"lossless": True}, "JPEG": {"quality": 98, "subsampling": 0}}
     out = decode(encode(picture(), format, **options.get(format, {})), 64, 3, None)
     expected = decode(encode(picture()), 64, 3, None)
@@ -115,8 +115,8 @@ class TestDraft:
 
     @pytest.mark.parametrize(("side", "scale"), [(1024, 8), (683, 8), (682, 4), (178, 2), (170, 1)])
     def test_four_thirds_of_the_final_resolution_are_kept(self, side, scale):
-        assert module.plan(side + 40, side, 64, None) == (side, scale)
-        assert module.plan(2000, 1500, 64, side) == (side, scale)
+        assert module._plan_decoding(side + 40, side, 64, None) == (side, scale)
+        assert module._plan_decoding(2000, 1500, 64, side) == (side, scale)
 
     @settings(max_examples=40, deadline=None)
     @given(
@@ -127,12 +127,11 @@ class TestDraft:
         subsampling=st.sampled_from(["4:4:4", "4:2:2", "4:2:0"]),
         progressive=st.booleans(),
     )
-    def test_it_is_better_than_the_bilinear_resize_of_all_pixels(
+    def test_a_reduced_decode_is_closer_to_lanczos_than_a_full_decode_with_bilinear_resize(
         self, side, margin, size, quality, subsampling, progressive
     ):
-        """Nearer to the Lanczos resize of all pixels in double precision, that is.
-
-        The antialiased bilinear resize is torchvision's, without its rounding of the crop.
+        """Lanczos of all pixels in double precision; torchvision's antialiased bilinear resize,
+        without its rounding of the crop.
         """
         if side <= size:
             return
@@ -178,7 +177,7 @@ def test_colours_are_not_reduced_more_than_brightness(subsampling):
     assert np.abs(module.decode(data, 64, 3, None) - expected).mean() < 1
 
 
-def test_an_orientation_in_xmp_turns_the_picture_too():
+def test_an_orientation_in_xmp_is_applied():
     upright = photograph(90, 60)
     note = (
         b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
@@ -192,7 +191,7 @@ def test_an_orientation_in_xmp_turns_the_picture_too():
 
 
 class TestPlainJpegs:
-    """With simplejpeg they take less time, and are the same bit for bit."""
+    """simplejpeg gives the same pixels as Pillow, bit for bit."""
 
     @pytest.fixture(autouse=True)
     def installed(self):
@@ -201,19 +200,23 @@ class TestPlainJpegs:
     @pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
     @pytest.mark.parametrize("progressive", [False, True])
     @pytest.mark.parametrize("shape", [(178, 218), (333, 97), (16, 16), (1, 5), (901, 1203)])
-    def test_they_are_the_pixels_of_pillow(self, shape, progressive, subsampling, pillow_alone):
+    def test_simplejpeg_gives_the_pixels_of_pillow(
+        self, shape, progressive, subsampling, pillow_alone
+    ):
         colour = photograph(*shape)
         options = {"progressive": progressive, "subsampling": subsampling}
         grey = encode(colour.convert("L"), "JPEG")
         for data in (encode(colour, "JPEG", **options), grey):
             is_plain = data is grey or subsampling != "4:2:2"
             for size, channels in [(16, 3), (64, 1), (64, 3), (128, 3)]:
-                assert (module.plain_jpeg(data, size, channels, None) is not None) == is_plain
+                assert (
+                    module._decode_plain_jpeg(data, size, channels, None) is not None
+                ) == is_plain
                 assert outcome(data, size, channels, None) == pillow_alone(
                     data, size, channels, None
                 )
 
-    def test_what_is_not_plain_is_left_to_pillow(self):
+    def test_other_jpegs_are_left_to_pillow(self):
         colour = photograph(60, 50)
         exif = Image.Exif()
         exif[0x0112] = 6
@@ -225,10 +228,10 @@ class TestPlainJpegs:
             b"",
             b"\xff\xd8\xff",
         ):
-            assert module.plain_jpeg(data, 16, 3, None) is None
-        assert module.plain_jpeg(encode(colour, "JPEG"), 16, 3, 51) is None
+            assert module._decode_plain_jpeg(data, 16, 3, None) is None
+        assert module._decode_plain_jpeg(encode(colour, "JPEG"), 16, 3, 51) is None
 
-    def test_damaged_ones_are_refused_for_the_same_reasons(self, pillow_alone):
+    def test_damaged_jpegs_are_refused_for_the_same_reasons(self, pillow_alone):
         rng = np.random.default_rng(0)
         wholes = [
             encode(photograph(90, 70), "JPEG", progressive=progressive) for progressive in (0, 1)
@@ -245,13 +248,13 @@ class TestPlainJpegs:
             result = outcome(data, 16, 3, None)
             assert result == pillow_alone(data, 16, 3, None)
             told_apart.add(
-                (isinstance(result, str), module.plain_jpeg(data, 16, 3, None) is not None)
+                (isinstance(result, str), module._decode_plain_jpeg(data, 16, 3, None) is not None)
             )
         assert told_apart == {(True, False), (False, False), (False, True)}
 
 
 class TestColourModes:
-    def test_transparency_lies_on_white(self):
+    def test_transparency_is_composited_on_white(self):
         colour = Image.new("RGBA", (8, 8), (255, 0, 0, 128))
         assert abs(decode(encode(colour), 8, 3, None).astype(int) - (255, 127, 127)).max() <= 1
         grey = Image.new("LA", (8, 8), (0, 64))
@@ -268,12 +271,12 @@ class TestColourModes:
         assert abs(half.astype(int) - (132, 227, 142)).max() <= 1
         assert (decode(encode(image, "GIF", transparency=1), 8, 3, None) == 255).all()
 
-    def test_one_bit(self):
+    def test_one_bit_images_are_black_and_white(self):
         image = Image.new("1", (8, 8), 1)
         assert (decode(encode(image), 8, 3, None) == 255).all()
         assert (decode(encode(image, "TIFF", compression="group4"), 8, 1, None) == 255).all()
 
-    def test_cmyk_jpeg(self):
+    def test_a_cmyk_jpeg_has_its_colours(self):
         image = Image.new("CMYK", (16, 16), (0, 255, 255, 0))
         out = decode(encode(image, "JPEG", quality=98), 16, 3, None).astype(int)
         assert abs(out - (255, 0, 0)).max() <= 4
@@ -284,14 +287,14 @@ class TestColourModes:
         out = decode(encode(Image.fromarray(ramp), format), 64, 3, None)
         np.testing.assert_array_equal(out, np.repeat((ramp >> 8)[..., None], 3, 2))
 
-    def test_16_bit_colour(self):
+    def test_16_bit_colour_keeps_its_high_bytes(self):
         rows = b"".join(b"\0" + struct.pack(">3H", 65535, 32768, 0) * 4 for _ in range(4))
         out = decode(png(4, 4, depth=16, colour=2, data=rows), 4, 3, None)
         assert (out == (255, 128, 0)).all()
 
     @pytest.mark.parametrize("kind", [np.int32, np.float32])
     @pytest.mark.parametrize("value", [200, 51400, 2**31 - 1, -1])
-    def test_32_bit_is_skipped_whatever_is_in_it(self, kind, value):
+    def test_32_bit_grey_is_refused(self, kind, value):
         """Taken for 16 bits, the 8 bits that some writers store there would be black."""
         image = Image.fromarray(np.full((8, 8), value).astype(kind))
         with pytest.raises(BadImage, match="32-bit pixels have no defined range"):
@@ -300,7 +303,7 @@ class TestColourModes:
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "I;16"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_pictures_converted_in_bands_are_the_same(mode, channels, monkeypatch):
+def test_conversion_in_bands_gives_the_same_pixels(mode, channels, monkeypatch):
     image = picture(50, 37)
     if mode == "I;16":
         image = Image.fromarray(np.asarray(image)[..., 0].astype(np.uint16) * 256)
@@ -311,7 +314,7 @@ def test_pictures_converted_in_bands_are_the_same(mode, channels, monkeypatch):
         image = image.convert(mode)
     data = encode(image, "TIFF" if mode == "CMYK" else "PNG")
     expected = decode(data, 16, channels, 30)
-    monkeypatch.setattr(module, "BAND", 7 * 30)
+    monkeypatch.setattr(module, "_BAND_PIXELS", 7 * 30)
     np.testing.assert_array_equal(decode(data, 16, channels, 30), expected)
 
 
@@ -330,7 +333,7 @@ class TestOrientation:
     @pytest.mark.parametrize("tag", STORED)
     @pytest.mark.parametrize("format", ["PNG", "TIFF"])
     @pytest.mark.parametrize("crop", [None, 32])
-    def test_it_equals_the_picture_turned_upright_before(self, tag, format, crop):
+    def test_an_oriented_image_equals_the_upright_one(self, tag, format, crop):
         upright = picture(97, 65)  # margins that do not halve
         stored = Image.fromarray(np.ascontiguousarray(STORED[tag](np.asarray(upright))))
         exif = Image.Exif()
@@ -340,7 +343,7 @@ class TestOrientation:
         # y is resized first: a transposed picture is rounded elsewhere.
         assert abs(out.astype(int) - expected).max() <= 1
 
-    def test_broken_exif_does_not_lose_the_picture(self):
+    def test_damaged_exif_does_not_lose_the_image(self):
         data = encode(picture(), "JPEG", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff\xff\xff")
         np.testing.assert_array_equal(
             decode(data, 32, 3, None), decode(encode(picture(), "JPEG"), 32, 3, None)
@@ -383,7 +386,7 @@ class TestBadImages:
         """A file with a hole takes no space, and Pillow reads a WebP whole."""
         with open(tmp_path / "a.webp", "w+b", buffering=0) as file:
             file.write(b"RIFF\xff\xff\xff\x7fWEBPVP8 \xf0\xff\xff\x7f")
-            file.truncate(module.MAX_FILE + 1)
+            file.truncate(module._MAX_FILE_BYTES + 1)
             with pytest.raises(BadImage, match="536,870,913 bytes, more than 536,870,912"):
                 decode(file, 32, 3, None)
 
@@ -393,7 +396,7 @@ class TestBadImages:
         last = data[data.rindex(b"\xff\xda") : -2]
         assert decode(data[:-2] + 9 * last + data[-2:], 32, 3, None).shape == (32, 32, 3)
         many = data[:-2] + 2000 * last + data[-2:]
-        for file in (many, many + bytes(module.AT_ONCE)):
+        for file in (many, many + bytes(module._MAX_BYTES_AT_ONCE)):
             with pytest.raises(BadImage, match=r"2,0\d\d scans of 2048 x 2048 pixels"):
                 decode(file, 32, 3, None)
 
@@ -413,7 +416,7 @@ class TestBadImages:
             decode(head + entry + bytes(4 * 300_000 + 8), 32, 3, None)
 
     def test_a_long_profile_in_a_tiff_is_no_reason_to_refuse_it(self):
-        data = encode(picture(), "TIFF", icc_profile=bytes(module.MAX_NUMBERS + 1))
+        data = encode(picture(), "TIFF", icc_profile=bytes(module._MAX_TAG_NUMBERS + 1))
         assert decode(data, 32, 3, None).shape == (32, 32, 3)
 
     def test_a_tiff_is_read_where_stderr_is_closed_too(self, monkeypatch):

@@ -1,4 +1,4 @@
-"""The drawn faces: pure functions of (seed, index), with labels and masks that tell the truth."""
+"""Rendered faces are pure functions of (seed, index), and agree with their labels and masks."""
 
 import math
 
@@ -32,16 +32,16 @@ SHOWN_BY = {
 
 
 @pytest.fixture(scope="module")
-def drawn() -> faces.Faces:
+def rendered() -> faces.Faces:
     return render(range(COUNT), 64)
 
 
-def has(drawn: faces.Faces, attribute: str) -> torch.Tensor:
-    return drawn.attributes[:, ATTRIBUTES.index(attribute)]
+def has(rendered: faces.Faces, attribute: str) -> torch.Tensor:
+    return rendered.attributes[:, ATTRIBUTES.index(attribute)]
 
 
-def mask(drawn: faces.Faces, *parts: str) -> torch.Tensor:
-    return torch.isin(drawn.parts, torch.tensor([PARTS.index(part) for part in parts]))
+def mask(rendered: faces.Faces, *parts: str) -> torch.Tensor:
+    return torch.isin(rendered.parts, torch.tensor([PARTS.index(part) for part in parts]))
 
 
 def assert_same(one: faces.Faces, other: faces.Faces) -> None:
@@ -49,41 +49,41 @@ def assert_same(one: faces.Faces, other: faces.Faces) -> None:
         assert torch.equal(a, b)
 
 
-def brightness(drawn: faces.Faces, part: str) -> torch.Tensor:
+def brightness(rendered: faces.Faces, part: str) -> torch.Tensor:
     """Mean grey level of one part, per face: [N]."""
-    inside = mask(drawn, part)
-    return (drawn.images.float().mean(-1) * inside).sum((1, 2)) / inside.sum((1, 2))
+    inside = mask(rendered, part)
+    return (rendered.images.float().mean(-1) * inside).sum((1, 2)) / inside.sum((1, 2))
 
 
 # Randomness
 
 
-def test_shapes_and_types(drawn):
-    assert drawn.images.shape == (COUNT, 64, 64, 3)
-    assert drawn.images.dtype == torch.uint8
-    assert drawn.images.is_contiguous()
-    assert drawn.attributes.shape == (COUNT, len(ATTRIBUTES))
-    assert drawn.attributes.dtype == torch.bool
-    assert drawn.parts.shape == (COUNT, 64, 64)
-    assert drawn.parts.dtype == torch.uint8
-    assert torch.equal(drawn.attributes, sample_attributes(range(COUNT)))
+def test_shapes_and_types(rendered):
+    assert rendered.images.shape == (COUNT, 64, 64, 3)
+    assert rendered.images.dtype == torch.uint8
+    assert rendered.images.is_contiguous()
+    assert rendered.attributes.shape == (COUNT, len(ATTRIBUTES))
+    assert rendered.attributes.dtype == torch.bool
+    assert rendered.parts.shape == (COUNT, 64, 64)
+    assert rendered.parts.dtype == torch.uint8
+    assert torch.equal(rendered.attributes, sample_attributes(range(COUNT)))
     assert render([], 64).images.shape == (0, 64, 64, 3)
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 64])
-def test_a_face_does_not_depend_on_its_batch(drawn, monkeypatch, chunk):
-    monkeypatch.setattr(rendering, "CHUNK_PIXELS", chunk * 64**2)
+def test_a_face_does_not_depend_on_its_batch(rendered, monkeypatch, chunk):
+    monkeypatch.setattr(rendering, "_CHUNK_PIXELS", chunk * 64**2)
     order = torch.randperm(COUNT, generator=torch.Generator().manual_seed(0))[:50]
-    expected = faces.Faces(*(field[order] for field in drawn))
+    expected = faces.Faces(*(field[order] for field in rendered))
     assert_same(render(order, 64), expected)
     assert_same(render(order.tolist(), 64), expected)
 
 
-def test_threads_change_nothing_and_are_given_back(drawn):
+def test_threads_change_nothing_and_are_given_back(rendered):
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(3)
-        assert_same(render(range(COUNT), 64), drawn)
+        assert_same(render(range(COUNT), 64), rendered)
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
@@ -106,12 +106,12 @@ def test_scramble_agrees_with_unbounded_integers():
         return (word >> 16) ^ word
 
     words = [0, 1, 2**16, 2**31, 2**32 - 1, 123456789, 0xDEADBEEF]
-    assert traits.scramble(torch.tensor(words)).tolist() == [reference(word) for word in words]
+    assert traits._scramble(torch.tensor(words)).tolist() == [reference(word) for word in words]
 
 
 def test_uniform_numbers_are_uniform_and_unrelated():
     names = ["a", "b", "c"]
-    u = torch.cat([traits.uniform(range(20_000), seed, names) for seed in (0, 1)], 1)
+    u = torch.cat([traits._uniform(range(20_000), seed, names) for seed in (0, 1)], 1)
     assert u.min() >= 0
     assert u.max() < 1
     share = torch.stack([torch.histc(column, 10, 0, 1) for column in u.T]) / len(u)
@@ -160,12 +160,12 @@ def test_impossible_attributes_are_refused():
 
 @pytest.mark.parametrize("size", [32, 64, 128])
 def test_mask_shows_a_part_iff_its_attribute_is_on(size):
-    drawn = render(range(COUNT // 2), size)
+    rendered = render(range(COUNT // 2), size)
     for attribute, part in SHOWN_BY.items():
-        assert torch.equal(mask(drawn, part).any(2).any(1), has(drawn, attribute)), part
-    assert torch.equal(mask(drawn, "hair").any(2).any(1), ~has(drawn, "bald"))
+        assert torch.equal(mask(rendered, part).any(2).any(1), has(rendered, attribute)), part
+    assert torch.equal(mask(rendered, "hair").any(2).any(1), ~has(rendered, "bald"))
     for part in ("background", "clothes", "skin", "eyes", "brows", "nose", "mouth"):
-        assert mask(drawn, part).any(2).any(1).all(), part
+        assert mask(rendered, part).any(2).any(1).all(), part
 
 
 @pytest.mark.parametrize(
@@ -208,24 +208,24 @@ def test_every_attribute_is_visible_at_32_pixels(attribute):
     assert ((change > 12).sum((1, 2)) >= 3).all()
 
 
-def test_skin_and_hair_colours_follow_their_attributes(drawn):
-    skin, dark = brightness(drawn, "skin"), has(drawn, "dark_skin")
+def test_skin_and_hair_colours_follow_their_attributes(rendered):
+    skin, dark = brightness(rendered, "skin"), has(rendered, "dark_skin")
     assert skin[dark].max() < skin[~dark].min()
-    inside = mask(drawn, "hair")[..., None]
-    _, green, blue = ((drawn.images * inside).sum((1, 2)) / inside.sum((1, 2))).unbind(1)
-    blond, bald = has(drawn, "blond_hair"), has(drawn, "bald")
+    inside = mask(rendered, "hair")[..., None]
+    _, green, blue = ((rendered.images * inside).sum((1, 2)) / inside.sum((1, 2))).unbind(1)
+    blond, bald = has(rendered, "blond_hair"), has(rendered, "bald")
     assert (green - blue)[blond].min() > (green - blue)[~blond & ~bald].max() + 20
 
 
-def test_faces_stand_upright(drawn):
+def test_faces_stand_upright(rendered):
     rows = torch.arange(64.0)[:, None].expand(64, 64)
     columns = rows.T
 
     def middle(part: str, along: torch.Tensor) -> torch.Tensor:
-        inside = mask(drawn, part)
+        inside = mask(rendered, part)
         return (inside * along).sum((1, 2)) / inside.sum((1, 2))
 
-    hat = has(drawn, "hat")
+    hat = has(rendered, "hat")
     assert (middle("hat", rows) < middle("brows", rows))[hat].all()
     for upper, lower in zip(
         ("brows", "eyes", "nose", "mouth"), ("eyes", "nose", "mouth", "clothes"), strict=True
@@ -265,7 +265,7 @@ def test_paint_covers_the_area_of_the_shape_with_soft_edges():
     canvas = Canvas(
         torch.zeros(1, 3, size, size), torch.zeros(1, size, size, dtype=torch.uint8), x, y, 2 / size
     )
-    canvas.paint(painting.circle(x, y, radius), torch.ones(1, 3, 1, 1), "hat")
+    canvas.paint(painting._circle(x, y, radius), torch.ones(1, 3, 1, 1), "hat")
     area, pixels_around = math.pi * radius**2, 2 * math.pi * radius * size / 2
     assert canvas.rgb.mean() * 4 == pytest.approx(area, rel=2e-3)
     assert mask(faces.Faces(canvas.rgb, canvas.rgb, canvas.parts), "hat").float().mean() * 4 == (
@@ -279,11 +279,11 @@ def test_distances_at_known_points():
     x, y = torch.tensor([[0.0, 1.0, 0.0, 4.0, 1.0]]), torch.tensor([[0.0, 0.0, 0.5, 4.5, 0.5]])
     root = math.sqrt(0.5)
     torch.testing.assert_close(
-        painting.circle(x, y, 0.5),
+        painting._circle(x, y, 0.5),
         torch.tensor([[-0.5, 0.5, 0.0, math.hypot(4, 4.5) - 0.5, math.hypot(1, 0.5) - 0.5]]),
     )
-    torch.testing.assert_close(painting.ellipse(x, y, 1, 0.5)[0, :3], torch.tensor([-0.5, 0, 0]))
-    torch.testing.assert_close(painting.box(x, y, 1, 0.5, 0), torch.tensor([[-0.5, 0, 0, 5, 0]]))
-    rounded = painting.box(x, y, 1, 0.5, 0.2)[0]
+    torch.testing.assert_close(painting._ellipse(x, y, 1, 0.5)[0, :3], torch.tensor([-0.5, 0, 0]))
+    torch.testing.assert_close(painting._box(x, y, 1, 0.5, 0), torch.tensor([[-0.5, 0, 0, 5, 0]]))
+    rounded = painting._box(x, y, 1, 0.5, 0.2)[0]
     torch.testing.assert_close(rounded[:3], torch.tensor([-0.5, 0, 0]))
     assert rounded[4] == pytest.approx(0.4 * root - 0.2, abs=1e-6)

@@ -1,4 +1,4 @@
-"""Raw data that are damaged or made up: what they show, a reason, or the toolkit's own error.
+"""Damaged or forged raw data are read, skipped with a reason, or refused in one line.
 
 `DCGAN_FUZZ=5000 pytest tests/data/test_fuzz_data.py` tries more of them than the test suite does.
 """
@@ -34,7 +34,7 @@ from dcgan.errors import UserError
 from tests import fuzzing
 from tests.fuzzing import damage
 
-many = fuzzing.many(150)
+many = fuzzing.fuzz_settings(150)
 
 
 def encoded(format: str, mode: str = "RGB", **options) -> bytes:

@@ -1,4 +1,4 @@
-"""A packed folder is whole, says what it holds, and is the same however it was made; or absent."""
+"""Packed folders are complete or absent, describe what they hold, and are reproducible."""
 
 import hashlib
 import io
@@ -23,7 +23,7 @@ from PIL import Image
 
 from dcgan import cli
 from dcgan.config import DataOptions, PrepareConfig
-from dcgan.data import open_or_pack, open_packed, pack, parallel, prepare, rows
+from dcgan.data import faces, open_or_pack, open_packed, pack, parallel, prepare, rows
 from dcgan.data import packing as module
 from dcgan.data.sources import open_source
 from dcgan.data.sources.folder import FolderFiles
@@ -74,7 +74,7 @@ def expected(raw: Path) -> tuple[np.ndarray, list[int]]:
     return np.stack(images), labels
 
 
-def test_rows_labels_and_meta(raw, tmp_path, capsys):
+def test_packing_writes_images_labels_and_meta(raw, tmp_path, capsys):
     packed = prepare(config(raw, tmp_path / "out", workers=1))
     images, labels = expected(raw)
     # Of this contrast Pillow clips nothing between its two passes; it rounds elsewhere.
@@ -129,17 +129,25 @@ def test_packing_does_not_need_torch():
 def test_grey_without_labels_and_with_a_crop(raw, tmp_path):
     options = config(raw / "odd", tmp_path / "out", class_folders=False, channels=1, crop=16)
     packed = prepare(options)
+    expected = []
+    for path in sorted((raw / "odd").glob("*.png")):
+        if path.stat().st_size:
+            image = Image.open(path).convert("L")
+            left, top = (image.width - 16) // 2, (image.height - 16) // 2
+            expected.append(np.asarray(image.crop((left, top, left + 16, top + 16))))
+    np.testing.assert_array_equal(packed.images[..., 0], np.stack(expected))
     assert packed.images.shape[1:] == (16, 16, 1)
     assert packed.labels is None
     assert packed.meta["crop"] == 16
     assert not (tmp_path / "out" / "labels.npy").exists()
 
 
-def test_faces_have_attributes(tmp_path):
+def test_packed_faces_have_attributes(tmp_path):
     out = tmp_path / "out"
     packed = prepare(PrepareConfig(source="faces", count=5, size=32, out=out, workers=2))
-    assert packed.labels.shape == (5, len(packed.label_names))
-    assert packed.labels.max() == 1
+    np.testing.assert_array_equal(packed.images, faces.render(range(5), 32).images.numpy())
+    np.testing.assert_array_equal(packed.labels, faces.sample_attributes(range(5)).numpy())
+    assert packed.label_names == faces.ATTRIBUTES
     assert packed.meta["label_kind"] == "attributes"
     assert packed.meta["root"] is None
 
@@ -186,7 +194,7 @@ UNUSUAL = {
     "turned.jpg": encoded("JPEG", exif=TURNED),
     "wrong-extension.jpg": encoded("WEBP"),
 }
-HORRORS = {  # content, and the reason why it is bad
+HOSTILE = {  # content, and the reason for skipping it
     "bomb.png": (grey_png(50_000, (b"IDAT", zlib.compress(bytes(9)))), "pixels"),
     "empty.jpg": (b"", "empty file"),
     "text\x1b[31m.png": (b"dear diary", "not an image"),
@@ -196,13 +204,13 @@ HORRORS = {  # content, and the reason why it is bad
 
 
 @posix
-class TestHorrors:
-    """Folders as they come, through the command: everything is packed, or has its reason."""
+class TestHostileFolders:
+    """Hostile files through the command line: each is packed, or skipped with a reason."""
 
     def folder(self, root: Path) -> Path:
         for name, data in UNUSUAL.items():
             (root / name).write_bytes(data)
-        for name, (data, _) in HORRORS.items():
+        for name, (data, _) in HOSTILE.items():
             (root / name).write_bytes(data)
         (root / "folder.jpg").mkdir()
         (root / "loop.jpg").symlink_to("loop.jpg")
@@ -212,7 +220,9 @@ class TestHorrors:
         return root
 
     @pytest.mark.parametrize("workers", ["1", "2"])
-    def test_each_has_its_reason_in_meta_json(self, tmp_path, capfd, workers, monkeypatch):
+    def test_every_skipped_file_has_its_reason_in_meta_json(
+        self, tmp_path, capfd, workers, monkeypatch
+    ):
         (tmp_path / "raw").mkdir()
         monkeypatch.chdir(tmp_path / "raw")
         monkeypatch.setattr(module.Source, "chunk", 8)
@@ -227,7 +237,7 @@ class TestHorrors:
         meta = json.loads((out / "meta.json").read_text())
         reasons = {one["name"]: one["reason"] for one in meta["skipped"]}
         assert meta["packed"] == len(UNUSUAL) == len(open_packed(out))
-        expected = {name.replace("\x1b", "\\x1b"): reason for name, (_, reason) in HORRORS.items()}
+        expected = {name.replace("\x1b", "\\x1b"): reason for name, (_, reason) in HOSTILE.items()}
         expected |= dict.fromkeys(["pipe.jpg", "socket.jpg", "endless.jpg"], "not a regular file")
         expected["loop.jpg"] = "symbolic links"
         assert list(reasons) == sorted(expected)
@@ -239,7 +249,9 @@ class TestHorrors:
         assert cli.main(["prepare", *flags, "0.9"]) == 1, "it is there already"
         assert "is not overwritten" in capfd.readouterr().err
 
-    def test_what_takes_the_place_of_an_image_meanwhile(self, tmp_path, monkeypatch):
+    def test_files_replaced_after_listing_are_read_as_they_are_or_skipped(
+        self, tmp_path, monkeypatch
+    ):
         names = ["0", "another", "cut", "folder", "gone", "link", "pipe", "unlike"]
         root = tmp_path / "raw"
         root.mkdir()
@@ -270,17 +282,17 @@ class TestHorrors:
 
 
 class TestMaxBad:
-    def test_too_many_bad_images_stop_it_and_leave_nothing(self, raw, tmp_path):
+    def test_too_many_bad_images_stop_packing_and_leave_nothing(self, raw, tmp_path):
         for workers in (1, 2):
             with pytest.raises(UserError, match=r"of 600 allows: .*\(empty file\)") as caught:
                 prepare(config(raw, tmp_path / "out", max_bad=0.004, workers=workers))
             assert "--max-bad 0.004" in str(caught.value)
         assert not list(tmp_path.iterdir())
 
-    def test_the_limit_itself_is_allowed(self, raw, tmp_path):
+    def test_a_share_equal_to_max_bad_is_allowed(self, raw, tmp_path):
         assert len(prepare(config(raw, tmp_path / "out", max_bad=5 / 600))) == 595
 
-    def test_none_that_can_be_read_is_an_error_at_any_limit(self, tmp_path):
+    def test_no_readable_image_is_an_error_at_any_limit(self, tmp_path):
         (tmp_path / "raw").mkdir()
         (tmp_path / "raw" / "a.png").write_bytes(b"")
         with pytest.raises(UserError, match=r"none of the 1 images can be read: a.png"):
@@ -288,7 +300,7 @@ class TestMaxBad:
         assert [path.name for path in tmp_path.iterdir()] == ["raw"]
 
 
-class TestWhereItIsWritten:
+class TestOutput:
     def test_nothing_is_overwritten(self, raw, tmp_path):
         out = prepare(config(raw, tmp_path / "out")).folder
         before = (out / "meta.json").read_bytes()
@@ -314,7 +326,7 @@ class TestWhereItIsWritten:
         with pytest.raises(UserError, match=r"0\.0 MB free"):
             prepare(config(raw, tmp_path / "out"))
 
-    def test_a_disk_that_fails_meanwhile_is_one_clear_line(self, raw, tmp_path, monkeypatch):
+    def test_a_disk_that_fails_during_packing_is_one_clear_line(self, raw, tmp_path, monkeypatch):
         def full(*_):
             raise OSError(28, "No space left on device")
 
@@ -323,7 +335,7 @@ class TestWhereItIsWritten:
             prepare(config(raw, tmp_path / "out", workers=1))
         assert not list(tmp_path.iterdir())
 
-    def test_values_that_make_no_sense(self, raw, tmp_path):
+    def test_invalid_options_are_refused(self, raw, tmp_path):
         for options in [
             {"max_bad": 1.5}, {"max_bad": float("nan")}, {"crop": 0}, {"crop": -5}, {"workers": 0}
         ]:  # fmt: skip
@@ -391,8 +403,8 @@ if __name__ == "__main__":
 
     @posix
     @pytest.mark.parametrize(("workers", "wait"), [(1, 0.5), (2, 0.1), (2, 1.5)])
-    def test_ctrl_c_leaves_nothing(self, raw, tmp_path, workers, wait):
-        """Whether it is hit while the workers start or while they work."""
+    def test_ctrl_c_leaves_no_files(self, raw, tmp_path, workers, wait):
+        """At the start of the workers and while they work."""
         with self.started(raw, tmp_path, workers, wait) as process:
             os.killpg(process.pid, signal.SIGINT)
             _, shown = process.communicate(timeout=40)
@@ -404,7 +416,7 @@ if __name__ == "__main__":
     @posix
     @pytest.mark.parametrize("workers", [1, 2])
     @pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-    def test_a_signal_to_the_command_leaves_nothing(self, raw, tmp_path, workers, signum, code):
+    def test_a_signal_to_the_command_leaves_no_files(self, raw, tmp_path, workers, signum, code):
         with self.started(raw, tmp_path, workers, 0.5, self.BY_COMMAND) as process:
             process.send_signal(signum)
             _, shown = process.communicate(timeout=40)
@@ -419,7 +431,7 @@ if __name__ == "__main__":
         assert not list(tmp_path.iterdir())
 
     @pytest.mark.parametrize("workers", [1, 2])
-    def test_a_bug_is_not_taken_for_a_bad_image(self, raw, tmp_path, workers):
+    def test_an_unexpected_exception_is_not_taken_for_a_bad_image(self, raw, tmp_path, workers):
         source = Buggy(open_source(DataOptions(source="folder", root=raw)))
         with pytest.raises(ZeroDivisionError):
             pack(source, tmp_path / "out", 16, 3, workers=workers)
@@ -439,7 +451,7 @@ class Wrapped(module.Source):
 
 
 class ThreadsOfBlas(Wrapped):
-    """Images of nothing but the number of threads that BLAS may use."""
+    """Images whose pixels are the number of threads that BLAS may use."""
 
     def pixels(self, indices, size, channels, crop):
         value = int(os.environ.get("OPENBLAS_NUM_THREADS", 0))
@@ -457,7 +469,7 @@ class Buggy(Wrapped):
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=40).filter(any), st.integers(1, 40))
-def test_closing_up_keeps_the_good_rows_in_order(tmp_path_factory, good, block):
+def test_keep_rows_keeps_the_good_rows_in_order(tmp_path_factory, good, block):
     array = tmp_path_factory.mktemp("rows") / "images.npy"
     images = np.arange(len(good) * 12, dtype=np.uint8).reshape(-1, 2, 2, 3)
     rows.create_array(array, images.shape)
@@ -469,10 +481,10 @@ def test_closing_up_keeps_the_good_rows_in_order(tmp_path_factory, good, block):
     assert array.stat().st_size == 128 + 12 * sum(good)
 
 
-class TestCached:
+class TestOpenOrPack:
     OPTIONS = DataOptions(source="folder", workers=1)
 
-    def test_the_second_time_it_is_opened(self, raw, tmp_path, capsys, monkeypatch):
+    def test_the_second_call_opens_what_the_first_packed(self, raw, tmp_path, capsys, monkeypatch):
         options = replace(self.OPTIONS, root=raw)
         first = open_or_pack(options, 16, 3, tmp_path)
         assert first.folder.name.startswith("folder-16-")
@@ -512,7 +524,9 @@ class TestCached:
         same = [(replace(base, workers=3), 16, 3), (replace(base, max_bad=0.5), 16, 3)]
         assert {open_or_pack(*call, tmp_path / "cache").folder for call in same} < folders
 
-    def test_the_loser_of_a_race_uses_what_the_winner_packed(self, raw, tmp_path, monkeypatch):
+    def test_a_process_that_packs_later_uses_what_the_earlier_one_packed(
+        self, raw, tmp_path, monkeypatch
+    ):
         options = replace(self.OPTIONS, root=raw)
 
         def race(*arguments):
@@ -537,7 +551,7 @@ class TestDamaged:
         return prepare(config(raw, tmp_path / "out", workers=1)).folder
 
     @pytest.mark.parametrize("name", ["images.npy", "labels.npy"])
-    def test_arrays(self, folder, name):
+    def test_damaged_arrays_are_refused(self, folder, name):
         path = folder / name
         whole = path.read_bytes()
         array = np.load(path)
@@ -560,7 +574,7 @@ class TestDamaged:
         with pytest.raises(UserError, match=f"{name} is missing"):
             open_packed(folder)
 
-    def test_labels_without_a_name(self, folder):
+    def test_labels_without_a_name_are_refused(self, folder):
         labels = np.load(folder / "labels.npy")
         for value in (2, -1):
             labels[3] = value
@@ -568,7 +582,7 @@ class TestDamaged:
             with pytest.raises(UserError, match="labels without a name"):
                 open_packed(folder)
 
-    def test_meta(self, folder):
+    def test_damaged_meta_json_is_refused(self, folder):
         path = folder / "meta.json"
         meta = json.loads(path.read_text())
         hostile = [
@@ -589,13 +603,13 @@ class TestDamaged:
         with pytest.raises(UserError, match="is damaged"):
             open_packed(folder)
 
-    def test_what_is_no_packed_folder(self, tmp_path):
+    def test_other_folders_are_refused(self, tmp_path):
         with pytest.raises(UserError, match="does not exist"):
             open_packed(tmp_path / "none")
         with pytest.raises(UserError, match="is not a packed folder"):
             open_packed(tmp_path)
 
-    def test_it_opens_read_only(self, folder):
+    def test_packed_images_are_read_only(self, folder):
         packed = open_packed(folder)
         with pytest.raises(ValueError, match="read-only"):
             packed.images[0] = 0

@@ -1,3 +1,5 @@
+"""Resampling is exact in float32, agrees with Pillow, and takes little memory."""
+
 import tracemalloc
 
 import numpy as np
@@ -7,14 +9,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from dcgan.data.decoding import resampling as module
-from dcgan.data.decoding.resampling import STEP, bands, resample
+from dcgan.data.decoding.resampling import _STEP, _bands, resample
 
 edges = st.tuples(st.integers(0, 3), st.integers(0, 3)).map(lambda pair: (pair[0] / 8, pair[1] / 8))
 
 
 def matrix(n: int, start: float, stop: float, size: int) -> np.ndarray:
     whole = np.zeros((size, n), np.float32)
-    for outputs, inputs, weights in bands(n, start, stop, size):
+    for outputs, inputs, weights in _bands(n, start, stop, size):
         whole[outputs, inputs] = weights
     return whole
 
@@ -22,15 +24,15 @@ def matrix(n: int, start: float, stop: float, size: int) -> np.ndarray:
 @given(st.integers(1, 700), st.integers(1, 150), edges)
 def test_sums_are_exact_in_float32_so_that_every_machine_gives_the_same_bytes(n, size, edges):
     weights = matrix(n, edges[0], n - edges[1], size).astype(float)
-    assert (weights / STEP == np.rint(weights / STEP)).all()
+    assert (weights / _STEP == np.rint(weights / _STEP)).all()
     assert (weights.sum(1) == 1).all()
     # The first product goes from 0..255, the second from whatever that one gives.
-    assert 255 * abs(weights).sum(1).max() ** 2 / STEP < 2**24
+    assert 255 * abs(weights).sum(1).max() ** 2 / _STEP < 2**24
 
 
 @settings(max_examples=50)
 @given(st.integers(1, 300), st.integers(1, 300), st.sampled_from([8, 64, 100]), edges)
-def test_it_is_pillows_lanczos_but_for_rounding(width, height, size, edges):
+def test_resampling_equals_pillows_lanczos_up_to_rounding(width, height, size, edges):
     pixels = np.random.default_rng(width).integers(60, 196, (height, width, 3), dtype=np.uint8)
     box = (edges[0], edges[1], width - edges[1], height - edges[0])
     expected = Image.fromarray(pixels).resize((size, size), Image.Resampling.LANCZOS, box=box)
@@ -61,7 +63,7 @@ def test_a_box_of_the_final_size_is_copied():
     np.testing.assert_array_equal(resample(pixels, (7, 9, 39, 41), 32), pixels[9:41, 7:39])
 
 
-def test_a_large_picture_takes_little_memory_beside_its_own():
+def test_resampling_a_large_image_takes_little_memory():
     pixels = np.zeros((3000, 4000, 3), np.uint8)
     tracemalloc.start()
     resample(pixels, (0, 0, 4000, 3000), 64)
@@ -70,8 +72,8 @@ def test_a_large_picture_takes_little_memory_beside_its_own():
     assert peak < pixels.nbytes / 3
 
 
-def test_columns_done_in_blocks_are_the_same(monkeypatch):
+def test_blocks_of_columns_give_the_same_pixels(monkeypatch):
     pixels = np.random.default_rng(0).integers(0, 256, (90, 301, 3), dtype=np.uint8)
     whole = resample(pixels, (100, 0, 190, 90), 40)
-    monkeypatch.setattr(module, "BLOCK", 1)
+    monkeypatch.setattr(module, "_BLOCK", 1)
     np.testing.assert_array_equal(resample(pixels, (100, 0, 190, 90), 40), whole)

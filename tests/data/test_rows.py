@@ -1,3 +1,5 @@
+"""Rows of an array in a file are read as they are, without staying in memory."""
+
 import errno
 import os
 import tempfile
@@ -7,7 +9,7 @@ import numpy as np
 import pytest
 
 from dcgan.data import rows
-from dcgan.data.packed import read_array
+from dcgan.data.packed import _read_array
 from dcgan.errors import UserError
 
 ROWS = np.random.default_rng(0).integers(0, 256, (50, 8, 8, 3), dtype=np.uint8)
@@ -16,7 +18,7 @@ ROWS = np.random.default_rng(0).integers(0, 256, (50, 8, 8, 3), dtype=np.uint8)
 @pytest.fixture
 def mapped(tmp_path) -> np.ndarray:
     np.save(tmp_path / "images.npy", ROWS)
-    return read_array(tmp_path / "images.npy")
+    return _read_array(tmp_path / "images.npy")
 
 
 @pytest.mark.parametrize("view", [lambda a: a, lambda a: a[5:], lambda a: a[::2], np.array])
@@ -29,7 +31,7 @@ def test_rows_are_those_of_the_array(mapped, view):
 
 
 @pytest.mark.skipif(not hasattr(os, "preadv"), reason="needs preadv")
-def test_a_file_cut_short_is_an_error_and_not_a_signal(mapped):
+def test_a_truncated_file_is_an_error_and_not_a_signal(mapped):
     read = rows.row_reader(mapped)
     os.truncate(mapped.filename, 4096)
     with pytest.raises(UserError, match=r"images\.npy has been cut short"):
@@ -37,7 +39,7 @@ def test_a_file_cut_short_is_an_error_and_not_a_signal(mapped):
 
 
 @pytest.mark.skipif(not hasattr(os, "preadv"), reason="needs preadv")
-def test_what_a_disk_refuses_is_said_with_the_file(mapped, monkeypatch):
+def test_a_read_error_names_the_file(mapped, monkeypatch):
     def fail(*_):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
@@ -47,7 +49,7 @@ def test_what_a_disk_refuses_is_said_with_the_file(mapped, monkeypatch):
         read(np.array([0]))
 
 
-def test_indices_count_from_the_end_and_end_there(mapped):
+def test_negative_indices_count_from_the_end_and_others_outside_are_refused(mapped):
     for read in (rows.row_reader(mapped), rows.row_reader(ROWS)):
         np.testing.assert_array_equal(read(np.array([-1, -50])), ROWS[[-1, -50]])
         for outside in (50, -51):
@@ -55,7 +57,7 @@ def test_indices_count_from_the_end_and_end_there(mapped):
                 read(np.array([outside]))
 
 
-def test_changes_in_memory_and_files_without_a_name_are_read_as_they_are(mapped):
+def test_copy_on_write_and_nameless_files_are_read_through_the_mapping(mapped):
     changed = np.lib.format.open_memmap(mapped.filename, mode="c")
     changed[3] = 7
     assert (rows.row_reader(changed)(np.array([3])) == 7).all()
@@ -67,10 +69,10 @@ def test_changes_in_memory_and_files_without_a_name_are_read_as_they_are(mapped)
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs /proc")
-def test_what_is_read_does_not_stay_in_resident_memory(tmp_path):
+def test_rows_that_were_read_do_not_stay_in_resident_memory(tmp_path):
     path = tmp_path / "images.npy"
     rows.create_array(path, (2000, 64, 64, 3))
-    array = read_array(path)
+    array = _read_array(path)
     before = resident()
     for row in range(2000):
         rows.row_reader(array)(np.array([row]))

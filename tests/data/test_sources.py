@@ -1,4 +1,4 @@
-"""Every layout a data set comes in is read in place; every hostile one ends in one clear line."""
+"""Every layout of a data set is read in place; every hostile one ends in one clear line."""
 
 import gzip
 import io
@@ -23,7 +23,7 @@ from dcgan.config import DataOptions
 from dcgan.data import pack
 from dcgan.data.sources import lmdb_reader
 from dcgan.data.sources.folder import MAX_BYTES
-from dcgan.data.sources.opening import OPENERS, open_source
+from dcgan.data.sources.opening import _OPENERS, open_source
 from dcgan.data.statistics import sizes_and_modes
 from dcgan.errors import UsageError, UserError
 
@@ -96,7 +96,7 @@ class TestFolder:
         assert source.labels is None
         assert reds(source) == [1, 2, 0, 3]
 
-    def test_strange_names(self, tmp_path):
+    def test_names_of_any_bytes_can_be_read_and_printed(self, tmp_path):
         write(tmp_path, "caf\u00e9 \u6f22.jpg", "two\nlines.jpg", "-rf.jpg")
         if sys.platform == "linux":
             write(tmp_path, os.fsdecode(b"not-utf8-\xff.jpg"))
@@ -110,7 +110,7 @@ class TestFolder:
             assert "not-utf8-\\udcff.jpg" in shown
 
     @posix
-    def test_links(self, tmp_path):
+    def test_links_are_followed_once_and_loops_end(self, tmp_path):
         write(tmp_path / "elsewhere", "far.jpg")
         root = write(tmp_path / "root", "sub/near.jpg")
         (root / "linked").symlink_to(tmp_path / "elsewhere")
@@ -125,7 +125,7 @@ class TestFolder:
         assert bad(source) == {"broken.jpg": "broken link"}
 
     @posix
-    def test_what_is_no_regular_file_is_never_opened(self, tmp_path, monkeypatch):
+    def test_pipes_sockets_and_folders_are_never_opened(self, tmp_path, monkeypatch):
         write(tmp_path, "folder.jpg/inside.jpg", "good.jpg")
         os.mkfifo(tmp_path / "pipe.jpg")
         monkeypatch.chdir(tmp_path)  # the path of a socket may not be long
@@ -136,7 +136,7 @@ class TestFolder:
             assert bad(source) == dict.fromkeys(["pipe.jpg", "socket.jpg"], "not a regular file")
 
     @posix
-    def test_a_pipe_that_takes_the_place_of_an_image(self, tmp_path, monkeypatch):
+    def test_a_pipe_that_replaces_an_image_does_not_block(self, tmp_path, monkeypatch):
         write(tmp_path, "a.jpg")
         source, status = opened("folder", tmp_path), os.stat(tmp_path / "a.jpg")
         (tmp_path / "a.jpg").unlink()
@@ -150,7 +150,7 @@ class TestFolder:
         assert bad(source) == {"a.jpg": "no longer there"}
 
     @as_user
-    def test_what_may_not_be_read_is_named(self, tmp_path):
+    def test_files_without_read_permission_are_named(self, tmp_path):
         write(tmp_path, "a.jpg", "closed/b.jpg", "c.jpg")
         (tmp_path / "a.jpg").chmod(0)
         (tmp_path / "closed").chmod(0)
@@ -164,7 +164,7 @@ class TestFolder:
         for root, message in [
             (tmp_path / "none", "does not exist"),
             (tmp_path, r"no images in .* \(looked for .jpg .jpeg"),
-            (write(tmp_path / "text", "a.txt") / "a.txt", "not a whole zip"),
+            (write(tmp_path / "text", "a.txt") / "a.txt", "not a complete zip"),
         ]:
             with pytest.raises(UserError, match=message) as caught:
                 opened("folder", root)
@@ -218,7 +218,7 @@ class TestClassFolders:
 
 
 class TestZip:
-    def test_it_is_read_in_place(self, tmp_path):
+    def test_a_zip_is_read_in_place(self, tmp_path):
         path = zipped(tmp_path / "x.zip", "b.jpg", "a/1.png", "__MACOSX/._b.jpg", "a/", "t.txt")
         source = opened("folder", path)
         assert names(source) == ["a/1.png", "b.jpg"]
@@ -226,7 +226,7 @@ class TestZip:
         assert reds(source) == [1, 0]
         assert not bad(source)
 
-    def test_names_that_climb_are_only_names(self, tmp_path):
+    def test_names_that_leave_the_folder_are_only_names(self, tmp_path):
         path = zipped(tmp_path / "x.zip", "../../up.jpg", "/etc/abs.jpg", "C:\\win.jpg")
         source = opened("folder", path)
         assert len(source) == 3
@@ -254,7 +254,7 @@ class TestZip:
         assert reasons["secret.jpg"] == "encrypted"
         assert "CRC" in reasons["damaged.jpg"]
 
-    def test_bombs(self, tmp_path):
+    def test_zip_bombs_are_not_unpacked(self, tmp_path):
         path = tmp_path / "x.zip"
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
             with archive.open("declared.jpg", "w") as member:
@@ -269,7 +269,7 @@ class TestZip:
         assert "bytes, more than" in reasons["declared.jpg"]
         assert "CRC" in reasons["hidden.jpg"]
 
-    def test_members_without_a_name_and_names_twice(self, tmp_path):
+    def test_members_without_a_name_are_ignored_and_the_last_of_a_name_counts(self, tmp_path):
         path = zipped(tmp_path / "x.zip", "?.jpg", "b.jpg", "c.jpg", "N")
         data = path.read_bytes().replace(b"c.jpg", b"b.jpg")
         at = data.rindex(b"PK\1\2")
@@ -281,7 +281,7 @@ class TestZip:
         assert names(source) == ["?.jpg", "b.jpg"]
         assert reds(source) == [0, 2], "the last of a name counts"
 
-    def test_a_zip_that_is_another_one_meanwhile(self, tmp_path):
+    def test_a_zip_replaced_after_listing_gives_bad_images(self, tmp_path):
         """A worker process opens it anew."""
         path = zipped(tmp_path / "x.zip", "a.jpg", "b.jpg")
         source = opened("folder", path)
@@ -299,7 +299,7 @@ class TestZip:
         whole = path.read_bytes()
         for length in (0, 10, len(whole) // 2, len(whole) - 5):
             path.write_bytes(whole[:length])
-            with pytest.raises(UserError, match=r"x\.zip is not a whole zip archive"):
+            with pytest.raises(UserError, match=r"x\.zip is not a complete zip archive"):
                 opened("folder", path)
 
 
@@ -358,9 +358,9 @@ class TestCelebA:
         assert source.labels.shape == (2, 4)
         assert not source.notes
 
-    def test_a_split_that_nothing_tells_of_is_refused(self, tmp_path):
+    def test_a_split_without_its_partition_file_is_refused(self, tmp_path):
         write(tmp_path / "img_align_celeba", *self.NAMES)
-        with pytest.raises(UserError, match="so no valid split"):
+        with pytest.raises(UserError, match="so there is no valid split"):
             opened("celeba", tmp_path, split="valid")
 
     def test_without_annotations_all_images_are_taken_and_that_is_said(self, tmp_path):
@@ -379,12 +379,12 @@ class TestCelebA:
         )
         source = opened("celeba", root, split="all")
         assert bad(source) == {
-            f"img_align_celeba/00000{i}.jpg": "no whole row in list_attr_celeba.txt"
+            f"img_align_celeba/00000{i}.jpg": "no complete row in list_attr_celeba.txt"
             for i in (2, 3, 4, 5)
         }
         assert source.labels[[0, 5]].tolist() == [[1, 0], [0, 1]]
 
-    def test_names_of_attributes_can_be_shown(self, tmp_path):
+    def test_names_of_attributes_are_printable(self, tmp_path):
         root = self.layout(tmp_path, "flat zip")
         text = "1\nA\x1b[31m \u202eB\n000001.jpg 1 1\n"
         (root / "list_attr_celeba.txt").write_text(text, encoding="utf-8")
@@ -399,7 +399,7 @@ class TestCelebA:
         with pytest.raises(UserError, match="valid split"):
             opened("celeba", root, split="valid")
 
-    def test_missing_and_empty(self, tmp_path):
+    def test_missing_images_and_empty_annotations_are_refused(self, tmp_path):
         with pytest.raises(UserError, match="no img_align_celeba folder"):
             opened("celeba", tmp_path)
         (tmp_path / "img_align_celeba").mkdir()
@@ -602,7 +602,7 @@ class TestLsun:
         data.write_bytes(content)
         assert "its keys are out of order" in self.refusal(root)
 
-    def test_a_database_that_is_another_one_meanwhile(self, tmp_path):
+    def test_a_database_replaced_after_listing_gives_bad_images(self, tmp_path):
         source = opened("lsun", self.damaged(tmp_path, "leaf", 0, b""))
         source.build_index()
         path = tmp_path / "raw" / "bedroom_train_lmdb" / "data.mdb"
@@ -628,7 +628,7 @@ class TestLsun:
         assert (folder / "data.mdb").read_bytes() == before
         folder.chmod(0o700)
 
-    def test_what_is_no_lmdb_is_one_clear_line(self, tmp_path):
+    def test_other_files_in_place_of_an_lmdb_are_one_clear_line(self, tmp_path):
         for name, data, message in [
             ("text", b"no database" * 1000, "is not an LMDB"),
             ("short", b"no database", "is not an LMDB"),
@@ -658,7 +658,7 @@ class TestLsun:
         with pytest.raises(UserError, match="bedroom_train_lmdb: it is cut short"):
             opened("lsun", tmp_path)
 
-    def test_options_that_do_not_go_together(self, tmp_path):
+    def test_contradictory_options_are_refused(self, tmp_path):
         root = self.lsun(tmp_path)
         with pytest.raises(UserError, match=r"no LMDB at .*tower_train_lmdb"):
             opened("lsun", root, classes=("tower",))
@@ -689,7 +689,7 @@ class TestFaces:
         expected = np.asarray(Image.fromarray(colour).convert("L"))
         np.testing.assert_array_equal(grey[..., 0], expected)
 
-    def test_options(self, tmp_path):
+    def test_invalid_options_are_refused(self, tmp_path):
         for options in [{"split": "all"}, {"count": 0}, {"crop": 9}, {"root": tmp_path}]:
             with pytest.raises(UsageError):
                 opened("faces", options.pop("root", None), **options)
@@ -717,7 +717,9 @@ class TestIdx:
     @pytest.mark.parametrize("gz", [False, True])
     @pytest.mark.parametrize("separator", ["-", "."])
     @pytest.mark.parametrize("place", [".", "raw", "MNIST/raw"])
-    def test_every_place_and_name(self, tmp_path, place, separator, gz):
+    def test_files_are_found_in_every_place_and_under_every_name(
+        self, tmp_path, place, separator, gz
+    ):
         self.mnist(tmp_path / place, separator, gz)
         train, test = (opened("mnist", tmp_path, split=split) for split in ("train", "test"))
         assert train.labels.tolist() == [3, 1, 4, 1, 5]
@@ -746,7 +748,7 @@ class TestIdx:
             ("train-images-idx3-ubyte", b"\0\0\x08\x03" + b"\xff" * 12, "damaged"),
             ("train-images-idx3-ubyte", idx(self.IMAGES)[:4] + b"\0\0\7\0" * 3, "damaged"),
             ("train-labels-idx1-ubyte", idx(self.LABELS[:3]), "5 images, but 3 labels"),
-            ("train-labels-idx1-ubyte", idx(self.LABELS[:5] + 10), "label of 15"),
+            ("train-labels-idx1-ubyte", idx(self.LABELS[:5] + 10), "the label 15"),
         ]:
             self.mnist(tmp_path)
             (tmp_path / name).write_bytes(data)
@@ -761,10 +763,10 @@ class TestIdx:
             with pytest.raises(UserError, match="damaged"):
                 opened("mnist", tmp_path)
 
-    def test_parts_that_do_not_go_together_are_one_clear_line(self, tmp_path):
+    def test_inconsistent_files_are_one_clear_line(self, tmp_path):
         self.mnist(tmp_path)
         (tmp_path / "t10k-images-idx3-ubyte").write_bytes(idx(self.IMAGES[:2, :, :9]))
-        with pytest.raises(UserError, match="of another size"):
+        with pytest.raises(UserError, match="differ in size"):
             opened("mnist", tmp_path, split="all")
         self.mnist(tmp_path)  # as many labels as images, but not in each part
         (tmp_path / "train-labels-idx1-ubyte").write_bytes(idx(self.LABELS[:6]))
@@ -814,14 +816,16 @@ class TestTorchvision:
 
         for name in ("MNIST", "FashionMNIST", "CIFAR10", "SVHN", "STL10"):
             monkeypatch.setattr(torchvision_sets, name, fail)
-        with pytest.raises(UserError, match=f"^{source} .*is not whole in .*") as caught:
+        with pytest.raises(
+            UserError, match=f"^{source} .*is missing or incomplete in .*"
+        ) as caught:
             opened(source, tmp_path / "new")
         assert str(tmp_path / "new") in str(caught.value)
         assert not any(tmp_path.iterdir()), "an empty folder is left"
         assert "\n" not in str(caught.value)
         assert "mnist" not in source or "train-images-idx3-ubyte" in str(caught.value)
 
-    def test_a_failed_download_leaves_what_is_not_ours(
+    def test_a_failed_download_deletes_only_empty_folders_it_created(
         self, tmp_path, torchvision_sets, monkeypatch
     ):
         def fail(root, **_):
@@ -878,7 +882,7 @@ class TestTorchvision:
         batches = [f"data_batch_{i}" for i in range(1, 6)] + ["test_batch", "batches.meta"]
         data = pickle.dumps(Forged())
         write(tmp_path / "cifar-10-batches-py", *batches, data=data)
-        with pytest.raises(UserError, match=r"cifar10 is not whole in"):
+        with pytest.raises(UserError, match=r"cifar10 is missing or incomplete in"):
             opened("cifar10", tmp_path)
         assert not (tmp_path / "pwned").exists()
         pickle.loads(data)
@@ -931,7 +935,7 @@ def test_a_root_that_may_not_be_entered_is_one_clear_line(tmp_path):
         closed.chmod(0o700)
 
 
-def test_options_that_go_with_another_source(tmp_path):
+def test_options_of_another_source_are_refused(tmp_path):
     for source, options in [
         ("lsun", {"class_folders": True}),
         ("mnist", {"classes": ("1",)}),
@@ -946,4 +950,4 @@ def test_every_source_of_the_command_line_can_be_opened():
 
     from dcgan.config import SourceName
 
-    assert set(OPENERS) == set(get_args(SourceName))
+    assert set(_OPENERS) == set(get_args(SourceName))

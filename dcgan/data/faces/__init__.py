@@ -1,6 +1,7 @@
-"""The built-in data set: cartoon faces with attributes and part masks, from a seed and an index."""
+"""The built-in data set: rendered cartoon faces with attributes and part masks."""
 
-from dcgan.data.faces.rendering import PARTS, Faces, render
+from dcgan.data.faces.painting import PARTS
+from dcgan.data.faces.rendering import Faces, render
 from dcgan.data.faces.traits import ATTRIBUTES, sample_attributes
 
 __all__ = ["ATTRIBUTES", "PARTS", "Faces", "render", "sample_attributes"]

@@ -1,4 +1,4 @@
-"""The built-in data set: (seed, index) → cartoon face, binary attributes, part mask."""
+"""Rendering of cartoon faces: (seed, index) to image, binary attributes and part mask."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -8,12 +8,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dcgan.data.faces.painting import PARTS, portrait
-from dcgan.data.faces.traits import ATTRIBUTES, features, sample_attributes
+from dcgan.data.faces.painting import paint_faces
+from dcgan.data.faces.traits import features, sample_attributes
 
-__all__ = ["ATTRIBUTES", "PARTS", "Faces", "render", "sample_attributes"]
-
-CHUNK_PIXELS = 2**17  # Few enough for the planes being painted to stay in a processor's cache.
+_CHUNK_PIXELS = 2**17  # few enough for the planes being painted to stay in a processor's cache
 
 
 class Faces(NamedTuple):
@@ -31,37 +29,37 @@ def render(
     device: str | torch.device = "cpu",
     **forced: bool,
 ) -> Faces:
-    """Draw the faces `indices` of `seed` at `size` x `size` pixels, on `device`.
+    """Render the faces `indices` of `seed` at `size` x `size` pixels on `device`.
 
-    A face is a pure function of (seed, index): the others drawn with it do not matter, and `size`
-    changes its resolution only. Forced attributes (see `attributes`) change what shows them and
-    nothing else, so that two calls give pairs that differ in one attribute. Uses as many threads
-    as torch may; other work that torch does in this process meanwhile runs on one.
+    A face is a pure function of (seed, index): it does not depend on the faces rendered with it,
+    and `size` changes only its resolution. Forced attributes (see `sample_attributes`) change only
+    the parts that show them, so that two calls give pairs that differ in one attribute. Uses as
+    many threads as torch may; other work of torch in this process runs on one thread meanwhile.
     """
     indices = torch.as_tensor(indices, dtype=torch.int64).cpu()
     has = sample_attributes(indices, seed, **forced)
     images = torch.empty(len(indices), size, size, 3, dtype=torch.uint8, device=device)
     parts = torch.empty(len(indices), size, size, dtype=torch.uint8, device=device)
-    chunk = max(1, CHUNK_PIXELS // size**2)
+    chunk = max(1, _CHUNK_PIXELS // size**2)
 
     def fill(start: int) -> None:
         rows = slice(start, start + chunk)
-        canvas = portrait(features(indices[rows], seed, has[rows], device), size)
+        canvas = paint_faces(features(indices[rows], seed, has[rows], device), size)
         images[rows] = canvas.rgb.permute(0, 2, 3, 1)
         parts[rows] = canvas.parts
 
-    with one_thread_per_operation() as threads, ThreadPoolExecutor(threads) as pool:
+    with _one_thread_per_operation() as threads, ThreadPoolExecutor(threads) as pool:
         for _ in pool.map(fill, range(0, len(indices), chunk)):
             pass
     return Faces(images, has.to(device), parts)
 
 
 @contextmanager
-def one_thread_per_operation() -> Iterator[int]:
-    """Yield the number of threads that torch may use, and leave sharing the work to the caller.
+def _one_thread_per_operation() -> Iterator[int]:
+    """Yield the number of torch's threads, for the caller to use; torch itself uses one meanwhile.
 
-    Painting is hundreds of short operations. Threads that share each of them wait for one another
-    at its end, for most of the time on a busy machine; threads with a chunk each never wait.
+    Rendering is hundreds of short operations. Threads that share each operation wait for each other
+    at its end, most of the time on a busy machine; threads with a chunk each never wait.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

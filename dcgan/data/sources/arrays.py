@@ -1,4 +1,4 @@
-"""Data sets that come decoded, as arrays of small images: MNIST, CIFAR-10, SVHN, STL-10."""
+"""Data sets that are arrays of small images: MNIST, Fashion-MNIST, CIFAR-10, SVHN, STL-10."""
 
 import gzip
 import math
@@ -15,20 +15,20 @@ from dcgan.data.decoding.image import crop_and_resize
 from dcgan.data.sources.base import MAX_BYTES, Source, file_hash
 from dcgan.errors import UsageError, UserError
 
-DIGITS = tuple("0123456789")
-CLOTHES = (
+_DIGITS = tuple("0123456789")
+_CLOTHES = (
     *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
     *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
 )
-OBJECTS = (
+_OBJECTS = (
     *("airplane", "bird", "car", "cat", "deer"),
     *("dog", "horse", "monkey", "ship", "truck"),
 )
-# The class of torchvision that downloads them, and the names of their labels.
-IDX_SETS = {"mnist": ("MNIST", DIGITS), "fashion-mnist": ("FashionMNIST", CLOTHES)}
+# The torchvision class that downloads them, and the names of their labels.
+_IDX_SETS = {"mnist": ("MNIST", _DIGITS), "fashion-mnist": ("FashionMNIST", _CLOTHES)}
 
 
-class Arrays(Source):
+class ArraySource(Source):
     """Images uint8 [N, H, W] or [N, H, W, 3], in memory."""
 
     in_process = True
@@ -57,38 +57,40 @@ class Arrays(Source):
         return crop_and_resize(Image.fromarray(self.images[i]), size, channels, crop)
 
 
-def parts(options: DataOptions) -> list[str]:
-    """The parts of a data set that has train and test that make up the split."""
+def _parts(options: DataOptions) -> list[str]:
+    """The parts, train or test or both, of which the split consists."""
     if options.split == "valid":
         raise UsageError(f"{options.source} has no valid split: --split is train, test or all")
     return ["train", "test"] if options.split == "all" else [options.split]
 
 
-def open_idx(options: DataOptions, root: Path) -> Arrays:
+def open_idx(options: DataOptions, root: Path) -> ArraySource:
     """The `mnist` and `fashion-mnist` sources, from the original files, downloaded if missing.
 
-    Raises UserError where a file is damaged, or missing and not to be downloaded.
+    Raises UserError if a file is damaged, or missing and cannot be downloaded.
     """
-    torchvision_name, label_names = IDX_SETS[options.source]
-    stems = ["train" if part == "train" else "t10k" for part in parts(options)]
+    torchvision_name, label_names = _IDX_SETS[options.source]
+    stems = ["train" if part == "train" else "t10k" for part in _parts(options)]
     wanted = [f"{stem}-{kind}" for stem in stems for kind in ("images-idx3", "labels-idx1")]
     folders = (root, root / "raw", root / torchvision_name / "raw")
-    paths = [find_idx(folders, f"{name}-ubyte") for name in wanted]
+    paths = [_find_idx(folders, f"{name}-ubyte") for name in wanted]
     if None in paths:
         missing = ", ".join(f"{name}-ubyte" for name in wanted)
-        download(torchvision_name, root, f"{options.source} ({missing})", download=True)
-        paths = [find_idx(folders, f"{name}-ubyte") for name in wanted]
-    images = [read_idx(path, 3) for path in paths[::2]]
-    labels = [read_idx(path, 1) for path in paths[1::2]]
-    for i, (some, theirs) in enumerate(zip(images, labels, strict=True)):
+        _download(torchvision_name, root, f"{options.source} ({missing})", download=True)
+        paths = [_find_idx(folders, f"{name}-ubyte") for name in wanted]
+    images = [_read_idx(path, 3) for path in paths[::2]]
+    labels = [_read_idx(path, 1) for path in paths[1::2]]
+    for i, (part, part_labels) in enumerate(zip(images, labels, strict=True)):
         path, labels_path = paths[2 * i : 2 * i + 2]
-        if len(some) != len(theirs):
-            raise UserError(f"{path} has {len(some)} images, but {len(theirs)} labels")
-        if some.shape[1:] != images[0].shape[1:]:
-            raise UserError(f"the images of {path} are of another size than those of {paths[0]}")
-        if theirs.max() >= len(label_names):
-            raise UserError(f"{labels_path} has a label of {theirs.max()}; they end at 9")
-    return Arrays(
+        if len(part) != len(part_labels):
+            raise UserError(f"{path} has {len(part)} images, but {len(part_labels)} labels")
+        if part.shape[1:] != images[0].shape[1:]:
+            raise UserError(f"the images of {path} differ in size from those of {paths[0]}")
+        if part_labels.max() >= len(label_names):
+            raise UserError(
+                f"{labels_path} has the label {part_labels.max()}, but the largest is 9"
+            )
+    return ArraySource(
         np.concatenate(images),
         np.concatenate(labels).astype(np.int64),
         label_names,
@@ -96,14 +98,14 @@ def open_idx(options: DataOptions, root: Path) -> Arrays:
     )
 
 
-def find_idx(folders: Sequence[Path], name: str) -> Path | None:
-    """The file, packed or not, under its name or the one that some mirrors give it."""
+def _find_idx(folders: Sequence[Path], name: str) -> Path | None:
+    """The file, gzipped or not, under its name or the name that some mirrors use."""
     names = (name, name.replace("-idx", ".idx"))
     paths = (folder / (n + gz) for folder in folders for n in names for gz in ("", ".gz"))
     return next((path for path in paths if path.is_file()), None)
 
 
-def read_idx(path: Path, dimensions: int) -> np.ndarray:
+def _read_idx(path: Path, dimensions: int) -> np.ndarray:
     """Read an IDX file of bytes: two zeros, 8 for uint8, the number of dimensions, their sizes."""
     try:
         with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
@@ -111,7 +113,7 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
                 raise UserError(f"{path} is not an IDX file of {dimensions}-dimensional bytes")
             shape = np.frombuffer(file.read(4 * dimensions), ">u4").tolist()
             count = math.prod(shape)
-            # One byte more than declared tells a file that is too long.
+            # One byte more than declared, to notice a file that is too long.
             data = file.read(count + 1) if 0 < count <= MAX_BYTES else b""
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise UserError(f"{path} is damaged: {error}") from error
@@ -120,43 +122,44 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
     return np.frombuffer(data, np.uint8).reshape(shape)
 
 
-def open_cifar10(options: DataOptions, root: Path) -> Arrays:
-    """The `cifar10` source. torchvision checks the MD5 of the files before it reads them."""
+def open_cifar10(options: DataOptions, root: Path) -> ArraySource:
+    """The `cifar10` source. torchvision verifies the MD5 of the files before reading them."""
     sets = [
-        download("CIFAR10", root, options.source, train=part == "train", download=True)
-        for part in parts(options)
+        _download("CIFAR10", root, options.source, train=part == "train", download=True)
+        for part in _parts(options)
     ]
     images = np.concatenate([one.data for one in sets])  # [N, 32, 32, 3]
     labels = np.concatenate([one.targets for one in sets]).astype(np.int64)
-    return Arrays(images, labels, sets[0].classes, "verified")
+    return ArraySource(images, labels, sets[0].classes, "verified")
 
 
-def open_svhn(options: DataOptions, root: Path) -> Arrays:
+def open_svhn(options: DataOptions, root: Path) -> ArraySource:
     """The `svhn` source: cropped digits."""
     try:
         import scipy.io  # noqa: F401
     except ImportError as error:
         raise UserError('svhn is read with SciPy: pip install "dcgan[svhn]"') from error
     sets = [
-        download("SVHN", root, options.source, split=part, download=True) for part in parts(options)
+        _download("SVHN", root, options.source, split=part, download=True)
+        for part in _parts(options)
     ]
     images = np.concatenate([one.data for one in sets])  # [N, 3, 32, 32]
     labels = np.concatenate([one.labels for one in sets]).astype(np.int64)
-    return Arrays(images.transpose(0, 2, 3, 1), labels, DIGITS, "verified")
+    return ArraySource(images.transpose(0, 2, 3, 1), labels, _DIGITS, "verified")
 
 
-def open_stl10(options: DataOptions, root: Path) -> Arrays:
-    """The `stl10` source. `--split all` is what GANs are trained on: train and unlabeled."""
-    parts(options)
+def open_stl10(options: DataOptions, root: Path) -> ArraySource:
+    """The `stl10` source. `--split all` is train and unlabeled, as is usual for GANs."""
+    _parts(options)
     part = "train+unlabeled" if options.split == "all" else options.split
-    one = download("STL10", root, options.source, split=part, download=True)
+    one = _download("STL10", root, options.source, split=part, download=True)
     labels = None if options.split == "all" else one.labels.astype(np.int64)
-    # torchvision does not check the file that it reads these names from.
-    return Arrays(one.data.transpose(0, 2, 3, 1), labels, OBJECTS, "verified")
+    # torchvision reads these names from a file that it does not verify.
+    return ArraySource(one.data.transpose(0, 2, 3, 1), labels, _OBJECTS, "verified")
 
 
-def download(class_name: str, root: Path, source: str, **arguments):
-    """A data set of torchvision, from `root` or downloaded to it."""
+def _download(class_name: str, root: Path, source: str, **arguments):
+    """A torchvision data set, read from `root` or downloaded there. Raises UserError."""
     try:
         from torchvision import datasets
     except ImportError as error:
@@ -164,16 +167,16 @@ def download(class_name: str, root: Path, source: str, **arguments):
             f"{source} is downloaded by torchvision: pip install torchvision"
         ) from error
     folders = [root / class_name / "raw", root / class_name, root, *root.parents]
-    ours = [folder for folder in folders if not folder.exists()]
+    created = [folder for folder in folders if not folder.exists()]
     try:
         root.mkdir(parents=True, exist_ok=True)
         return getattr(datasets, class_name)(str(root), **arguments)
     except (OSError, RuntimeError, EOFError, ValueError) as error:
-        for folder in ours:
-            with suppress(OSError):  # it is not empty, or has never been made
+        for folder in created:
+            with suppress(OSError):  # it is not empty, or was never made
                 folder.rmdir()
         reason = " ".join(str(error).split())
         raise UserError(
-            f"{source} is not whole in {root} and cannot be downloaded there ({reason}). "
+            f"{source} is missing or incomplete in {root}, and the download failed ({reason}). "
             f"Put there the files that torchvision.datasets.{class_name} downloads"
         ) from error

@@ -1,4 +1,4 @@
-"""What every source of raw images is to the packer: images by index, and their labels."""
+"""The base classes of sources: raw images by index, and their labels."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -10,14 +10,14 @@ import numpy as np
 
 from dcgan.data.decoding.image import BadImage, decode
 
-MAX_BYTES = 2**28  # of what is unpacked into memory: one image file, or an array of small ones
+MAX_BYTES = 2**28  # unpacked into memory: one image file, or an array of small images
 
 
 class Source:
     """Raw images by index.
 
-    Worker processes get a copy each, so a source pickles small (without its labels) and opens
-    what it reads in the process that reads it.
+    Every worker process gets a copy. So a source pickles small (without its labels), and opens
+    files in the process that reads them.
     """
 
     labels: np.ndarray | None = None
@@ -25,21 +25,21 @@ class Source:
     label_names: tuple[str, ...] = ()
     """Names of the classes, or of the attributes."""
     default_crop: int | None = None
-    """Side of the centre crop this data set is used with."""
+    """Side of the centre crop that is usual for this data set; None for all that fits."""
     in_process = False
-    """Whether `pixels` is quick, or parallel already, so that worker processes would not help."""
+    """Whether `pixels` is quick or parallel already: worker processes would not help."""
     isolated = False
     """Whether reading an image may crash or hang its process: only worker processes do it."""
     cause_of_death = "perhaps for want of memory: try fewer --workers"
     """What may have ended a worker process, for the error message."""
     chunk = 32
-    """How many images to ask for at a time. Ctrl-C waits for them; a photograph takes 0.1 s."""
+    """Images to ask for at a time. Ctrl-C waits for them; a large photograph takes 0.1 s."""
     ignored = 0
-    """How many files that are not images lie among them."""
+    """The number of other files among the images."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
-        """What the user should know of this source, one line each."""
+        """Remarks for the user, one line each."""
         self.origin: dict[str, object] = {}
         """The options that this source was opened with."""
 
@@ -53,7 +53,7 @@ class Source:
         """Make ready to read by index. Called before the source is sent to worker processes."""
 
     def name(self, i: int) -> str:
-        """What to call image `i`, in printable characters."""
+        """The name of image `i`, in printable characters."""
         raise NotImplementedError
 
     def fingerprint(self) -> str:
@@ -63,7 +63,7 @@ class Source:
     def pixels(
         self, indices: Sequence[int], size: int, channels: int, crop: int | None
     ) -> tuple[np.ndarray, dict[int, str]]:
-        """uint8 [len(indices), size, size, channels], and why the bad ones among them are bad."""
+        """uint8 [len(indices), size, size, channels], and the reasons of bad images by index."""
         images = np.zeros((len(indices), size, size, channels), np.uint8)
         bad = {}
         for row, i in enumerate(indices):
@@ -81,7 +81,7 @@ class Source:
 
 
 class EncodedSource(Source):
-    """A source whose images are encoded files; a subclass says how to open one."""
+    """A source of encoded image files; a subclass implements `open`."""
 
     def open(self, i: int) -> AbstractContextManager[BinaryIO]:
         """Open the file of image `i`. Raises BadImage or OSError."""
@@ -93,7 +93,7 @@ class EncodedSource(Source):
 
 
 def printable(name: str) -> str:
-    """`name` on one line, with everything that a terminal or a JSON file may choke on escaped."""
+    """`name` with control characters and invalid Unicode escaped: one line, valid UTF-8."""
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii")
         for c in name

@@ -11,47 +11,49 @@ from dcgan.data.sources.base import file_hash, printable
 from dcgan.data.sources.folder import Files, open_files
 from dcgan.errors import UserError
 
-IMAGES = "img_align_celeba"
-SPLITS = {"train": "0", "valid": "1", "test": "2"}
+_IMAGES = "img_align_celeba"
+_SPLITS = {"train": "0", "valid": "1", "test": "2"}
 
 
 def open_celeba(options: DataOptions, root: Path) -> Files:
     """The `celeba` source, in the layout of the authors, of torchvision or of Kaggle.
 
-    Labels are the 40 attributes, and the split is the official one; where the files that say so
-    are missing there are no labels, and all images are taken. Raises UserError without images, and
-    for files that are not what they should be.
+    Labels are the 40 attributes, and the split is the official one. Without list_attr_celeba the
+    images have no labels; without list_eval_partition all images are taken. Raises UserError if
+    there are no images, or the two files are damaged.
     """
     root = Path(os.path.abspath(root))
-    root = root.parent if root.stem == IMAGES else root
+    root = root.parent if root.stem == _IMAGES else root
     root = root.parent if root.name == "Img" else root
-    images = find(root, IMAGES, f"{IMAGES}.zip")
+    images = _find(root, _IMAGES, f"{_IMAGES}.zip")
     if images is None:
-        raise UserError(f"no {IMAGES} folder and no {IMAGES}.zip in {root}")
+        raise UserError(f"no {_IMAGES} folder and no {_IMAGES}.zip in {root}")
     files = open_files(images)
     if not len(files):
         raise UserError(f"no images in {images}")
     files.default_crop = 178
-    partition = find(root, "list_eval_partition.txt", "list_eval_partition.csv")
-    attributes = find(root, "list_attr_celeba.txt", "list_attr_celeba.csv")
+    partition = _find(root, "list_eval_partition.txt", "list_eval_partition.csv")
+    attributes = _find(root, "list_attr_celeba.txt", "list_attr_celeba.csv")
     files.digest += file_hash(path for path in (partition, attributes) if path)
 
     if options.split != "all":
         if partition is None and options.split != "train":
-            raise UserError(f"no list_eval_partition.txt in {root}, so no {options.split} split")
+            raise UserError(
+                f"no list_eval_partition.txt in {root}, so there is no {options.split} split"
+            )
         if partition is None:
             files.notes.append("no list_eval_partition.txt: all images are taken")
         else:
-            take_split(files, partition, options.split)
+            _take_split(files, partition, options.split)
     if attributes is None:
         files.notes.append("no list_attr_celeba.txt: the images have no labels")
     else:
-        label(files, attributes)
+        _label(files, attributes)
     return files
 
 
-def find(root: Path, *names: str) -> Path | None:
-    """The first file or folder of these names, where the known layouts have it."""
+def _find(root: Path, *names: str) -> Path | None:
+    """The first file or folder with one of these names, in any of the known layouts."""
     for top in ("", "celeba", "CelebA"):
         for sub in ("", "Img", "Anno", "Eval"):
             for name in names:
@@ -61,39 +63,39 @@ def find(root: Path, *names: str) -> Path | None:
     return None
 
 
-def take_split(files: Files, partition: Path, split: str) -> None:
-    split_of = {row[0]: row[1] for row in rows_of(partition) if len(row) == 2}
-    unknown = sum(split_of.get(image(name)) not in SPLITS.values() for name in files.names)
+def _take_split(files: Files, partition: Path, split: str) -> None:
+    split_of = {row[0]: row[1] for row in _rows(partition) if len(row) == 2}
+    unknown = sum(split_of.get(_base_name(name)) not in _SPLITS.values() for name in files.names)
     if unknown:
         files.notes.append(f"left out {unknown} images that {partition.name} has no split for")
-    files.keep(lambda name: split_of.get(image(name)) == SPLITS[split])
+    files.keep(lambda name: split_of.get(_base_name(name)) == _SPLITS[split])
     if not len(files):
         raise UserError(f"none of the images in {files.root} is in the {split} split")
 
 
-def label(files: Files, attributes: Path) -> None:
-    """Label the images by the rows `name -1 1 ...`; an image without a whole row is bad."""
-    rows = rows_of(attributes)
+def _label(files: Files, attributes: Path) -> None:
+    """Label the images by the rows `name -1 1 ...`; an image without a complete row is bad."""
+    rows = _rows(attributes)
     header = next(rows, [])
     # The text file starts with the number of its rows, the CSV file has a name for every column.
     header = header[1:] if attributes.suffix == ".csv" else next(rows, [])
     if not header:
         raise UserError(f"{attributes} has no line of attribute names")
-    row_of = {name: bytes(map("1".__eq__, row)) for name, *row in rows if is_whole(row, header)}
+    row_of = {name: bytes(map("1".__eq__, row)) for name, *row in rows if _is_complete(row, header)}
     labels = np.zeros((len(files), len(header)), np.uint8)
     for i, name in enumerate(files.names):
-        if row := row_of.get(image(name)):
+        if row := row_of.get(_base_name(name)):
             labels[i] = np.frombuffer(row, np.uint8)
         else:
-            files.refused[i] = f"no whole row in {attributes.name}"
+            files.refused[i] = f"no complete row in {attributes.name}"
     files.labels, files.label_names = labels, tuple(map(printable, header))
 
 
-def is_whole(row: list[str], header: list[str]) -> bool:
+def _is_complete(row: list[str], header: list[str]) -> bool:
     return len(row) == len(header) and set(row) <= {"1", "-1"}
 
 
-def rows_of(path: Path) -> Iterator[list[str]]:
+def _rows(path: Path) -> Iterator[list[str]]:
     """The fields of every line that has any."""
     comma = "," if path.suffix == ".csv" else None
     try:
@@ -105,5 +107,5 @@ def rows_of(path: Path) -> Iterator[list[str]]:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
 
 
-def image(name: str) -> str:
+def _base_name(name: str) -> str:
     return name.rpartition("/")[2]

@@ -1,4 +1,4 @@
-"""The built-in faces as a source: nothing to download."""
+"""The rendered faces as a source: nothing to download."""
 
 import hashlib
 from collections.abc import Sequence
@@ -10,15 +10,15 @@ from dcgan.config import DataOptions
 from dcgan.data.sources.base import Source
 from dcgan.errors import UsageError
 
-# Splits are far apart, so that they share no face whatever the count.
-FIRST = {"train": 0, "valid": 2**30, "test": 2 * 2**30}
+# The first index of each split: far apart, so that they share no face whatever the count.
+_FIRST_INDEX = {"train": 0, "valid": 2**30, "test": 2 * 2**30}
 
 
-class DrawnFaces(Source):
-    """`count` faces from index `first` on, drawn with seed 0."""
+class RenderedFaces(Source):
+    """`count` faces from index `first` on, rendered with seed 0."""
 
     in_process = True
-    chunk = 512  # enough for every thread of torch to have its share
+    chunk = 512  # enough work for every thread of torch
 
     def __init__(self, first: int, count: int):
         from dcgan.data import faces
@@ -47,21 +47,21 @@ class DrawnFaces(Source):
         from dcgan.data import faces
 
         images = faces.render([self.first + i for i in indices], size, seed=0).images.numpy()
-        return (images if channels == 3 else luma(images)), {}
+        return (images if channels == 3 else _luma(images)), {}
 
 
-def luma(images: np.ndarray) -> np.ndarray:
+def _luma(images: np.ndarray) -> np.ndarray:
     """uint8 [N, S, S, 3] -> [N, S, S, 1] by ITU-R 601, rounded as Pillow does."""
     weights = np.array([19595, 38470, 7471], np.uint32)  # of 2^16
     return ((images @ weights + 2**15) >> 16).astype(np.uint8)[..., None]
 
 
-def open_faces(options: DataOptions, root: None) -> DrawnFaces:
+def open_faces(options: DataOptions, root: None) -> RenderedFaces:
     """The `faces` source: `--count` faces, others for every split."""
-    if options.split not in FIRST:
-        raise UsageError("faces have no end: --split is train, valid or test")
+    if options.split not in _FIRST_INDEX:
+        raise UsageError("there are endless faces, so no --split all: train, valid or test")
     if not 1 <= options.count <= 2**30:
         raise UsageError(f"--count is from 1 to {2**30}, not {options.count}")
     if options.crop is not None:
-        raise UsageError("faces are drawn at the size asked for: --crop is of no use")
-    return DrawnFaces(FIRST[options.split], options.count)
+        raise UsageError("faces are rendered at --size: they cannot have a --crop")
+    return RenderedFaces(_FIRST_INDEX[options.split], options.count)

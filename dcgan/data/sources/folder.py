@@ -18,7 +18,7 @@ from dcgan.data.decoding.image import BadImage
 from dcgan.data.sources.base import MAX_BYTES, EncodedSource, file_hash, printable
 from dcgan.errors import UsageError, UserError
 
-EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+_EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 
 
 class Files(EncodedSource):
@@ -29,7 +29,7 @@ class Files(EncodedSource):
         self.root = root
         self.names: list[str] = []
         self.refused: dict[int, str] = {}
-        """Images that are bad for what is known of them without opening them."""
+        """Reasons of the images that are known to be bad without opening them."""
         self.digest = ""
 
     def __len__(self) -> int:
@@ -67,26 +67,26 @@ class FolderFiles(Files):
         self.digest = digest.hexdigest()
 
     def walk(self) -> Iterable[tuple[str, os.stat_result | None]]:
-        """Name and status of every image; the status is None where there is none to be had.
+        """Name and status of every image; the status is None if it cannot be read.
 
-        Linked folders come last, and no folder is entered twice: a loop of links ends, and images
-        are named by where they are rather than by a link to there.
+        Links to folders are followed last, and no folder is entered twice: loops of links end, and
+        an image is named by its own path rather than by a link.
         """
         folders, linked, entered = deque([""]), deque(), set()
         while folders or linked:
             folder = (folders or linked).popleft()
-            place = os.path.realpath(self.root / folder)
-            if place in entered:
+            path = os.path.realpath(self.root / folder)
+            if path in entered:
                 continue
-            entered.add(place)
+            entered.add(path)
             try:
-                entries = sorted(os.scandir(place), key=lambda entry: entry.name)
+                entries = sorted(os.scandir(path), key=lambda entry: entry.name)
             except OSError:
                 yield folder, None
                 continue
             for entry in entries:
                 name = folder + entry.name
-                if is_hidden(entry.name):
+                if _is_hidden(entry.name):
                     continue
                 try:
                     status = entry.stat()
@@ -94,19 +94,19 @@ class FolderFiles(Files):
                     status = None
                 if status and stat.S_ISDIR(status.st_mode):
                     (linked if entry.is_symlink() else folders).append(name + "/")
-                elif is_image(name):
+                elif _is_image(name):
                     yield name, status
                 else:
                     self.ignored += 1
 
     def open_file(self, name: str) -> AbstractContextManager[BinaryIO]:
-        path = f"{self.root}/{name}"  # Joining paths would take longer than opening the file.
+        path = f"{self.root}/{name}"  # joining paths would take longer than opening the file
         try:
-            require_regular(os.stat(path), path)
+            _check_regular(os.stat(path), path)
         except FileNotFoundError:
             reason = "broken link" if os.path.islink(path) else "no longer there"
             raise BadImage(reason) from None
-        return open(path, "rb", buffering=0, opener=open_regular)
+        return open(path, "rb", buffering=0, opener=_open_regular)
 
 
 class ZipFiles(Files):
@@ -117,12 +117,12 @@ class ZipFiles(Files):
         self.archive: zipfile.ZipFile | None = None
         try:
             members = {info.filename for info in self.opened().infolist()}
-        # Every field that is damaged has an exception of its own.
+        # Damaged fields raise many kinds of exceptions.
         except Exception as error:
-            raise UserError(f"{root} is not a whole zip archive: {error}") from error
+            raise UserError(f"{root} is not a complete zip archive: {error}") from error
         members = {name for name in members if name and not name.endswith("/")}
-        members = {name for name in members if not any(map(is_hidden, name.split("/")))}
-        self.names = sorted(filter(is_image, members))
+        members = {name for name in members if not any(map(_is_hidden, name.split("/")))}
+        self.names = sorted(filter(_is_image, members))
         self.ignored = len(members) - len(self.names)
         self.digest = file_hash([root])
 
@@ -137,19 +137,19 @@ class ZipFiles(Files):
     def open_file(self, name: str) -> AbstractContextManager[BinaryIO]:
         try:
             info = self.opened().getinfo(name)
-            refuse_member(info)
+            _check_member(info)
             with self.opened().open(info) as member:
                 # zipfile inflates no more than asked for, and no more than the member declares.
                 return io.BytesIO(member.read(MAX_BYTES + 1))
         except BadImage:
             raise
-        # Every method of compression has an exception of its own.
+        # Every compression method raises its own kinds of exceptions.
         except Exception as error:
             raise BadImage(f"damaged in the zip: {error}") from error
 
 
-def refuse_member(info: zipfile.ZipInfo) -> None:
-    """Raise BadImage for what is not read, whatever is in it."""
+def _check_member(info: zipfile.ZipInfo) -> None:
+    """Raise BadImage for an encrypted, linked or too large member."""
     if info.flag_bits & 1:
         raise BadImage("encrypted")
     if stat.S_ISLNK(info.external_attr >> 16):
@@ -159,21 +159,21 @@ def refuse_member(info: zipfile.ZipInfo) -> None:
 
 
 def open_folder(options: DataOptions, root: Path) -> Files:
-    """The `folder` source: a folder or a zip. Raises UserError when it holds no images."""
+    """The `folder` source: a folder or a zip. Raises UserError if it holds no images."""
     if options.split not in ("train", "all"):
         raise UsageError(f"a folder has no {options.split} split; give --root the folder of it")
     if options.classes and not options.class_folders:
         raise UsageError("--classes picks first-level folders: add --class-folders")
     files = open_files(root)
     if options.class_folders:
-        label_by_folder(files, options.classes)
+        _label_by_folder(files, options.classes)
     if not len(files):
-        raise UserError(f"no images in {root} (looked for {' '.join(EXTENSIONS)})")
+        raise UserError(f"no images in {root} (looked for {' '.join(_EXTENSIONS)})")
     return files
 
 
 def open_files(root: Path) -> Files:
-    """The image files below a folder or in a zip. Raises UserError where neither is at `root`."""
+    """The image files below a folder or in a zip. Raises UserError if `root` is neither."""
     if root.is_dir():
         if not os.access(root, os.R_OK | os.X_OK):
             raise UserError(f"cannot read {root}: permission denied")
@@ -183,7 +183,7 @@ def open_files(root: Path) -> Files:
     raise UserError(f"{root} is neither a folder nor a zip")
 
 
-def label_by_folder(files: Files, classes: tuple[str, ...]) -> None:
+def _label_by_folder(files: Files, classes: tuple[str, ...]) -> None:
     """Label the images by their first-level folder; with `classes`, keep only those folders.
 
     A zip often has one folder around everything: then the folders inside it count.
@@ -213,27 +213,27 @@ def label_by_folder(files: Files, classes: tuple[str, ...]) -> None:
         files.refused[int(i)] = "not in a class folder"
 
 
-def is_image(name: str) -> bool:
-    return name.lower().endswith(EXTENSIONS)
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(_EXTENSIONS)
 
 
-def is_hidden(name: str) -> bool:
+def _is_hidden(name: str) -> bool:
     return (name.startswith(".") and name not in (".", "..")) or name == "__MACOSX"
 
 
-def open_regular(path: str, flags: int) -> int:
-    # Without O_NONBLOCK, a pipe that has taken the place of a file since the check would hang.
+def _open_regular(path: str, flags: int) -> int:
+    # Without O_NONBLOCK, a pipe that has replaced the file since the check would block.
     descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
     try:
-        require_regular(os.fstat(descriptor), path)
+        _check_regular(os.fstat(descriptor), path)
     except BaseException:
         os.close(descriptor)
         raise
     return descriptor
 
 
-def require_regular(status: os.stat_result, path: str | Path) -> None:
+def _check_regular(status: os.stat_result, path: str | Path) -> None:
     if stat.S_ISDIR(status.st_mode):
-        os.scandir(path).close()  # raises what kept the walk out of it
+        os.scandir(path).close()  # raises the error that kept `walk` out of it
     if not stat.S_ISREG(status.st_mode):
         raise BadImage("not a regular file")

@@ -80,7 +80,8 @@ def open_lsun(options: DataOptions, root: Path) -> Lsun:
     """The `lsun` source: a folder of `bedroom_train_lmdb` and the like, or one of those.
 
     Several categories are labelled. `--split all` is train and valid; test has no categories.
-    Raises UserError where an LMDB is missing or damaged, UsageError for categories of no use.
+    Raises UserError if an LMDB is missing or damaged, UsageError for categories of a single LMDB or
+    of test.
     """
     if data_file(root).is_file():
         if options.classes:
@@ -104,9 +105,9 @@ def open_lsun(options: DataOptions, root: Path) -> Lsun:
     databases, labels = [], []
     for label, category in enumerate(categories):
         names = [category + suffix for suffix in suffixes]
-        there = [root / name for name in names if data_file(root / name).is_file()]
-        databases += there or [_existing(root / names[0])]
-        labels += [label] * len(there)
+        existing = [root / name for name in names if data_file(root / name).is_file()]
+        databases += existing or [_existing(root / names[0])]
+        labels += [label] * len(existing)
     source = Lsun(databases)
     if len(categories) > 1:
         source.labels = np.repeat(np.array(labels, np.int64), np.diff(source.starts))

@@ -1,4 +1,4 @@
-"""Where images come from: the name of a source -> the source, opened."""
+"""Open a source of raw images by its name."""
 
 from pathlib import Path
 
@@ -11,10 +11,8 @@ from dcgan.data.sources.folder import open_folder
 from dcgan.data.sources.lsun import open_lsun
 from dcgan.errors import UsageError, UserError
 
-__all__ = ["Source", "open_source"]
-
-# Each takes the options and the root, which exists unless the source is downloaded or drawn.
-OPENERS = {
+# Each takes the options and the root, which exists unless the source is downloaded or generated.
+_OPENERS = {
     "faces": open_faces,
     "celeba": open_celeba,
     "lsun": open_lsun,
@@ -25,25 +23,25 @@ OPENERS = {
     "svhn": open_svhn,
     "stl10": open_stl10,
 }
-DOWNLOADED = ("mnist", "fashion-mnist", "cifar10", "svhn", "stl10")
-DOWNLOADS = Path("data/raw")
+_DOWNLOADED = ("mnist", "fashion-mnist", "cifar10", "svhn", "stl10")
+_DOWNLOAD_FOLDER = Path("data/raw")
 
 
 def open_source(options: DataOptions) -> Source:
-    """Open the source that `options` name, ready to be read by index.
+    """Open the source that `options` name.
 
-    Raises UsageError for options that do not go together, and UserError where the raw data are
-    missing or are not what they should be.
+    Raises UsageError for options that contradict each other, and UserError if the raw data are
+    missing or damaged.
     """
-    if options.source not in OPENERS:
-        raise UsageError(f"unknown source {options.source!r}; known: {', '.join(OPENERS)}")
+    if options.source not in _OPENERS:
+        raise UsageError(f"unknown source {options.source!r}; known: {', '.join(_OPENERS)}")
     if options.class_folders and options.source != "folder":
         raise UsageError(f"--class-folders is for the folder source, not for {options.source}")
     if options.classes and options.source not in ("folder", "lsun"):
         raise UsageError(f"--classes is for lsun and folder, not for {options.source}")
     try:
-        root = root_of(options)
-        source = OPENERS[options.source](options, root)
+        root = _root(options)
+        source = _OPENERS[options.source](options, root)
     except OSError as error:
         raise UserError(
             f"cannot read {error.filename or options.root}: {error.strerror}"
@@ -58,17 +56,19 @@ def open_source(options: DataOptions) -> Source:
     return source
 
 
-def root_of(options: DataOptions) -> Path | None:
-    """Where the raw data are. Raises UsageError or UserError where they cannot be anywhere."""
+def _root(options: DataOptions) -> Path | None:
+    """The folder or file of the raw data. Raises UsageError or UserError if there is none."""
     if options.source == "faces":
         if options.root is not None:
-            raise UsageError("faces are drawn: --root needs a --source to read, e.g. folder")
+            raise UsageError(
+                "faces are rendered, not read: --root needs another --source, e.g. folder"
+            )
         return None
     if options.root is None:
-        if options.source in DOWNLOADED:
-            return DOWNLOADS / options.source
+        if options.source in _DOWNLOADED:
+            return _DOWNLOAD_FOLDER / options.source
         raise UsageError(f"the source {options.source} needs --root, where its raw data are")
     root = options.root.expanduser()
-    if not root.exists() and options.source not in DOWNLOADED:
+    if not root.exists() and options.source not in _DOWNLOADED:
         raise UserError(f"{root} does not exist (--root)")
     return root

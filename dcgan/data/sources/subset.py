@@ -1,4 +1,4 @@
-"""Some images of a source, as a source."""
+"""A subset of the images of a source, itself a source."""
 
 from collections.abc import Sequence
 
@@ -30,6 +30,6 @@ class Subset(Source):
     def pixels(
         self, indices: Sequence[int], size: int, channels: int, crop: int | None
     ) -> tuple[np.ndarray, dict[int, str]]:
-        theirs = [int(self.indices[i]) for i in indices]
-        images, bad = self.source.pixels(theirs, size, channels, crop)
-        return images, {i: bad[j] for i, j in zip(indices, theirs, strict=True) if j in bad}
+        original = [int(self.indices[i]) for i in indices]
+        images, bad = self.source.pixels(original, size, channels, crop)
+        return images, {i: bad[j] for i, j in zip(indices, original, strict=True) if j in bad}
