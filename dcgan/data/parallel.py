@@ -1,6 +1,6 @@
 """Packing in several processes: each decodes chunks of images straight into their rows."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -8,13 +8,22 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from dcgan.data.processes import CONTEXT, child_environment, exit_after, set_up_child
+from dcgan.data.processes import (
+    CONTEXT,
+    ChildFailed,
+    child_environment,
+    exit_after,
+    set_up_child,
+    stream_from_child,
+)
 from dcgan.data.rows import write_rows
 from dcgan.data.sources.base import Source
 from dcgan.errors import UserError
 
 # The slowest images that are accepted take a few seconds each, and a chunk has 32.
 _MAX_CHUNK_SECONDS = 300
+_MAX_IMAGE_SECONDS = 60
+_MAX_DEATHS = 100  # of processes that read an isolated source, each of which takes a second
 
 
 class Skipped(NamedTuple):
@@ -57,33 +66,76 @@ class PackingJob:
 def run_job(job: PackingJob, workers: int) -> Iterator[ChunkResult]:
     """Do the job chunk by chunk: in worker processes where that is quicker, or safer.
 
-    Raises UserError if a worker dies.
+    Where reading an image of an isolated source ends its worker, that image is skipped. Raises
+    UserError if a worker of another source dies, or too many of an isolated one do.
     """
     chunks = job.chunks()
     workers = min(workers, -(-len(job.source) // job.source.chunk))
     if job.source.in_process or (workers == 1 and not job.source.isolated):
         yield from map(job.write, chunks)
         return
+    deaths = 0
+    while lost := (yield from _run_in_pool(job, workers, chunks)):
+        for chunk in lost:
+            if not job.source.isolated or deaths > _MAX_DEATHS:
+                raise UserError(f"a packing process died, {job.source.cause_of_death}")
+            deaths += yield from _run_one_by_one(job, chunk)
+
+
+def _run_in_pool(
+    job: PackingJob, workers: int, chunks: Iterator[range]
+) -> Generator[ChunkResult, None, list[range]]:
+    """Work through the chunks until a worker dies; return the chunks that were lost by that."""
     pool = ProcessPoolExecutor(workers, CONTEXT, initializer=_start_worker, initargs=(job,))
+    running: dict[Future[ChunkResult], range] = {}
+    lost: list[range] = []
+
+    def submit(some: Iterable[range]) -> None:
+        with child_environment():  # the pool starts its processes here
+            for chunk in some:
+                try:
+                    running[pool.submit(_write_chunk, chunk)] = chunk
+                except BrokenProcessPool:
+                    lost.append(chunk)
+
     try:
         # Few chunks are submitted ahead, so memory does not grow with the number of images.
-        running = _submit(pool, islice(chunks, 3 * workers))
+        submit(islice(chunks, 3 * workers))
         while running:
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            running |= _submit(pool, islice(chunks, len(done)))
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            if not lost:
+                submit(islice(chunks, len(done)))
             for future in done:
-                yield future.result()
-    except BrokenProcessPool:
-        raise UserError(f"a packing process died, {job.source.cause_of_death}") from None
+                chunk = running.pop(future)
+                try:
+                    yield future.result()
+                except BrokenProcessPool:
+                    lost.append(chunk)
     finally:
         # The array is deleted or renamed next: nobody may be writing to it still.
         pool.shutdown(wait=True, cancel_futures=True)
+    return lost
 
 
-def _submit(pool: ProcessPoolExecutor, chunks: Iterable[range]) -> set[Future[ChunkResult]]:
-    """Hand chunks to the pool, which starts its processes meanwhile."""
-    with child_environment():
-        return {pool.submit(_write_chunk, chunk) for chunk in chunks}
+def _run_one_by_one(job: PackingJob, chunk: range) -> Generator[ChunkResult, None, int]:
+    """Work through a lost chunk image by image, skip those that end their process, count them."""
+    deaths, next_image = 0, chunk.start
+    while next_image < chunk.stop:
+        rest = range(next_image, chunk.stop)
+        try:
+            for result in stream_from_child(_write_each, job, rest, timeout=_MAX_IMAGE_SECONDS):
+                yield result
+                next_image += 1
+        except ChildFailed as failure:
+            name = job.source.unread_name(next_image)  # this process must not open the source
+            skipped = Skipped(name, f"the process that read it failed, {failure}")
+            yield ChunkResult(1, {next_image: skipped})
+            deaths, next_image = deaths + 1, next_image + 1
+    return deaths
+
+
+def _write_each(job: PackingJob, images: range) -> Iterator[ChunkResult]:
+    return (job.write(range(i, i + 1)) for i in images)
 
 
 def _start_worker(job: PackingJob) -> None:

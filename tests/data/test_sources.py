@@ -578,9 +578,11 @@ class TestLsun:
             rf"^cannot read the LMDB .*{message}.*Unpack it again$", self.refusal(root)
         )
 
-    def test_damage_that_kills_its_process_is_one_clear_line(self, tmp_path, forbid_opening):
+    @pytest.mark.parametrize("workers", [1, 2])
+    def test_an_entry_that_kills_its_process_is_skipped(self, tmp_path, workers, forbid_opening):
         """The size of the first value becomes 128 MB, of which most are outside of the file."""
         root = self.damaged(tmp_path, "leaf", 0, b"")
+        sound = pack(opened("lsun", root), tmp_path / "sound", 16, 3).images
         data = root / "bedroom_train_lmdb" / "data.mdb"
         content = bytearray(data.read_bytes())
         leaf = next(s for s in range(0, len(content), 4096) if content[s + 10] == 2)
@@ -588,7 +590,13 @@ class TestLsun:
         struct.pack_into("<I", content, leaf + node, 2**27)
         data.write_bytes(content)
         forbid_opening()
-        assert "a packing process died, perhaps because" in self.refusal(root)
+        whole = pack(opened("lsun", root), tmp_path / "out", 16, 3, max_bad=0.1, workers=workers)
+        (skipped,) = whole.meta["skipped"]
+        assert (len(whole), skipped["name"]) == (59, "bedroom_train_lmdb/entry 0")
+        assert re.search(r"the process that read it failed, .*SIG(BUS|SEGV)", skipped["reason"])
+        np.testing.assert_array_equal(whole.images, sound[1:])
+        with pytest.raises(UserError, match=r"1 of .* images cannot be read, more than --max-bad"):
+            pack(opened("lsun", root), tmp_path / "strict", 16, 3, workers=workers)
         with pytest.raises(UserError, match="a process that read images died, perhaps because"):
             sizes_and_modes(opened("lsun", root), np.arange(60))
 

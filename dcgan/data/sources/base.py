@@ -56,6 +56,10 @@ class Source:
         """The name of image `i`, in printable characters."""
         raise NotImplementedError
 
+    def unread_name(self, i: int) -> str:
+        """A name of image `i` that is known without reading anything."""
+        return f"image {i}"
+
     def fingerprint(self) -> str:
         """A hash that changes when the raw data do."""
         raise NotImplementedError

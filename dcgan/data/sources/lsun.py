@@ -57,8 +57,12 @@ class Lsun(EncodedSource):
         try:
             key = self.readers[number].key(entry).decode(errors="backslashreplace")
         except (DamagedError, OSError):
-            key = f"entry {entry}"
+            return self.unread_name(i)
         return printable(f"{self.paths[number].name}/{key}")
+
+    def unread_name(self, i: int) -> str:
+        number, entry = self._locate(i)
+        return printable(f"{self.paths[number].name}/entry {entry}")
 
     def fingerprint(self) -> str:
         return file_hash(map(data_file, self.paths))

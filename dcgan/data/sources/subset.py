@@ -27,6 +27,9 @@ class Subset(Source):
     def name(self, i: int) -> str:
         return self.source.name(int(self.indices[i]))
 
+    def unread_name(self, i: int) -> str:
+        return self.source.unread_name(int(self.indices[i]))
+
     def pixels(
         self, indices: Sequence[int], size: int, channels: int, crop: int | None
     ) -> tuple[np.ndarray, dict[int, str]]:
