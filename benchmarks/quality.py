@@ -29,9 +29,9 @@ from dcgan.evaluation import (
     choose_images,
     read_images,
 )
+from dcgan.runs.checkpoint_folder import find_checkpoint
 from dcgan.runs.loading import load_generator
 from dcgan.runs.metrics_file import read_metrics
-from dcgan.runs.run_folder import find_checkpoint
 from dcgan.training import loop
 
 SHOWN = ("frechet", "kernel", "swd", "precision", "recall", "density", "coverage")

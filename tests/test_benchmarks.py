@@ -13,7 +13,7 @@ from benchmarks import __main__ as benchmarks
 from benchmarks import end_to_end, gpu, quality, step
 from benchmarks.harness import ForeignLoad, Variant, time_in_turns, variant_process
 from benchmarks.report import PAGE, RESULTS, seconds, table, with_results
-from dcgan.cli.train_flags import parse_train_config
+from dcgan.cli.train_parsing import parse_train_config
 from dcgan.config import has_penalties
 from tests.conftest import write_packed
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from dcgan.cli.parsing import parse_flags, split_choice
-from dcgan.cli.train_flags import parse_train_config
+from dcgan.cli.train_parsing import parse_train_config
 from dcgan.config import (
     PRESETS,
     CompareConfig,

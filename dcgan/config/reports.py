@@ -9,7 +9,7 @@ from dcgan.config.sampling import MIN_FRAME_SECONDS, POSITIONAL
 from dcgan.config.training import ComputeOptions
 from dcgan.config.validation import require, require_ending, validate_types
 
-MAX_SECONDS = 3600
+_MAX_SECONDS = 3600
 
 
 @dataclass(frozen=True)
@@ -48,5 +48,5 @@ class TimelapseConfig:
 
 def validate_duration(seconds: float) -> None:
     """Raise UsageError unless a timelapse can last so long."""
-    valid = MIN_FRAME_SECONDS <= seconds <= MAX_SECONDS
-    require(valid, "seconds", seconds, f"from {MIN_FRAME_SECONDS} to {MAX_SECONDS}")
+    valid = MIN_FRAME_SECONDS <= seconds <= _MAX_SECONDS
+    require(valid, "seconds", seconds, f"from {MIN_FRAME_SECONDS} to {_MAX_SECONDS}")

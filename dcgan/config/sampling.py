@@ -10,8 +10,8 @@ from dcgan.config.training import ComputeOptions
 from dcgan.config.validation import require, require_ending, validate_types
 from dcgan.errors import UsageError
 
-MAX_IMAGES = 10_000_000  # of one command
-MAX_FRAMES = 100_000  # of an animation, which is held in memory
+_MAX_IMAGES = 10_000_000  # of one command
+_MAX_FRAMES = 100_000  # of an animation, which is held in memory
 MIN_FRAME_SECONDS = 0.02  # viewers show no frame for less
 
 # Metadata of a field that the command line takes as a word without a flag.
@@ -66,8 +66,8 @@ class SampleConfig(SamplingOptions):
         validate_types(self)
         for name in ("count", "rows", "cols"):
             value = getattr(self, name)
-            valid = value is None or 1 <= value <= MAX_IMAGES
-            require(valid, name, value, f"from 1 to {MAX_IMAGES:,}")
+            valid = value is None or 1 <= value <= _MAX_IMAGES
+            require(valid, name, value, f"from 1 to {_MAX_IMAGES:,}")
         require_ending(self.npy, ".npy", "npy")
         require_ending(self.out, ".png", "out")
         if self.seeds is not None and self.count is not None:
@@ -106,8 +106,8 @@ class WalkConfig(SamplingOptions):
 
     def __post_init__(self) -> None:
         validate_types(self)
-        valid = 1 <= self.frames <= MAX_FRAMES
-        require(valid, "frames", self.frames, f"from 1 to {MAX_FRAMES:,}")
+        valid = 1 <= self.frames <= _MAX_FRAMES
+        require(valid, "frames", self.frames, f"from 1 to {_MAX_FRAMES:,}")
         shortest, longest = MIN_FRAME_SECONDS * self.frames, 60 * self.frames
         valid = shortest <= self.seconds <= longest
         rule = f"from {shortest:g} to {longest:g} for {self.frames} frames"
@@ -126,7 +126,7 @@ def parse_seeds(text: str) -> list[int]:
         start, stop = int(first), int(last or first)
         if stop < start:
             raise UsageError(f"--seeds {text}: the range {part.strip()} runs backwards")
-        if stop - start + len(seeds) >= MAX_IMAGES:
-            raise UsageError(f"--seeds {text}: at most {MAX_IMAGES:,} images at once")
+        if stop - start + len(seeds) >= _MAX_IMAGES:
+            raise UsageError(f"--seeds {text}: at most {_MAX_IMAGES:,} images at once")
         seeds += range(start, stop + 1)
     return seeds

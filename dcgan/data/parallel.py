@@ -33,7 +33,7 @@ class Skipped(NamedTuple):
     reason: str
 
 
-class ChunkResult(NamedTuple):
+class _ChunkResult(NamedTuple):
     """How many images of a chunk are done, and the bad ones among them by index."""
 
     count: int
@@ -55,15 +55,15 @@ class PackingJob:
         for start in range(0, total, step):
             yield range(start, min(start + step, total))
 
-    def write(self, chunk: range) -> ChunkResult:
+    def write(self, chunk: range) -> _ChunkResult:
         """Decode a chunk straight into its rows of the array."""
-        images, bad = self.source.pixels(chunk, self.size, self.channels, self.crop)
+        images, bad = self.source.read_images(chunk, self.size, self.channels, self.crop)
         write_rows(self.array, chunk.start, images)
         skipped = {i: Skipped(self.source.name(i), reason) for i, reason in bad.items()}
-        return ChunkResult(len(chunk), skipped)
+        return _ChunkResult(len(chunk), skipped)
 
 
-def run_job(job: PackingJob, workers: int) -> Iterator[ChunkResult]:
+def run_job(job: PackingJob, workers: int) -> Iterator[_ChunkResult]:
     """Do the job chunk by chunk: in worker processes where that is quicker, or safer.
 
     Where reading an image of an isolated source ends its worker, that image is skipped. Raises
@@ -84,10 +84,10 @@ def run_job(job: PackingJob, workers: int) -> Iterator[ChunkResult]:
 
 def _run_in_pool(
     job: PackingJob, workers: int, chunks: Iterator[range]
-) -> Generator[ChunkResult, None, list[range]]:
+) -> Generator[_ChunkResult, None, list[range]]:
     """Work through the chunks until a worker dies; return the chunks that were lost by that."""
     pool = ProcessPoolExecutor(workers, CONTEXT, initializer=_start_worker, initargs=(job,))
-    running: dict[Future[ChunkResult], range] = {}
+    running: dict[Future[_ChunkResult], range] = {}
     lost: list[range] = []
 
     def submit(some: Iterable[range]) -> None:
@@ -117,7 +117,7 @@ def _run_in_pool(
     return lost
 
 
-def _run_one_by_one(job: PackingJob, chunk: range) -> Generator[ChunkResult, None, int]:
+def _run_one_by_one(job: PackingJob, chunk: range) -> Generator[_ChunkResult, None, int]:
     """Work through a lost chunk image by image, skip those that end their process, count them."""
     deaths, next_image = 0, chunk.start
     while next_image < chunk.stop:
@@ -129,12 +129,12 @@ def _run_one_by_one(job: PackingJob, chunk: range) -> Generator[ChunkResult, Non
         except ChildFailed as failure:
             name = job.source.unread_name(next_image)  # this process must not open the source
             skipped = Skipped(name, f"the process that read it failed, {failure}")
-            yield ChunkResult(1, {next_image: skipped})
+            yield _ChunkResult(1, {next_image: skipped})
             deaths, next_image = deaths + 1, next_image + 1
     return deaths
 
 
-def _write_each(job: PackingJob, images: range) -> Iterator[ChunkResult]:
+def _write_each(job: PackingJob, images: range) -> Iterator[_ChunkResult]:
     return (job.write(range(i, i + 1)) for i in images)
 
 
@@ -144,7 +144,7 @@ def _start_worker(job: PackingJob) -> None:
     set_up_child()
 
 
-def _write_chunk(chunk: range) -> ChunkResult:
+def _write_chunk(chunk: range) -> _ChunkResult:
     if not _worker_job.source.isolated:
         return _worker_job.write(chunk)
     with exit_after(_MAX_CHUNK_SECONDS):

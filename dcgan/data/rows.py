@@ -21,7 +21,7 @@ _BLOCK_BYTES = 2**22  # held in memory at a time
 def create_array(array: Path, shape: tuple[int, ...]) -> None:
     """Write a uint8 .npy file of zeros, sparse: it takes no space on the disk yet."""
     with open(array, "wb") as file:
-        write_npy_header(file, shape)
+        _write_header(file, shape)
         file.truncate(file.tell() + int(np.prod(shape)))
 
 
@@ -32,7 +32,7 @@ def write_rows(array: Path, first: int, images: np.ndarray) -> None:
         file.write(images)
 
 
-def write_npy_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
     """Write the header of a uint8 .npy file. Its length is the same for any number of rows."""
     file.seek(0)
     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
@@ -64,7 +64,7 @@ def keep_rows(array: Path, good: np.ndarray, row: tuple[int, ...]) -> None:
                     file.write(rows)
                 target += count
         file.truncate(start + target * row_bytes)
-        write_npy_header(file, (target, *row))
+        _write_header(file, (target, *row))
 
 
 def row_reader(array: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:

@@ -22,8 +22,8 @@ from dcgan.evaluation.real_images import (
     read_images,
 )
 from dcgan.runs.checkpoint import Checkpoint
+from dcgan.runs.checkpoint_folder import find_checkpoint
 from dcgan.runs.layout import CHECKPOINTS, EVALUATIONS
-from dcgan.runs.run_folder import find_checkpoint
 from dcgan.runtime import device as devices
 from dcgan.runtime.atomic_files import replace_atomically
 

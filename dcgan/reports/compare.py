@@ -13,9 +13,9 @@ from dcgan import images, sampling
 from dcgan.config import format_flag, require_ending
 from dcgan.errors import UserError
 from dcgan.evaluation import has_better_direction, higher_is_better
+from dcgan.runs.checkpoint_folder import find_checkpoint
 from dcgan.runs.loading import load_generator
 from dcgan.runs.metrics_file import is_finite_number, read_metrics
-from dcgan.runs.run_folder import find_checkpoint
 from dcgan.runtime.atomic_files import replace_atomically
 
 _CURVES = ("loss_D", "loss_G", "accuracy_real", "accuracy_fake")

@@ -10,7 +10,7 @@ CONFIG_FILE = "config.json"
 METRICS_FILE = "metrics.jsonl"
 SAMPLES = "samples"
 CHECKPOINTS = "checkpoints"
-BEST_CHECKPOINT = "best.safetensors"
+_BEST_CHECKPOINT = "best.safetensors"
 EVALUATIONS = "evaluations"  # scores of `dcgan evaluate`
 DIVERGED = "diverged"  # states whose numbers are not finite
 
@@ -19,7 +19,7 @@ _REPLACED = (  # written through temporaries: folders in the run folder, and nam
     ("", METRICS_FILE),
     (SAMPLES, "step-*.png"),
     (CHECKPOINTS, "step-*.safetensors"),
-    (CHECKPOINTS, BEST_CHECKPOINT),
+    (CHECKPOINTS, _BEST_CHECKPOINT),
     (DIVERGED, "step-*.safetensors"),
 )
 _SAFETENSORS_TEMPORARY = ".tmp" + "[0-9A-Za-z]" * 6  # beside the file that it writes
@@ -37,7 +37,7 @@ def list_checkpoints(run: Path) -> list[Path]:
 
 def best_checkpoint_path(run: Path) -> Path:
     """The checkpoint of the best evaluation, which is never deleted."""
-    return Path(run) / CHECKPOINTS / BEST_CHECKPOINT
+    return Path(run) / CHECKPOINTS / _BEST_CHECKPOINT
 
 
 def diverged_path(run: Path, step: int) -> Path:

@@ -7,7 +7,7 @@ from torch import nn
 
 from dcgan.networks import Discriminator, Generator, build_network
 from dcgan.runs.checkpoint import Checkpoint, damaged, network_options
-from dcgan.runs.run_folder import find_checkpoint
+from dcgan.runs.checkpoint_folder import find_checkpoint
 
 
 def load_generator(path: Path, ema: bool = True, device: torch.device | str = "cpu") -> Generator:

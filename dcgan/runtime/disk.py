@@ -39,11 +39,11 @@ def check_free_space(target: Path, needed: int) -> None:
         total, _, free = shutil.disk_usage(existing)
     if total and needed > free:  # /proc and its like have no size, and their own errors
         raise UserError(
-            f"cannot write {target}: it takes {format_bytes(needed)}, and there are "
-            f"{format_bytes(free)} free"
+            f"cannot write {target}: it takes {_format_bytes(needed)}, and there are "
+            f"{_format_bytes(free)} free"
         )
 
 
-def format_bytes(count: int) -> str:
+def _format_bytes(count: int) -> str:
     """A size in MB or GB: "2.5 GB"."""
     return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"

@@ -80,7 +80,7 @@ def process_group(device: torch.device) -> Iterator[torch.device]:
     # Not after an error: the other processes then wait in a collective operation, and a barrier
     # would wait for them. Otherwise needed: Gloo's threads free the tensors of an operation after
     # it has ended, and abort the process if the interpreter exits then (pytorch/pytorch#179291).
-    barrier()
+    _barrier()
     dist.destroy_process_group()
 
 
@@ -114,10 +114,10 @@ def main_first() -> Iterator[None]:
     If rank 0 fails, torchrun ends the others.
     """
     if not is_main():
-        barrier()
+        _barrier()
     yield
     if is_main() and dist.is_initialized():
-        barrier()
+        _barrier()
 
 
 @torch.no_grad()
@@ -182,7 +182,7 @@ def _all_reduce(tensor: Tensor, operation: dist.ReduceOp.RedOpType) -> None:
         dist.all_reduce(tensor, operation)
 
 
-def barrier() -> None:
+def _barrier() -> None:
     """Wait until all processes have come here. Raises UserError where one of them is gone."""
     with _connection_errors():
         dist.barrier()

@@ -13,8 +13,8 @@ from dcgan.data import PackedImages, open_or_pack, open_packed
 from dcgan.errors import UsageError, UserError
 from dcgan.latent import MAX_LABEL_EXAMPLES, Labels
 from dcgan.runs.checkpoint import Checkpoint, damaged
+from dcgan.runs.checkpoint_folder import latest_checkpoint
 from dcgan.runs.layout import checkpoint_path
-from dcgan.runs.run_folder import latest_checkpoint
 from dcgan.runtime import device, distributed
 from dcgan.runtime.signals import Stopped, collect_stop_signals
 from dcgan.training.augmentation import resolve_probability

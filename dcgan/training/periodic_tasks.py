@@ -4,12 +4,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
-import numpy as np
 from torch import Tensor
 
-from dcgan import images, sampling
+from dcgan import sampling
 from dcgan.config import config_to_dict
-from dcgan.data import PackedImages, row_reader
+from dcgan.data import PackedImages
 from dcgan.runs.layout import best_checkpoint_path, checkpoint_path, diverged_path
 from dcgan.runtime import distributed
 from dcgan.training.best_evaluation import BestEvaluation
@@ -18,9 +17,8 @@ from dcgan.training.optimizer import get_lr, lr_factor
 from dcgan.training.periodic_evaluation import Evaluator
 from dcgan.training.recorder import Recorder
 from dcgan.training.run_state import RunState
+from dcgan.training.sample_grids import grid_of_real_images, latents_of_grid
 from dcgan.training.trainer import Trainer
-
-GRID_SEEDS = range(sampling.BATCH_SIZE)  # the same in every grid, so that grids compare along a run
 
 
 class PeriodicTasks:
@@ -55,10 +53,8 @@ class PeriodicTasks:
         if distributed.is_main():
             self._stack.enter_context(self.recorder)
             if trainer.step == 0:
-                first = np.arange(min(len(self.packed), len(GRID_SEEDS)))
-                real = images.make_grid(row_reader(self.packed.images)(first))
-                self.recorder.write_image("real", real)
-            self.z = sampling.latents_from_seeds(trainer.G, GRID_SEEDS).to(trainer.device)
+                self.recorder.write_image("real", grid_of_real_images(self.packed))
+            self.z = latents_of_grid(trainer.G)
             if self.config.eval_every:
                 self.evaluator = Evaluator(self.config, self.packed, trainer.device)
         return self

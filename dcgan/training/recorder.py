@@ -16,9 +16,9 @@ from tqdm import tqdm
 from dcgan.config import TrainConfig, config_to_dict
 from dcgan.runs import checkpoint
 from dcgan.runs.background_writer import BackgroundWriter
+from dcgan.runs.checkpoint_folder import prune_checkpoints
 from dcgan.runs.layout import CONFIG_FILE, remove_temporaries
 from dcgan.runs.log import RunLog
-from dcgan.runs.run_folder import prune_checkpoints
 from dcgan.runs.scalar_means import ScalarMeans
 from dcgan.runtime.atomic_files import replace_atomically
 from dcgan.runtime.disk import disk_errors

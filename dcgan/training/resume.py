@@ -22,8 +22,8 @@ from dcgan.config import (
 from dcgan.errors import UserError
 from dcgan.runs import checkpoint
 from dcgan.runs.checkpoint import Checkpoint
+from dcgan.runs.checkpoint_folder import latest_checkpoint, warn_skipped
 from dcgan.runs.layout import CONFIG_FILE, DIVERGED, best_checkpoint_path
-from dcgan.runs.run_folder import latest_checkpoint, warn_skipped
 from dcgan.runtime import distributed
 from dcgan.runtime.disk import disk_errors, make_folder
 from dcgan.runtime.locks import LOCK_FILE

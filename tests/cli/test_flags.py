@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from dcgan import cli
-from dcgan.cli.train_flags import parse_train_config
+from dcgan.cli.train_parsing import parse_train_config
 from dcgan.config import PRESETS, parse_seeds
 from dcgan.errors import UsageError
 from tests.cli.running import fail

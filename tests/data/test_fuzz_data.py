@@ -155,7 +155,7 @@ def opened(source: str, root: Path, **options):
         assert str(root) in refusal
         assert "\n" not in refusal
         return None
-    images, bad = found.pixels(range(len(found)), 8, 3, None)
+    images, bad = found.read_images(range(len(found)), 8, 3, None)
     assert (images.shape, images.dtype) == ((len(found), 8, 8, 3), np.uint8)
     assert len(found) > 0
     assert all(reason and "\n" not in reason for reason in bad.values())

@@ -453,18 +453,18 @@ class Wrapped(module.Source):
 class ThreadsOfBlas(Wrapped):
     """Images whose pixels are the number of threads that BLAS may use."""
 
-    def pixels(self, indices, size, channels, crop):
+    def read_images(self, indices, size, channels, crop):
         value = int(os.environ.get("OPENBLAS_NUM_THREADS", 0))
         return np.full((len(indices), size, size, channels), value, np.uint8), {}
 
 
 class Deadly(Wrapped):
-    def pixels(self, *_):
+    def read_images(self, *_):
         os._exit(9)
 
 
 class Buggy(Wrapped):
-    def pixels(self, *_):
+    def read_images(self, *_):
         return 1 / 0
 
 

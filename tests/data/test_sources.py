@@ -77,12 +77,12 @@ def names(source) -> list[str]:
 def bad(source) -> dict[str, str]:
     """The reasons of the bad images."""
     worker = in_worker(source)
-    _, reasons = worker.pixels(range(len(source)), 8, 3, None)
+    _, reasons = worker.read_images(range(len(source)), 8, 3, None)
     return {worker.name(i): reason for i, reason in reasons.items()}
 
 
 def reds(source) -> list[int]:
-    images, _ = in_worker(source).pixels(range(len(source)), 8, 3, None)
+    images, _ = in_worker(source).read_images(range(len(source)), 8, 3, None)
     return [round(int(image[4, 4, 0]) / 20) for image in images]
 
 
@@ -476,12 +476,14 @@ class TestLsun:
         expected += [f"b_train_lmdb/k{i}" for i in range(9)]
         assert names(source) == expected
         worker = in_worker(source)
-        images, _ = worker.pixels(range(59), 8, 3, None)
+        images, _ = worker.read_images(range(59), 8, 3, None)
         assert len({image.tobytes() for image in images}) == 50
         order = np.random.default_rng(0).permutation(np.repeat(np.arange(59), 2))
-        shuffled, _ = worker.pixels(order, 8, 3, None)
+        shuffled, _ = worker.read_images(order, 8, 3, None)
         np.testing.assert_array_equal(shuffled, images[order])
-        np.testing.assert_array_equal(worker.pixels([7, 7, 8], 8, 3, None)[0], images[[7, 7, 8]])
+        np.testing.assert_array_equal(
+            worker.read_images([7, 7, 8], 8, 3, None)[0], images[[7, 7, 8]]
+        )
 
     @pytest.mark.parametrize("workers", [1, 2])
     def test_the_main_process_never_opens_a_database(self, tmp_path, workers, forbid_opening):
@@ -683,17 +685,17 @@ class TestFaces:
         from dcgan.data import faces
 
         few, more = opened("faces", None, count=3), opened("faces", None, count=5)
-        images, _ = few.pixels(range(3), 32, 3, None)
-        np.testing.assert_array_equal(images, more.pixels([0, 1, 2], 32, 3, None)[0])
+        images, _ = few.read_images(range(3), 32, 3, None)
+        np.testing.assert_array_equal(images, more.read_images([0, 1, 2], 32, 3, None)[0])
         np.testing.assert_array_equal(few.labels, faces.sample_attributes([0, 1, 2]).numpy())
         assert few.label_names == faces.ATTRIBUTES
         assert few.labels.dtype == np.uint8
-        valid = opened("faces", None, count=3, split="valid").pixels(range(3), 32, 3, None)[0]
+        valid = opened("faces", None, count=3, split="valid").read_images(range(3), 32, 3, None)[0]
         assert not any((a == b).all() for a in images for b in valid)
 
     def test_grey_is_the_luma_of_pillow(self):
         source = opened("faces", None, count=2)
-        colour, grey = (source.pixels([1], 32, channels, None)[0][0] for channels in (3, 1))
+        colour, grey = (source.read_images([1], 32, channels, None)[0][0] for channels in (3, 1))
         expected = np.asarray(Image.fromarray(colour).convert("L"))
         np.testing.assert_array_equal(grey[..., 0], expected)
 
@@ -733,10 +735,10 @@ class TestIdx:
         assert train.labels.tolist() == [3, 1, 4, 1, 5]
         assert test.labels.tolist() == [9, 2]
         everything = opened("mnist", tmp_path, split="all")
-        images, reasons = everything.pixels(range(7), 28, 1, None)
+        images, reasons = everything.read_images(range(7), 28, 1, None)
         np.testing.assert_array_equal(images[..., 0], self.IMAGES)
         assert not reasons
-        assert everything.pixels([0], 32, 3, None)[0].shape == (1, 32, 32, 3)
+        assert everything.read_images([0], 32, 3, None)[0].shape == (1, 32, 32, 3)
         assert everything.label_names[3] == "3"
         assert everything.labels.dtype == np.int64
 
@@ -868,8 +870,8 @@ class TestTorchvision:
             fake = type(name, (Fake,), {"last": source == "cifar10"})
             monkeypatch.setattr(torchvision_sets, name, fake)
             train, test = (opened(source, tmp_path, split=split) for split in ("train", "test"))
-            np.testing.assert_array_equal(train.pixels(range(4), 32, 3, None)[0], pixels)
-            np.testing.assert_array_equal(test.pixels(range(4), 32, 3, None)[0], 255 - pixels)
+            np.testing.assert_array_equal(train.read_images(range(4), 32, 3, None)[0], pixels)
+            np.testing.assert_array_equal(test.read_images(range(4), 32, 3, None)[0], 255 - pixels)
             assert train.labels.tolist() == [0, 1, 2, 9]
             assert len(train.label_names) == 10
             everything = opened(source, tmp_path, split="all")

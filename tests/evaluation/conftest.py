@@ -1,6 +1,6 @@
 import pytest
 
-from dcgan.runs.run_folder import latest_checkpoint
+from dcgan.runs.checkpoint_folder import latest_checkpoint
 
 
 @pytest.fixture

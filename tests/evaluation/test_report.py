@@ -20,7 +20,7 @@ from dcgan.evaluation import (
 )
 from dcgan.evaluation.inception import file_sha256
 from dcgan.runs import load_generator
-from dcgan.runs.run_folder import latest_checkpoint
+from dcgan.runs.checkpoint_folder import latest_checkpoint
 from tests.conftest import write_packed
 from tests.evaluation.commands import evaluate_command, stored_evaluations
 

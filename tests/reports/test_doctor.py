@@ -13,7 +13,7 @@ from dcgan import cli
 from dcgan.data import faces, open_or_pack, open_packed, row_reader
 from dcgan.data.sources import Subset, open_source
 from dcgan.reports import disk_space, doctor, preflight
-from dcgan.runs.run_folder import latest_checkpoint
+from dcgan.runs.checkpoint_folder import latest_checkpoint
 from dcgan.training import loop
 from dcgan.training.periodic_evaluation import Evaluator
 from tests.conftest import write_packed
@@ -247,8 +247,8 @@ def test_a_subset_has_the_images_labels_and_names_of_its_source():
     source = open_source(loop.TrainConfig(count=30))
     indices = np.array([3, 17, 21])
     subset = Subset(source, indices)
-    images, bad = subset.pixels([2, 0], 16, 3, None)
-    expected, _ = source.pixels([21, 3], 16, 3, None)
+    images, bad = subset.read_images([2, 0], 16, 3, None)
+    expected, _ = source.read_images([21, 3], 16, 3, None)
     assert (images == expected).all() and not bad
     assert (subset.labels == source.labels[indices]).all()
     assert (len(subset), subset.name(1)) == (3, "face 17")

@@ -16,9 +16,9 @@ from dcgan import cli
 from dcgan.config import NETWORK_OPTIONS
 from dcgan.errors import UserError
 from dcgan.runs import checkpoint
+from dcgan.runs.checkpoint_folder import find_checkpoint, latest_checkpoint, prune_checkpoints
 from dcgan.runs.layout import checkpoint_path, list_checkpoints
 from dcgan.runs.loading import load_discriminator, load_generator
-from dcgan.runs.run_folder import find_checkpoint, latest_checkpoint, prune_checkpoints
 from dcgan.runtime.host_copy import HostCopy
 from dcgan.training import loop
 from dcgan.training.resume import check_resumable

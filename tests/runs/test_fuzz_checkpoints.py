@@ -17,8 +17,8 @@ from safetensors.torch import load_file
 from dcgan.data import open_packed, row_reader
 from dcgan.errors import UserError
 from dcgan.runs import checkpoint
+from dcgan.runs.checkpoint_folder import find_checkpoint
 from dcgan.runs.loading import load_discriminator, load_generator
-from dcgan.runs.run_folder import find_checkpoint
 from dcgan.training.resume import check_resumable
 from dcgan.training.run_state import RunState
 from dcgan.training.trainer import Trainer

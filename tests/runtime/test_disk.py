@@ -4,7 +4,7 @@ import shutil
 import pytest
 
 from dcgan.errors import UserError
-from dcgan.runtime.disk import check_free_space, disk_errors, format_bytes, make_folder
+from dcgan.runtime.disk import _format_bytes, check_free_space, disk_errors, make_folder
 
 
 def test_an_os_error_becomes_one_line_that_names_the_target(tmp_path):
@@ -52,4 +52,4 @@ def test_a_file_system_that_reports_no_size_is_not_called_full(tmp_path, monkeyp
     ("count", "text"), [(0, "0.0 MB"), (99_900_000, "99.9 MB"), (2_460_000_000, "2.5 GB")]
 )
 def test_sizes_are_given_in_megabytes_or_gigabytes(count, text):
-    assert format_bytes(count) == text
+    assert _format_bytes(count) == text

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from dcgan.data import open_packed
 from dcgan.errors import UserError
 from dcgan.runs import checkpoint
-from dcgan.runs.run_folder import find_checkpoint
+from dcgan.runs.checkpoint_folder import find_checkpoint
 from dcgan.runtime import distributed
 from dcgan.runtime.signals import Stopped
 from dcgan.training import loop

@@ -18,9 +18,9 @@ from dcgan.evaluation.real_images import match_label
 from dcgan.latent import walk
 from dcgan.reports import preflight
 from dcgan.runs import checkpoint
+from dcgan.runs.checkpoint_folder import find_checkpoint
 from dcgan.runs.layout import best_checkpoint_path
 from dcgan.runs.loading import load_discriminator, load_generator
-from dcgan.runs.run_folder import find_checkpoint
 from dcgan.training import loop
 from dcgan.training.batches import BatchLoader
 from dcgan.training.periodic_evaluation import Evaluator

@@ -13,8 +13,8 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from dcgan.data import open_packed
+from dcgan.runs.checkpoint_folder import latest_checkpoint
 from dcgan.runs.layout import list_checkpoints
-from dcgan.runs.run_folder import latest_checkpoint
 
 ROOT = Path(__file__).parents[2]
 

@@ -20,8 +20,8 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from dcgan.runs import checkpoint
+from dcgan.runs.checkpoint_folder import find_checkpoint
 from dcgan.runs.layout import best_checkpoint_path, list_checkpoints
-from dcgan.runs.run_folder import find_checkpoint
 from dcgan.runtime.atomic_files import PARTIAL_SUFFIX
 from tests.conftest import write_packed
 from tests.runtime.test_distributed import TORCHRUN

@@ -11,9 +11,9 @@ import torch
 from dcgan import cli
 from dcgan.errors import UserError
 from dcgan.runs import checkpoint
+from dcgan.runs.checkpoint_folder import find_checkpoint, latest_checkpoint
 from dcgan.runs.layout import best_checkpoint_path, checkpoint_path, list_checkpoints
 from dcgan.runs.loading import load_generator
-from dcgan.runs.run_folder import find_checkpoint, latest_checkpoint
 from dcgan.training import periodic_evaluation, recorder
 from dcgan.training.best_evaluation import BestEvaluation
 from dcgan.training.resume import check_resumable

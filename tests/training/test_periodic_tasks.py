@@ -23,13 +23,14 @@ from torch import Tensor
 from dcgan import images, sampling
 from dcgan.errors import UserError
 from dcgan.runs import checkpoint
+from dcgan.runs.checkpoint_folder import find_checkpoint
 from dcgan.runs.layout import list_checkpoints, sample_grid_path
 from dcgan.runs.loading import load_generator
-from dcgan.runs.run_folder import find_checkpoint
 from dcgan.runtime import device
 from dcgan.training import loop
 from dcgan.training.batches import BatchLoader
-from dcgan.training.periodic_tasks import GRID_SEEDS, PeriodicTasks
+from dcgan.training.periodic_tasks import PeriodicTasks
+from dcgan.training.sample_grids import GRID_SEEDS
 from tests.conftest import fit
 
 CPU = torch.device("cpu")

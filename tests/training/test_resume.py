@@ -8,8 +8,8 @@ import torch
 from dcgan import cli
 from dcgan.data import open_packed
 from dcgan.errors import UserError
+from dcgan.runs.checkpoint_folder import find_checkpoint
 from dcgan.runs.layout import checkpoint_path
-from dcgan.runs.run_folder import find_checkpoint
 from dcgan.training.resume import checkpoint_to_resume, new_run_folder
 from tests.conftest import fit
 

@@ -10,9 +10,9 @@ from safetensors.torch import load_file
 
 from dcgan.data import open_packed
 from dcgan.errors import UserError
+from dcgan.runs.checkpoint_folder import find_checkpoint
 from dcgan.runs.layout import list_checkpoints
 from dcgan.runs.loading import load_generator
-from dcgan.runs.run_folder import find_checkpoint
 from dcgan.training.monitoring import names_of_non_finite
 from tests.conftest import PLAIN, fit, write_packed
 

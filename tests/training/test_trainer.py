@@ -22,8 +22,8 @@ from dcgan import sampling
 from dcgan.data import open_packed
 from dcgan.errors import UserError
 from dcgan.runs import checkpoint
+from dcgan.runs.checkpoint_folder import find_checkpoint, latest_checkpoint
 from dcgan.runs.loading import load_generator
-from dcgan.runs.run_folder import find_checkpoint, latest_checkpoint
 from dcgan.runs.scalar_means import ScalarMeans
 from dcgan.runtime.signals import Stopped
 from dcgan.training import loop

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 
 from dcgan.errors import UsageError, UserError
+from dcgan.runs.checkpoint_folder import find_checkpoint
 from dcgan.runs.loading import load_discriminator, load_generator
-from dcgan.runs.run_folder import find_checkpoint
 from dcgan.training import loop
 from dcgan.training.batches import Batch, BatchLoader
 from dcgan.training.optimizer import make_adam

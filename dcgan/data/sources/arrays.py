@@ -53,7 +53,7 @@ class ArraySource(Source):
     def fingerprint(self) -> str:
         return self.version
 
-    def square(self, i: int, size: int, channels: int, crop: int | None) -> np.ndarray:
+    def read_image(self, i: int, size: int, channels: int, crop: int | None) -> np.ndarray:
         return crop_and_resize(Image.fromarray(self.images[i]), size, channels, crop)
 
 

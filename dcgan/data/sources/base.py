@@ -27,7 +27,7 @@ class Source:
     default_crop: int | None = None
     """Side of the centre crop that is usual for this data set; None for all that fits."""
     in_process = False
-    """Whether `pixels` is quick or parallel already: worker processes would not help."""
+    """Whether `read_images` is quick or parallel already: worker processes would not help."""
     isolated = False
     """Whether reading an image may crash or hang its process: only worker processes do it."""
     cause_of_death = "perhaps for want of memory: try fewer --workers"
@@ -64,7 +64,7 @@ class Source:
         """A hash that changes when the raw data do."""
         raise NotImplementedError
 
-    def pixels(
+    def read_images(
         self, indices: Sequence[int], size: int, channels: int, crop: int | None
     ) -> tuple[np.ndarray, dict[int, str]]:
         """uint8 [len(indices), size, size, channels], and the reasons of bad images by index."""
@@ -72,14 +72,14 @@ class Source:
         bad = {}
         for row, i in enumerate(indices):
             try:
-                images[row] = self.square(i, size, channels, crop)
+                images[row] = self.read_image(i, size, channels, crop)
             except BadImage as error:
                 bad[i] = error.reason
             except OSError as error:
                 bad[i] = error.strerror or str(error)
         return images, bad
 
-    def square(self, i: int, size: int, channels: int, crop: int | None) -> np.ndarray:
+    def read_image(self, i: int, size: int, channels: int, crop: int | None) -> np.ndarray:
         """Image `i` as uint8 [size, size, channels]. Raises BadImage or OSError."""
         raise NotImplementedError
 
@@ -91,7 +91,7 @@ class EncodedSource(Source):
         """Open the file of image `i`. Raises BadImage or OSError."""
         raise NotImplementedError
 
-    def square(self, i: int, size: int, channels: int, crop: int | None) -> np.ndarray:
+    def read_image(self, i: int, size: int, channels: int, crop: int | None) -> np.ndarray:
         with self.open(i) as file:
             return decode(file, size, channels, crop)
 

@@ -41,7 +41,7 @@ class RenderedFaces(Source):
         code = sorted(Path(faces.__file__).parent.glob("*.py"))
         return hashlib.sha256(b"".join(file.read_bytes() for file in code)).hexdigest()
 
-    def pixels(
+    def read_images(
         self, indices: Sequence[int], size: int, channels: int, crop: int | None
     ) -> tuple[np.ndarray, dict[int, str]]:
         from dcgan.data import faces

@@ -30,9 +30,9 @@ class Subset(Source):
     def unread_name(self, i: int) -> str:
         return self.source.unread_name(int(self.indices[i]))
 
-    def pixels(
+    def read_images(
         self, indices: Sequence[int], size: int, channels: int, crop: int | None
     ) -> tuple[np.ndarray, dict[int, str]]:
         original = [int(self.indices[i]) for i in indices]
-        images, bad = self.source.pixels(original, size, channels, crop)
+        images, bad = self.source.read_images(original, size, channels, crop)
         return images, {i: bad[j] for i, j in zip(indices, original, strict=True) if j in bad}

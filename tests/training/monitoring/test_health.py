@@ -10,8 +10,8 @@ from dcgan.config import PrepareConfig
 from dcgan.data import packing
 from dcgan.errors import UserError
 from dcgan.runs import checkpoint
+from dcgan.runs.checkpoint_folder import find_checkpoint
 from dcgan.runs.layout import METRICS_FILE, checkpoint_path
-from dcgan.runs.run_folder import find_checkpoint
 from dcgan.training import loop, trainer
 from dcgan.training.batches import BatchLoader
 from dcgan.training.monitoring import HealthMonitor, health

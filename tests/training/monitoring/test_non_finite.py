@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 from dcgan import cli
 from dcgan.errors import UserError
 from dcgan.runs import checkpoint
+from dcgan.runs.checkpoint_folder import find_checkpoint
 from dcgan.runs.layout import best_checkpoint_path, checkpoint_path, list_checkpoints
-from dcgan.runs.run_folder import find_checkpoint
 from dcgan.training import loop
 from dcgan.training.batches import BatchLoader
 from dcgan.training.monitoring import Diverged, NonFiniteGuard, names_of_non_finite
