@@ -1,4 +1,4 @@
-"""Errors that a user can mend; the command line prints them as one line, without a traceback."""
+"""Errors that the user can fix; the command line prints them as one line, without a traceback."""
 
 
 class UserError(Exception):

@@ -1,4 +1,4 @@
-"""Images: uint8 and [-1, 1], grids, PNG files and animations."""
+"""Images: conversion between uint8 and [-1, 1], grids, PNG files, animations."""
 
 import io
 import math
@@ -58,7 +58,7 @@ def encode_png(image: np.ndarray) -> bytes:
 
 
 def save_png(path: Path, image: np.ndarray) -> None:
-    """Write uint8 [H, W, 1 or 3] as PNG. Raises UserError where the disk refuses."""
+    """Write uint8 [H, W, 1 or 3] as PNG. Raises UserError if writing fails."""
     with replace_atomically(path, durable=False) as partial:
         partial.write_bytes(encode_png(image))
 
@@ -70,7 +70,7 @@ def _frame_durations(frames: int, seconds_per_frame: float, step: int) -> list[i
 
 
 def animation_format(path: Path) -> str:
-    """Pillow's name of the animation format of a file name. UsageError for unknown suffixes."""
+    """Pillow's name of the format of an animation file. Raises UsageError for unknown suffixes."""
     try:
         return _ANIMATIONS[Path(path).suffix.lower()]
     except KeyError:
@@ -80,8 +80,9 @@ def animation_format(path: Path) -> str:
 def save_animation(path: Path, frames: Sequence[np.ndarray], seconds_per_frame: float) -> None:
     """Write uint8 [H, W, 1 or 3] frames as a .gif, .webp or animated .png that repeats for ever.
 
-    GIF has 256 colours a frame and steps of 10 ms; the other formats are lossless. Raises
-    UsageError for what a format cannot hold: a GIF shows equal frames for 11 minutes at most.
+    GIF stores 256 colours a frame and durations in steps of 10 ms; the other formats are lossless.
+    Raises UsageError for a duration that the format cannot store (in a GIF, equal frames may last
+    11 minutes in total), and UserError if writing fails.
     """
     kind = animation_format(path)
     first, *rest = [to_pil(frame) for frame in frames]
@@ -100,5 +101,7 @@ def save_animation(path: Path, frames: Sequence[np.ndarray], seconds_per_frame: 
                 **options,
             )
         except (OverflowError, ValueError, struct.error) as error:
-            others = "fewer --seconds, or another of " + ", ".join(_ANIMATIONS)
-            raise UsageError(f"{path}: {kind} cannot hold that ({error}): try {others}") from error
+            raise UsageError(
+                f"{path}: {kind} cannot store this animation ({error}): "
+                f"try fewer --seconds, or another of {', '.join(_ANIMATIONS)}"
+            ) from error

@@ -162,7 +162,7 @@ def grid(batches: Iterable[np.ndarray], columns: int | None = None) -> np.ndarra
 def save_each(folder: Path, seeds: Sequence[int], batches: Iterator[np.ndarray]) -> None:
     """Write every image as folder/seed-00000042.png, while the next batches are rendered.
 
-    Raises UserError where the disk refuses; every file that is there then is whole.
+    Raises UserError if writing fails; the files written until then are complete.
     """
     with disk_errors(folder):
         make_folder(Path(folder))
@@ -180,7 +180,7 @@ def _save_pngs(files: list[tuple[Path, np.ndarray]]) -> None:
 def save_npy(path: Path, count: int, batches: Iterator[np.ndarray]) -> None:
     """Write `count` images as one uint8 array [count, S, S, C], a batch at a time.
 
-    Raises UserError where the disk refuses, or has no room for all of them.
+    Raises UserError if writing fails, or if there is not enough disk space.
     """
     with replace_atomically(path, durable=False) as partial, open(partial, "wb") as file:
         for batch in batches:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dcgan.config import TrainConfig
 from dcgan.runs.layout import CHECKPOINTS, METRICS_FILE, checkpoint_path, sample_grid_path
+from dcgan.runtime.disk import format_size
 
 _FILES_PER_GRID = 3  # a PNG, and two images of TensorBoard
 _FILES_PER_LINE = 2  # metrics.jsonl, and TensorBoard's scalars
@@ -51,14 +52,6 @@ def find_full_disks(needed: Mapping[Path, int]) -> tuple[str, list[str]]:
         if size > free[folder]
     ]
     return " and ".join(map(format_size, free.values())), problems
-
-
-def format_size(size: float) -> str:
-    """A number of bytes to three digits: "1.2 GB"."""
-    for unit, bytes_per_unit in (("GB", 1e9), ("MB", 1e6)):
-        if size >= bytes_per_unit:
-            return f"{size / bytes_per_unit:.3g} {unit}"
-    return f"{size / 1e3:.3g} kB"
 
 
 def _existing_parent(folder: Path) -> Path:

@@ -15,9 +15,10 @@ import torch
 from dcgan.config import MIN_IMAGES, TrainConfig
 from dcgan.data import PackedImages
 from dcgan.errors import UserError
-from dcgan.reports.disk_space import estimate_run_size, find_full_disks, format_size
+from dcgan.reports.disk_space import estimate_run_size, find_full_disks
 from dcgan.runs import checkpoint
 from dcgan.runs.metrics_file import read_metrics
+from dcgan.runtime.disk import format_size
 from dcgan.training import loop
 from dcgan.training.monitoring import Diverged
 

@@ -1,6 +1,5 @@
 """`dcgan timelapse`: the sample grids of a run in order, the same latents while G learns."""
 
-import re
 import sys
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from PIL import Image
 
 from dcgan.config import MIN_FRAME_SECONDS, validate_duration
 from dcgan.errors import UserError
-from dcgan.runs.layout import SAMPLES
+from dcgan.runs.layout import SAMPLES, list_sample_grids
 
 
 def load_frames(run: Path, seconds: float) -> list[np.ndarray]:
@@ -20,7 +19,9 @@ def load_frames(run: Path, seconds: float) -> list[np.ndarray]:
     UsageError for a duration that cannot be.
     """
     validate_duration(seconds)
-    paths = _sorted_grids(run)
+    if not (Path(run) / SAMPLES).is_dir():
+        raise UserError(f"{run}: no such run folder, or it has no {SAMPLES}")
+    paths = list_sample_grids(run)
     max_frames = max(int(seconds / MIN_FRAME_SECONDS), 1)
     if len(paths) > max_frames:  # the first and the last stay
         paths = [paths[i] for i in np.linspace(0, len(paths) - 1, max_frames).round().astype(int)]
@@ -30,19 +31,6 @@ def load_frames(run: Path, seconds: float) -> list[np.ndarray]:
     return _pad_to_one_size(pictures)
 
 
-def _sorted_grids(run: Path) -> list[Path]:
-    """Files of the grids in the order of their steps. Raises UserError where there is no run."""
-    folder = Path(run) / SAMPLES
-    if not folder.is_dir():
-        raise UserError(f"{run}: no such run folder, or it has no {SAMPLES}")
-    found = {
-        int(match[1]): path
-        for path in folder.iterdir()
-        if (match := re.fullmatch(r"step-(\d{1,18})\.png", path.name))
-    }
-    return [found[step] for step in sorted(found)]
-
-
 def _read_grid(path: Path) -> np.ndarray | None:
     """One grid as uint8 [H, W, 3]; None, with a warning, if it is damaged."""
     try:
@@ -50,7 +38,7 @@ def _read_grid(path: Path) -> np.ndarray | None:
             return np.asarray(image.convert("RGB"))
     # On damaged files Pillow raises nearly every kind of exception.
     except Exception as error:
-        print(f"passed over: {path} ({error})", file=sys.stderr)
+        print(f"skipped: {path} ({error})", file=sys.stderr)
         return None
 
 

@@ -1,4 +1,4 @@
-"""What a run folder holds: checkpoints, logs, sample grids; written and read."""
+"""The run folder: checkpoints, logs and sample grids, written and read."""
 
 from dcgan.runs.checkpoint import Checkpoint
 from dcgan.runs.loading import load_discriminator, load_generator

@@ -1,4 +1,4 @@
-"""One background thread that writes what training hands it, in order."""
+"""A background thread that runs writing jobs in order."""
 
 import threading
 from collections.abc import Callable
@@ -30,13 +30,13 @@ class BackgroundWriter:
             self.check()
 
     def submit(self, job: Callable[..., object], *args) -> Future:
-        """Queue job(*args), and return its future. Raises what an earlier job has raised."""
+        """Queue job(*args), and return its future. Raises the exception of an earlier job."""
         self.check()
         self._slots.acquire()
         return self._thread.submit(self._run, job, *args)
 
     def flush(self) -> None:
-        """Wait until all jobs are done. Raises what a job has raised."""
+        """Wait until all jobs are done. Raises the exception of a job."""
         self._wait()
         self.check()
 
@@ -44,7 +44,7 @@ class BackgroundWriter:
         self._thread.submit(lambda: None).result()
 
     def check(self) -> None:
-        """Raise what a job has raised, without waiting."""
+        """Raise the exception of a job, if there is one, without waiting."""
         if self._error:
             raise self._error
 

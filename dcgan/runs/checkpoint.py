@@ -1,8 +1,8 @@
-"""The file format of checkpoints: one safetensors file, with nothing in it that is executable.
+"""The file format of checkpoints: one safetensors file, which holds no executable code.
 
-The metadata hold a JSON text under `dcgan`, the header, and under `sha256` a checksum of that text
-and of all tensors. Every header has `format`, `step`, `config` and, of conditional networks,
-`labels`; `training/run_state.py` has all that a training run adds.
+Its metadata have two entries: `dcgan` is the header, a JSON text, and `sha256` a checksum of the
+header and of all tensors. The header has at least `format`, `step`, `config` and, for conditional
+networks, `labels`; `training/run_state.py` lists the entries of a training run.
 """
 
 import hashlib
@@ -26,13 +26,13 @@ from dcgan.runtime.atomic_files import replace_atomically
 from dcgan.runtime.disk import check_free_space
 
 FORMAT = 3
-# What reading another file raises; RecursionError comes of endlessly nested JSON.
+# Raised while reading a file that is no checkpoint; RecursionError by deeply nested JSON.
 _UNREADABLE = (OSError, SafetensorError, UsageError, ValueError, TypeError, RecursionError)
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A file that is a checkpoint; its tensors are read when they are asked for."""
+    """A verified checkpoint file. Its tensors are read on demand."""
 
     path: Path
     header: dict
@@ -49,7 +49,7 @@ class Checkpoint:
 
     @cached_property
     def labels(self) -> Labels | None:
-        """The labels that the networks know. Raises UserError where the file contradicts itself."""
+        """The labels of conditional networks. Raises UserError if header and tensors contradict."""
         header = self.header.get("labels")
         if header is None:
             return None
@@ -59,7 +59,10 @@ class Checkpoint:
             raise damaged(self.path, error) from error
 
     def tensors(self, prefix: str) -> dict[str, Tensor]:
-        """The tensors under `prefix`, on the CPU, without it in their names."""
+        """The tensors whose names start with `prefix`, on the CPU, by the rest of their names.
+
+        Raises UserError if the file cannot be read any more.
+        """
         try:
             with safe_open(self.path, "pt") as file:
                 return {
@@ -72,14 +75,14 @@ class Checkpoint:
 
 
 def damaged(path: Path, reason: object) -> UserError:
-    """The error for a file that is no usable checkpoint."""
+    """The error to raise for a file that is not a usable checkpoint."""
     return UserError(f"{path} is not a usable checkpoint: {reason}")
 
 
 def save(path: Path, header: dict, tensors: dict[str, Tensor]) -> None:
-    """Write a checkpoint atomically: contiguous tensors on the CPU, and a `header` for JSON.
+    """Write a checkpoint atomically: contiguous tensors on the CPU, and a `header` of JSON values.
 
-    Raises UserError where the disk refuses; nothing is written then.
+    Raises UserError if writing fails; the file is then as before.
     """
     text = json.dumps({"format": FORMAT, **header})
     metadata = {"dcgan": text, "sha256": _checksum(text, tensors.items())}
@@ -95,7 +98,7 @@ def save(path: Path, header: dict, tensors: dict[str, Tensor]) -> None:
 
 
 def _checksum(text: str, tensors: Iterable[tuple[str, Tensor]]) -> str:
-    """SHA-256 of a header's text, and of name, type, shape and bytes of every tensor."""
+    """SHA-256 of the header and of the name, type, shape and bytes of every tensor."""
     digest = hashlib.sha256(text.encode())
     for name, tensor in sorted(tensors, key=itemgetter(0)):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
@@ -104,7 +107,7 @@ def _checksum(text: str, tensors: Iterable[tuple[str, Tensor]]) -> str:
 
 
 def read(path: Path) -> Checkpoint:
-    """Open a file and verify all of it. Raises UserError for anything but a whole checkpoint."""
+    """Open a file and verify all of it. Raises UserError unless it is a complete checkpoint."""
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint")
@@ -135,7 +138,10 @@ def require_count(name: str, value: object) -> None:
 
 
 def network_options(config: dict) -> dict:
-    """The options that networks are built from. Raises ValueError, TypeError or KeyError."""
+    """The NETWORK_OPTIONS of a checkpoint's config.
+
+    Raises KeyError for a missing option, TypeError or ValueError for an invalid one.
+    """
     options = {name: config[name] for name in NETWORK_OPTIONS}
     for name, value in options.items():
         if type(value) is not type(getattr(TrainConfig, name)):

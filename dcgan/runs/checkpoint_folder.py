@@ -1,4 +1,4 @@
-"""The checkpoints of a run folder."""
+"""The checkpoints of a run folder: which one is loaded, and which ones are kept."""
 
 import sys
 from collections.abc import Callable
@@ -13,35 +13,38 @@ from dcgan.runtime import distributed
 def latest_checkpoint(
     run: Path, check: Callable[[Checkpoint], None] = lambda found: None
 ) -> Checkpoint | None:
-    """The newest readable checkpoint of a run folder; None where there is none at all.
+    """The newest usable checkpoint of a run folder; None if there are no checkpoints.
 
-    Damaged files, and those for which `check` raises UserError, are named on stderr and passed
-    over; UserError if nothing else is left.
+    Damaged files, and those for which `check` raises UserError, are skipped with a warning on
+    stderr. Raises UserError if all are skipped.
     """
     paths = list_checkpoints(run)
     for path in reversed(paths):
         try:
             found = read(path)
-            # A run that resumed from another step than the name says would do so for ever.
+            # A run that resumes from it would repeat the same steps after every restart.
             if found.step != step_from_name(path):
-                raise damaged(path, f"it is of step {found.step}, and has another name")
+                raise damaged(path, f"it is of step {found.step}, but its name says another")
             check(found)
             return found
         except UserError as error:
             warn_skipped(error)
     if paths:
-        raise UserError(f"{run} holds no checkpoint that can be read")
+        raise UserError(f"{run} has no checkpoint that can be read")
     return None
 
 
 def warn_skipped(error: UserError) -> None:
-    """Say on stderr which file goes unused, and why."""
+    """Print on stderr why a file is skipped, in the main process."""
     if distributed.is_main():
-        print(f"passed over: {error}", file=sys.stderr)
+        print(f"skipped: {error}", file=sys.stderr)
 
 
 def find_checkpoint(path: Path) -> Checkpoint:
-    """The checkpoint that a file or a run folder stands for. Raises UserError for others."""
+    """Open a checkpoint file, or the newest usable checkpoint of a run folder.
+
+    Raises UserError if there is none.
+    """
     path = Path(path)
     try:
         if not path.exists():
@@ -52,13 +55,13 @@ def find_checkpoint(path: Path) -> Checkpoint:
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     if found is None:
-        raise UserError(f"{path} is no run folder: it holds no {CHECKPOINTS}/step-*.safetensors")
+        raise UserError(f"{path} is no run folder: it has no {CHECKPOINTS}/step-*.safetensors")
     return found
 
 
 def prune_checkpoints(newest: Path, keep: int) -> None:
-    """Delete what is older than the last `keep` checkpoints up to `newest`; 0 keeps all."""
+    """Delete all but the last `keep` checkpoints up to `newest`; 0 keeps all."""
     paths = list_checkpoints(newest.parent.parent)
-    if keep and newest in paths:  # else a user has moved it away
+    if keep and newest in paths:  # it is not if a user has moved it away
         for path in paths[: paths.index(newest) + 1][:-keep]:
             path.unlink(missing_ok=True)

@@ -12,9 +12,9 @@ SAMPLES = "samples"
 CHECKPOINTS = "checkpoints"
 _BEST_CHECKPOINT = "best.safetensors"
 EVALUATIONS = "evaluations"  # scores of `dcgan evaluate`
-DIVERGED = "diverged"  # states whose numbers are not finite
+DIVERGED = "diverged"  # checkpoints with numbers that are not finite
 
-_REPLACED = (  # written through temporaries: folders in the run folder, and names in them
+_WRITTEN_ATOMICALLY = (  # folder in the run folder, and pattern of file names
     ("", CONFIG_FILE),
     ("", METRICS_FILE),
     (SAMPLES, "step-*.png"),
@@ -26,7 +26,7 @@ _SAFETENSORS_TEMPORARY = ".tmp" + "[0-9A-Za-z]" * 6  # beside the file that it w
 
 
 def checkpoint_path(run: Path, step: int) -> Path:
-    """The checkpoint of a step."""
+    """The file of the checkpoint of a step."""
     return Path(run) / CHECKPOINTS / f"step-{step:08d}.safetensors"
 
 
@@ -36,17 +36,17 @@ def list_checkpoints(run: Path) -> list[Path]:
 
 
 def best_checkpoint_path(run: Path) -> Path:
-    """The checkpoint of the best evaluation, which is never deleted."""
+    """The file of the checkpoint with the best evaluation, which is never deleted."""
     return Path(run) / CHECKPOINTS / _BEST_CHECKPOINT
 
 
 def diverged_path(run: Path, step: int) -> Path:
-    """The state of a step whose numbers are not finite."""
+    """The file of the checkpoint of a step whose numbers are not finite."""
     return Path(run) / DIVERGED / f"step-{step:08d}.safetensors"
 
 
 def sample_grid_path(run: Path, step: int) -> Path:
-    """The sample grid of a step."""
+    """The file of the sample grid of a step."""
     return Path(run) / SAMPLES / f"step-{step:08d}.png"
 
 
@@ -67,8 +67,8 @@ def step_from_name(path: Path) -> int:
 
 
 def remove_temporaries(run: Path) -> None:
-    """Delete what an earlier start of this run was writing when it was killed."""
-    for folder, name in _REPLACED:
+    """Delete the temporary files that killed processes of this run have left."""
+    for folder, name in _WRITTEN_ATOMICALLY:
         for path in (run / folder).glob(partial_pattern(name)):
             remove(path)
     for folder in (CHECKPOINTS, DIVERGED):

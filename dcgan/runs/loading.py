@@ -1,33 +1,41 @@
 """Trained networks, loaded from checkpoints."""
 
 from pathlib import Path
+from typing import TypeVar
 
 import torch
-from torch import nn
 
 from dcgan.networks import Discriminator, Generator, build_network
 from dcgan.runs.checkpoint import Checkpoint, damaged, network_options
 from dcgan.runs.checkpoint_folder import find_checkpoint
 
+_Network = TypeVar("_Network", Generator, Discriminator)
+
 
 def load_generator(path: Path, ema: bool = True, device: torch.device | str = "cpu") -> Generator:
     """The generator of a checkpoint file or run folder, in evaluation mode.
 
-    `ema` takes the averaged weights, which give the better images. Its `labels` are those
-    that it can be asked for. Raises UserError.
+    `ema`: the averaged weights, which give better images than those of the last step. Raises
+    UserError if there is no usable checkpoint.
     """
     found = find_checkpoint(path)
-    G = load(Generator, found, "ema." if ema else "G.", device)
+    G = _load_network(Generator, found, "ema." if ema else "G.", device)
     G.labels = found.labels
     return G
 
 
 def load_discriminator(path: Path, device: torch.device | str = "cpu") -> Discriminator:
-    """The discriminator of a checkpoint file or run folder, in evaluation mode. UserError."""
-    return load(Discriminator, find_checkpoint(path), "D.", device)
+    """The discriminator of a checkpoint file or run folder, in evaluation mode.
+
+    Raises UserError if there is no usable checkpoint.
+    """
+    return _load_network(Discriminator, find_checkpoint(path), "D.", device)
 
 
-def load(kind: type[nn.Module], found: Checkpoint, prefix: str, device) -> nn.Module:
+def _load_network(
+    kind: type[_Network], found: Checkpoint, prefix: str, device: torch.device | str
+) -> _Network:
+    """A network of a checkpoint in evaluation mode, channels last. `prefix`: of its tensors."""
     # On "meta" nothing is allocated until the file has shown that it holds such a network.
     num_labels = len(found.labels.names) if found.labels else 0
     with torch.device("meta"):

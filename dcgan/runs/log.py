@@ -1,4 +1,4 @@
-"""What a run shows its user: metrics.jsonl, TensorBoard, and sample grids as PNG."""
+"""The log of a run: metrics.jsonl, TensorBoard, and sample grids as PNG files."""
 
 from pathlib import Path
 
@@ -13,9 +13,9 @@ from dcgan.runtime.disk import disk_errors
 
 
 class RunLog:
-    """Writes the logs of one run folder. Entries after `step`, left by a killed run, are dropped.
+    """Writes the log of one run folder. Entries after `step`, left by a killed run, are dropped.
 
-    Every method has written when it returns, and raises UserError where the disk refuses.
+    Every method writes before it returns, and raises UserError if writing fails.
     """
 
     def __init__(self, run: Path, step: int):
@@ -37,7 +37,7 @@ class RunLog:
             self.events.add_text(step, tag, text)
 
     def add_image(self, step: int, tag: str, image: np.ndarray) -> bytes:
-        """Add uint8 [H, W, C] to TensorBoard; returns it as PNG."""
+        """Add uint8 [H, W, C] to TensorBoard, and return it encoded as PNG."""
         png = images.encode_png(image)
         with disk_errors(self.run):
             self.events.add_image(step, tag, image.shape, png)
@@ -54,7 +54,7 @@ class RunLog:
         self.add_image(step, "samples/raw", images.make_grid(raw))
 
     def flush(self) -> None:
-        """Flush the logs to the disk, so that they outlive a power cut."""
+        """Flush the log to the disk, so that it survives a power cut."""
         with disk_errors(self.run):
             for path in (self.metrics, self.events.path):
                 if path.exists():

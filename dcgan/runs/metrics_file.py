@@ -14,7 +14,7 @@ from dcgan.runtime.atomic_files import replace_atomically
 def read_metrics(run: Path) -> list[dict]:
     """The lines of a run's log, oldest first; damaged lines are left out.
 
-    Raises UserError where there is no log.
+    Raises UserError if there is no log.
     """
     path, lines = Path(run) / METRICS_FILE, []
     if not path.is_file():
@@ -30,7 +30,7 @@ def read_metrics(run: Path) -> list[dict]:
 
 
 def append_metrics(path: Path, step: int, values: dict[str, float]) -> None:
-    """Write one line at the end of a log. Raises OSError where the disk refuses."""
+    """Write one line at the end of a log. Raises OSError if writing fails."""
     with open(path, "a", encoding="utf-8") as file:
         file.write(json.dumps({"step": step, **values}) + "\n")
 
@@ -38,8 +38,9 @@ def append_metrics(path: Path, step: int, values: dict[str, float]) -> None:
 def truncate_metrics(path: Path, step: int) -> None:
     """Drop the lines after `step`, and damaged ones.
 
-    At step 0 the whole log is that of a run without checkpoints: it is renamed to metrics-1.jsonl,
-    or the next free number.
+    For step 0 the log is kept, as it is of an earlier run without checkpoints: it is renamed to
+    metrics-1.jsonl, or the next free number. Raises UserError if `path` is not a file, or if
+    writing fails.
     """
     if not os.path.lexists(path):
         return
@@ -62,7 +63,7 @@ def is_finite_number(value: object) -> bool:
 
 
 def _is_metrics_line(line: object) -> bool:
-    """Whether it is an object with a step, and with numbers for images and seconds, if any."""
+    """Whether it is an object with a step, whose images and seconds, if present, are numbers."""
     return (
         isinstance(line, dict)
         and type(line.get("step")) is int

@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 class ScalarMeans:
-    """Sums of named scalars on their device, read all at once."""
+    """Sums of named scalars on their device, read as means with a single wait."""
 
     def __init__(self, totals: dict[str, float] | None = None, added: int = 0):
         """Start empty, or with the sums `totals` over `added` steps, as read from a checkpoint."""

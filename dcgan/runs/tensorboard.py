@@ -22,7 +22,7 @@ _PREFIX = "events.out.tfevents."
 class EventFileWriter:
     """Writes a new event file in a folder. Events of older files from `purge_step` on are dropped.
 
-    Every method raises OSError where the disk refuses.
+    Every method raises OSError if writing fails.
     """
 
     def __init__(self, folder: Path, purge_step: int):
@@ -50,7 +50,7 @@ class EventFileWriter:
         self._write_value(step, self._Summary.Value(tag=tag, image=image))
 
     def add_text(self, step: int, tag: str, text: str) -> None:
-        """Add a text, which TensorBoard shows as Markdown."""
+        """Add a Markdown text."""
         plugin = self._Metadata.PluginData(plugin_name="text")
         tensor = self._Tensor(dtype="DT_STRING", string_val=[text.encode()])
         metadata = self._Metadata(plugin_data=plugin)

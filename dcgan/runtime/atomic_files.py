@@ -1,4 +1,4 @@
-"""Files and folders that appear under their final name complete, or not at all."""
+"""Atomic writes: a file or folder appears under its final name when it is complete."""
 
 import os
 import secrets
@@ -17,9 +17,9 @@ def replace_atomically(target: Path, durable: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `target`, and rename it to `target` after the block.
 
     The block makes a file or a folder there. If it raises, the old target stays and the temporary
-    is deleted. `durable` flushes the content to the disk before the rename, and then the rename, so
-    that even a power cut leaves the old target or the new one. Raises UserError where the disk
-    refuses.
+    path is deleted. `durable` flushes the content to the disk before the rename, and the folder
+    after it, so that even a power cut leaves the old target or the new one. Raises UserError if
+    writing fails.
     """
     target = Path(os.path.realpath(target))  # follows links; and "." has no name
     partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}{PARTIAL_SUFFIX}")
@@ -41,7 +41,7 @@ def replace_atomically(target: Path, durable: bool = True) -> Iterator[Path]:
 
 
 def partial_pattern(name: str) -> str:
-    """The glob pattern of the temporaries of a target called `name`, itself a name or pattern."""
+    """Glob pattern of the temporary files and folders of a target; `name` may be a pattern too."""
     return f".{name}.{'[0-9a-f]' * 8}{PARTIAL_SUFFIX}"
 
 
@@ -57,7 +57,7 @@ def fsync(path: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Delete a file or a folder, if it is there."""
+    """Delete a file or a folder with its content, if it exists."""
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:

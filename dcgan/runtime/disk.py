@@ -1,4 +1,4 @@
-"""What a disk refuses, told in one line; folders and free space."""
+"""Disk errors as UserError, folders and free space."""
 
 import errno
 import os
@@ -20,7 +20,7 @@ def disk_errors(target: Path) -> Iterator[None]:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and its parents where they are missing. Raises OSError where a file is one."""
+    """Make a folder and its missing parents. Raises NotADirectoryError if a file is in the way."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
@@ -35,15 +35,18 @@ def check_free_space(target: Path, needed: int) -> None:
         if not existing.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, f"{existing} is not a folder")
         if not os.access(existing, os.W_OK):
-            raise PermissionError(errno.EACCES, f"{existing} may not be written to")
+            raise PermissionError(errno.EACCES, f"{existing} is not writable")
         total, _, free = shutil.disk_usage(existing)
     if total and needed > free:  # /proc and its like have no size, and their own errors
         raise UserError(
-            f"cannot write {target}: it takes {_format_bytes(needed)}, and there are "
-            f"{_format_bytes(free)} free"
+            f"cannot write {target}: it takes {format_size(needed)}, "
+            f"and only {format_size(free)} are free"
         )
 
 
-def _format_bytes(count: int) -> str:
-    """A size in MB or GB: "2.5 GB"."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
+def format_size(size: float) -> str:
+    """A number of bytes to three digits: "1.23 GB"."""
+    for unit, bytes_per_unit in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
+        if size >= 0.9995 * bytes_per_unit:  # rounded to 1 or more
+            return f"{size / bytes_per_unit:.3g} {unit}"
+    return f"{size / 1e3:.3g} kB"

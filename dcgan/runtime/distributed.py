@@ -34,7 +34,7 @@ def _is_under_torchrun() -> bool:
 def is_first_to_report(message: str) -> bool:
     """Whether no other process of this torchrun job has reported the same message before.
 
-    Works before `process_group` and after an error. True where the other processes cannot be asked.
+    Works before `process_group` and after an error. True if the other processes cannot be reached.
     """
     try:
         address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
@@ -100,7 +100,7 @@ def _rendezvous_options() -> dict:
 
 
 def _local_gpu(local_rank: int) -> torch.device:
-    """The GPU with the index `local_rank`, or the only visible one."""
+    """The GPU with the index `local_rank`, or the only visible one. UsageError if there is none."""
     count = torch.cuda.device_count()
     if 1 < count <= local_rank:
         raise UsageError(f"process {local_rank} has no GPU: this machine has {count}")
@@ -109,7 +109,7 @@ def _local_gpu(local_rank: int) -> torch.device:
 
 @contextmanager
 def main_first() -> Iterator[None]:
-    """Rank 0 runs the block first, the other ranks run it after that.
+    """Run the block in rank 0 first, and in the other ranks when that is done.
 
     If rank 0 fails, torchrun ends the others.
     """
@@ -140,9 +140,8 @@ class StopFlag:
     """
 
     def __init__(self, device: torch.device):
-        self.tensor = torch.zeros(
-            (), device=device
-        )  # after averaging: share of processes in [0, 1]
+        # After averaging: the share of processes that have set it, in [0, 1].
+        self.tensor = torch.zeros((), device=device)
         self.delayed = device.type == "cuda"
         self._previous = HostCopy({})
         self._own = False
@@ -154,7 +153,7 @@ class StopFlag:
             self.tensor.fill_(float(value))
 
     def is_set(self) -> bool:
-        """Whether any process had set it in the last average; if delayed, in the one before."""
+        """Whether any process had set it at the last averaging; on a GPU, the one before."""
         if world_size() == 1:
             return self._own
         latest = HostCopy({"share": self.tensor})
@@ -177,13 +176,13 @@ def all_equal(number: int, device: torch.device) -> bool:
 
 
 def _all_reduce(tensor: Tensor, operation: dist.ReduceOp.RedOpType) -> None:
-    """Reduce a tensor over all processes in place. Raises UserError where one of them is gone."""
+    """Reduce a tensor over all processes in place. Raises UserError if one of them has ended."""
     with _connection_errors():
         dist.all_reduce(tensor, operation)
 
 
 def _barrier() -> None:
-    """Wait until all processes have come here. Raises UserError where one of them is gone."""
+    """Wait until all processes have called this. Raises UserError if one of them has ended."""
     with _connection_errors():
         dist.barrier()
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class HostCopy:
-    """Copies of named tensors as they are now; later changes of the tensors do not show in them.
+    """Copies of named tensors, which later changes of the tensors do not affect.
 
     CUDA tensors are copied asynchronously. Only `read` waits for the device, and may be called
     from another thread.

@@ -1,4 +1,4 @@
-"""Folders that one process locks against all others; the lock of a killed process is released."""
+"""Locks on folders, which end with the process that holds them, even if it is killed."""
 
 import os
 import time
@@ -13,12 +13,15 @@ from dcgan.runtime.atomic_files import partial_pattern, remove
 from dcgan.runtime.disk import disk_errors, make_folder
 
 LOCK_FILE = ".lock"  # in the folder that is locked
-_MIN_AGE = 60  # seconds; younger folders without a lock may be about to get one
+_MIN_AGE = 60  # seconds; a younger folder may not have got its lock yet
 
 
 @contextmanager
 def exclusive_access(folder: Path) -> Iterator[None]:
-    """Make a run folder, and lock it in the block. UserError where another process has it."""
+    """Make a run folder, and lock it in the block.
+
+    Raises UserError if another process has locked it.
+    """
     with disk_errors(folder):
         make_folder(folder)
     lock = _lock_of(folder)
@@ -51,10 +54,10 @@ def locked_folder(partial: Path) -> Iterator[None]:
 
 
 def remove_abandoned(target: Path) -> None:
-    """Delete the temporary folders of `target` that killed processes have left."""
+    """Delete the temporary folders beside `target` that killed processes have left."""
     target = Path(os.path.realpath(target))
     for partial in target.parent.glob(partial_pattern(target.name)):
-        with suppress(OSError):  # in use (Timeout), or another process deletes it too
+        with suppress(OSError):  # locked (Timeout is one), or another process deletes it too
             is_new = time.time() - partial.stat().st_mtime < _MIN_AGE
             if partial.is_dir() and not is_new and _acquire(lock := _lock_of(partial)):
                 lock.release()  # Windows does not delete a file that is open
@@ -62,14 +65,14 @@ def remove_abandoned(target: Path) -> None:
 
 
 def _lock_of(folder: Path) -> FileLock:
-    # The fallback is a file that a killed process would leave behind.
+    # Soft locks are files, which a killed process would leave behind.
     return FileLock(folder / LOCK_FILE, timeout=0, fallback_to_soft=False)
 
 
 def _acquire(lock: FileLock) -> bool:
-    """Whether the lock is held now; False on file systems without locks.
+    """Take a lock, and return whether that worked: not on file systems without locks.
 
-    Raises Timeout where another process holds it.
+    Raises Timeout if another process holds it.
     """
     try:
         lock.acquire()

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a run between two steps, and leave nothing half written."""
+"""Handling of Ctrl-C and SIGTERM: a run ends between two steps, and no file is half written."""
 
 import os
 import signal
@@ -37,7 +37,7 @@ def collect_stop_signals() -> Iterator[list[int]]:
     A second signal ends the process at once: only what is not saved yet is lost.
     """
     received: list[int] = []
-    # torchrun forwards signals that the processes already have from the terminal.
+    # Ctrl-C reaches every process, and torchrun then sends them a second signal for it.
     echo_seconds = _ECHO_SECONDS if "TORCHELASTIC_RUN_ID" in os.environ else 0.0
     first = 0.0
 

@@ -1,4 +1,4 @@
-"""Thread pools, and settings of the threads that libraries start."""
+"""A thread pool for files, and settings of OpenMP threads."""
 
 import os
 from collections import deque
@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 Item = TypeVar("Item")
-# How often a waiting OpenMP thread checks for work before it sleeps; it waits some hundred times a
-# training step. The default count takes cores from threads that have work where other processes
-# use the machine; sleeping at once costs a sixth where none do (docs/speed.md).
+# How often a waiting OpenMP thread checks for work before it sleeps. By default it checks so often
+# that, beside other processes, it keeps cores from threads that have work. Without any checks a
+# training step takes a sixth longer on an idle machine (docs/speed.md).
 LIMITED_SPINNING = {"GOMP_SPINCOUNT": "1000"}
-_MAX_THREADS = 8  # a fourth of the work holds Python's interpreter lock
+_MAX_THREADS = 8  # more would not help: a fourth of the work holds Python's interpreter lock
 
 
 def limit_openmp_spinning() -> None:
@@ -44,8 +44,8 @@ def parallel_for_each(
 ) -> None:
     """Call `work(item)` for every item, in threads, while this thread makes the next items.
 
-    At most `max_pending` items are in memory at a time. The first error of `work` or of `items`,
-    and Ctrl-C, are raised when the items in work are done; items that wait are dropped.
+    At most `max_pending` items are in memory at a time. After an error of `work` or of `items`, or
+    Ctrl-C, waiting items are dropped, and it is raised when the running ones are done.
     """
     pool = ThreadPoolExecutor(min(_MAX_THREADS, available_cpus()))
     running: deque[Future] = deque()

@@ -76,7 +76,7 @@ class PeriodicTasks:
     def after_step(self, scalars: dict[str, Tensor]) -> None:
         """Take in the scalars of the last step, and do what is due after it.
 
-        Raises Diverged for non-finite numbers, and UserError where the disk has refused.
+        Raises Diverged for non-finite numbers, and UserError if writing has failed.
         """
         config, trainer = self.config, self.trainer
         log, evaluate = self.is_due(config.log_every), self.is_due(config.eval_every)

@@ -35,7 +35,7 @@ class Recorder:
 
     Its methods copy what they are given and return: encoding and the disk are left to a background
     thread, in the order of the calls, so that a checkpoint never precedes the logs up to its step.
-    They raise UserError where the disk has refused an earlier job.
+    They raise UserError if an earlier job has failed to write.
     """
 
     def __init__(self, config: TrainConfig, run: Path, state: RunState | None = None):

@@ -184,7 +184,7 @@ def test_each_disk_is_compared_with_what_will_be_written_to_it(consult, folder, 
     monkeypatch.setattr(disk_space, "_free_bytes", lambda at: 10_000 if at == other else 10**12)
     code, said, err = consult(*words)
     assert code == 1 and "the disk of /dev/shm has 10 kB free, and 30.7 kB are needed" in err
-    assert said["disk"][0].endswith("1e+03 GB and 10 kB free")
+    assert said["disk"][0].endswith("1 TB and 10 kB free")
     monkeypatch.setattr(disk_space, "_free_bytes", lambda at: 40_000 if at == other else 10**12)
     assert consult(*words)[0] == 0
 

@@ -157,7 +157,7 @@ def test_resuming_checks_the_state_of_the_run_first(copy, tiny, changes, complai
     with pytest.raises(UserError, match=complaint):
         check_resumable(find_checkpoint(copy))
     assert loop.checkpoint_to_resume(tiny(), copy).step == 4, "the one before it is whole"
-    assert re.search(f"passed over: .*{last(copy).name}.*{complaint}", capsys.readouterr().err)
+    assert re.search(f"skipped: .*{last(copy).name}.*{complaint}", capsys.readouterr().err)
     assert load_generator(copy).size == 16
 
 

@@ -4,7 +4,7 @@ import shutil
 import pytest
 
 from dcgan.errors import UserError
-from dcgan.runtime.disk import _format_bytes, check_free_space, disk_errors, make_folder
+from dcgan.runtime.disk import check_free_space, disk_errors, format_size, make_folder
 
 
 def test_an_os_error_becomes_one_line_that_names_the_target(tmp_path):
@@ -29,7 +29,7 @@ def test_free_space_is_that_of_the_disk_that_the_target_will_be_on(tmp_path):
     target = tmp_path / "not" / "there" / "yet"
     free = shutil.disk_usage(tmp_path).free
     check_free_space(target, free // 2)
-    with pytest.raises(UserError, match=r"write .*yet: it takes .* GB, and there are .* GB free"):
+    with pytest.raises(UserError, match=r"write .*yet: it takes .*, and only .* are free"):
         check_free_space(target, 2 * free)
     assert not (tmp_path / "not").exists()
 
@@ -39,7 +39,7 @@ def test_a_target_that_cannot_be_written_is_refused_for_that_reason(tmp_path, mo
     with pytest.raises(UserError, match="file is not a folder"):
         check_free_space(tmp_path / "file" / "a", 1)
     monkeypatch.setattr(os, "access", lambda *_: False)  # as for root on a read-only disk
-    with pytest.raises(UserError, match=r"cannot write .*yet: .* may not be written to"):
+    with pytest.raises(UserError, match=r"cannot write .*yet: .* is not writable"):
         check_free_space(tmp_path / "yet", 1)
 
 
@@ -49,7 +49,8 @@ def test_a_file_system_that_reports_no_size_is_not_called_full(tmp_path, monkeyp
 
 
 @pytest.mark.parametrize(
-    ("count", "text"), [(0, "0.0 MB"), (99_900_000, "99.9 MB"), (2_460_000_000, "2.5 GB")]
+    ("size", "text"),
+    [(0, "0 kB"), (999_400, "999 kB"), (999_600, "1 MB"), (2.46e9, "2.46 GB"), (1e12, "1 TB")],
 )
-def test_sizes_are_given_in_megabytes_or_gigabytes(count, text):
-    assert _format_bytes(count) == text
+def test_sizes_have_three_digits_and_a_unit(size, text):
+    assert format_size(size) == text

@@ -46,7 +46,7 @@ def only_line(process: subprocess.Popen, bar: str) -> str:
     return line
 
 
-FULL = r".*: (.*No space left on device|it takes \d\.\d MB, and there are \d\.\d MB free)$"
+FULL = r".*: (.*No space left on device|it takes [\d.]+ [kM]B, and only [\d.]+ [kM]B are free)$"
 
 
 def ballast(folder: Path, size: int) -> Path:

@@ -130,7 +130,7 @@ def test_kills_at_random_moments_lose_no_saved_step(labelled, tmp_path, save_eve
         writing += bool(half_written(killed.run))
     reached = killed.last_step()
     killed.finish()
-    assert "passed over" not in killed.said(), "a file with its final name was damaged"
+    assert "skipped" not in killed.said(), "a file with its final name was damaged"
     assert half_written(killed.run) == [], "what a killed run was writing is swept away"
     whole = job(labelled, tmp_path / "whole", *flags, steps=steps)
     whole.finish()

@@ -62,7 +62,7 @@ def test_training_resumes_from_the_newest_undamaged_checkpoint(run, tiny, tmp_pa
     newest = checkpoint_path(tmp_path / "run", 6)
     newest.write_bytes(damage(newest.read_bytes()))
     assert checkpoint_to_resume(tiny(), tmp_path / "run").step == 4
-    assert f"passed over: {newest}" in capsys.readouterr().err
+    assert f"skipped: {newest}" in capsys.readouterr().err
     assert newest.exists()
 
 
@@ -86,7 +86,7 @@ def test_a_checkpoint_under_the_name_of_another_step_is_skipped(run, tiny, tmp_p
     early, late = (checkpoint_path(tmp_path / "run", step) for step in (2, 99))
     early.rename(late)
     assert checkpoint_to_resume(tiny(), tmp_path / "run").step == 6
-    assert f"passed over: {late}" in (err := capsys.readouterr().err)
+    assert f"skipped: {late}" in (err := capsys.readouterr().err)
     assert "it is of step 2" in err
 
 
