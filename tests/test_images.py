@@ -81,7 +81,7 @@ def test_an_animation_lasts_as_long_as_asked(tmp_path, suffix, step):
 
 
 @pytest.mark.parametrize(("suffix", "seconds"), [(".gif", 400), (".png", 250 / 3)])
-def test_what_an_animation_cannot_hold_is_a_usage_error(tmp_path, suffix, seconds):
+def test_a_duration_that_the_format_cannot_store_is_a_usage_error(tmp_path, suffix, seconds):
     path = tmp_path / f"long{suffix}"
     frames = np.zeros((3, 8, 8, 3), np.uint8)  # equal frames, which Pillow merges
     with pytest.raises(UsageError, match="fewer --seconds"):

@@ -1,4 +1,4 @@
-"""The commands of `dcgan`, one function each: flags to a config, the work, what it wrote.
+"""The commands of `dcgan`: each function parses flags, does the work and prints what it wrote.
 
 torch is imported only while a command runs, so that --help and wrong flags answer at once.
 """
@@ -143,10 +143,10 @@ def doctor(args: Sequence[str], prog: str) -> None:
 
     from dcgan.reports.doctor import diagnose
 
-    def say(topic: str, line: str) -> None:
+    def report(topic: str, line: str) -> None:
         print(f"{topic:<10} {line}", flush=True)
 
-    if problems := diagnose(config, say):
+    if problems := diagnose(config, report):
         raise UserError(f"not fit to train: {'; '.join(problems)}")
     print("fit to train")
 
@@ -192,7 +192,7 @@ COMMANDS: dict[str, Command] = {
 
 
 def _load_generator(config: SampleConfig | WalkConfig) -> "Generator":
-    """The generator of the checkpoint that the flags name, on its device."""
+    """The generator of the checkpoint that is given, on the chosen device."""
     from dcgan import sampling
     from dcgan.runtime import device
 
@@ -206,7 +206,7 @@ def _load_generator(config: SampleConfig | WalkConfig) -> "Generator":
 
 
 def _show_progress(chunks: Iterable["np.ndarray"], total: int) -> Iterator["np.ndarray"]:
-    """Yield chunks of images, with a progress bar of `total` images once it takes seconds."""
+    """Yield chunks of images, with a progress bar of `total` images after two seconds."""
     from tqdm import tqdm
 
     with tqdm(total=total, desc="sampling", unit="img", delay=2, disable=None) as bar:

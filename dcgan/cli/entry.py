@@ -1,4 +1,4 @@
-"""Entry points: run a command, with its errors as one line and an exit code."""
+"""Entry points: run a command, print an error as one line, and return an exit code."""
 
 import io
 import os
@@ -19,8 +19,8 @@ def main(args: Sequence[str] | None = None) -> int:
 def run(command: Command, args: Sequence[str], prog: str) -> int:
     """Run one command and return its exit code.
 
-    UserError, a failing output and Ctrl-C become one line on stderr; under torchrun only the first
-    process with the same error prints it.
+    UserError (exit code 1 or 2), Ctrl-C (130) and a failure to print (1) become one line on stderr;
+    a closed pipe (141) is silent. Under torchrun only the first process with an error prints it.
     """
     _prepare_output()
     limit_openmp_spinning()
@@ -36,7 +36,7 @@ def run(command: Command, args: Sequence[str], prog: str) -> int:
     except OSError as error:
         code, message = 1, str(error)
         if error.filename is None:
-            # It was the output that failed; what it still holds must not fail again at exit.
+            # Writing to stdout has failed. Discard its buffer, or flushing fails again at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             if isinstance(error, BrokenPipeError):
                 return 141
@@ -66,7 +66,7 @@ def _exit_code(command: Command, args: Sequence[str], prog: str) -> int:
 
 
 def _prepare_output() -> None:
-    """Make stdout and stderr usable where the caller closed them, and for any file name."""
+    """Make stdout and stderr usable if the caller has closed them, and for any file name."""
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  (cron starts without them)
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):

@@ -1,4 +1,4 @@
-"""Command-line words to dataclasses, by tyro, with errors of one line."""
+"""Parsing of flags into config dataclasses by tyro, with errors of one line."""
 
 import contextlib
 import dataclasses
@@ -20,9 +20,9 @@ Config = TypeVar("Config")
 def split_choice(
     args: Sequence[str], choices: Sequence[str], what: str
 ) -> tuple[str | None, Sequence[str]]:
-    """Split the first word, one of `choices`, from the flags after it; None if flags come first.
+    """Split a first word, which must be one of `choices`, from the flags; None if there is none.
 
-    `what` names it in the UsageError for any other word.
+    Raises UsageError for any other word: "unknown WHAT ...".
     """
     if not args or args[0].startswith("-"):
         return None, args
@@ -39,19 +39,36 @@ def parse_flags(
     defaults: Mapping[str, Any] | None = None,
     first_words: Sequence[str] = (),
 ) -> Config:
-    """Read the flags of a config dataclass; the option classes it inherits from group its --help.
+    """Parse the flags of a config dataclass; its base classes are the groups of its --help.
 
-    `defaults` replace those of the dataclass. Raises UsageError with tyro's first sentence for
-    wrong flags; the error also says so if one of `first_words` comes after the flags.
+    `defaults` replace those of the dataclass. Raises UsageError for wrong flags, with a hint if one
+    of `first_words`, which must come before the flags, comes after them.
     """
     bases = kind.__bases__[::-1] if len(kind.__bases__) > 1 else (kind,)
     groups = {_heading(base): _group(base, defaults or {}) for base in bases}
-    shell = dataclasses.make_dataclass("Options", groups.items())
+    options = dataclasses.make_dataclass("Options", groups.items())
+    try:
+        parsed = _run_tyro(options, args, prog, description)
+    except UsageError as error:
+        late = [word for word in args if word in first_words and "Unrecognized" in str(error)]
+        hints = [f"Put {word} before the flags: {prog} {word} ..." for word in late]
+        raise UsageError(" ".join([str(error), *hints, f"See {prog} --help"])) from None
+    values: dict[str, Any] = {}
+    for heading in groups:
+        values |= vars(getattr(parsed, heading))
+    return kind(**{k: v.expanduser() if isinstance(v, Path) else v for k, v in values.items()})
+
+
+def _run_tyro(options: type, args: Sequence[str], prog: str, description: str | None) -> Any:
+    """An instance of `options` from flags. Raises UsageError with tyro's first sentence.
+
+    Raises SystemExit after --help.
+    """
     errors = io.StringIO()
     try:
         with contextlib.redirect_stderr(errors):
-            parsed: Any = tyro.cli(
-                shell,
+            return tyro.cli(
+                options,
                 args=args,
                 prog=prog,
                 description=description,
@@ -59,16 +76,8 @@ def parse_flags(
             )
     except SystemExit as stop:
         if stop.code:
-            sentence = _first_sentence(errors.getvalue())
-            late = [word for word in args if word in first_words]
-            hints = [f"Put {word} before the flags: {prog} {word} ..." for word in late]
-            hints = hints if "Unrecognized" in sentence else []
-            raise UsageError(" ".join([sentence, *hints, f"See {prog} --help"])) from None
+            raise UsageError(_first_sentence(errors.getvalue())) from None
         raise
-    values: dict[str, Any] = {}
-    for heading in groups:
-        values |= vars(getattr(parsed, heading))
-    return kind(**{k: v.expanduser() if isinstance(v, Path) else v for k, v in values.items()})
 
 
 def _heading(group: type) -> str:
@@ -83,7 +92,7 @@ def _group(group: type, defaults: Mapping[str, Any]) -> type:
     fields = []
     for field in dataclasses.fields(group):
         default = defaults.get(field.name, field.default)
-        # Where the default is nothing, the help text itself says what happens then.
+        # For a default of None or () the help text says what happens.
         hint = "" if default is None or default == () else None
         marks: list[Any] = [tyro.conf.arg(help=helptexts[field.name], help_behavior_hint=hint)]
         if "positional" in field.metadata:

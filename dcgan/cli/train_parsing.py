@@ -1,4 +1,4 @@
-"""`[PRESET] [flags]` of `dcgan train` and `dcgan doctor` to a TrainConfig."""
+"""Parsing of `[PRESET] [flags]`, for `dcgan train` and `dcgan doctor`, into a TrainConfig."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,10 +9,10 @@ from dcgan.errors import UsageError
 
 
 def parse_train_config(args: Sequence[str], prog: str, description: str) -> TrainConfig:
-    """Read a preset and the flags that override it.
+    """Parse a preset and the flags that override it.
 
-    Without a preset, the one of the packed images' source (--data), or faces. The packed images
-    decide size and channels. Raises UsageError for flags that contradict them.
+    The default preset is that of the source of the packed images (--data), else faces. The packed
+    images also set size and channels. Raises UsageError for flags that contradict them.
     """
     named, args = split_choice(args, tuple(PRESETS), "preset")
     preset = named or "faces"

@@ -1,7 +1,7 @@
 """The options of every command: the one home of their defaults, help texts and rules.
 
-Those of training are imported at once, those of the other commands when first used: the networks
-take their defaults from here, and need no more.
+Only the options of training are imported at once, because the networks take their defaults from
+them. Those of the other commands are imported when they are first used.
 """
 
 import importlib

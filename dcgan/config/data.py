@@ -21,8 +21,8 @@ class DataOptions:
     """Data set. faces: cartoon faces that dcgan generates itself; folder: your own
     images."""
     root: Path | None = None
-    """Folder, or zip file, of the raw images. cifar10, mnist, fashion-mnist, svhn and stl10 are
-    downloaded into it. Default: none, which only faces can do without."""
+    """Folder or zip file of the raw images, required for celeba, lsun and folder. mnist,
+    fashion-mnist, cifar10, svhn and stl10 are downloaded into it. Default: data/raw/SOURCE."""
     split: Literal["train", "valid", "test", "all"] = "train"
     """Split of the data set to load."""
     classes: tuple[str, ...] = ()
@@ -36,7 +36,7 @@ class DataOptions:
     """Side of the centre crop, in pixels of the raw image. Default: 178 for celeba, else the
     largest square."""
     max_bad: float = 0.01
-    """Fraction of unreadable images that is tolerated; more of them end packing with an error."""
+    """Largest fraction of unreadable images, which are skipped. Packing fails if it is exceeded."""
     workers: int | None = None
     """Processes that decode images in parallel. Default: one per CPU core."""
 
@@ -51,7 +51,7 @@ class OutputOptions:
 
 @dataclass(frozen=True)
 class PrepareConfig(OutputOptions, DataOptions, ImageOptions):
-    """Options of `dcgan prepare`. Raises UsageError for values that cannot work."""
+    """Options of `dcgan prepare`. Raises UsageError for invalid values."""
 
     def __post_init__(self) -> None:
         validate_types(self)
@@ -60,6 +60,6 @@ class PrepareConfig(OutputOptions, DataOptions, ImageOptions):
 
 
 def validate_data(options: DataOptions) -> None:
-    """Raise UsageError for data options that cannot work."""
+    """Raise UsageError for data options out of range."""
     require_at_least(1, options, "count", "crop", "workers")
     require(0 <= options.max_bad <= 1, "max_bad", options.max_bad, "from 0 to 1")

@@ -8,8 +8,8 @@ from dcgan.config.sampling import POSITIONAL, SamplingOptions
 from dcgan.config.validation import MIN_IMAGES, require, require_ending, validate_types
 from dcgan.errors import UsageError
 
-DEFAULT_MAX_IMAGES = 50_000  # generated where --count is not given, as in most papers
-DEFAULT_MEMORIZATION_IMAGES = 1000  # generated to search for copies of training images
+DEFAULT_MAX_IMAGES = 50_000  # to generate without --count, as in most papers
+DEFAULT_MEMORIZATION_IMAGES = 1000  # to generate and compare with the training images
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def validate_evaluation(
     weights: Path | None,
     extractor: str | None,
 ) -> None:
-    """Raise UsageError unless `dcgan.evaluation.evaluate` can work with these values."""
+    """Raise UsageError for invalid arguments of `dcgan.evaluation.evaluate`."""
     for name, value in {"count": count, "reals": reals}.items():
         require(value is None or value >= MIN_IMAGES, name, value, f"at least {MIN_IMAGES}")
     if weights and not fidelity:
@@ -80,6 +80,6 @@ def validate_evaluation(
 
 
 def validate_memorization(count: int, out: Path) -> None:
-    """Raise UsageError unless `dcgan.evaluation.report_memorization` can work with these values."""
+    """Raise UsageError for invalid arguments of `dcgan.evaluation.report_memorization`."""
     require(count >= MIN_IMAGES, "count", count, f"at least {MIN_IMAGES}")
     require_ending(out, ".png", "out")

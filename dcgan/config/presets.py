@@ -5,7 +5,7 @@ from typing import Any
 
 from dcgan.config.train_config import TrainConfig
 
-# What differs from the defaults of TrainConfig.
+# The options that differ from the defaults of TrainConfig.
 _OPTIONS: dict[str, dict[str, Any]] = {
     # Narrow networks take higher learning rates.
     "faces": dict(width=24, batch_size=16, steps=3500, lr_G=2e-3, lr_D=1e-3, ema_images=3000),

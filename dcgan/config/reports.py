@@ -37,7 +37,8 @@ class TimelapseConfig:
     run: Path = dataclasses.field(kw_only=True, metadata=POSITIONAL)
     """Run folder."""
     seconds: float = 8.0
-    """Duration of the animation in seconds. A run with too many sample grids is thinned out."""
+    """Duration of the animation in seconds. If the run has too many sample grids for it, some are
+    left out evenly."""
     out: Path = Path("timelapse.gif")
     """Animation to write: .gif, .webp or .png."""
 
@@ -47,6 +48,6 @@ class TimelapseConfig:
 
 
 def validate_duration(seconds: float) -> None:
-    """Raise UsageError unless a timelapse can last so long."""
+    """Raise UsageError unless the duration of a timelapse is in its range."""
     valid = MIN_FRAME_SECONDS <= seconds <= _MAX_SECONDS
     require(valid, "seconds", seconds, f"from {MIN_FRAME_SECONDS} to {_MAX_SECONDS}")

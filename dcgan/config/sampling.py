@@ -10,9 +10,9 @@ from dcgan.config.training import ComputeOptions
 from dcgan.config.validation import require, require_ending, validate_types
 from dcgan.errors import UsageError
 
-_MAX_IMAGES = 10_000_000  # of one command
+_MAX_IMAGES = 10_000_000  # that one command generates
 _MAX_FRAMES = 100_000  # of an animation, which is held in memory
-MIN_FRAME_SECONDS = 0.02  # viewers show no frame for less
+MIN_FRAME_SECONDS = 0.02  # the shortest time for which viewers show a frame
 
 # Metadata of a field that the command line takes as a word without a flag.
 POSITIONAL = {"positional": True}
@@ -29,7 +29,7 @@ class SamplingOptions:
     """Labels to generate with a conditional network: eyeglasses=1,smiling=0, or a class name.
     Default, also for attributes left out: labels of random training images."""
     recalibrate: bool = False
-    """Recompute G's batch norm statistics over 6,400 latents instead of those in the
+    """Recompute G's batch norm statistics over 6,400 latents instead of using those in the
     checkpoint."""
     raw: bool = False
     """Use the weights of the last step instead of their moving average (EMA)."""
@@ -47,14 +47,14 @@ class SampleConfig(SamplingOptions):
     checkpoint: Path = dataclasses.field(kw_only=True, metadata=POSITIONAL)
     """Checkpoint file or run folder."""
     seeds: str | None = None
-    """Seeds of the images: numbers and ranges, e.g. 0-63 or 3,14,15. Default: --count seeds from
-    0."""
+    """Seeds of the images: numbers and ranges, e.g. 0-63 or 3,14,15. Default: 0, 1, 2, ... for
+    --count images."""
     count: int | None = None
     """Number of images, with seeds 0, 1, 2, ... Default: --rows x --cols, or 64."""
     rows: int | None = None
     """Rows of the grid. Default: as many as the images need."""
     cols: int | None = None
-    """Columns of the grid. Default: those of a grid about as wide as high."""
+    """Columns of the grid. Default: as many as make the grid about square."""
     out: Path | None = None
     """Grid image to write (.png). Default: samples.png, or no grid with --each or --npy."""
     each: Path | None = None
@@ -85,7 +85,7 @@ class SampleConfig(SamplingOptions):
         return range(self.count or cells)
 
     def columns(self) -> int | None:
-        """Columns of the grid; None for a grid about as wide as high."""
+        """Columns of the grid; None for a grid that is about square."""
         return self.cols or (self.rows and -(-len(self.seed_list()) // self.rows))
 
 

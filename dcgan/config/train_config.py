@@ -35,7 +35,7 @@ class TrainConfig(
     NetworkOptions,
     ImageOptions,
 ):
-    """All options of a training run. Raises UsageError for values that cannot work."""
+    """All options of a training run. Raises UsageError for invalid values."""
 
     def __post_init__(self) -> None:
         validate_types(self)

@@ -64,8 +64,8 @@ class OptimizationOptions:
     """Initialise G's transposed convolutions as bilinear interpolation and smooth their updates, to
     avoid checkerboard artefacts."""
     lr_decay: Literal["none", "linear", "cosine"] = "none"
-    """Learning rate schedule: constant, or from --lr-G and --lr-D down to 0 at the last of --steps
-    along a line or a half cosine."""
+    """Learning rate schedule. none: constant; linear and cosine: decay from --lr-G and --lr-D to 0
+    at the last step, along a line or half a cosine."""
     d_steps: int = 1
     """Updates of D per step, each on a new batch."""
     accumulate: int = 1
@@ -90,10 +90,10 @@ class ComputeOptions:
     device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
     """Device to compute on. auto: cuda if available, else mps, else cpu."""
     threads: int | None = None
-    """CPU threads of PyTorch. Default: one per core. Idle threads go to sleep soon
+    """CPU threads of PyTorch. Default: one per core. Waiting threads sleep early
     (GOMP_SPINCOUNT=1000, unless the environment sets it)."""
     compile: bool = False
-    """Compile both networks with torch.compile: a minute at the start, and no gain on CPUs."""
+    """Compile both networks with torch.compile. Takes a minute at the start; no gain on CPUs."""
     cuda_graphs: bool = True
     """Replay training steps as CUDA graphs where launching kernels limits the speed. Used on a
     single NVIDIA GPU, ignored elsewhere."""
@@ -107,9 +107,9 @@ class RunOptions:
     """Packed folder made by `dcgan prepare`, instead of raw images (--root). Default: pack the raw
     images first."""
     data_cache: Path = Path("data")
-    """Folder where raw images are packed, and found again by the next run."""
+    """Folder where raw images are packed, for this run and later ones."""
     out: Path = Path("runs/faces")
-    """Run folder. A run that is already there is resumed."""
+    """Run folder. If it contains a run, that is resumed."""
     log_every: int = 50
     """Steps between two lines of metrics.jsonl and points in TensorBoard."""
     sample_every: int = 500
@@ -117,7 +117,7 @@ class RunOptions:
     save_every: int = 1000
     """Steps between two checkpoints."""
     keep: int = 3
-    """Number of latest checkpoints to keep. 0: all."""
+    """Number of latest checkpoints to keep, besides best.safetensors. 0: all."""
     fresh: bool = False
     """Start a new run in OUT-2, OUT-3, ... instead of resuming the one in --out. Deletes
     nothing."""

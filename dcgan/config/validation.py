@@ -1,4 +1,4 @@
-"""Checks that options share: types, choices, ranges, and how their flags are written."""
+"""Checks that all options share: types, choices, ranges; and the names of their flags."""
 
 import dataclasses
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from dcgan.errors import UsageError
 
-MIN_IMAGES = 10  # fewest images that metrics can be computed for
+MIN_IMAGES = 10  # of each kind, for any metric
 
 
 def require(valid: bool, name: str, value: object, rule: str) -> None:

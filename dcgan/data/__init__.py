@@ -1,4 +1,4 @@
-"""Raw images to packed folders, and packed folders opened. Nothing here imports torch."""
+"""Packed folders: made from raw images, and opened. Importing this does not import torch."""
 
 from dcgan.data.packed import PackedImages, content_hash, is_packed, open_packed
 from dcgan.data.packing import cache_folder, open_or_pack, pack, prepare

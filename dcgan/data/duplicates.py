@@ -1,4 +1,4 @@
-"""Images that occur more than once in a set: equal in every pixel, or nearly the same."""
+"""Duplicate images of a set: equal in every pixel, or nearly the same."""
 
 from hashlib import sha256
 
@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_MAX_HASH_DISTANCE = 8  # of 64 bits in which the hashes of two near-duplicates may differ
-_MAX_THUMBNAIL_RMS = 6  # of 255: root-mean-square difference of their thumbnails
+_MAX_HASH_DISTANCE = 8  # bits, of 64, by which the hashes of near-duplicates may differ
+_MAX_THUMBNAIL_RMS = 6  # of 255: root-mean-square difference of the thumbnails
 _BLOCK = 512  # images that are compared with all others at a time
 
 
@@ -16,9 +16,9 @@ def exact_duplicates(images: np.ndarray) -> np.ndarray:
     """Which of uint8 [N, S, S, C] equal an earlier one in every pixel: bool [N]."""
     digests = np.array([sha256(image.tobytes()).digest() for image in images], dtype="S32")
     _, first = np.unique(digests, return_index=True)
-    again = np.ones(len(images), bool)
-    again[first] = False
-    return again
+    repeated = np.ones(len(images), bool)
+    repeated[first] = False
+    return repeated
 
 
 def near_duplicates(images: np.ndarray) -> np.ndarray:
@@ -42,11 +42,11 @@ def near_duplicates(images: np.ndarray) -> np.ndarray:
 def _difference_hash(images: np.ndarray) -> np.ndarray:
     """dHash: uint8 [N, S, S, C] -> uint64 [N].
 
-    Each bit says whether one of 8 x 8 cells of the grey image is brighter than its right neighbour.
+    A bit is 1 where one of 8 x 8 cells of the grey image is brighter than its right neighbour.
     """
     grey = _area_resize(images, (8, 9)).mean(1)  # [N, 8, 9]
-    darker = (grey[:, :, :-1] > grey[:, :, 1:] + 0.5).flatten(1).numpy()
-    return np.packbits(darker, axis=1).view(np.uint64)[:, 0]
+    brighter = (grey[:, :, :-1] > grey[:, :, 1:] + 0.5).flatten(1).numpy()
+    return np.packbits(brighter, axis=1).view(np.uint64)[:, 0]
 
 
 def _thumbnails(images: np.ndarray) -> Tensor:

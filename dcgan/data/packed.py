@@ -26,9 +26,8 @@ class PackedImages:
 
     folder: Path
     images: np.ndarray = field(repr=False)  # uint8 [N, S, S, C] in 0..255
-    labels: np.ndarray | None = field(
-        repr=False
-    )  # int64 [N] class indices, or uint8 [N, A] of 0 and 1
+    # int64 [N] class indices, or uint8 [N, A] attributes in {0, 1}
+    labels: np.ndarray | None = field(repr=False)
     label_names: tuple[str, ...]  # of the classes or attributes
     meta: dict[str, Any]
 
@@ -44,14 +43,14 @@ class PackedImages:
         return self.images.shape[3]
 
     def multi_hot(self, indices: np.ndarray) -> np.ndarray:
-        """Labels of the images `indices`, float32 [n, len(label_names)] of 0 and 1."""
+        """Labels of the images `indices`: float32 [n, len(label_names)] in {0, 1}."""
         chosen = self.labels[indices]
         if chosen.ndim == 1:
             chosen = chosen[:, None] == np.arange(len(self.label_names))
         return chosen.astype(np.float32)
 
     def has_label(self, index: int) -> np.ndarray:
-        """Whether each image has the label `label_names[index]`, bool [N]."""
+        """Whether each image has the label `label_names[index]`: bool [N]."""
         labels = self.labels
         return labels == index if labels.ndim == 1 else labels[:, index] == 1
 
@@ -61,7 +60,7 @@ class PackedImages:
         return self.meta["sha256"]
 
     def check_unchanged(self) -> None:
-        """Raise UserError if the files differ from the fingerprint; over 4 GB, do not check."""
+        """Raise UserError if the files differ from the fingerprint; over 4 GB are not checked."""
         if (
             self.images.nbytes <= _MAX_REHASHED_BYTES
             and content_hash(self.folder) != self.fingerprint
@@ -81,7 +80,7 @@ def content_hash(folder: Path) -> str:
 
 
 def is_packed(folder: Path) -> bool:
-    """Whether `folder` is a packed folder; they are complete, being renamed when finished."""
+    """Whether `folder` is a packed folder: a complete one, since `pack` renames it at its end."""
     return (folder / META).is_file()
 
 

@@ -1,7 +1,7 @@
-"""Raw images to a packed folder: each is decoded once, cropped and resized.
+"""Packing: raw images are decoded once, cropped and resized, into a packed folder.
 
 DIR/images.npy   uint8 [N, S, S, C]
-DIR/labels.npy   int64 [N] class indices, or uint8 [N, A] attributes; absent without labels
+DIR/labels.npy   int64 [N] class indices, or uint8 [N, A] attributes; missing without labels
 DIR/meta.json    the source and its options, the crop and filter, the skipped images with reasons
 
 The folder appears under its name when it is complete.
@@ -41,7 +41,7 @@ from dcgan.runtime.threads import available_cpus
 
 
 def prepare(config: PrepareConfig) -> PackedImages:
-    """Pack the images that `config` names into the new folder `config.out`. Raises as `pack`."""
+    """Pack the raw images of `config` into the new folder `config.out`. Raises as `pack`."""
     return pack(
         open_source(config),
         config.out.expanduser(),
@@ -54,7 +54,10 @@ def prepare(config: PrepareConfig) -> PackedImages:
 
 
 def open_or_pack(options: DataOptions, size: int, channels: int, data_cache: Path) -> PackedImages:
-    """Open the packed folder of these options in `data_cache`; pack it first if it is missing."""
+    """Open the packed folder of these options in `data_cache`; pack it first if it is missing.
+
+    Raises UsageError or UserError as `open_source`, `pack` and `open_packed`.
+    """
     source = open_source(options)
     folder = cache_folder(source, options, size, channels, data_cache)
     if is_packed(folder):
@@ -104,10 +107,10 @@ def pack(
     """Write all images of `source` to the new folder `out`, as uint8 [N, size, size, channels].
 
     The content does not depend on the number of workers. Images that cannot be read are left out
-    and listed in meta.json. Raises UserError if their share exceeds `max_bad`, if `out` holds
-    something already, and if the disk or a worker process fails; `out` is then as before.
+    and listed in meta.json. Raises UserError if their share exceeds `max_bad`, if `out` is not
+    empty, or if the disk or a worker process fails; `out` is then as before.
     """
-    _check_free(out)
+    _check_unused(out)
     remove_abandoned(out)
     check_free_space(out, len(source) * size * size * channels)
     source.build_index()
@@ -118,7 +121,9 @@ def pack(
         job = PackingJob(source, images, size, channels, crop)
         skipped = _write_all(job, max_bad, workers or available_cpus(), progress)
         if len(skipped) == len(source):
-            raise UserError(f"none of the {len(source)} images can be read: {_first(skipped)}")
+            raise UserError(
+                f"none of the {len(source)} images can be read: {_first_reasons(skipped)}"
+            )
         bad = np.fromiter(skipped, np.int64, len(skipped))
         good = np.setdiff1d(np.arange(len(source)), bad)
         keep_rows(images, good, (size, size, channels))
@@ -133,12 +138,12 @@ def pack(
             "sha256": content_hash(partial),
         }
         (partial / META).write_text(json.dumps(meta, indent=1) + "\n", encoding="ascii")
-    _report(source, out, size, crop, skipped)
+    _print_summary(source, out, size, crop, skipped)
     return open_packed(out)
 
 
-def _check_free(out: Path) -> None:
-    """Raise UserError if `out` is anything but a new or an empty folder."""
+def _check_unused(out: Path) -> None:
+    """Raise UserError unless `out` is new, or an empty folder."""
     with disk_errors(out):
         if out.resolve() == Path.cwd():
             raise UserError(f"{out} is the current folder, which cannot be replaced: name another")
@@ -149,7 +154,7 @@ def _check_free(out: Path) -> None:
 
 
 def _write_all(job: PackingJob, max_bad: float, workers: int, progress: bool) -> dict[int, Skipped]:
-    """Write all rows; return the bad images in order. Raises UserError if they are too many."""
+    """Write all rows; return the bad images by index. Raises UserError if they are too many."""
     total = len(job.source)
     skipped: dict[int, Skipped] = {}
     with (
@@ -162,13 +167,13 @@ def _write_all(job: PackingJob, max_bad: float, workers: int, progress: bool) ->
             if len(skipped) > max_bad * total:
                 raise UserError(
                     f"{len(skipped)} of {bar.n} images cannot be read, more than --max-bad "
-                    f"{max_bad:g} of {total} allows: {_first(skipped)}"
+                    f"{max_bad:g} of {total} allows: {_first_reasons(skipped)}"
                 )
     return dict(sorted(skipped.items()))
 
 
 def _describe(source: Source, packed: int, skipped: dict[int, Skipped]) -> dict[str, object]:
-    """What meta.json says of the source and its images."""
+    """The entries of meta.json that describe the source and its images."""
     try:
         toolkit = version("dcgan")
     except PackageNotFoundError:
@@ -190,17 +195,18 @@ def _describe(source: Source, packed: int, skipped: dict[int, Skipped]) -> dict[
     }
 
 
-def _report(
+def _print_summary(
     source: Source, out: Path, size: int, crop: int | None, skipped: dict[int, Skipped]
 ) -> None:
+    """Print on stderr what has been packed and skipped."""
     shape = f"{size} px, of a centre crop of {crop} px" if crop else f"{size} px"
     line = f"packed {len(source) - len(skipped)} of {len(source)} images ({shape}) in {out}"
     if skipped:
-        line += f"; skipped {len(skipped)}: {_first(skipped)}"
+        line += f"; skipped {len(skipped)}: {_first_reasons(skipped)}"
     print("\n".join([line, *source.notes]), file=sys.stderr)
 
 
-def _first(skipped: dict[int, Skipped]) -> str:
+def _first_reasons(skipped: dict[int, Skipped]) -> str:
     """The first three skipped images with their reasons."""
     first = [f"{image.name} ({image.reason})" for _, image in sorted(skipped.items())[:3]]
     return ", ".join(first) + (", ..." if len(skipped) > 3 else "")

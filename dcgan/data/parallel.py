@@ -1,4 +1,4 @@
-"""Packing in several processes: each decodes chunks of images straight into their rows."""
+"""Packing in parallel: each worker process decodes chunks of images into their rows."""
 
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -23,7 +23,7 @@ from dcgan.errors import UserError
 # The slowest images that are accepted take a few seconds each, and a chunk has 32.
 _MAX_CHUNK_SECONDS = 300
 _MAX_IMAGE_SECONDS = 60
-_MAX_DEATHS = 100  # of processes that read an isolated source, each of which takes a second
+_MAX_CRASHES = 100  # of the processes that read an isolated source; a new one takes a second
 
 
 class Skipped(NamedTuple):
@@ -34,7 +34,7 @@ class Skipped(NamedTuple):
 
 
 class _ChunkResult(NamedTuple):
-    """How many images of a chunk are done, and the bad ones among them by index."""
+    """Number of images of a chunk that are done, and the bad ones among them by index."""
 
     count: int
     skipped: dict[int, Skipped]
@@ -42,7 +42,7 @@ class _ChunkResult(NamedTuple):
 
 @dataclass
 class PackingJob:
-    """What every worker needs: the source of the images, and the array they are written to."""
+    """The source of the images, and the .npy file that workers write them to."""
 
     source: Source
     array: Path
@@ -64,28 +64,28 @@ class PackingJob:
 
 
 def run_job(job: PackingJob, workers: int) -> Iterator[_ChunkResult]:
-    """Do the job chunk by chunk: in worker processes where that is quicker, or safer.
+    """Do the job chunk by chunk, in worker processes if that is faster or safer.
 
-    Where reading an image of an isolated source ends its worker, that image is skipped. Raises
-    UserError if a worker of another source dies, or too many of an isolated one do.
+    An image of an isolated source that crashes its worker is skipped. Raises UserError if a worker
+    of another source crashes, or if more than 100 of an isolated one do.
     """
     chunks = job.chunks()
     workers = min(workers, -(-len(job.source) // job.source.chunk))
     if job.source.in_process or (workers == 1 and not job.source.isolated):
         yield from map(job.write, chunks)
         return
-    deaths = 0
+    crashes = 0
     while lost := (yield from _run_in_pool(job, workers, chunks)):
         for chunk in lost:
-            if not job.source.isolated or deaths > _MAX_DEATHS:
-                raise UserError(f"a packing process died, {job.source.cause_of_death}")
-            deaths += yield from _run_one_by_one(job, chunk)
+            if not job.source.isolated or crashes > _MAX_CRASHES:
+                raise UserError(f"a packing process died, {job.source.crash_hint}")
+            crashes += yield from _run_one_by_one(job, chunk)
 
 
 def _run_in_pool(
     job: PackingJob, workers: int, chunks: Iterator[range]
 ) -> Generator[_ChunkResult, None, list[range]]:
-    """Work through the chunks until a worker dies; return the chunks that were lost by that."""
+    """Work through the chunks until a worker crashes; return the chunks that are lost by that."""
     pool = ProcessPoolExecutor(workers, CONTEXT, initializer=_start_worker, initargs=(job,))
     running: dict[Future[_ChunkResult], range] = {}
     lost: list[range] = []
@@ -112,14 +112,14 @@ def _run_in_pool(
                 except BrokenProcessPool:
                     lost.append(chunk)
     finally:
-        # The array is deleted or renamed next: nobody may be writing to it still.
+        # The array is deleted or renamed next, so no worker may still be writing to it.
         pool.shutdown(wait=True, cancel_futures=True)
     return lost
 
 
 def _run_one_by_one(job: PackingJob, chunk: range) -> Generator[_ChunkResult, None, int]:
-    """Work through a lost chunk image by image, skip those that end their process, count them."""
-    deaths, next_image = 0, chunk.start
+    """Work through a lost chunk image by image; skip those that crash their process, count them."""
+    crashes, next_image = 0, chunk.start
     while next_image < chunk.stop:
         rest = range(next_image, chunk.stop)
         try:
@@ -130,8 +130,8 @@ def _run_one_by_one(job: PackingJob, chunk: range) -> Generator[_ChunkResult, No
             name = job.source.unread_name(next_image)  # this process must not open the source
             skipped = Skipped(name, f"the process that read it failed, {failure}")
             yield _ChunkResult(1, {next_image: skipped})
-            deaths, next_image = deaths + 1, next_image + 1
-    return deaths
+            crashes, next_image = crashes + 1, next_image + 1
+    return crashes
 
 
 def _write_each(job: PackingJob, images: range) -> Iterator[_ChunkResult]:

@@ -1,4 +1,4 @@
-"""Child processes: how they start and end, and results streamed from one that may crash."""
+"""Child processes: start and end, and results streamed from one that may crash."""
 
 import faulthandler
 import multiprocessing
@@ -22,7 +22,7 @@ ONE_THREAD = dict.fromkeys(
 
 
 class ChildFailed(Exception):
-    """A child process died or hung; the message says which, as in "it was ended by SIGBUS"."""
+    """A child process has crashed or hangs; the message is like "it was ended by SIGBUS"."""
 
 
 def stream_from_child(
@@ -78,9 +78,8 @@ def _send_all(sender: Connection, generate: Callable[..., Iterable], arguments: 
 def child_environment() -> Iterator[None]:
     """Start child processes in this block: with Ctrl-C blocked, and one thread each for BLAS.
 
-    Ctrl-C reaches every process of a terminal, but the parent alone decides what follows: it is
-    blocked until `set_up_child` ignores it. One thread each, because packing starts a process for
-    every processor.
+    Ctrl-C reaches every process of a terminal, but only the parent handles it: it is blocked until
+    `set_up_child` ignores it. One thread each, because packing starts a process for every CPU core.
     """
     masks = hasattr(signal, "pthread_sigmask")
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if masks else None
@@ -99,7 +98,7 @@ def set_up_child() -> None:
 
 
 def _exit_with_parent() -> None:
-    """Without this, the children of a killed process would wait for work for ever."""
+    """End this process with its parent; else children of a killed one wait for work for ever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -1,7 +1,7 @@
-"""Rows of images.npy written, removed in place and read, a few at a time.
+"""Rows of images.npy: written, removed in place and read, a few at a time.
 
-Kept beside `np.load(mmap_mode="r")`: pages touched there count as resident memory, 24 MB for 2,000
-images of 64x64 instead of none, and a disk error or a truncated file ends the process with SIGBUS.
+Used instead of `np.load(mmap_mode="r")`, with which pages that are read count as resident memory
+(24 MB for 2,000 images of 64x64), and a disk error or a truncated file ends the process by SIGBUS.
 """
 
 import mmap
@@ -40,18 +40,19 @@ def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
 
 
 def _header_bytes(file: BinaryIO) -> int:
+    """The length of the header of a .npy file; reads past it."""
     np.lib.format.read_magic(file)
     np.lib.format.read_array_header_1_0(file)
     return file.tell()
 
 
-def keep_rows(array: Path, good: np.ndarray, row: tuple[int, ...]) -> None:
-    """Keep only the rows `good` (ascending) of a uint8 .npy file: move them up and truncate it."""
-    row_bytes = int(np.prod(row))
+def keep_rows(array: Path, good: np.ndarray, row_shape: tuple[int, ...]) -> None:
+    """Keep only the rows `good` (ascending indices) of a uint8 .npy file, and truncate it."""
+    row_bytes = int(np.prod(row_shape))
     block = max(1, _BLOCK_BYTES // row_bytes)
     with open(array, "r+b") as file:
         start = _header_bytes(file)
-        # Consecutive rows move together, towards the front, over rows that have been moved already.
+        # Runs of consecutive rows move to the front, over rows that have been moved already.
         runs = np.split(good, np.flatnonzero(np.diff(good) != 1) + 1)
         target = 0
         for first, last in ((int(run[0]), int(run[-1])) for run in runs):
@@ -64,7 +65,7 @@ def keep_rows(array: Path, good: np.ndarray, row: tuple[int, ...]) -> None:
                     file.write(rows)
                 target += count
         file.truncate(start + target * row_bytes)
-        _write_header(file, (target, *row))
+        _write_header(file, (target, *row_shape))
 
 
 def row_reader(array: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:

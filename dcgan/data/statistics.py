@@ -14,7 +14,7 @@ from dcgan.errors import UserError
 def sizes_and_modes(source: EncodedSource, indices: np.ndarray) -> tuple[np.ndarray, Counter[str]]:
     """Widths and heights [n, 2] and the Pillow modes of the images whose header can be read.
 
-    Raises UserError for an isolated source that ends the process it is read in.
+    Raises UserError if an isolated source crashes the process that reads it.
     """
     headers = _headers(source, indices)
     if source.isolated:
@@ -27,7 +27,7 @@ def sizes_and_modes(source: EncodedSource, indices: np.ndarray) -> tuple[np.ndar
             sizes.append(size)
             modes[mode] += 1
     except ChildFailed:
-        raise UserError(f"a process that read images died, {source.cause_of_death}") from None
+        raise UserError(f"a process that read images died, {source.crash_hint}") from None
     return np.array(sizes).reshape(-1, 2), modes
 
 
@@ -36,8 +36,7 @@ def _headers(source: EncodedSource, indices: np.ndarray) -> Iterator[tuple[tuple
         try:
             with source.open(int(i)) as file, open_image(file) as image:
                 header = image.size, image.mode
-        # Packing reports the images that cannot be read, with the reason.
-        except Exception:
+        except Exception:  # packing reports the images that cannot be read
             continue
         yield header
 
@@ -48,7 +47,10 @@ def single_colour(images: np.ndarray) -> np.ndarray:
 
 
 def label_shares(labels: np.ndarray, names: tuple[str, ...]) -> list[tuple[str, float]]:
-    """The share of images in every class, or with every attribute, the rarest first."""
+    """The share of images, 0 to 1, in each class or with each attribute, the rarest first.
+
+    labels: int64 [N] class indices, or uint8 [N, A] attributes in {0, 1}.
+    """
     counts = labels.sum(0) if labels.ndim == 2 else np.bincount(labels, minlength=len(names))
     shares = zip(names, (counts / len(labels)).tolist(), strict=True)
     return sorted(shares, key=lambda pair: pair[1])

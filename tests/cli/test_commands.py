@@ -38,7 +38,7 @@ def test_grids_files_and_arrays_show_the_same_images(capsys, run, tmp_path, monk
 
 
 def test_sampling_imports_nothing_that_it_does_not_use(run, tmp_path):
-    """Starting is importing torch; torch's compiler alone would take as long again."""
+    """Most of the start is the import of torch; its compiler would double the time."""
     probe = (
         "import sys; from dcgan import cli\n"
         f"assert cli.main(['sample', {str(run)!r}, '--each', {str(tmp_path)!r}]) == 0\n"
@@ -57,8 +57,8 @@ def test_sampling_imports_nothing_that_it_does_not_use(run, tmp_path):
     ("users", "expected"),
     [({}, "'1000'"), ({"GOMP_SPINCOUNT": "7"}, "'7'"), ({"OMP_WAIT_POLICY": "PASSIVE"}, "'0'")],
 )
-def test_openmp_waits_briefly_unless_told_otherwise(run, tmp_path, users, expected):
-    """OpenMP says itself what it found in the environment when torch loaded it."""
+def test_openmp_spins_briefly_unless_the_user_sets_it(run, tmp_path, users, expected):
+    """OpenMP itself reports the settings that it found when torch loaded it."""
     unset = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
     environment = {**unset, **users, "OMP_DISPLAY_ENV": "verbose"}
     done = run_python("sample.py", run, "--out", tmp_path / "grid.png", env=environment)
@@ -67,7 +67,7 @@ def test_openmp_waits_briefly_unless_told_otherwise(run, tmp_path, users, expect
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_sampling_stops_when_told_and_leaves_whole_files(run, tmp_path, signum, code):
+def test_a_signal_stops_sampling_and_leaves_complete_files(run, tmp_path, signum, code):
     command = [sys.executable, "sample.py", run, "--count", "1000000", "--each", tmp_path]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
         while not any(tmp_path.glob("seed-*.png")):
@@ -110,7 +110,7 @@ def test_walk_visits_the_images_of_its_seeds(run, tmp_path):
 
 @pytest.mark.slow
 def test_the_scripts_train_resume_and_sample(tmp_path):
-    """The whole way on the built-in faces, in a folder with a space, by the scripts."""
+    """From the built-in faces to a grid, in a folder with a space in its name."""
     flags = ["--size", "32", "--width", "4", "--batch-size", "8", "--count", "80"]
     flags += ["--data-cache", tmp_path / "cache", "--out", tmp_path / "my run"]
     first = run_python("train.py", "faces", *flags, "--steps", "3")

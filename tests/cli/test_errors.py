@@ -108,7 +108,7 @@ def test_a_run_with_other_networks_is_refused_before_packing(capsys, run, tmp_pa
 
 
 def test_packing_into_the_current_folder_is_refused(tmp_path, monkeypatch, capsys):
-    """It is put in place by a rename, which would leave the shell in a folder that is gone."""
+    """The packed folder replaces it by a rename, which would leave the shell in a deleted one."""
     (tmp_path / "raw").mkdir()
     (tmp_path / "out").mkdir()
     Image.new("RGB", (20, 20)).save(tmp_path / "raw" / "a.png")
@@ -126,7 +126,7 @@ def test_a_folder_without_images_is_named(capsys, tmp_path):
     assert str(tmp_path) in err
 
 
-def test_a_grid_or_an_array_too_large_is_refused_before_it_is_drawn(
+def test_a_grid_or_an_array_too_large_is_refused_before_sampling(
     capsys, run, tmp_path, monkeypatch
 ):
     rows_and_columns = ["--rows", "9999999", "--cols", "9999999"]

@@ -1,4 +1,4 @@
-"""From the words of the command line to the options of a command."""
+"""Parsing of presets, flags and seeds into the options of a command."""
 
 import dataclasses
 import json
@@ -41,7 +41,7 @@ def test_dry_run_prints_the_preset_with_flags_over_it(capsys):
     assert shown["steps"] == PRESETS["mnist"].steps
 
 
-def test_packed_images_decide_the_size_and_refuse_another(capsys, packed):
+def test_packed_images_set_the_size_and_another_one_is_refused(capsys, packed):
     assert cli.main(["train", "--data", str(packed.folder), "--dry-run"]) == 0
     assert json.loads(capsys.readouterr().out)["size"] == 16
     code, err = fail(capsys, cli.train, "--data", packed.folder, "--size", "32", "--dry-run")

@@ -1,4 +1,4 @@
-"""What `--help` says, how fast, and in whose words."""
+"""`--help`: its content, its words, and that it is fast."""
 
 import re
 from typing import get_args
@@ -26,7 +26,7 @@ DIALECT = re.compile(
 
 @pytest.fixture
 def help_of(capsys, monkeypatch):
-    """Gives what a command prints for --help, in one column."""
+    """A function that returns what a command prints for --help, in one column."""
     monkeypatch.setenv("COLUMNS", "100")
 
     def show(*words: str) -> str:
@@ -96,7 +96,7 @@ def test_help_of_prepare_lists_every_source(help_of):
 
 
 def test_help_answers_without_torch():
-    """Heavy packages are what makes --help slow; a count of imports is steadier than a clock."""
+    """Importing heavy packages makes --help slow; imports are easier to test than times."""
     probe = (
         "import sys; from dcgan import cli\n"
         "assert cli.main(['train', '--help']) == 0\n"

@@ -29,7 +29,7 @@ def test_the_paper_preset_is_the_recipe_of_radford_et_al_2015():
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_a_preset_survives_the_way_through_a_dictionary(name):
+def test_a_preset_can_be_restored_from_its_dictionary(name):
     """As in config.json and in checkpoints: paths as strings, all else as it is."""
     values = config_to_dict(PRESETS[name])
     paths = {key: getattr(PRESETS[name], key) for key in ("data_cache", "out")}

@@ -1,4 +1,4 @@
-"""Values that cannot work are refused with the rule, for Python callers as on the command line."""
+"""Invalid values are refused with the rule, for Python callers as on the command line."""
 
 import dataclasses
 import re
@@ -62,7 +62,7 @@ from dcgan.errors import UsageError
         (dict(latent_dim=0), "--latent-dim must be from 1 to 4096"),
     ],
 )
-def test_values_that_cannot_work_are_refused_with_the_rule(options, complaint):
+def test_invalid_values_are_refused_with_the_rule(options, complaint):
     with pytest.raises(UsageError, match=re.escape(complaint)):
         TrainConfig(**options)
 

@@ -79,7 +79,7 @@ def test_a_face_does_not_depend_on_its_batch(rendered, monkeypatch, chunk):
     assert_same(render(order.tolist(), 64), expected)
 
 
-def test_threads_change_nothing_and_are_given_back(rendered):
+def test_the_number_of_threads_does_not_change_faces_and_is_restored(rendered):
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(3)
@@ -89,7 +89,7 @@ def test_threads_change_nothing_and_are_given_back(rendered):
         torch.set_num_threads(before)
 
 
-def test_seed_and_index_count_in_all_their_bits():
+def test_all_bits_of_seed_and_index_matter():
     keys = [
         (seed, index) for seed in (0, 1, -1, 2**32, 2**40 + 1) for index in (0, 1, 2**32, 2**40)
     ]
@@ -109,7 +109,7 @@ def test_scramble_agrees_with_unbounded_integers():
     assert traits._scramble(torch.tensor(words)).tolist() == [reference(word) for word in words]
 
 
-def test_uniform_numbers_are_uniform_and_unrelated():
+def test_uniform_numbers_are_uniform_and_uncorrelated():
     names = ["a", "b", "c"]
     u = torch.cat([traits._uniform(range(20_000), seed, names) for seed in (0, 1)], 1)
     assert u.min() >= 0

@@ -108,7 +108,7 @@ IMAGES = {
 
 
 def decodes(data: bytes, channels: int = 3) -> bool:
-    """Whether it is a picture; if not, it is a reason in one line, and neither takes long."""
+    """Whether the data decode; if not, the reason is one line. Either takes little time."""
     started, out, reason = time.monotonic(), None, ""
     try:
         out = decode(data, 16, channels, None)
@@ -140,12 +140,12 @@ kinds = st.sampled_from(sorted(IMAGES))
 
 @many
 @given(kinds, st.integers(0, 100), kinds, st.integers(0, 100))
-def test_the_head_of_one_format_on_the_body_of_another(first, head, second, start):
+def test_the_start_of_one_format_before_the_rest_of_another(first, head, second, start):
     decodes(IMAGES[first][:head] + IMAGES[second][start:])
 
 
 def opened(source: str, root: Path, **options):
-    """The source, read to its end; or None where it is refused in one line that names the file."""
+    """The source with all images read; None if it is refused in one line that names the file."""
     found, refusal = None, ""
     try:
         found = open_source(DataOptions(source=source, root=root, **options))
@@ -212,7 +212,7 @@ overrides = st.dictionaries(st.integers(1, 18), numbers, max_size=4)
 
 
 def record(layout: str, fields: list, changes: dict[int, int]) -> bytes:
-    """A header with some of its fields replaced, cut to what they hold."""
+    """A header with some fields replaced by random numbers of their size."""
     groups = re.findall(r"(\d*)([BHI])", layout)
     kinds = [kind for count, kind in groups for _ in range(int(count or 1))]
     for place, value in changes.items():
@@ -223,7 +223,7 @@ def record(layout: str, fields: list, changes: dict[int, int]) -> bytes:
 
 @st.composite
 def archives(draw) -> bytes:
-    """A zip made by hand whose headers say what they like, and may share their data."""
+    """A zip whose headers have random fields, and may share their data."""
     names = st.sampled_from([b"a.jpg", b"a.jpg", b"b/c.png", b"../x.jpg", b"\xff\n.gif", b"/", b""])
     zip64 = st.builds(
         lambda size, numbers: (
@@ -261,7 +261,7 @@ def archives(draw) -> bytes:
 
 @many
 @given(archives())
-def test_a_zip_made_to_lie_is_refused_or_can_be_read(tmp_path, archive):
+def test_a_zip_with_false_headers_is_refused_or_can_be_read(tmp_path, archive):
     path = tmp_path / "x.zip"
     path.write_bytes(archive)
     opened("folder", path)
@@ -322,7 +322,9 @@ texts = st.one_of(st.binary(max_size=200), lines.map(lambda text: text.encode(er
     partition=st.one_of(st.none(), texts, damage()),
     suffix=st.sampled_from(["txt", "csv"]),
 )
-def test_celeba_annotations_of_nonsense(tmp_path, attributes, partition, suffix):
+def test_random_celeba_annotations_are_refused_or_can_be_read(
+    tmp_path, attributes, partition, suffix
+):
     for path in tmp_path.glob("list_*"):
         path.unlink()
     (tmp_path / "img_align_celeba").mkdir(exist_ok=True)
@@ -382,7 +384,7 @@ def read_all(path: Path) -> list[tuple[bytes, bytes]] | str:
 
 
 class Child:
-    """A process that reads databases, and that a damaged one may cost."""
+    """A process that reads databases, and that a damaged one may crash."""
 
     pool: ProcessPoolExecutor | None = None
     deaths = 0
@@ -457,7 +459,7 @@ def write_damaged(scenes, folder: Path, changes, length) -> None:
 @many
 @given(changes=changes_of_pages, length=lengths)
 def test_a_damaged_lmdb_is_read_or_refused_in_one_line(child, scenes, tmp_path, changes, length):
-    """liblmdb is killed by some of these. No other exception may come out of reading one."""
+    """Some of these crash liblmdb. Reading must not raise any other exception."""
     write_damaged(scenes, tmp_path / "db", changes, length)
     found = child.read_all(tmp_path / "db")
     if isinstance(found, str):

@@ -43,7 +43,7 @@ def png(i: int) -> bytes:
 
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory) -> Path:
-    """600 images, many chunks, in two class folders; the five DAMAGED ones are not whole."""
+    """600 images, many chunks, in two class folders; the five DAMAGED ones are cut short."""
     root = tmp_path_factory.mktemp("raw")
     for name in ("odd", "even"):
         (root / name).mkdir()
@@ -152,7 +152,7 @@ def test_packed_faces_have_attributes(tmp_path):
     assert packed.meta["root"] is None
 
 
-def test_names_that_are_not_unicode_can_be_written_down(tmp_path, capsys):
+def test_file_names_that_are_not_unicode_are_escaped_in_meta_json(tmp_path, capsys):
     name = os.fsdecode(b"\xff\n.jpg") if sys.platform == "linux" else "\u00e9.jpg"
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw" / "ok.png").write_bytes(png(0))
@@ -173,7 +173,7 @@ def encoded(format: str, mode: str = "RGB", shape=(24, 20), **options) -> bytes:
 
 
 def grey_png(side: int, *chunks: tuple[bytes, bytes]) -> bytes:
-    """A PNG that may declare what it does not hold, with the right check sums."""
+    """A PNG whose header may declare more pixels than it has, with valid checksums."""
     header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -268,11 +268,11 @@ class TestHostileFolders:
             (root / "link.png").symlink_to("nowhere")
             os.mkfifo(root / "pipe.png")
             (root / "unlike.png").write_bytes(b"text")
-            return files.open_file(first)
+            return files._open_file(first)
 
         options = config(root, tmp_path / "out", class_folders=False, max_bad=0.9, workers=1)
         source = open_source(options)
-        monkeypatch.setattr(FolderFiles, "open_file", open_after_that)
+        monkeypatch.setattr(FolderFiles, "_open_file", open_after_that)
         packed = pack(source, options.out, 16, 3, max_bad=0.9, workers=1)
         reasons = {one["name"][:-4]: one["reason"] for one in packed.meta["skipped"]}
         assert list(reasons) == ["cut", "folder", "gone", "link", "pipe", "unlike"]
@@ -292,7 +292,7 @@ class TestMaxBad:
     def test_a_share_equal_to_max_bad_is_allowed(self, raw, tmp_path):
         assert len(prepare(config(raw, tmp_path / "out", max_bad=5 / 600))) == 595
 
-    def test_no_readable_image_is_an_error_at_any_limit(self, tmp_path):
+    def test_a_source_without_readable_images_is_an_error_for_any_max_bad(self, tmp_path):
         (tmp_path / "raw").mkdir()
         (tmp_path / "raw" / "a.png").write_bytes(b"")
         with pytest.raises(UserError, match=r"none of the 1 images can be read: a.png"):
@@ -320,13 +320,13 @@ class TestOutput:
         assert len(prepare(config(raw, tmp_path / "empty"))) == 595
         assert len(prepare(config(raw, tmp_path / "a" / "b" / "c"))) == 595
 
-    def test_a_full_disk_is_noticed_before_anything_is_read(self, raw, tmp_path, monkeypatch):
+    def test_a_full_disk_is_an_error_before_any_image_is_read(self, raw, tmp_path, monkeypatch):
         monkeypatch.setattr(shutil, "disk_usage", lambda _: (10**9, 10**9 - 1000, 1000))
         monkeypatch.setattr(parallel.PackingJob, "write", lambda *_: pytest.fail("it was read"))
         with pytest.raises(UserError, match=r"only .* kB are free"):
             prepare(config(raw, tmp_path / "out"))
 
-    def test_a_disk_that_fails_during_packing_is_one_clear_line(self, raw, tmp_path, monkeypatch):
+    def test_a_disk_error_during_packing_is_one_clear_line(self, raw, tmp_path, monkeypatch):
         def full(*_):
             raise OSError(28, "No space left on device")
 
@@ -424,14 +424,16 @@ if __name__ == "__main__":
         assert b"Traceback" not in shown
         assert not list((tmp_path / "packed").iterdir())
 
-    def test_a_worker_that_dies_is_one_clear_line(self, raw, tmp_path):
+    def test_a_worker_that_crashes_is_one_clear_line(self, raw, tmp_path):
         source = Deadly(open_source(DataOptions(source="folder", root=raw)))
         with pytest.raises(UserError, match="a packing process died"):
             pack(source, tmp_path / "out", 16, 3, workers=2)
         assert not list(tmp_path.iterdir())
 
     @pytest.mark.parametrize("workers", [1, 2])
-    def test_an_unexpected_exception_is_not_taken_for_a_bad_image(self, raw, tmp_path, workers):
+    def test_an_unexpected_exception_is_raised_and_not_counted_as_a_bad_image(
+        self, raw, tmp_path, workers
+    ):
         source = Buggy(open_source(DataOptions(source="folder", root=raw)))
         with pytest.raises(ZeroDivisionError):
             pack(source, tmp_path / "out", 16, 3, workers=workers)
@@ -524,7 +526,7 @@ class TestOpenOrPack:
         same = [(replace(base, workers=3), 16, 3), (replace(base, max_bad=0.5), 16, 3)]
         assert {open_or_pack(*call, tmp_path / "cache").folder for call in same} < folders
 
-    def test_a_process_that_packs_later_uses_what_the_earlier_one_packed(
+    def test_of_two_processes_the_later_one_uses_the_folder_of_the_earlier_one(
         self, raw, tmp_path, monkeypatch
     ):
         options = replace(self.OPTIONS, root=raw)

@@ -1,4 +1,4 @@
-"""Results streamed from child processes, and what becomes of children that die or hang."""
+"""Streaming of results from child processes, which may crash or hang."""
 
 import os
 import signal
@@ -107,7 +107,7 @@ def test_a_child_that_hangs_is_killed(tmp_path):
 
 
 @posix
-def test_a_child_is_killed_when_nobody_wants_its_items_any_more(tmp_path):
+def test_a_child_is_killed_when_its_iterator_is_closed(tmp_path):
     report = tmp_path / "pid"
     items = stream_from_child(hang, report)
     assert next(items) == 1

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from dcgan.data.decoding import resampling as module
-from dcgan.data.decoding.resampling import _STEP, _bands, resample
+from dcgan.data.decoding.resampling import _WEIGHT_STEP, _bands, resample
 
 edges = st.tuples(st.integers(0, 3), st.integers(0, 3)).map(lambda pair: (pair[0] / 8, pair[1] / 8))
 
@@ -24,10 +24,10 @@ def matrix(n: int, start: float, stop: float, size: int) -> np.ndarray:
 @given(st.integers(1, 700), st.integers(1, 150), edges)
 def test_sums_are_exact_in_float32_so_that_every_machine_gives_the_same_bytes(n, size, edges):
     weights = matrix(n, edges[0], n - edges[1], size).astype(float)
-    assert (weights / _STEP == np.rint(weights / _STEP)).all()
+    assert (weights / _WEIGHT_STEP == np.rint(weights / _WEIGHT_STEP)).all()
     assert (weights.sum(1) == 1).all()
     # The first product goes from 0..255, the second from whatever that one gives.
-    assert 255 * abs(weights).sum(1).max() ** 2 / _STEP < 2**24
+    assert 255 * abs(weights).sum(1).max() ** 2 / _WEIGHT_STEP < 2**24
 
 
 @settings(max_examples=50)

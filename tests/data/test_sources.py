@@ -64,7 +64,7 @@ def opened(source: str, root: Path | None, **options):
 
 
 def in_worker(source):
-    """The source as a worker process gets it."""
+    """The source as a worker process gets it, pickled and unpickled."""
     source.build_index()
     return pickle.loads(pickle.dumps(source))
 
@@ -110,7 +110,7 @@ class TestFolder:
             assert "not-utf8-\\udcff.jpg" in shown
 
     @posix
-    def test_links_are_followed_once_and_loops_end(self, tmp_path):
+    def test_links_are_followed_once_and_loops_of_links_end(self, tmp_path):
         write(tmp_path / "elsewhere", "far.jpg")
         root = write(tmp_path / "root", "sub/near.jpg")
         (root / "linked").symlink_to(tmp_path / "elsewhere")
@@ -144,7 +144,7 @@ class TestFolder:
         monkeypatch.setattr("dcgan.data.sources.folder.os.stat", lambda *_: status)
         assert bad(source) == {"a.jpg": "not a regular file"}
 
-    def test_images_that_vanish_are_skipped(self, tmp_path):
+    def test_images_deleted_after_listing_are_skipped(self, tmp_path):
         source = opened("folder", write(tmp_path, "a.jpg", "b.jpg"))
         (tmp_path / "a.jpg").unlink()
         assert bad(source) == {"a.jpg": "no longer there"}
@@ -226,7 +226,7 @@ class TestZip:
         assert reds(source) == [1, 0]
         assert not bad(source)
 
-    def test_names_that_leave_the_folder_are_only_names(self, tmp_path):
+    def test_member_names_with_parent_folders_are_not_used_as_paths(self, tmp_path):
         path = zipped(tmp_path / "x.zip", "../../up.jpg", "/etc/abs.jpg", "C:\\win.jpg")
         source = opened("folder", path)
         assert len(source) == 3
@@ -282,7 +282,7 @@ class TestZip:
         assert reds(source) == [0, 2], "the last of a name counts"
 
     def test_a_zip_replaced_after_listing_gives_bad_images(self, tmp_path):
-        """A worker process opens it anew."""
+        """A worker process opens the zip again."""
         path = zipped(tmp_path / "x.zip", "a.jpg", "b.jpg")
         source = opened("folder", path)
         zipped(path, "b.jpg")
@@ -358,12 +358,12 @@ class TestCelebA:
         assert source.labels.shape == (2, 4)
         assert not source.notes
 
-    def test_a_split_without_its_partition_file_is_refused(self, tmp_path):
+    def test_a_split_needs_the_partition_file(self, tmp_path):
         write(tmp_path / "img_align_celeba", *self.NAMES)
         with pytest.raises(UserError, match="so there is no valid split"):
             opened("celeba", tmp_path, split="valid")
 
-    def test_without_annotations_all_images_are_taken_and_that_is_said(self, tmp_path):
+    def test_without_annotations_all_images_are_used_and_a_note_says_so(self, tmp_path):
         write(tmp_path / "img_align_celeba", *self.NAMES)
         source = opened("celeba", tmp_path)
         assert len(source) == 6
@@ -371,7 +371,7 @@ class TestCelebA:
         assert "no list_eval_partition" in source.notes[0]
         assert "no labels" in source.notes[1]
 
-    def test_malformed_rows_make_bad_images_of_those_images_only(self, tmp_path):
+    def test_only_images_with_malformed_rows_are_bad(self, tmp_path):
         root = self.layout(tmp_path, "flat zip")
         (root / "list_attr_celeba.txt").write_text(
             "6\nA B\n000001.jpg 1 -1\n000002.jpg 1\n000003.jpg 1 0\n\n"
@@ -470,7 +470,7 @@ class TestLsun:
         make_lmdb(tmp_path / "b_train_lmdb", {b"k%d" % i: jpeg(i * 5) for i in range(9)})
         source = opened("lsun", tmp_path)
         # Child processes do not see a patched constant: the keys are listed in this one.
-        monkeypatch.setattr(lmdb_reader, "_KEYS_APART", keys_apart)
+        monkeypatch.setattr(lmdb_reader, "_KEY_INTERVAL", keys_apart)
         monkeypatch.setattr(lmdb_reader, "stream_from_child", lambda list_, *rest: list_(*rest))
         expected = [f"a_train_lmdb/{key.decode()}" for key in sorted(keys)]
         expected += [f"b_train_lmdb/k{i}" for i in range(9)]
@@ -507,7 +507,7 @@ class TestLsun:
         assert len(pickle.dumps(source)) < 5000
         assert names(source)[4321] == f"a_train_lmdb/{4321:040d}"
 
-    def test_foreign_values_have_a_reason(self, tmp_path):
+    def test_values_that_are_no_images_are_skipped_with_a_reason(self, tmp_path):
         values = {b"a": jpeg(), b"b": b"", b"c": b"pickle?", b"\xff\xfe": jpeg()[:99], b"d": jpeg()}
         make_lmdb(tmp_path / "bedroom_train_lmdb", values)
         reasons = bad(opened("lsun", tmp_path))
@@ -581,8 +581,8 @@ class TestLsun:
         )
 
     @pytest.mark.parametrize("workers", [1, 2])
-    def test_an_entry_that_kills_its_process_is_skipped(self, tmp_path, workers, forbid_opening):
-        """The size of the first value becomes 128 MB, of which most are outside of the file."""
+    def test_an_entry_that_crashes_its_process_is_skipped(self, tmp_path, workers, forbid_opening):
+        """The size of the first value becomes 128 MB, most of it beyond the end of the file."""
         root = self.damaged(tmp_path, "leaf", 0, b"")
         sound = pack(opened("lsun", root), tmp_path / "sound", 16, 3).images
         data = root / "bedroom_train_lmdb" / "data.mdb"
@@ -602,7 +602,7 @@ class TestLsun:
         with pytest.raises(UserError, match="a process that read images died, perhaps because"):
             sizes_and_modes(opened("lsun", root), np.arange(60))
 
-    def test_a_tree_that_leads_back_into_itself_comes_to_an_end(self, tmp_path):
+    def test_reading_a_tree_with_a_cycle_ends(self, tmp_path):
         root = self.damaged(tmp_path, "branch", 0, b"")
         data = root / "bedroom_train_lmdb" / "data.mdb"
         content = bytearray(data.read_bytes())
@@ -627,7 +627,7 @@ class TestLsun:
         path.unlink()
         assert len(bad(source)) == 60
 
-    def test_nothing_is_written_and_no_right_to_write_is_needed(self, tmp_path):
+    def test_a_read_only_database_can_be_read_and_is_not_changed(self, tmp_path):
         folder = make_lmdb(tmp_path / "raw" / "bedroom_train_lmdb", {b"a": jpeg()})
         (folder / "lock.mdb").unlink()
         (folder / "data.mdb").chmod(0o400)
@@ -784,7 +784,7 @@ class TestIdx:
         with pytest.raises(UserError, match="5 images, but 6 labels"):
             opened("mnist", tmp_path, split="all")
 
-    def test_a_bomb_in_a_gz_is_not_unpacked(self, tmp_path, monkeypatch):
+    def test_a_gzip_bomb_is_not_unpacked(self, tmp_path, monkeypatch):
         monkeypatch.setattr("dcgan.data.sources.arrays.MAX_BYTES", 10**6)
         self.mnist(tmp_path, gz=True)
         count = 10**6 + 1
@@ -804,7 +804,7 @@ class TestIdx:
 
         return counted
 
-    def test_there_is_no_valid_split(self, tmp_path):
+    def test_the_valid_split_is_refused(self, tmp_path):
         for source in ("mnist", "cifar10", "svhn", "stl10"):
             with pytest.raises(UsageError, match="no valid split"):
                 opened(source, tmp_path, split="valid")
@@ -898,7 +898,9 @@ class TestTorchvision:
         pickle.loads(data)
         assert (tmp_path / "pwned").exists(), "it would have shown"
 
-    def test_stl10_does_without_its_file_of_names(self, tmp_path, torchvision_sets, monkeypatch):
+    def test_stl10_does_not_need_its_file_of_class_names(
+        self, tmp_path, torchvision_sets, monkeypatch
+    ):
         class Fake:  # without classes, as torchvision's where class_names.txt is missing
             data, labels = np.zeros((3, 3, 8, 8), np.uint8), np.array([0, 1, 9])
 
@@ -933,7 +935,7 @@ def test_a_pipe_in_the_place_of_any_file_of_a_data_set_does_not_hang(tmp_path):
 
 
 @as_user
-def test_a_root_that_may_not_be_entered_is_one_clear_line(tmp_path):
+def test_a_root_without_permission_is_one_clear_line(tmp_path):
     closed = write(tmp_path / "closed", "a.jpg")
     closed.chmod(0)
     try:

@@ -22,7 +22,7 @@ def test_sizes_and_modes_are_those_of_the_files_that_can_be_read(tmp_path):
     assert not modes
 
 
-def test_one_pixel_of_another_colour_is_enough_to_be_no_single_colour():
+def test_an_image_with_one_pixel_of_another_colour_is_not_single_colour():
     images = np.full((3, 8, 8, 3), (1, 2, 3), np.uint8)
     images[1, 7, 7, 2] = 4
     assert single_colour(images).tolist() == [True, False, True]

@@ -36,14 +36,14 @@ def last(run):
     return checkpoint_path(run, 6)
 
 
-def test_a_run_keeps_the_newest_and_loads_it(run):
+def test_a_run_keeps_its_newest_checkpoint_and_loads_it(run):
     names = sorted(p.name for p in (run / "checkpoints").iterdir())
     assert names == [f"step-{s:08d}.safetensors" for s in (2, 4, 6)]
     assert find_checkpoint(run).step == 6
     assert find_checkpoint(last(run)).config["width"] == 4
 
 
-def test_the_average_and_the_raw_generator_are_those_of_the_file(run):
+def test_ema_and_raw_generators_have_the_tensors_of_the_file(run):
     averaged, raw = load_generator(run), load_generator(run, ema=False)
     with safe_open(last(run), "pt") as file:
         for G, prefix in ((averaged, "ema."), (raw, "G.")):
@@ -55,20 +55,20 @@ def test_the_average_and_the_raw_generator_are_those_of_the_file(run):
     assert averaged(torch.zeros(1, averaged.latent_dim)).shape == (1, 3, 16, 16)
 
 
-def test_the_discriminator_of_the_file(run):
+def test_the_discriminator_has_the_tensors_of_the_file(run):
     D = load_discriminator(run)
     with safe_open(last(run), "pt") as file:
         assert torch.equal(D.score.weight, file.get_tensor("D.score.weight"))
     assert D(torch.zeros(2, 3, 16, 16)).shape == (2,)
 
 
-def test_damaged_newest_is_named_and_passed_over(copy, capsys):
+def test_a_damaged_newest_checkpoint_is_skipped_with_a_warning(copy, capsys):
     last(copy).write_bytes(last(copy).read_bytes()[:1000])
     assert latest_checkpoint(copy).step == 4
     assert last(copy).name in capsys.readouterr().err
 
 
-def test_no_valid_checkpoint_left_is_an_error_not_a_fresh_start(copy):
+def test_a_run_with_only_damaged_checkpoints_is_an_error_not_a_fresh_start(copy):
     for path in (copy / "checkpoints").iterdir():
         path.write_bytes(b"")
     with pytest.raises(UserError, match="no checkpoint that can be read"):
@@ -82,7 +82,7 @@ TENSORS = {"x": torch.zeros(1)}
 
 
 def metadata(text: str) -> dict[str, str]:
-    """Of a file with this header, checksum included."""
+    """The metadata of a file with this header, with a valid checksum."""
     return {"dcgan": text, "sha256": checkpoint._checksum(text, TENSORS.items())}
 
 
@@ -118,7 +118,7 @@ def without(name):
         (header(), "does not match"),
     ],
 )
-def test_what_is_no_checkpoint_gives_one_clear_line(tmp_path, content, complaint):
+def test_a_file_that_is_no_checkpoint_gives_one_clear_line(tmp_path, content, complaint):
     path = tmp_path / "step-00000001.safetensors"
     if isinstance(content, bytes):
         path.write_bytes(content)
@@ -149,8 +149,8 @@ def test_what_is_no_checkpoint_gives_one_clear_line(tmp_path, content, complaint
         *(({name: "absent"}, f"lacks '{name}'") for name in RUN_FIELDS),
     ],
 )
-def test_resuming_checks_the_state_of_the_run_first(copy, tiny, changes, complaint, capsys):
-    """Sampling needs less, and still works."""
+def test_resuming_refuses_an_invalid_state(copy, tiny, changes, complaint, capsys):
+    """Sampling needs only the networks, and still works."""
     found = checkpoint.read(last(copy))
     changed = {k: v for k, v in (found.header | changes).items() if v != "absent"}
     checkpoint.save(last(copy), changed, found.tensors(""))
@@ -171,15 +171,15 @@ def test_resuming_checks_the_state_of_the_run_first(copy, tiny, changes, complai
         ("augment.p", torch.zeros(3), r"augment\.p is not a probability"),
     ],
 )
-def test_resuming_checks_the_tensors_of_the_run_first(copy, name, value, complaint):
+def test_resuming_refuses_invalid_tensors(copy, name, value, complaint):
     found = checkpoint.read(last(copy))
     checkpoint.save(last(copy), found.header, found.tensors("") | {name: value})
     with pytest.raises(UserError, match=complaint):
         check_resumable(find_checkpoint(copy))
 
 
-def test_a_state_survives_its_way_through_a_file(copy, tmp_path):
-    """Every field and every tensor, whatever is in them."""
+def test_a_saved_state_equals_the_state_that_is_read(copy, tmp_path):
+    """Every field and every tensor."""
     state = RunState.from_checkpoint(find_checkpoint(copy))
     state = dataclasses.replace(
         state, rollbacks=2, seconds=1.25, summed_steps=7, metrics={"loss_D": 0.5}
@@ -231,7 +231,7 @@ def test_steps_are_ordered_as_numbers(copy):
 
 
 def test_a_full_disk_is_one_clear_line_and_keeps_the_old_checkpoint(copy, tiny, packed, tmp_path):
-    """Disk full, as a limit on the size of files."""
+    """A limit on the size of files stands for the full disk."""
     limit = (
         "import resource, signal, sys; from dcgan import cli\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
@@ -280,7 +280,7 @@ def test_prune_keeps_the_newest(copy):
     assert list_checkpoints(copy) == [last(copy)]
 
 
-def test_prune_deletes_nothing_where_a_user_has_deleted_meanwhile(copy):
+def test_prune_deletes_nothing_if_a_user_has_deleted_checkpoints_meanwhile(copy):
     last(copy).unlink()
     prune_checkpoints(last(copy), 1)
     assert [path.stem for path in list_checkpoints(copy)] == ["step-00000002", "step-00000004"]
@@ -289,7 +289,7 @@ def test_prune_deletes_nothing_where_a_user_has_deleted_meanwhile(copy):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_networks_with_numbers_that_are_not_finite_draw_nothing(copy, capsys, value):
+def test_networks_with_numbers_that_are_not_finite_are_refused(copy, capsys, value):
     found = find_checkpoint(copy)
     tensors = {name: tensor.clone() for name, tensor in found.tensors("").items()}
     tensors["ema.layers.1.running_var"][0] = value

@@ -1,6 +1,6 @@
-"""Checkpoints and packed folders that are damaged or made up: the toolkit's own error, or all well.
+"""Damaged or forged checkpoints and packed folders raise UserError, or are read completely.
 
-`DCGAN_FUZZ=5000 pytest tests/test_fuzz.py` tries more of them than the test suite does.
+`DCGAN_FUZZ=5000 pytest tests/runs/test_fuzz_checkpoints.py` tries more of them than the suite does.
 """
 
 import copy
@@ -48,7 +48,7 @@ def whole(run):
 
 
 def refused(function, path) -> bool:
-    """Whether it raises UserError, which then names the file or folder."""
+    """Whether the call raises UserError, whose message must name the file or folder."""
     try:
         function(path)
     except UserError as error:
@@ -57,7 +57,7 @@ def refused(function, path) -> bool:
 
 
 def use(path) -> None:
-    """All that is done with a checkpoint."""
+    """Read a checkpoint in every way that the package does."""
     found = find_checkpoint(path)
     load_generator(path)(torch.zeros(1, 8))
     load_generator(path, ema=False)
@@ -111,8 +111,8 @@ def put(value, path, new):
 
 @many
 @given(st.data())
-def test_a_header_of_nonsense_is_refused(whole, tmp_path, data):
-    """Signed by whoever made it up, so that the checksum is right."""
+def test_an_invalid_header_is_refused(whole, tmp_path, data):
+    """The checksum is that of the invalid header, so that it does not reveal it."""
     _, _, header, tensors = whole
     for _ in range(data.draw(st.integers(1, 2))):
         place = data.draw(st.sampled_from(list(places(header))[1:]))
@@ -128,8 +128,8 @@ DTYPES = st.sampled_from([torch.float32, torch.float16, torch.int64, torch.uint8
 
 @many
 @given(st.data())
-def test_tensors_of_nonsense_are_refused(whole, tmp_path, data):
-    """Another shape, another type, numbers that are none, one too few or one too many."""
+def test_invalid_tensors_are_refused(whole, tmp_path, data):
+    """A wrong shape or type, NaNs, one tensor too few or too many."""
     _, _, header, tensors = whole
     tensors = dict(tensors)
     name = data.draw(st.sampled_from(sorted(tensors)))
@@ -180,7 +180,7 @@ def test_a_damaged_packed_folder_is_refused_or_can_be_read(labelled, tmp_path, n
 
 @many
 @given(st.data())
-def test_a_meta_of_nonsense_is_refused_or_can_be_read(labelled, tmp_path, data):
+def test_an_invalid_meta_json_is_refused_or_can_be_read(labelled, tmp_path, data):
     folder = tmp_path / "copy"
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(labelled, folder)
@@ -207,7 +207,7 @@ HEADERS = [
 
 @pytest.mark.parametrize("header", HEADERS)
 @pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0), (9, 9)])
-def test_an_array_with_a_header_of_nonsense_is_refused(labelled, tmp_path, header, version):
+def test_an_array_with_an_invalid_header_is_refused(labelled, tmp_path, header, version):
     folder = tmp_path / "copy"
     shutil.copytree(labelled, folder)
     text = header.encode() + b"\n"

@@ -59,7 +59,7 @@ def test_truncation_drops_later_and_damaged_lines(path):
     assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [10, 20]
 
 
-def test_a_run_that_starts_again_at_step_0_keeps_its_old_logs_under_other_names(path):
+def test_a_run_that_restarts_at_step_0_renames_its_old_logs(path):
     old = path.read_text()
     truncate_metrics(path, 0)
     append_metrics(path, 10, {})

@@ -16,7 +16,7 @@ def test_means_are_over_the_steps_since_the_last_read():
     assert means.read() == {"loss_D": 7.0, "loss_G": 8.0}
 
 
-def test_a_restored_sum_goes_on_as_if_it_had_not_been_interrupted():
+def test_restored_sums_give_the_same_means_as_without_interruption():
     whole, first = ScalarMeans(), ScalarMeans()
     steps = [scalars(loss=value) for value in (0.1, 0.7, 0.4)]
     for step in steps:

@@ -83,7 +83,7 @@ def test_the_text_plugin_shows_texts_as_markdown(tmp_path):
 
 
 def test_a_new_file_sorts_after_older_ones_even_if_the_clock_was_set_back(tmp_path, monkeypatch):
-    """TensorBoard would read it first, and then drop all it holds for what came before."""
+    """Otherwise TensorBoard reads it first, and drops its events as older than the others."""
     begun = tensorboard.EventFileWriter(tmp_path, 0)
     for step in (1, 2, 3, 4):
         begun.add_scalars(step, {"a": step})

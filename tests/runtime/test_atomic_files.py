@@ -19,7 +19,7 @@ def test_old_content_stays_until_the_block_ends(tmp_path):
 
 
 def test_the_content_is_flushed_before_the_rename_and_the_rename_after_it(tmp_path, flushes):
-    """What a power cut leaves depends on this order."""
+    """With another order, a power cut could leave an incomplete file."""
     target = tmp_path / "a"
     target.write_text("old")
     old = target.stat().st_ino
@@ -108,7 +108,7 @@ def test_a_named_pipe_is_not_replaced(tmp_path):
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs /proc")
-def test_what_the_file_system_refuses_is_a_user_error():
+def test_an_error_of_the_file_system_is_a_user_error():
     with (
         pytest.raises(UserError, match=r"cannot write /proc/\d+/a"),
         replace_atomically("/proc/self/a") as partial,

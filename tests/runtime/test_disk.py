@@ -34,7 +34,7 @@ def test_free_space_is_that_of_the_disk_that_the_target_will_be_on(tmp_path):
     assert not (tmp_path / "not").exists()
 
 
-def test_a_target_that_cannot_be_written_is_refused_for_that_reason(tmp_path, monkeypatch):
+def test_a_target_that_is_not_writable_is_refused(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="file is not a folder"):
         check_free_space(tmp_path / "file" / "a", 1)

@@ -45,7 +45,7 @@ class Holder:
 
 @pytest.fixture
 def without_locks(monkeypatch):
-    """A file system that knows no locks, as some network file systems."""
+    """A file system without locks, like some network file systems."""
 
     fcntl = pytest.importorskip("fcntl")
 
@@ -60,7 +60,7 @@ def make_old(*paths):
         os.utime(path, (time.time() - 2 * locks._MIN_AGE,) * 2)
 
 
-def test_a_folder_is_refused_while_another_process_has_it_and_not_after_its_kill(tmp_path):
+def test_a_folder_is_locked_until_its_process_is_killed(tmp_path):
     run = tmp_path / "runs" / "a"
     with Holder(HOLD_FOLDER, run) as holder:
         assert holder.said == "locked"
@@ -84,7 +84,7 @@ def test_the_lock_is_released_when_the_block_ends_or_raises(tmp_path):
     assert os.listdir(tmp_path / "run") == [locks.LOCK_FILE]
 
 
-def test_a_file_system_without_locks_is_used_without_them(tmp_path, without_locks):
+def test_file_systems_without_locks_are_supported(tmp_path, without_locks):
     target = tmp_path / "packed"
     with locks.exclusive_access(tmp_path / "run"), locks.exclusive_access(tmp_path / "run"):
         pass
@@ -95,7 +95,7 @@ def test_a_file_system_without_locks_is_used_without_them(tmp_path, without_lock
     assert os.listdir(target) == []
 
 
-def test_the_lock_of_a_folder_in_the_making_is_not_in_the_finished_one(tmp_path):
+def test_a_finished_folder_has_no_lock_file(tmp_path):
     target = tmp_path / "packed"
     with replace_atomically(target) as partial, locks.locked_folder(partial):
         assert os.listdir(partial) == [locks.LOCK_FILE]
@@ -104,7 +104,7 @@ def test_the_lock_of_a_folder_in_the_making_is_not_in_the_finished_one(tmp_path)
     assert os.listdir(target) == ["a"]
 
 
-def test_folders_that_killed_processes_left_are_deleted_and_those_in_use_are_not(tmp_path):
+def test_temporary_folders_of_killed_processes_are_deleted_and_those_in_use_are_kept(tmp_path):
     target = tmp_path / "packed"
     other = tmp_path / ".other.0123abcd.partial"
     young = tmp_path / ".packed.0123abcd.partial"

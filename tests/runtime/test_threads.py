@@ -13,7 +13,7 @@ def test_every_item_is_processed_once():
 
 
 def test_items_are_made_while_others_are_processed_and_only_a_few_ahead():
-    """However slow the work, few items wait: memory does not grow with their number."""
+    """However slow the work, few items wait, so memory does not grow with their number."""
     made, done, most = 0, 0, 0
 
     def items():
@@ -36,7 +36,7 @@ def test_items_are_made_while_others_are_processed_and_only_a_few_ahead():
     assert 1 < most <= 5 + 1  # those under way, and the one just made
 
 
-def test_the_first_error_stops_it_soon_and_no_work_goes_on():
+def test_after_the_first_error_no_further_items_are_processed():
     begun = []
 
     def work(item):

@@ -1,4 +1,4 @@
-"""One encoded image file to one square training image."""
+"""Decoding of one image file: open, check its limits, crop, resize, turn upright."""
 
 import io
 import math
@@ -15,7 +15,7 @@ from PIL import Image
 from dcgan.data.decoding import jpeg
 from dcgan.data.decoding.resampling import resample
 
-# To be raised when the same file gives other pixels than before, so that it is packed anew.
+# Increase it when the same file gives other pixels than before, so that it is packed again.
 DECODING_VERSION = 4
 
 # The formats of training sets. Pillow's others (PSD, EPS, ...) are refused: each is one more parser
@@ -40,7 +40,7 @@ _MAX_BYTES_AT_ONCE = 2**22
 _BAND_PIXELS = 2**22  # converted at a time
 
 _ORIENTATION_TAG = 0x0112
-# EXIF orientation to how the stored image is turned upright; whether that reverses its x, its y.
+# EXIF orientation: function that turns the stored image upright, and whether it reverses x and y.
 _UPRIGHT = {
     2: (lambda a: a[:, ::-1], True, False),
     3: (lambda a: a[::-1, ::-1], True, True),
@@ -93,9 +93,10 @@ def decode(file: BinaryIO | bytes, size: int, channels: int, crop: int | None) -
 
 @contextmanager
 def open_image(file: BinaryIO) -> Iterator[Image.Image]:
-    """Open a file with Pillow, which reads its header. Raises BadImage, or any error of Pillow's.
+    """Open a file with Pillow, which reads its header.
 
-    Files that would take minutes or gigabytes to decode are refused.
+    Raises BadImage for a file that would take minutes or gigabytes to decode, or any error of
+    Pillow's for a damaged one.
     """
     length = file.seek(0, io.SEEK_END)
     if length > _MAX_FILE_BYTES:
@@ -114,7 +115,7 @@ def open_image(file: BinaryIO) -> Iterator[Image.Image]:
 def _decode_plain_jpeg(
     data: bytes, size: int, channels: int, crop: int | None
 ) -> np.ndarray | None:
-    """What `crop_and_resize` gives, in less time; None unless the file is a plain, sound JPEG."""
+    """The same pixels as from `crop_and_resize`, faster; None unless it is a plain, intact JPEG."""
     if (found := jpeg.read_size(data)) is None:
         return None
     try:
@@ -130,7 +131,10 @@ def _decode_plain_jpeg(
 
 
 def crop_and_resize(image: Image.Image, size: int, channels: int, crop: int | None) -> np.ndarray:
-    """Crop, resize and turn an opened image upright, as `decode`: uint8 [size, size, channels]."""
+    """Crop, resize and turn upright an opened image: uint8 [size, size, channels].
+
+    See `decode`. Raises BadImage, or any error of Pillow's for a damaged file.
+    """
     mode = "L" if channels == 1 else "RGB"
     width, height = image.size
     side, scale = _plan_decoding(width, height, size, crop)

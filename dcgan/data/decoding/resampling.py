@@ -4,7 +4,7 @@ Weights are multiples of 2^-14 and pixels whole numbers, so that float32 holds e
 every sum of products exactly: neither the order of the additions nor the number of threads nor
 fused instructions can change a bit of the result.
 
-Kept beside Pillow's Lanczos, which rounds between its passes and differs between builds: this one
+Used instead of Pillow's Lanczos, which rounds between its passes and differs between builds: this
 takes 0.23 ms where Pillow 12 takes 1.06 ms (178 to 64 pixels, one core).
 """
 
@@ -12,18 +12,17 @@ from functools import lru_cache
 
 import numpy as np
 
-_STEP = 2.0**-14  # between weights
+_WEIGHT_STEP = 2.0**-14  # weights are multiples of it
 _LOBES = 3
-# Output lines of one product: few, since an input line has no weight in distant output lines.
-_BAND = 32
-_BLOCK = 2**18  # floats of one product, about: as many as stay in the cache
+_BAND = 32  # output lines of one product; distant output lines share no input lines
+_BLOCK = 2**18  # floats of one product, about; as many as fit in the cache
 
 
 def resample(pixels: np.ndarray, box: tuple[float, float, float, float], size: int) -> np.ndarray:
-    """The part `box` of an image, as size x size: uint8 [H, W, C] -> uint8 [size, size, C].
+    """Resize the part `box` of an image: uint8 [H, W, C] -> uint8 [size, size, C].
 
-    The box is (left, top, right, bottom) in pixels, also fractions of them. Pixels beside the box
-    contribute to the output pixels at its edges.
+    The box is (left, top, right, bottom) in pixels, which need not be whole numbers. Pixels next to
+    the box contribute to the output pixels at its edges.
     """
     left, top, right, bottom = box
     height, width, channels = pixels.shape
@@ -50,7 +49,7 @@ def resample(pixels: np.ndarray, box: tuple[float, float, float, float], size: i
     return image
 
 
-# The images of a data set mostly share one size, or their shorter side.
+# Most images of a data set have the same size, or the same shorter side.
 @lru_cache(maxsize=32)
 def _bands(n: int, start: float, stop: float, size: int) -> list[tuple[slice, slice, np.ndarray]]:
     """The nonzero blocks (output lines, input lines, weights) of the matrix [size, n]."""
@@ -70,6 +69,6 @@ def _bands(n: int, start: float, stop: float, size: int) -> list[tuple[slice, sl
 
 def _round_weights(weights: np.ndarray) -> np.ndarray:
     """Round weights to float32 multiples of 2^-14 such that every row adds up to exactly 1."""
-    weights = np.rint(weights / weights.sum(1, keepdims=True) / _STEP) * _STEP
+    weights = np.rint(weights / weights.sum(1, keepdims=True) / _WEIGHT_STEP) * _WEIGHT_STEP
     weights[np.arange(len(weights)), weights.argmax(1)] += 1 - weights.sum(1)
     return weights.astype(np.float32)

@@ -1,4 +1,4 @@
-"""Where raw images come from: one file a kind of source."""
+"""Sources of raw images: one file for each kind."""
 
 from dcgan.data.sources.base import EncodedSource, Source
 from dcgan.data.sources.opening import open_source

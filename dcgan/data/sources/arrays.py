@@ -57,8 +57,8 @@ class ArraySource(Source):
         return crop_and_resize(Image.fromarray(self.images[i]), size, channels, crop)
 
 
-def _parts(options: DataOptions) -> list[str]:
-    """The parts, train or test or both, of which the split consists."""
+def _parts_of_split(options: DataOptions) -> list[str]:
+    """The parts of a split: train, test or both. Raises UsageError for valid."""
     if options.split == "valid":
         raise UsageError(f"{options.source} has no valid split: --split is train, test or all")
     return ["train", "test"] if options.split == "all" else [options.split]
@@ -70,7 +70,7 @@ def open_idx(options: DataOptions, root: Path) -> ArraySource:
     Raises UserError if a file is damaged, or missing and cannot be downloaded.
     """
     torchvision_name, label_names = _IDX_SETS[options.source]
-    stems = ["train" if part == "train" else "t10k" for part in _parts(options)]
+    stems = ["train" if part == "train" else "t10k" for part in _parts_of_split(options)]
     wanted = [f"{stem}-{kind}" for stem in stems for kind in ("images-idx3", "labels-idx1")]
     folders = (root, root / "raw", root / torchvision_name / "raw")
     paths = [_find_idx(folders, f"{name}-ubyte") for name in wanted]
@@ -99,7 +99,7 @@ def open_idx(options: DataOptions, root: Path) -> ArraySource:
 
 
 def _find_idx(folders: Sequence[Path], name: str) -> Path | None:
-    """The file, gzipped or not, under its name or the name that some mirrors use."""
+    """The file, gzipped or not; some mirrors have a dot in its name. None if it is missing."""
     names = (name, name.replace("-idx", ".idx"))
     paths = (folder / (n + gz) for folder in folders for n in names for gz in ("", ".gz"))
     return next((path for path in paths if path.is_file()), None)
@@ -113,7 +113,7 @@ def _read_idx(path: Path, dimensions: int) -> np.ndarray:
                 raise UserError(f"{path} is not an IDX file of {dimensions}-dimensional bytes")
             shape = np.frombuffer(file.read(4 * dimensions), ">u4").tolist()
             count = math.prod(shape)
-            # One byte more than declared, to notice a file that is too long.
+            # One byte more than declared, to detect a file that is too long.
             data = file.read(count + 1) if 0 < count <= MAX_BYTES else b""
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise UserError(f"{path} is damaged: {error}") from error
@@ -126,7 +126,7 @@ def open_cifar10(options: DataOptions, root: Path) -> ArraySource:
     """The `cifar10` source. torchvision verifies the MD5 of the files before reading them."""
     sets = [
         _download("CIFAR10", root, options.source, train=part == "train", download=True)
-        for part in _parts(options)
+        for part in _parts_of_split(options)
     ]
     images = np.concatenate([one.data for one in sets])  # [N, 32, 32, 3]
     labels = np.concatenate([one.targets for one in sets]).astype(np.int64)
@@ -141,7 +141,7 @@ def open_svhn(options: DataOptions, root: Path) -> ArraySource:
         raise UserError('svhn is read with SciPy: pip install "dcgan[svhn]"') from error
     sets = [
         _download("SVHN", root, options.source, split=part, download=True)
-        for part in _parts(options)
+        for part in _parts_of_split(options)
     ]
     images = np.concatenate([one.data for one in sets])  # [N, 3, 32, 32]
     labels = np.concatenate([one.labels for one in sets]).astype(np.int64)
@@ -150,7 +150,7 @@ def open_svhn(options: DataOptions, root: Path) -> ArraySource:
 
 def open_stl10(options: DataOptions, root: Path) -> ArraySource:
     """The `stl10` source. `--split all` is train and unlabeled, as is usual for GANs."""
-    _parts(options)
+    _parts_of_split(options)
     part = "train+unlabeled" if options.split == "all" else options.split
     one = _download("STL10", root, options.source, split=part, download=True)
     labels = None if options.split == "all" else one.labels.astype(np.int64)
@@ -173,10 +173,10 @@ def _download(class_name: str, root: Path, source: str, **arguments):
         return getattr(datasets, class_name)(str(root), **arguments)
     except (OSError, RuntimeError, EOFError, ValueError) as error:
         for folder in created:
-            with suppress(OSError):  # it is not empty, or was never made
+            with suppress(OSError):  # it is not empty, or was not created
                 folder.rmdir()
         reason = " ".join(str(error).split())
         raise UserError(
             f"{source} is missing or incomplete in {root}, and the download failed ({reason}). "
-            f"Put there the files that torchvision.datasets.{class_name} downloads"
+            f"Copy the files that torchvision.datasets.{class_name} downloads there"
         ) from error

@@ -10,32 +10,32 @@ import numpy as np
 
 from dcgan.data.decoding.image import BadImage, decode
 
-MAX_BYTES = 2**28  # unpacked into memory: one image file, or an array of small images
+MAX_BYTES = 2**28  # of one image file, or of an array of small images, uncompressed in memory
 
 
 class Source:
-    """Raw images by index.
+    """Raw images by index, and their labels.
 
-    Every worker process gets a copy. So a source pickles small (without its labels), and opens
-    files in the process that reads them.
+    Every worker process gets a copy. So it is pickled without its labels, and opens files in the
+    process that reads them.
     """
 
     labels: np.ndarray | None = None
-    """Class indices int64 [N], or attributes uint8 [N, A] of 0 and 1."""
+    """Class indices int64 [N], or attributes uint8 [N, A] in {0, 1}."""
     label_names: tuple[str, ...] = ()
     """Names of the classes, or of the attributes."""
     default_crop: int | None = None
-    """Side of the centre crop that is usual for this data set; None for all that fits."""
+    """Side in pixels of the usual centre crop of this data set; None: the largest square."""
     in_process = False
-    """Whether `read_images` is quick or parallel already: worker processes would not help."""
+    """Whether `read_images` is fast or uses threads, so that worker processes would not help."""
     isolated = False
-    """Whether reading an image may crash or hang its process: only worker processes do it."""
-    cause_of_death = "perhaps for want of memory: try fewer --workers"
-    """What may have ended a worker process, for the error message."""
+    """Whether reading an image may crash or hang its process, so that only workers may do it."""
+    crash_hint = "perhaps because memory is full: try fewer --workers"
+    """Probable reason of a crashed worker process, for the error message."""
     chunk = 32
-    """Images to ask for at a time. Ctrl-C waits for them; a large photograph takes 0.1 s."""
+    """Images to read at a time. Ctrl-C waits for them; a large photograph takes 0.1 s."""
     ignored = 0
-    """The number of other files among the images."""
+    """Number of files that are not images."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
@@ -50,14 +50,14 @@ class Source:
         return {**self.__dict__, "labels": None}
 
     def build_index(self) -> None:
-        """Make ready to read by index. Called before the source is sent to worker processes."""
+        """Prepare reading by index. Called before the source is sent to worker processes."""
 
     def name(self, i: int) -> str:
         """The name of image `i`, in printable characters."""
         raise NotImplementedError
 
     def unread_name(self, i: int) -> str:
-        """A name of image `i` that is known without reading anything."""
+        """A name of image `i` for which nothing is read, unlike for `name`."""
         return f"image {i}"
 
     def fingerprint(self) -> str:
@@ -67,7 +67,9 @@ class Source:
     def read_images(
         self, indices: Sequence[int], size: int, channels: int, crop: int | None
     ) -> tuple[np.ndarray, dict[int, str]]:
-        """uint8 [len(indices), size, size, channels], and the reasons of bad images by index."""
+        """Images as uint8 [len(indices), size, size, channels], zeros where they are bad, and the
+        reasons of the bad ones by index.
+        """
         images = np.zeros((len(indices), size, size, channels), np.uint8)
         bad = {}
         for row, i in enumerate(indices):
@@ -105,7 +107,7 @@ def printable(name: str) -> str:
 
 
 def file_hash(paths: Iterable[Path]) -> str:
-    """Hash of the names, sizes and modification times of a few files."""
+    """SHA-256 of the names, sizes and modification times of files. Raises OSError."""
     digest = hashlib.sha256()
     for path in paths:
         status = path.stat()

@@ -19,7 +19,7 @@ def open_celeba(options: DataOptions, root: Path) -> Files:
     """The `celeba` source, in the layout of the authors, of torchvision or of Kaggle.
 
     Labels are the 40 attributes, and the split is the official one. Without list_attr_celeba the
-    images have no labels; without list_eval_partition all images are taken. Raises UserError if
+    images have no labels; without list_eval_partition all images are used. Raises UserError if
     there are no images, or the two files are damaged.
     """
     root = Path(os.path.abspath(root))
@@ -42,13 +42,13 @@ def open_celeba(options: DataOptions, root: Path) -> Files:
                 f"no list_eval_partition.txt in {root}, so there is no {options.split} split"
             )
         if partition is None:
-            files.notes.append("no list_eval_partition.txt: all images are taken")
+            files.notes.append("no list_eval_partition.txt: all images are used")
         else:
-            _take_split(files, partition, options.split)
+            _keep_split(files, partition, options.split)
     if attributes is None:
         files.notes.append("no list_attr_celeba.txt: the images have no labels")
     else:
-        _label(files, attributes)
+        _add_attributes(files, attributes)
     return files
 
 
@@ -63,7 +63,8 @@ def _find(root: Path, *names: str) -> Path | None:
     return None
 
 
-def _take_split(files: Files, partition: Path, split: str) -> None:
+def _keep_split(files: Files, partition: Path, split: str) -> None:
+    """Keep the images of a split. Raises UserError if there are none."""
     split_of = {row[0]: row[1] for row in _rows(partition) if len(row) == 2}
     unknown = sum(split_of.get(_base_name(name)) not in _SPLITS.values() for name in files.names)
     if unknown:
@@ -73,8 +74,8 @@ def _take_split(files: Files, partition: Path, split: str) -> None:
         raise UserError(f"none of the images in {files.root} is in the {split} split")
 
 
-def _label(files: Files, attributes: Path) -> None:
-    """Label the images by the rows `name -1 1 ...`; an image without a complete row is bad."""
+def _add_attributes(files: Files, attributes: Path) -> None:
+    """Label the images by the rows `name -1 1 ...`. An image without a complete row is refused."""
     rows = _rows(attributes)
     header = next(rows, [])
     # The text file starts with the number of its rows, the CSV file has a name for every column.
@@ -96,7 +97,7 @@ def _is_complete(row: list[str], header: list[str]) -> bool:
 
 
 def _rows(path: Path) -> Iterator[list[str]]:
-    """The fields of every line that has any."""
+    """The fields of every line that is not empty. Raises UserError if the file cannot be read."""
     comma = "," if path.suffix == ".csv" else None
     try:
         with open(path, encoding="utf-8", errors="replace") as file:

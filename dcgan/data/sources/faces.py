@@ -10,7 +10,7 @@ from dcgan.config import DataOptions
 from dcgan.data.sources.base import Source
 from dcgan.errors import UsageError
 
-# The first index of each split: far apart, so that they share no face whatever the count.
+# The first index of each split: too far apart for splits to share a face.
 _FIRST_INDEX = {"train": 0, "valid": 2**30, "test": 2 * 2**30}
 
 
@@ -18,7 +18,7 @@ class RenderedFaces(Source):
     """`count` faces from index `first` on, rendered with seed 0."""
 
     in_process = True
-    chunk = 512  # enough work for every thread of torch
+    chunk = 512  # enough work for all threads of torch
 
     def __init__(self, first: int, count: int):
         from dcgan.data import faces
@@ -57,11 +57,14 @@ def _luma(images: np.ndarray) -> np.ndarray:
 
 
 def open_faces(options: DataOptions, root: None) -> RenderedFaces:
-    """The `faces` source: `--count` faces, others for every split."""
+    """The `faces` source: `--count` faces, different ones in each split.
+
+    Raises UsageError for --split all, --crop and a --count out of range.
+    """
     if options.split not in _FIRST_INDEX:
-        raise UsageError("there are endless faces, so no --split all: train, valid or test")
+        raise UsageError("faces have no end, so no --split all: use train, valid or test")
     if not 1 <= options.count <= 2**30:
-        raise UsageError(f"--count is from 1 to {2**30}, not {options.count}")
+        raise UsageError(f"--count must be from 1 to {2**30}, not {options.count}")
     if options.crop is not None:
-        raise UsageError("faces are rendered at --size: they cannot have a --crop")
+        raise UsageError("--crop does not apply to faces: they are rendered at --size")
     return RenderedFaces(_FIRST_INDEX[options.split], options.count)

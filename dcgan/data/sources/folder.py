@@ -29,7 +29,7 @@ class Files(EncodedSource):
         self.root = root
         self.names: list[str] = []
         self.refused: dict[int, str] = {}
-        """Reasons of the images that are known to be bad without opening them."""
+        """Reasons why images are bad, by index, for those that need not be opened."""
         self.digest = ""
 
     def __len__(self) -> int:
@@ -44,13 +44,14 @@ class Files(EncodedSource):
     def open(self, i: int) -> AbstractContextManager[BinaryIO]:
         if i in self.refused:
             raise BadImage(self.refused[i])
-        return self.open_file(self.names[i])
+        return self._open_file(self.names[i])
 
-    def open_file(self, name: str) -> AbstractContextManager[BinaryIO]:
+    def _open_file(self, name: str) -> AbstractContextManager[BinaryIO]:
+        """Open an image file. Raises BadImage or OSError."""
         raise NotImplementedError
 
     def keep(self, wanted: Callable[[str], bool]) -> None:
-        """Keep only the images whose name is wanted."""
+        """Keep only the images for whose name `wanted` is true. Call it before labelling."""
         self.names = [name for name in self.names if wanted(name)]
 
 
@@ -60,13 +61,13 @@ class FolderFiles(Files):
     def __init__(self, root: Path):
         super().__init__(root)
         digest = hashlib.sha256()
-        for name, status in sorted(self.walk(), key=lambda entry: entry[0]):
+        for name, status in sorted(self._walk(), key=lambda found: found[0]):
             self.names.append(name)
-            facts = f"{name} {status and (status.st_size, status.st_mtime_ns)}\n"
-            digest.update(facts.encode(errors="surrogatepass"))
+            entry = f"{name} {status and (status.st_size, status.st_mtime_ns)}\n"
+            digest.update(entry.encode(errors="surrogatepass"))
         self.digest = digest.hexdigest()
 
-    def walk(self) -> Iterable[tuple[str, os.stat_result | None]]:
+    def _walk(self) -> Iterable[tuple[str, os.stat_result | None]]:
         """Name and status of every image; the status is None if it cannot be read.
 
         Links to folders are followed last, and no folder is entered twice: loops of links end, and
@@ -99,7 +100,7 @@ class FolderFiles(Files):
                 else:
                     self.ignored += 1
 
-    def open_file(self, name: str) -> AbstractContextManager[BinaryIO]:
+    def _open_file(self, name: str) -> AbstractContextManager[BinaryIO]:
         path = f"{self.root}/{name}"  # joining paths would take longer than opening the file
         try:
             _check_regular(os.stat(path), path)
@@ -110,13 +111,13 @@ class FolderFiles(Files):
 
 
 class ZipFiles(Files):
-    """The images anywhere in a zip. Nothing is extracted: names are labels, never paths."""
+    """The images anywhere in a zip. Nothing is extracted: names in it are never used as paths."""
 
     def __init__(self, root: Path):
         super().__init__(root)
         self.archive: zipfile.ZipFile | None = None
         try:
-            members = {info.filename for info in self.opened().infolist()}
+            members = {info.filename for info in self._opened().infolist()}
         # Damaged fields raise many kinds of exceptions.
         except Exception as error:
             raise UserError(f"{root} is not a complete zip archive: {error}") from error
@@ -129,16 +130,16 @@ class ZipFiles(Files):
     def __getstate__(self) -> dict[str, object]:
         return {**super().__getstate__(), "archive": None}
 
-    def opened(self) -> zipfile.ZipFile:
+    def _opened(self) -> zipfile.ZipFile:
         if self.archive is None:
             self.archive = zipfile.ZipFile(self.root)
         return self.archive
 
-    def open_file(self, name: str) -> AbstractContextManager[BinaryIO]:
+    def _open_file(self, name: str) -> AbstractContextManager[BinaryIO]:
         try:
-            info = self.opened().getinfo(name)
+            info = self._opened().getinfo(name)
             _check_member(info)
-            with self.opened().open(info) as member:
+            with self._opened().open(info) as member:
                 # zipfile inflates no more than asked for, and no more than the member declares.
                 return io.BytesIO(member.read(MAX_BYTES + 1))
         except BadImage:
@@ -161,9 +162,9 @@ def _check_member(info: zipfile.ZipInfo) -> None:
 def open_folder(options: DataOptions, root: Path) -> Files:
     """The `folder` source: a folder or a zip. Raises UserError if it holds no images."""
     if options.split not in ("train", "all"):
-        raise UsageError(f"a folder has no {options.split} split; give --root the folder of it")
+        raise UsageError(f"a folder has no {options.split} split: give the folder of it as --root")
     if options.classes and not options.class_folders:
-        raise UsageError("--classes picks first-level folders: add --class-folders")
+        raise UsageError("--classes selects first-level folders: add --class-folders")
     files = open_files(root)
     if options.class_folders:
         _label_by_folder(files, options.classes)
@@ -222,7 +223,7 @@ def _is_hidden(name: str) -> bool:
 
 
 def _open_regular(path: str, flags: int) -> int:
-    # Without O_NONBLOCK, a pipe that has replaced the file since the check would block.
+    # Without O_NONBLOCK, opening would block if a pipe has replaced the file since the check.
     descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
     try:
         _check_regular(os.fstat(descriptor), path)
@@ -234,6 +235,6 @@ def _open_regular(path: str, flags: int) -> int:
 
 def _check_regular(status: os.stat_result, path: str | Path) -> None:
     if stat.S_ISDIR(status.st_mode):
-        os.scandir(path).close()  # raises the error that kept `walk` out of it
+        os.scandir(path).close()  # raises the error that `_walk` has met
     if not stat.S_ISREG(status.st_mode):
         raise BadImage("not a regular file")

@@ -1,7 +1,8 @@
-"""The entries of LMDB databases by position, in the order of their keys, read with liblmdb.
+"""Reading of LMDB entries by their position in the order of the keys, with liblmdb.
 
-liblmdb trusts what it reads: a damaged file may crash or hang its process. `count_entries` and
-`index_keys` therefore open databases in a child process, and a `LmdbReader` is for workers only.
+liblmdb does not check what it reads: a damaged file may crash or hang its process. So
+`count_entries` and `index_keys` open databases in a child process, and only worker processes may
+use a `LmdbReader`.
 """
 
 import os
@@ -16,9 +17,10 @@ from tqdm import tqdm
 from dcgan.data.processes import ChildFailed, stream_from_child
 from dcgan.errors import UserError
 
-# Every so many keys one is kept, to start reading from: of LSUN's 3,033,042 bedrooms 2,962 keys,
-# or 120 kB, go to each worker. Stepping over 1,023 keys takes 0.3 ms.
-_KEYS_APART = 1024
+# LMDB finds entries by key, not by position. One key in 1,024 is kept, from which the cursor steps
+# on: for the 3,033,042 bedrooms of LSUN 2,962 keys, 120 kB, go to each worker, and stepping over
+# 1,023 keys takes 0.3 ms.
+_KEY_INTERVAL = 1024
 _MIN_ENTRY_BYTES = 12  # a node's header, a key and its pointer
 
 
@@ -32,9 +34,9 @@ def data_file(path: Path) -> Path:
 
 
 def count_entries(paths: list[Path]) -> list[int]:
-    """How many entries each database has. Raises UserError for one that has none or is damaged."""
+    """The number of entries of each database. Raises UserError if one is empty or damaged."""
     counts: list[int] = []
-    with _naming(paths, counts):
+    with _database_errors(paths, counts):
         for count in stream_from_child(_count, paths):
             counts.append(count)
             if not count:
@@ -43,7 +45,7 @@ def count_entries(paths: list[Path]) -> list[int]:
 
 
 def index_keys(paths: list[Path], total: int) -> list[list[bytes]]:
-    """Every 1024th key of each database, with all keys read once.
+    """Every 1024th key of each database, `total` being the number of all keys, which are read once.
 
     liblmdb reads one page of every value too, so this takes minutes for a large database that is
     not in memory. Raises UserError for a damaged one.
@@ -51,7 +53,7 @@ def index_keys(paths: list[Path], total: int) -> list[list[bytes]]:
     indices: list[list[bytes]] = []
     keys: list[bytes] = []
     with (
-        _naming(paths, indices),
+        _database_errors(paths, indices),
         tqdm(total=total, desc="listing keys", unit="key", delay=2, leave=False) as bar,
     ):
         for key in stream_from_child(_every_nth_key, paths):
@@ -60,12 +62,12 @@ def index_keys(paths: list[Path], total: int) -> list[list[bytes]]:
                 keys = []
             else:
                 keys.append(key)
-                bar.update(_KEYS_APART)
+                bar.update(_KEY_INTERVAL)
     return indices
 
 
 class LmdbReader:
-    """The entries of one database by position, with the `keys` that `index_keys` found in it."""
+    """Reads entries of one database by position. `keys`: those that `index_keys` gives for it."""
 
     def __init__(self, path: Path, keys: list[bytes]):
         self._path, self._keys = path, keys
@@ -93,10 +95,10 @@ class LmdbReader:
             environment = _open(self._path)
             transaction = environment.begin(buffers=True)
             self._open = environment, transaction, transaction.cursor()
-        cursor, start = self._open[2], i - i % _KEYS_APART
+        cursor, start = self._open[2], i - i % _KEY_INTERVAL
         position, self._position = self._position, None  # unknown if this fails
         if position is None or not start <= position <= i:
-            found, position = cursor.set_key(self._keys[i // _KEYS_APART]), start
+            found, position = cursor.set_key(self._keys[i // _KEY_INTERVAL]), start
         else:
             found = True
         while found and position < i:
@@ -119,10 +121,10 @@ def _every_nth_key(paths: list[Path]) -> Iterator[bytes | None]:
         with _lmdb_errors(), _open(path) as environment, environment.begin() as transaction:
             entries, count, previous = transaction.stat()["entries"], 0, b""
             for key in transaction.cursor().iternext(values=False):
-                # A damaged tree may lead back into itself, and would have no end.
+                # The tree of a damaged file may contain a cycle, which would be followed for ever.
                 if key <= previous or count == entries:
                     raise DamagedError("its keys are out of order")
-                if count % _KEYS_APART == 0:
+                if count % _KEY_INTERVAL == 0:
                     yield key
                 count, previous = count + 1, key
             if count < entries:
@@ -136,8 +138,8 @@ def _open(path: Path) -> lmdb.Environment:
         size = os.fstat(file.fileno()).st_size
     if not size:
         raise DamagedError("the file is empty")
-    # The kernel reads ahead, as packing goes through the values in order: without that, values that
-    # are not in memory took ten times as long.
+    # The kernel reads ahead (lmdb's default), since packing reads values in order: without that,
+    # reading from the disk takes ten times as long.
     with _lmdb_errors():
         environment = lmdb.open(
             str(path), subdir=path.is_dir(), create=False, readonly=True, lock=False, max_readers=1
@@ -152,7 +154,7 @@ def _open(path: Path) -> lmdb.Environment:
 
 @contextmanager
 def _lmdb_errors() -> Iterator[None]:
-    """Raise DamagedError for what liblmdb says is wrong."""
+    """Turn the errors of liblmdb into DamagedError."""
     try:
         yield
     except lmdb.Error as error:
@@ -160,8 +162,11 @@ def _lmdb_errors() -> Iterator[None]:
 
 
 @contextmanager
-def _naming(paths: list[Path], done: list[Any]) -> Iterator[None]:
-    """Raise UserError with the name of the first database that is not `done`, if it is damaged."""
+def _database_errors(paths: list[Path], done: list[Any]) -> Iterator[None]:
+    """Turn ChildFailed and DamagedError into a UserError that names the database being read.
+
+    `done`: a result for each database that has been read before it.
+    """
     try:
         yield
     except (ChildFailed, DamagedError) as error:

@@ -1,4 +1,4 @@
-"""LSUN: scene photographs, as one LMDB for every category and split."""
+"""LSUN: scene photographs, one LMDB for each category and split."""
 
 import io
 from bisect import bisect_right
@@ -26,7 +26,7 @@ _SUFFIXES["all"] = _SUFFIXES["train"] + _SUFFIXES["valid"]
 
 
 class Lsun(EncodedSource):
-    """The values of one or more LMDBs, each an encoded image, in the order of their keys.
+    """The encoded images of one or more LMDBs, each in the order of its keys.
 
     Raises UserError for an LMDB that is damaged or empty.
     """
@@ -39,9 +39,9 @@ class Lsun(EncodedSource):
         self.starts = [0, *accumulate(count_entries(paths))]
         self.readers: list[LmdbReader] = []
         where = str(paths[0]) if len(paths) == 1 else f"an LMDB in {paths[0].parent}"
-        self.cause_of_death = (
+        self.crash_hint = (
             f"perhaps because {where} is damaged (unpack it again), "
-            "or for want of memory (try fewer --workers)"
+            "or because memory is full (try fewer --workers)"
         )
 
     def __len__(self) -> int:
@@ -81,15 +81,15 @@ class Lsun(EncodedSource):
 
 
 def open_lsun(options: DataOptions, root: Path) -> Lsun:
-    """The `lsun` source: a folder of `bedroom_train_lmdb` and the like, or one of those.
+    """The `lsun` source: one LMDB, or a folder of LMDBs such as `bedroom_train_lmdb`.
 
-    Several categories are labelled. `--split all` is train and valid; test has no categories.
-    Raises UserError if an LMDB is missing or damaged, UsageError for categories of a single LMDB or
-    of test.
+    Two or more categories become labels. `--split all` is train and valid; test has no categories.
+    Raises UserError if an LMDB is missing or damaged, UsageError for --classes with a single LMDB
+    or with test.
     """
     if data_file(root).is_file():
         if options.classes:
-            raise UsageError(f"{root} is a single LMDB: --classes picks from the folder around it")
+            raise UsageError(f"{root} is a single LMDB: --classes needs the folder around it")
         return Lsun([root])
     if options.split == "test":
         if options.classes:

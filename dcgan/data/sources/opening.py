@@ -1,4 +1,4 @@
-"""Open a source of raw images by its name."""
+"""Opening of a source of raw images by its name."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from dcgan.data.sources.folder import open_folder
 from dcgan.data.sources.lsun import open_lsun
 from dcgan.errors import UsageError, UserError
 
-# Each takes the options and the root, which exists unless the source is downloaded or generated.
+# They take the options and the root folder or file, which exists or is downloaded; None for faces.
 _OPENERS = {
     "faces": open_faces,
     "celeba": open_celeba,
@@ -28,7 +28,7 @@ _DOWNLOAD_FOLDER = Path("data/raw")
 
 
 def open_source(options: DataOptions) -> Source:
-    """Open the source that `options` name.
+    """Open the source `options.source`.
 
     Raises UsageError for options that contradict each other, and UserError if the raw data are
     missing or damaged.
@@ -61,13 +61,13 @@ def _root(options: DataOptions) -> Path | None:
     if options.source == "faces":
         if options.root is not None:
             raise UsageError(
-                "faces are rendered, not read: --root needs another --source, e.g. folder"
+                "faces are generated and have no --root: give --source for your images, e.g. folder"
             )
         return None
     if options.root is None:
         if options.source in _DOWNLOADED:
             return _DOWNLOAD_FOLDER / options.source
-        raise UsageError(f"the source {options.source} needs --root, where its raw data are")
+        raise UsageError(f"the source {options.source} needs --root, the folder of its raw images")
     root = options.root.expanduser()
     if not root.exists() and options.source not in _DOWNLOADED:
         raise UserError(f"{root} does not exist (--root)")

@@ -1,4 +1,4 @@
-"""A subset of the images of a source, itself a source."""
+"""A source of some of the images of another source."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ class Subset(Source):
         self.labels = None if source.labels is None else source.labels[indices]
         self.label_names, self.default_crop = source.label_names, source.default_crop
         self.in_process, self.chunk, self.origin = source.in_process, source.chunk, source.origin
-        self.isolated, self.cause_of_death = source.isolated, source.cause_of_death
+        self.isolated, self.crash_hint = source.isolated, source.crash_hint
 
     def __len__(self) -> int:
         return len(self.indices)
