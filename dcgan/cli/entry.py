@@ -19,8 +19,8 @@ def main(args: Sequence[str] | None = None) -> int:
 def run(command: Command, args: Sequence[str], prog: str) -> int:
     """Run one command and return its exit code.
 
-    UserError (exit code 1 or 2), Ctrl-C (130) and a failure to print (1) become one line on stderr;
-    a closed pipe (141) is silent. Under torchrun only the first process with an error prints it.
+    UserError (its `exit_code`), OSError (1) and Ctrl-C (130) become one line on stderr; a closed
+    pipe (141) is silent. Under torchrun only the first process with an error prints it.
     """
     _prepare_output()
     limit_openmp_spinning()
