@@ -1,6 +1,7 @@
 """The training loop, and what it needs before it starts."""
 
 import dataclasses
+import gc
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -39,10 +40,10 @@ def fit(
     on: torch.device,
     found: Checkpoint | None,
 ) -> Path:
-    """Train in a run folder, from a checkpoint on if there is one; return the last checkpoint.
+    """Train in a run folder, from the checkpoint `found` if there is one; return the last one.
 
     After a divergence `config.on_nan` decides whether training goes back to the last checkpoint.
-    Raises UserError, Stopped.
+    Raises UserError as `train` does, Stopped after a signal.
     """
     if found and distributed.is_main():
         packed.check_unchanged()
@@ -50,33 +51,35 @@ def fit(
     with collect_stop_signals() as stop:
         while True:
             trainer = make_trainer(packed, config, on)
-            state = load_state(trainer, packed, run, found)
+            state = _load_state(trainer, packed, run, found)
             trainer.rollbacks = max(trainer.rollbacks, rollbacks)
             best = best or best_to_resume(config, run, state)
             tasks = PeriodicTasks(trainer, packed, run, state, best)
             try:
-                if found and is_finished(tasks):
+                if found and _is_finished(tasks):
                     return found.path
-                return run_steps(tasks, stop)
+                return _run_steps(tasks, stop)
             except Diverged as error:
                 with distributed.main_first():  # it may have been writing the newest one
                     found = latest_checkpoint(run, check_resumable)
                 rollbacks = trainer.rollbacks + 1
                 handle_divergence(error, config, run, found, rollbacks)
+            del trainer, tasks
+            gc.collect()  # trainers have reference cycles; two of them may not fit in memory
 
 
-def run_steps(tasks: PeriodicTasks, stop: Sequence[int]) -> Path:
+def _run_steps(tasks: PeriodicTasks, stop: Sequence[int]) -> Path:
     """Train to the last step, until a signal arrives in `stop`, or until patience runs out."""
     trainer, config, run = tasks.trainer, tasks.config, tasks.run
     remaining = range(trainer.step, config.steps)
     with tasks:
-        batches = save_before_errors(make_batches(trainer, tasks.packed), tasks)
+        batches = _save_before_errors(make_batches(trainer, tasks.packed), tasks)
         for _, *of_step in zip(remaining, *[batches] * config.d_steps):  # noqa: B905 (endless)
             scalars = trainer.update(*of_step, stop=stop)
             tasks.after_step(scalars)
             # All processes leave after the same step, or some would wait for the others for ever.
             if trainer.stop_flag.is_set() and trainer.step < config.steps:
-                stop_here(tasks, stop)
+                _save_and_stop(tasks, stop)
             if tasks.out_of_patience():
                 tasks.save()
                 break
@@ -84,8 +87,8 @@ def run_steps(tasks: PeriodicTasks, stop: Sequence[int]) -> Path:
     return checkpoint_path(run, trainer.step)
 
 
-def stop_here(tasks: PeriodicTasks, stop: Sequence[int]) -> None:
-    """Save the run, and raise Stopped with the signal that has stopped it."""
+def _save_and_stop(tasks: PeriodicTasks, stop: Sequence[int]) -> None:
+    """Save the run, and raise Stopped with the signal that any of the processes has received."""
     trainer, config = tasks.trainer, tasks.config
     signum = distributed.max_over_processes(max(stop, default=0), trainer.device)
     tasks.save()
@@ -93,29 +96,29 @@ def stop_here(tasks: PeriodicTasks, stop: Sequence[int]) -> None:
     command = "the same command"
     if config.fresh:
         command = f"the same without --fresh and with --out {tasks.run}"
-    message = f"stopped after step {trainer.step} of {config.steps}; {command} goes on from there"
+    message = f"stopped after step {trainer.step} of {config.steps}; {command} resumes it"
     raise Stopped(signum, message)
 
 
-def is_finished(tasks: PeriodicTasks) -> bool:
-    """Whether a resumed run has nothing left to do, and say so on stderr."""
+def _is_finished(tasks: PeriodicTasks) -> bool:
+    """Whether a resumed run has nothing left to do; says so on stderr."""
     config, best, step = tasks.config, tasks.best, tasks.trainer.step
     out_of_patience = best.out_of_patience(config.patience)
     if step < config.steps and not out_of_patience:
         return False
     if distributed.is_main():
-        done = f"{tasks.run} has its {step} steps: more --steps prolong it"
+        reason, option = f"done its {step} steps", "--steps"
         if out_of_patience:
-            done = f"{tasks.run} has run out of --patience {config.patience}: more of it goes on"
-        print(done, file=sys.stderr)
+            reason, option = f"run out of --patience {config.patience}", "--patience"
+        print(f"{tasks.run} has {reason}: raise {option} to train longer", file=sys.stderr)
     best.announce(config.patience, tasks.run)
     return True
 
 
-def load_state(
+def _load_state(
     trainer: Trainer, packed: PackedImages, run: Path, found: Checkpoint | None
 ) -> RunState | None:
-    """Load a checkpoint into a new trainer; return the state, without its networks.
+    """Load a checkpoint into a new trainer; return its state, with no tensors but the "sums.".
 
     Raises UserError where the checkpoint is of other networks or of other images, and where
     processes have found checkpoints of different steps.
@@ -123,8 +126,8 @@ def load_state(
     step = found.step if found else 0
     if not distributed.all_equal(step, trainer.device):
         raise UserError(
-            f"this process would go on from step {step}, and others from other ones: "
-            f"{run} must be the same folder for all"
+            f"this process would resume from step {step}, and others from other steps: "
+            f"{run} must be the same folder for all processes"
         )
     if found is None:
         return None
@@ -140,7 +143,7 @@ def load_state(
 
 
 def make_trainer(packed: PackedImages, config: TrainConfig, on: torch.device) -> Trainer:
-    """A new trainer for these images. Raises UsageError where --conditional finds no labels."""
+    """A new trainer for these images. Raises UsageError for --conditional without labels."""
     augment_p = resolve_probability(config.augment_p, len(packed))
     config = dataclasses.replace(config, augment_p=augment_p)
     if not config.conditional:
@@ -151,7 +154,7 @@ def make_trainer(packed: PackedImages, config: TrainConfig, on: torch.device) ->
 
 
 def read_labels(packed: PackedImages) -> Labels:
-    """The labels of packed images, with rows of some of the images as examples."""
+    """The labels of packed images, with those of MAX_LABEL_EXAMPLES random images as examples."""
     count = min(len(packed), MAX_LABEL_EXAMPLES)
     chosen = np.random.default_rng(0).choice(len(packed), count, replace=False)
     examples = torch.from_numpy(packed.multi_hot(np.sort(chosen)).astype(np.uint8))
@@ -167,7 +170,7 @@ def make_batches(trainer: Trainer, packed: PackedImages) -> Iterator[Batch]:
     return loader.starting_at(trainer.step * config.d_steps)
 
 
-def save_before_errors(batches: Iterator[Batch], tasks: PeriodicTasks) -> Iterator[Batch]:
+def _save_before_errors(batches: Iterator[Batch], tasks: PeriodicTasks) -> Iterator[Batch]:
     """Yield batches; where one cannot be read, save the steps done before the error is raised."""
     try:
         yield from batches
@@ -182,25 +185,13 @@ def train(config: TrainConfig) -> Path:
 
     Returns the last checkpoint, in config.out/checkpoints. Under torchrun every process calls
     this, and rank 0 writes. Raises UserError for missing or unreadable data, a run folder of
-    other networks or data, a full disk, and a loss that is not finite; Stopped, with all saved,
-    after Ctrl-C or SIGTERM.
+    other networks or data, a full disk, too little memory, and non-finite numbers that --on-nan
+    does not cure; UsageError for options that do not fit the data or the number of processes;
+    Stopped, with everything saved, after Ctrl-C or SIGTERM.
     """
     device.configure_torch(config.threads)
     with distributed.process_group(device.select_device(config.device)) as on:
-        processes = distributed.world_size()
-        require(
-            config.batch_size % processes == 0 and config.batch_size >= 2 * processes,
-            "batch_size",
-            config.batch_size,
-            f"a multiple of the {processes} processes, and 2 for each at least",
-        )
-        share = config.batch_size // processes
-        require(
-            share % config.accumulate == 0 and share // config.accumulate >= 2,
-            "accumulate",
-            config.accumulate,
-            f"a divisor of the {share} images of each process, below it",
-        )
+        _check_batch_shares(config)
         if config.fresh:
             config = dataclasses.replace(config, out=new_run_folder(config.out, on))
         found = checkpoint_to_resume(config, config.out)
@@ -212,23 +203,38 @@ def train(config: TrainConfig) -> Path:
         try:
             return fit(config, packed, config.out, on, found)
         except (RuntimeError, MemoryError) as error:
-            if not out_of_memory(error):
+            if not _is_out_of_memory(error):
                 raise
-            gpu = on.type == "cuda"
-            whose, graphs = ("GPU's ", ", or --no-cuda-graphs,") if gpu else ("", "")
-            less = (
-                f"a smaller --batch-size, --width or --size, more --accumulate{graphs} needs less"
-            )
-            raise UserError(f"the {whose}memory is full: {less}") from error
+            whose, graphs = ("GPU's ", ", or --no-cuda-graphs") if on.type == "cuda" else ("", "")
+            cure = f"a smaller --batch-size, --width or --size, or a larger --accumulate{graphs}"
+            raise UserError(f"the {whose}memory is full: try {cure}") from error
 
 
-def out_of_memory(error: BaseException | None) -> bool:
+def _check_batch_shares(config: TrainConfig) -> None:
+    """Raise UsageError unless every micro-batch of every process has two images or more."""
+    processes = distributed.world_size()
+    require(
+        config.batch_size % processes == 0 and config.batch_size >= 2 * processes,
+        "batch_size",
+        config.batch_size,
+        f"a multiple of the {processes} processes, with at least 2 images for each",
+    )
+    share = config.batch_size // processes
+    require(
+        share % config.accumulate == 0 and share // config.accumulate >= 2,
+        "accumulate",
+        config.accumulate,
+        f"a divisor of the {share} images of each process, and smaller than that",
+    )
+
+
+def _is_out_of_memory(error: BaseException | None) -> bool:
     """Whether an error, or one that it came from, says that memory is full.
 
-    For the memory of a CPU torch raises a plain RuntimeError.
+    Where host memory is full, torch raises a plain RuntimeError.
     """
     if error is None:
         return False
-    of_cpu = "can't allocate memory" in str(error)
-    ours = isinstance(error, torch.OutOfMemoryError | MemoryError) or of_cpu
-    return ours or out_of_memory(error.__context__)
+    of_host = "can't allocate memory" in str(error)
+    is_own = isinstance(error, torch.OutOfMemoryError | MemoryError) or of_host
+    return is_own or _is_out_of_memory(error.__context__)

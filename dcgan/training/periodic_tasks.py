@@ -1,4 +1,4 @@
-"""What is due every so many steps: evaluations, log lines, sample grids and checkpoints."""
+"""The tasks of a run that recur every N steps: evaluation, logging, sample grids, checkpoints."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -36,9 +36,8 @@ class PeriodicTasks:
         state: RunState | None = None,
         best: BestEvaluation | None = None,
     ):
-        """Continues after `state`, of the checkpoint that the trainer was loaded from.
-
-        `best`: the evaluation that best.safetensors is of, if not that in `state`.
+        """`state`: that of the checkpoint that the trainer was loaded from, None for a new run.
+        `best`: the best evaluation so far, if it is not that in `state`.
         """
         self.trainer, self.config = trainer, trainer.config
         self.packed, self.run = packed, Path(run)
@@ -49,14 +48,17 @@ class PeriodicTasks:
             self.recorder = Recorder(self.config, self.run, state)
 
     def __enter__(self) -> "PeriodicTasks":
+        if not distributed.is_main():
+            return self
         trainer = self.trainer
-        if distributed.is_main():
-            self._stack.enter_context(self.recorder)
+        with ExitStack() as stack:  # ends the recorder if the rest fails
+            stack.enter_context(self.recorder)
             if trainer.step == 0:
                 self.recorder.write_image("real", grid_of_real_images(self.packed))
             self.z = latents_of_grid(trainer.G)
             if self.config.eval_every:
                 self.evaluator = Evaluator(self.config, self.packed, trainer.device)
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(
@@ -65,40 +67,41 @@ class PeriodicTasks:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Wait until all is written. Saves a diverged state apart from the checkpoints."""
+        """Wait until all is written. A diverged state is saved apart from the checkpoints."""
         try:
             if kind is Diverged and distributed.is_main():
                 sampling.recalibrate_batch_norm(self.trainer.G_ema)
-                self.write_checkpoint(diverged_path(self.run, self.trainer.step))
+                self._write_checkpoint(diverged_path(self.run, self.trainer.step))
         finally:
             self._stack.__exit__(kind, error, traceback)
 
     def after_step(self, scalars: dict[str, Tensor]) -> None:
-        """Take in the scalars of the last step, and do what is due after it.
+        """Record the 0-dim scalars of the last step, and do the tasks that are due after it.
 
-        Raises Diverged for non-finite numbers, and UserError if writing has failed.
+        Without a due task the host does not wait for the device. Raises Diverged for non-finite
+        numbers, and UserError where an earlier write to the disk has failed.
         """
         config, trainer = self.config, self.trainer
-        log, evaluate = self.is_due(config.log_every), self.is_due(config.eval_every)
-        sample, save = self.is_due(config.sample_every), self.is_due(config.save_every)
+        log, evaluate = self._is_due(config.log_every), self._is_due(config.eval_every)
+        sample, save = self._is_due(config.sample_every), self._is_due(config.save_every)
         if log or evaluate or sample or save:
-            trainer.check_finite()  # in all processes, which roll back together
+            trainer.check_finite()  # in every process, so that all of them roll back
         if evaluate or sample or save:
-            sampling.recalibrate_batch_norm(trainer.G_ema)  # in all, which stay equal
+            sampling.recalibrate_batch_norm(trainer.G_ema)  # in every process, so they stay equal
         if not distributed.is_main():
             return
         self.recorder.add_step(trainer.step, scalars)
-        scores, is_best = self.evaluate() if evaluate else ({}, False)
+        scores, is_best = self._evaluate() if evaluate else ({}, False)
         if log or evaluate:
             self.write_scalars(scores)
         if is_best:
-            self.write_checkpoint(best_checkpoint_path(self.run))
+            self._write_checkpoint(best_checkpoint_path(self.run))
         if sample:
             self.write_samples()
         if save:
             self.write_step_checkpoint()
 
-    def is_due(self, every: int) -> bool:
+    def _is_due(self, every: int) -> bool:
         """Whether the step is a multiple of `every`, or the last; never where that is 0."""
         step = self.trainer.step
         return every > 0 and (step % every == 0 or step == self.config.steps)
@@ -117,13 +120,16 @@ class PeriodicTasks:
             self.recorder.flush()
 
     def out_of_patience(self) -> bool:
-        """Whether --patience evaluations have been no better, the same in all processes."""
-        if not (self.config.patience and self.is_due(self.config.eval_every)):
+        """Whether the last --patience evaluations were no better than the best one.
+
+        All processes get the answer of the main process, and must call this after the same step.
+        """
+        if not (self.config.patience and self._is_due(self.config.eval_every)):
             return False
         ours = self.best.out_of_patience(self.config.patience)
         return bool(distributed.max_over_processes(int(ours), self.trainer.device))
 
-    def evaluate(self) -> tuple[dict[str, float], bool]:
+    def _evaluate(self) -> tuple[dict[str, float], bool]:
         """Scores of the averaged G, and whether they are the best so far."""
         with self.recorder.excluded_from_rate():
             scores = self.evaluator.scores(self.trainer.G_ema)
@@ -131,7 +137,7 @@ class PeriodicTasks:
         return {f"eval/{name}": value for name, value in scores.items()}, is_best
 
     def write_scalars(self, scores: dict[str, float]) -> None:
-        """Log a line."""
+        """Log the means since the last line, diagnostics, learning rates and `scores`."""
         trainer, config = self.trainer, self.config
         rates = {"lr_G": get_lr(trainer.opt_G), "lr_D": get_lr(trainer.opt_D)}
         references = {
@@ -141,7 +147,7 @@ class PeriodicTasks:
         self.recorder.write_scalars(trainer.weight_diagnostics(), rates, scores, references)
 
     def write_samples(self) -> None:
-        """Generate and write the sample grids."""
+        """Render the sample grids of G_ema and of G, and write them."""
         averaged, raw = (
             sampling.make_renderer(G, self.config.precision)(self.z)
             for G in (self.trainer.G_ema, self.trainer.G)
@@ -149,16 +155,15 @@ class PeriodicTasks:
         self.recorder.write_samples(averaged, raw)
 
     def write_step_checkpoint(self) -> None:
-        """Write the checkpoint of this step, whose numbers are known to be finite."""
+        """Write the checkpoint of this step, after `check_finite`."""
         self.saved_step = self.trainer.step
-        self.write_checkpoint(checkpoint_path(self.run, self.trainer.step))
+        self._write_checkpoint(checkpoint_path(self.run, self.trainer.step))
 
-    def write_checkpoint(self, path: Path) -> None:
-        """Write the state of the run."""
+    def _write_checkpoint(self, path: Path) -> None:
         self.recorder.write_checkpoint(path, self.state())
 
     def state(self) -> RunState:
-        """All that a checkpoint of this step holds."""
+        """The contents of a checkpoint of this step; its tensors are no copies."""
         trainer, recorder = self.trainer, self.recorder
         labels = trainer.labels
         sums = {f"sums.{name}": total for name, total in recorder.means.sums.items()}

@@ -1,4 +1,4 @@
-"""Writes a run folder in the background, and shows progress."""
+"""The recorder: writes a run folder in the background, and shows the progress of the run."""
 
 import json
 import sys
@@ -27,19 +27,19 @@ from dcgan.runtime.locks import exclusive_access
 from dcgan.training.monitoring import HealthMonitor
 from dcgan.training.run_state import RunState
 
-MAX_PENDING = 16  # jobs: more than fall due while a large checkpoint is written
+_MAX_PENDING = 16  # jobs: more than are submitted while a large checkpoint is written
 
 
 class Recorder:
     """Writes logs, sample grids and checkpoints, and shows the progress bar.
 
-    Its methods copy what they are given and return: encoding and the disk are left to a background
-    thread, in the order of the calls, so that a checkpoint never precedes the logs up to its step.
-    They raise UserError if an earlier job has failed to write.
+    Its methods copy their arguments and return. A background thread encodes and writes them in the
+    order of the calls, so that no checkpoint is written before the logs of its step. The methods
+    raise UserError where an earlier write to the disk has failed.
     """
 
     def __init__(self, config: TrainConfig, run: Path, state: RunState | None = None):
-        """Continues the logs of a run after `state`, the state of its last checkpoint."""
+        """`state`: that of the checkpoint which the run resumes from, None for a new run."""
         self.config, self.run = config, Path(run)
         self.step = state.step if state else 0
         self.metrics: dict[str, float] = dict(state.metrics) if state else {}
@@ -55,24 +55,18 @@ class Recorder:
     def __enter__(self) -> "Recorder":
         self._started = self._logged_at = time.perf_counter()
         self._logged_step = self.step
-        self._stack.enter_context(exclusive_access(self.run))
-        with disk_errors(self.run):
-            remove_temporaries(self.run)
-        config = json.dumps(config_to_dict(self.config), indent=2) + "\n"
-        with replace_atomically(self.run / CONFIG_FILE) as partial:
-            partial.write_text(config)
-        self.log = RunLog(self.run, self.step)
-        self.log.add_text(self.step, CONFIG_FILE, f"```\n{config}```")
-        self.writer = self._stack.enter_context(BackgroundWriter(MAX_PENDING))
-        bar = tqdm(
-            total=self.config.steps,
-            initial=self.step,
-            unit="step",
-            desc="training",
-            dynamic_ncols=True,
-            mininterval=0.5,  # seconds; drawing it takes longer than reading a number
-        )
-        self.bar = self._stack.enter_context(bar)
+        with ExitStack() as stack:  # unlocks the folder if the rest fails
+            stack.enter_context(exclusive_access(self.run))
+            with disk_errors(self.run):
+                remove_temporaries(self.run)
+            config = json.dumps(config_to_dict(self.config), indent=2) + "\n"
+            with replace_atomically(self.run / CONFIG_FILE) as partial:
+                partial.write_text(config)
+            self.log = RunLog(self.run, self.step)
+            self.log.add_text(self.step, CONFIG_FILE, f"```\n{config}```")
+            self.writer = stack.enter_context(BackgroundWriter(_MAX_PENDING))
+            self.bar = stack.enter_context(self._progress_bar())
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(
@@ -81,11 +75,11 @@ class Recorder:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Wait until all is written. Raises the writer's error, unless the block raises."""
+        """Wait until everything is written. Raises the writer's error, unless the block raises."""
         self._stack.__exit__(kind, error, traceback)
 
     def add_step(self, step: int, scalars: Mapping[str, Tensor]) -> None:
-        """Add the scalars of a step to the means of the next line of the log."""
+        """Add the 0-dim scalars of a step to the means of the next line of the log."""
         self.step = step
         self.means.add(dict(scalars))
         self.bar.update()
@@ -97,9 +91,10 @@ class Recorder:
         scores: Mapping[str, float],
         references: Mapping[str, float],
     ) -> None:
-        """Log the means since the last line, and what else is known of this step.
+        """Log the means since the last line, with other values of this step.
 
-        `diagnostics` are read from the device; `references` are given to the health monitor alone.
+        `diagnostics`: 0-dim tensors; `references`: values for the health monitor, not logged. Waits
+        for the device.
         """
         means = self.means.read()  # waits for the device, so the clock is read after it
         means |= {name: float(value) for name, value in diagnostics.items()}
@@ -124,7 +119,7 @@ class Recorder:
             self.writer.submit(self.log.add_text, self.step, "health", message)
 
     def write_image(self, tag: str, image: np.ndarray) -> None:
-        """Show uint8 [H, W, C] in TensorBoard."""
+        """Write an image to TensorBoard, uint8 [H, W, C]."""
         self.writer.submit(self.log.add_image, self.step, tag, image)
 
     def write_samples(self, averaged: Tensor, raw: Tensor) -> None:
@@ -135,7 +130,7 @@ class Recorder:
     def write_checkpoint(self, path: Path, state: RunState) -> None:
         """Write a checkpoint; afterwards delete those that --keep does not keep."""
         if self._saving:
-            wait([self._saving])  # so that there never is more than one copy of the networks
+            wait([self._saving])  # so that at most one copy of the networks is in memory
         self.writer.check()
         tensors = HostCopy(state.tensors)
         self._saving = self.writer.submit(self._save_checkpoint, path, state.header(), tensors)
@@ -145,15 +140,25 @@ class Recorder:
         self.writer.flush()
 
     def seconds(self) -> float:
-        """How long this run has trained, over all its restarts."""
+        """Seconds that this run has trained, over all its restarts."""
         return self._seconds_before + time.perf_counter() - self._started
 
     @contextmanager
     def excluded_from_rate(self) -> Iterator[None]:
-        """The time in the block does not count in images per second."""
+        """Leave the time in the block out of the logged images per second."""
         started = time.perf_counter()
         yield
         self._logged_at += time.perf_counter() - started
+
+    def _progress_bar(self) -> tqdm:
+        return tqdm(
+            total=self.config.steps,
+            initial=self.step,
+            unit="step",
+            desc="training",
+            dynamic_ncols=True,
+            mininterval=0.5,  # seconds: redrawing costs time, and nobody reads faster
+        )
 
     def _add_samples(self, step: int, images: HostCopy) -> None:
         self.log.add_samples(step, **{name: copy.numpy() for name, copy in images.read().items()})

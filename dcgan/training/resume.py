@@ -1,4 +1,4 @@
-"""Whether a run folder may be trained in, and from which checkpoint training resumes."""
+"""Resuming a run: its checkpoint, the options that may change, rollbacks after a divergence."""
 
 import glob
 import json
@@ -45,8 +45,8 @@ _CHANGEABLE = (
 def checkpoint_to_resume(config: TrainConfig, run: Path) -> Checkpoint | None:
     """The checkpoint that training in a run folder resumes from; None for a new run.
 
-    Raises UserError where the folder holds a run with other fixed options, or other files: nothing
-    that a user made is overwritten. Says on stderr which options change.
+    Prints on stderr which options change. Raises UserError where the folder holds a run with other
+    fixed options, or files of anything else, which are never overwritten.
     """
     found = latest_checkpoint(run, check_resumable)
     if found is None:
@@ -65,18 +65,22 @@ def checkpoint_to_resume(config: TrainConfig, run: Path) -> Checkpoint | None:
     if rollbacks := found.header["rollbacks"]:
         changes.append(f"1/{2**rollbacks} of --lr-G and --lr-D after {rollbacks} rollbacks")
     if changes and distributed.is_main():
-        print(f"{run} goes on from step {found.step} with {', '.join(changes)}", file=sys.stderr)
+        print(f"{run} resumes from step {found.step} with {', '.join(changes)}", file=sys.stderr)
     return found
 
 
 def check_resumable(found: Checkpoint) -> None:
-    """Raise UserError unless training can resume from a checkpoint; sampling needs less of it."""
+    """Raise UserError unless training can resume from a checkpoint, which takes more than sampling
+    does.
+    """
     RunState.from_checkpoint(found)
 
 
 def best_to_resume(config: TrainConfig, run: Path, state: RunState | None) -> BestEvaluation:
-    """The best evaluation so far: that in best.safetensors where it is of a later step than
-    `state`, whose steps are repeated then; else that in `state`.
+    """The best evaluation of a run that resumes from `state`.
+
+    That of best.safetensors where it is of a later step than `state`: a killed run has evaluated
+    steps that are repeated now. Otherwise that of `state`.
     """
     best, path = BestEvaluation.of(config, state.best if state else None), best_checkpoint_path(run)
     if not path.is_file():

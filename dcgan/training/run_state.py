@@ -1,4 +1,4 @@
-"""What a checkpoint of a training run holds: one object, to a header and tensors and back."""
+"""The contents of a training checkpoint as one object, and its conversion to tensors and back."""
 
 import math
 from collections.abc import Mapping
@@ -18,9 +18,9 @@ _ADAM_STATE = ("step", "exp_avg", "exp_avg_sq")
 
 @dataclass(frozen=True)
 class RunState:
-    """All that a run needs to continue bit for bit as if it had never stopped.
+    """Everything that a run needs to continue bit for bit as if it had never stopped.
 
-    Every field but `tensors` stands under its name in the header of the checkpoint, as JSON.
+    The header of the checkpoint is a JSON object with every field but `tensors`.
     """
 
     step: int  # training steps done
@@ -30,20 +30,26 @@ class RunState:
     rollbacks: int  # each has halved the learning rates
     seconds: float  # spent on training, over all restarts
     metrics: dict[str, float]  # the last line of the log
-    summed_steps: int  # steps since that line, whose scalars are summed up in "sums."
-    health: dict[str, Any]  # of the `HealthMonitor`
-    best: dict[str, Any]  # the best evaluation so far, see `BestEvaluation`
+    summed_steps: int  # steps since that line, whose scalars are added up in "sums."
+    health: dict[str, Any]  # see `HealthMonitor.state`
+    best: dict[str, Any]  # the best evaluation so far, see `BestEvaluation.state`
     tensors: Mapping[str, Tensor] = field(repr=False)
-    """ "G.", "D.", "ema." + name in the state dict; "opt_G.", "opt_D." + Adam's step, exp_avg or
-    exp_avg_sq + "." + name of the parameter; "augment.p": the augmentation probability;
-    "sums." + name of a scalar; "labels.examples": combinations of labels that images have."""
+    """By name:
+
+    G.NAME, D.NAME, ema.NAME         NAME in the state dict of G, of D and of the averaged G
+    opt_G.KEY.NAME, opt_D.KEY.NAME   KEY of Adam's state (step, exp_avg, exp_avg_sq), parameter NAME
+    augment.p                        augmentation probability, 0-dim
+    sums.NAME                        sum of the scalar NAME over `summed_steps`, 0-dim
+    labels.examples                  conditional GANs: see `Labels.examples`
+    """
 
     def header(self) -> dict[str, Any]:
+        """The fields that the header of the checkpoint holds, as JSON can hold them."""
         return {name: getattr(self, name) for name in _HEADER}
 
     @classmethod
     def from_checkpoint(cls, found: Checkpoint) -> "RunState":
-        """Raises UserError unless training can continue from the checkpoint."""
+        """Read all of a checkpoint. Raises UserError unless training can continue from it."""
         try:
             header = {name: found.header[name] for name in _HEADER}
             state = cls(**header, tensors=found.tensors(""))
@@ -110,7 +116,10 @@ def load_tensors(
     modules: Mapping[str, nn.Module],
     optimizers: Mapping[str, tuple[torch.optim.Adam, nn.Module]],
 ) -> None:
-    """The inverse of `named_tensors`. Raises ValueError for tensors of other names or shapes."""
+    """Copy the tensors of a state into modules and Adams: the inverse of `named_tensors`.
+
+    Raises ValueError for tensors of other names or shapes.
+    """
     for prefix, module in modules.items():
         try:
             module.load_state_dict(state.section(f"{prefix}."))

@@ -46,14 +46,14 @@ class Trainer:
             torch.manual_seed(config.seed)
             G, D = build_networks(config, len(labels.names) if labels else 0)
             if config.smooth:
-                init_bilinear(upsampling_kernels(G), INITIAL_STD)
+                init_bilinear(_upsampling_kernels(G), INITIAL_STD)
         G.labels = labels
         self.G = G.to(device).to(memory_format=torch.channels_last)
         self.D = D.to(device).to(memory_format=torch.channels_last)
         self.G_ema = copy.deepcopy(self.G).requires_grad_(False)
         self.ema = EMA(self.G_ema, self.G)
-        self.statistics = running_statistics(self.G) + running_statistics(self.D)
-        self.smoothed = upsampling_kernels(self.G) if config.smooth else []
+        self.statistics = _running_statistics(self.G) + _running_statistics(self.D)
+        self.smoothed = _upsampling_kernels(self.G) if config.smooth else []
         self.stop_flag = distributed.StopFlag(device)
         self.guard = NonFiniteGuard(device)
         self.loss = LOSSES[config.loss]
@@ -64,10 +64,10 @@ class Trainer:
         p = 0.0 if isinstance(config.augment_p, str) else float(config.augment_p)
         self.augmentations = config.augment if self.adaptive or p else ()
         self.augment_p = torch.full((), p, device=device)
-        # With a penalty in one of n steps, the gradient of that step alone makes the RMS of all,
-        # and is sqrt(n) times as long.
-        rare = 1.1 * config.penalty_every**0.5 if has_penalties(config) else 0.0
-        self.clip_ratio_D = config.clip and max(config.clip, rare)
+        # Gradients that are long in one of n steps alone are sqrt(n) times as long as their running
+        # RMS: those of the penalties must not be clipped for that.
+        lazy_ratio = 1.1 * config.penalty_every**0.5 if has_penalties(config) else 0.0
+        self.clip_ratio_D = config.clip and max(config.clip, lazy_ratio)
         captured = config.cuda_graphs and can_capture(device)
         self.opt_G = make_adam(self.G, config.lr_G, config, captured)
         self.opt_D = make_adam(self.D, config.lr_D, config, captured)
@@ -80,7 +80,7 @@ class Trainer:
             if not config.spectral_norm:
                 self.D.compile()
         self.run_step: Callable[..., dict[str, Tensor]] = self.d_and_g_step
-        self.warm_up = 2
+        self.warm_up = 2  # steps
         if captured:
             kinds = {self.is_penalized(step) for step in (0, 1)}
             self.run_step = CudaGraphs(self.d_and_g_step, kinds)
@@ -117,71 +117,66 @@ class Trainer:
             micro_batches = self.generate_fakes(batch)
             with torch.compiler.set_stance("force_eager") if eager else nullcontext():
                 scalars, real_logits = self.d_step(micro_batches, penalized)
-        fakes = torch.cat([fake for _, fake in micro_batches])
-        scalars |= self.g_step(micro_batches, real_logits)
-        return scalars | image_diagnostics(batch.real, fakes)
+        # Before the step of G, which needs the memory of this copy of the fakes.
+        diagnostics = image_diagnostics(batch.real, torch.cat([fake for _, fake in micro_batches]))
+        return scalars | self.g_step(micro_batches, real_logits) | diagnostics
 
     def generate_fakes(self, batch: Batch) -> list[tuple[Batch, Tensor]]:
         """Split a batch into `accumulate` micro-batches, and generate the fake images of each."""
         chunks = zip(*(tensor.chunk(self.config.accumulate) for tensor in batch), strict=True)
-        with self.autocast():
+        with self._autocast():
             return [(micro, self.G(micro.z)) for micro in map(Batch._make, chunks)]
 
     def d_step(
         self, micro_batches: list[tuple[Batch, Tensor]], penalized: bool
     ) -> tuple[dict[str, Tensor], list[Tensor]]:
-        """Update D. Returns scalars, and D's logits of the real images for the step of G."""
+        """Update D. Returns scalars, and D's logits [n] of the real images for the step of G."""
         self.D.requires_grad_(True)
         self.opt_D.zero_grad()
         scalars, all_real_logits = [], []
         for batch, fake in micro_batches:
-            real = self.augment(batch.real, batch.augmentation_noise[:, 0]).requires_grad_(
-                penalized
-            )
-            fake = self.augment(fake.detach(), batch.augmentation_noise[:, 1]).requires_grad_(
-                penalized
-            )
-            real_logits, fake_logits = (
-                self.discriminate(real, batch),
-                self.discriminate(fake, batch),
-            )
+            noise = batch.augmentation_noise
+            real = self.augment(batch.real, noise[:, 0]).requires_grad_(penalized)
+            fake = self.augment(fake.detach(), noise[:, 1]).requires_grad_(penalized)
+            real_logits = self.discriminate(real, batch)
+            fake_logits = self.discriminate(fake, batch)
             loss = self.loss_D(real_logits, fake_logits)
             penalty = self.penalty(batch, real, fake, real_logits, fake_logits) if penalized else 0
             ((loss + penalty) / len(micro_batches)).backward()
-            scalars.append(self.d_scalars(loss, real_logits, fake_logits))
+            scalars.append(self._d_scalars(loss, real_logits, fake_logits))
             all_real_logits.append(real_logits.detach())
-        means = mean_scalars(scalars)
+        means = _mean_scalars(scalars)
         distributed.average_tensors(gradients(self.D))
         norm = torch.nn.utils.get_total_norm(gradients(self.D))
         self.guard.check_D(means["loss_D"], norm)
         clip_gradients(self.opt_D, self.clip_ratio_D)
         adam_step(self.opt_D, skip=self.guard.found_non_finite)
         if self.adaptive:
-            images = self.config.batch_size
-            p = updated_probability(self.augment_p, means["overfitting"], images)
+            p = updated_probability(self.augment_p, means["overfitting"], self.config.batch_size)
             self.augment_p.copy_(p)
         return means | {"grad_norm_D": norm, "augment_p": self.augment_p}, all_real_logits
 
     def g_step(
         self, micro_batches: list[tuple[Batch, Tensor]], all_real_logits: list[Tensor]
     ) -> dict[str, Tensor]:
-        """Update G. The real logits are those of D before its step, which saves a forward pass."""
+        """Update G. The real logits are those of D before its update, which saves a forward pass.
+
+        Returns scalars.
+        """
         self.D.requires_grad_(False)
         self.opt_G.zero_grad()
         scalars = []
         for (batch, fake), real_logits in zip(micro_batches, all_real_logits, strict=True):
-            fake_logits = self.discriminate(
-                self.augment(fake, batch.augmentation_noise[:, 2]), batch
-            )
+            fake = self.augment(fake, batch.augmentation_noise[:, 2])
+            fake_logits = self.discriminate(fake, batch)
             loss = self.loss.G(real_logits, fake_logits)
             (loss / len(micro_batches)).backward()
             scalars.append({"loss_G": loss.detach()})
-        means = mean_scalars(scalars)
+        means = _mean_scalars(scalars)
         distributed.average_tensors(gradients(self.G))
         norm = torch.nn.utils.get_total_norm(gradients(self.G))
         self.guard.check_G(means["loss_G"], norm)
-        # The clipping limit follows Adam's moments, which are those of smoothed gradients.
-        smooth_gradients(self.smoothed)
+        smooth_gradients(self.smoothed)  # before clipping, whose limit is of smoothed gradients
         clip_gradients(self.opt_G, self.config.clip)
         previous = [kernel.detach().clone() for kernel in self.smoothed]
         adam_step(self.opt_G, skip=self.guard.found_non_finite)
@@ -189,18 +184,20 @@ class Trainer:
         return means | {"grad_norm_G": norm}
 
     def discriminate(self, images: Tensor, batch: Batch) -> Tensor:
-        """D's logits of images with the labels of a batch [N], in float32."""
-        with self.autocast():
+        """D's logits [n] of images [n, C, S, S] with the labels of a batch, in float32."""
+        with self._autocast():
             return self.D(images, batch.labels).float()
 
     def augment(self, images: Tensor, noise: Tensor) -> Tensor:
-        """Augment images differentiably, with the current probability."""
+        """Augment images differentiably with the current probability; noise: [n, NOISE_DIM]."""
         return augment(images, noise, self.augment_p, self.augmentations)
 
     def penalty(
         self, batch: Batch, real: Tensor, fake: Tensor, real_logits: Tensor, fake_logits: Tensor
     ) -> Tensor | float:
-        """Gradient penalties of one step, weighted for all `penalty_every` of them."""
+        """The weighted gradient penalties, times `penalty_every`, since only one of so many steps
+        has them (Karras et al. 2020, StyleGAN2, section 3.1).
+        """
         config = self.config
         total: Tensor | float = 0.0
         if config.r1:
@@ -213,10 +210,10 @@ class Trainer:
             total += config.gradient_penalty * gradient_penalty(D, real, fake, alpha)
         return config.penalty_every * total
 
-    def d_scalars(
+    def _d_scalars(
         self, loss: Tensor, real_logits: Tensor, fake_logits: Tensor
     ) -> dict[str, Tensor]:
-        """What is logged of one pass through D."""
+        """The logged scalars of one micro-batch in the step of D."""
         logits = real_logits.detach(), fake_logits.detach()
         metrics = discriminator_metrics(self.loss, *logits)
         overfitting = overfitting_heuristic(*logits)
@@ -231,18 +228,19 @@ class Trainer:
         optimizers = {"G": self.opt_G, "D": self.opt_D}
         return weight_diagnostics(self.G, self.G_ema, optimizers, self.smoothed)
 
-    def autocast(self) -> AbstractContextManager:
+    def _autocast(self) -> AbstractContextManager:
+        """Compute in bfloat16 in the block, if the configuration and the device allow it."""
         return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext()
 
     def tensors(self) -> dict[str, Tensor]:
-        """All that changes or is needed to continue, under the names of `RunState.tensors`."""
+        """All that a resumed trainer needs, under the names of `RunState.tensors`; no copies."""
         others = {"augment.p": self.augment_p}
         if self.labels:
             others["labels.examples"] = self.labels.examples
         return named_tensors(self._modules(), self._optimizers()) | others
 
     def load(self, state: RunState) -> None:
-        """Continue from the state of a run. Raises ValueError where it is of other networks."""
+        """Continue from the state of a run. Raises ValueError for tensors of other networks."""
         load_tensors(state, self._modules(), self._optimizers())
         if self.adaptive:  # else the option sets it
             self.augment_p.copy_(state.tensors["augment.p"])
@@ -255,18 +253,20 @@ class Trainer:
         return {"opt_G": (self.opt_G, self.G), "opt_D": (self.opt_D, self.D)}
 
 
-def mean_scalars(scalars: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+def _mean_scalars(scalars: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     """The mean of every scalar over the micro-batches of a batch."""
     if len(scalars) == 1:
         return scalars[0]
     return {name: torch.stack([some[name] for some in scalars]).mean() for name in scalars[0]}
 
 
-def upsampling_kernels(G: nn.Module) -> list[nn.Parameter]:
+def _upsampling_kernels(G: nn.Module) -> list[nn.Parameter]:
     """The kernels of the transposed convolutions [C', C, k, k] that double the side."""
     return [module.weight for module in G.modules() if isinstance(module, StridedConvTranspose2d)]
 
 
-def running_statistics(network: nn.Module) -> list[Tensor]:
-    """The running means and variances of batch norm: each process sees its share of the images."""
+def _running_statistics(network: nn.Module) -> list[Tensor]:
+    """The running means and variances of batch norm, which differ between processes: each process
+    sees its share of the images.
+    """
     return [buffer for buffer in network.buffers() if buffer.is_floating_point()]

@@ -115,7 +115,7 @@ def apart_main(rank, port, folder, out, environment):
     os.environ |= environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
     with (
         distributed.process_group(torch.device("cpu")) as on,
-        pytest.raises(UserError, match=f"go on from step {[6, 0][rank]}, and .* the same folder"),
+        pytest.raises(UserError, match=f"resume from step {[6, 0][rank]}, and .* the same folder"),
     ):
         fit(dataclasses.replace(TINY, steps=9), open_packed(folder), out / str(rank), on)
 
@@ -228,7 +228,7 @@ def test_sigterm_under_torchrun_saves_the_run(packed, tmp_path):
         job.send_signal(signal.SIGTERM)
         assert job.wait(60) != 0
     text = (tmp_path / "log").read_text()
-    assert text.count("the same command goes on from there") == 1
+    assert text.count("the same command resumes it") == 1
     found = find_checkpoint(tmp_path / "run")
     assert found.step >= 15
 

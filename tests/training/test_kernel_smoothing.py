@@ -198,12 +198,12 @@ def test_the_upsampling_kernels_of_a_generator_alone_start_as_bilinear(tiny):
     from dcgan.training import loop
 
     G = Generator(16, width=4)
-    kernels = step.upsampling_kernels(G)
+    kernels = step._upsampling_kernels(G)
     assert [k.shape[2:] for k in kernels] == [(4, 4)] * 2
     ours = loop.Trainer(tiny(smooth=True), torch.device("cpu"))
     plain = loop.Trainer(tiny(smooth=False), torch.device("cpu"))
     assert torch.equal(ours.D.score.weight, plain.D.score.weight)
     assert torch.equal(ours.G.layers[0].weight, plain.G.layers[0].weight)
-    for weight in step.upsampling_kernels(ours.G):
+    for weight in step._upsampling_kernels(ours.G):
         flat = weight.detach().flatten(2)
         assert torch.linalg.matrix_rank(flat.flatten(0, 1), rtol=1e-4) == 1, "one tent, scaled"

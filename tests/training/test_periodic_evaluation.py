@@ -167,7 +167,9 @@ def test_early_stopping_saves_the_run(worse_and_worse, packed, tiny, tmp_path, c
     # The same command again has no patience left; more patience has.
     longer = dataclasses.replace(config, steps=199)
     assert fit(longer, packed, tmp_path / "run", CPU) == last
-    assert "has run out of --patience 3: more of it goes on" in capsys.readouterr().err
+    assert (
+        "has run out of --patience 3: raise --patience to train longer" in capsys.readouterr().err
+    )
     more = tiny(steps=99, eval_every=2, eval_images=20, patience=4, save_every=50)
     assert checkpoint.read(fit(more, packed, tmp_path / "run", CPU)).step > 8
 

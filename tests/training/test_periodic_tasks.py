@@ -210,6 +210,17 @@ def test_a_second_run_in_a_folder_is_refused_until_the_first_ends(start, tiny, p
     fit(tiny(), packed, tmp_path / "run", CPU)
 
 
+def test_a_run_that_cannot_start_leaves_its_folder_unlocked(start, tiny, packed, tmp_path):
+    """Here the evaluator fails, after the recorder has locked the folder and started its thread."""
+    _, tasks, _ = start(eval_every=1, eval_images=10)
+    tasks.packed = few = copy.copy(packed)
+    object.__setattr__(few, "images", packed.images[:5])
+    with pytest.raises(UserError, match="5 images are too few"), tasks:
+        pass
+    assert not [t for t in threading.enumerate() if t.name.startswith("writer")]
+    fit(tiny(), packed, tmp_path / "run", CPU)
+
+
 def test_a_second_checkpoint_waits_until_the_first_is_written(start):
     _, tasks, go = start()
     gate, saved = threading.Event(), threading.Event()

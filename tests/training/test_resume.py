@@ -104,7 +104,7 @@ def test_changed_options_are_reported(packed, tiny, tmp_path, capsys, before, no
     fit(tiny(steps=2, **before), packed, tmp_path / "run", CPU)
     capsys.readouterr()
     checkpoint_to_resume(tiny(steps=2, **now), tmp_path / "run")
-    expected = f"{tmp_path / 'run'} goes on from step 2 with {said}\n" if said else ""
+    expected = f"{tmp_path / 'run'} resumes from step 2 with {said}\n" if said else ""
     assert capsys.readouterr().err == expected
 
 
@@ -147,5 +147,5 @@ def test_a_finished_run_says_so(tiny, packed, run, capsys):
     before = content(run)
     for steps in (6, 4):
         fit(tiny(steps=steps), packed, run, CPU)
-        assert "has its 6 steps: more --steps prolong it" in capsys.readouterr().err
+        assert "has done its 6 steps: raise --steps to train longer" in capsys.readouterr().err
     assert content(run) == before

@@ -243,7 +243,7 @@ def test_full_gpu_memory_gives_one_line_with_what_to_reduce(tiny, packed, tmp_pa
 
     monkeypatch.setattr(loop.Trainer, "update", full)
     config = tiny(data=packed.folder, out=tmp_path / "run")
-    with pytest.raises(UserError, match="memory is full: a smaller --batch-size"):
+    with pytest.raises(UserError, match="memory is full: try a smaller --batch-size"):
         loop.train(config)
 
 
@@ -281,7 +281,7 @@ def test_too_little_memory_gives_one_line(packed, tmp_path):
         [sys.executable, "-c", limit, *map(str, words)], capture_output=True, text=True
     )
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
-    assert "the memory is full: a smaller --batch-size" in done.stderr.splitlines()[-1]
+    assert "the memory is full: try a smaller --batch-size" in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.cuda
@@ -476,7 +476,7 @@ def test_a_signal_saves_the_run_and_the_same_command_resumes_it(packed, tmp_path
     long.send_signal(signum)
     _, err = long.communicate(timeout=60)
     assert long.returncode == 128 + signum
-    assert "the same command goes on from there" in err.splitlines()[-1]
+    assert "the same command resumes it" in err.splitlines()[-1]
     assert "Traceback" not in err
     stopped = find_checkpoint(tmp_path / "run").step
     assert stopped == logged(tmp_path / "run")[-1]["step"]

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import weakref
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch.nn.functional as F
 from dcgan.errors import UsageError, UserError
 from dcgan.runs.checkpoint_folder import find_checkpoint
 from dcgan.runs.loading import load_discriminator, load_generator
-from dcgan.training import loop
+from dcgan.training import loop, trainer
 from dcgan.training.batches import Batch, BatchLoader
 from dcgan.training.optimizer import make_adam
 from dcgan.training.periodic_tasks import PeriodicTasks
@@ -60,6 +61,27 @@ def test_micro_batches_add_up_to_the_gradients_of_the_batch(tiny, packed, loss, 
                 gradients(getattr(ours, network)), gradients(getattr(whole, network)), strict=True
             ):
                 torch.testing.assert_close(a, b)
+
+
+def test_the_copy_of_the_fakes_for_diagnostics_is_freed_before_the_step_of_g(
+    tiny, packed, monkeypatch
+):
+    copies, alive = [], []
+    diagnostics, g_step = trainer.image_diagnostics, loop.Trainer.g_step
+
+    def watched_diagnostics(real, fake):
+        copies.append(weakref.ref(fake))
+        return diagnostics(real, fake)
+
+    def watched_g_step(*args):
+        alive.append([copy() is not None for copy in copies])
+        return g_step(*args)
+
+    monkeypatch.setattr(trainer, "image_diagnostics", watched_diagnostics)
+    monkeypatch.setattr(loop.Trainer, "g_step", watched_g_step)
+    ours, batch = start(tiny(accumulate=2), packed)
+    ours.d_and_g_step(batch)
+    assert alive == [[False]]
 
 
 def test_each_d_step_has_a_batch_of_its_own(tiny, packed, tmp_path, monkeypatch):
@@ -195,11 +217,11 @@ def test_a_resumed_run_takes_new_options_and_says_which(tiny, packed, tmp_path, 
     first = tiny(steps=2, log_every=1, augment_p=0.25)
     fit(first, packed, tmp_path / "run", CPU)
     assert loop.checkpoint_to_resume(first, tmp_path / "run").step == 2
-    assert "goes on" not in capsys.readouterr().err
+    assert "resumes" not in capsys.readouterr().err
     second = tiny(steps=4, log_every=1, augment_p=0.5, augment=(), r1=1.5)
     found = loop.checkpoint_to_resume(second, tmp_path / "run")
     said = capsys.readouterr().err
-    assert said.startswith(f"{tmp_path / 'run'} goes on from step 2 with ")
+    assert said.startswith(f"{tmp_path / 'run'} resumes from step 2 with ")
     for change in ("augment none (translation cutout", "augment-p 0.5 (0.25", "steps 4 (2"):
         assert f"--{change} before)" in said
     loop.fit(second, packed, tmp_path / "run", CPU, found)

@@ -1,7 +1,9 @@
 """Non-finite numbers: who is named, what is kept, and how a run goes on after them."""
 
+import gc
 import json
 import math
+import weakref
 
 import pytest
 import torch
@@ -156,6 +158,26 @@ def test_a_rollback_continues_from_the_last_checkpoint_with_half_the_learning_ra
     # The learning rates stay halved when the run is resumed.
     fit(tiny(steps=14, log_every=2, on_nan="rollback"), packed, tmp_path / "run", CPU)
     assert logged(tmp_path / "run")[-1]["lr_D"] == config.lr_D / 4
+
+
+def test_a_rollback_frees_the_diverged_trainer_before_it_makes_another(
+    tiny, packed, tmp_path, poison, monkeypatch
+):
+    """Two may not fit in the memory of a GPU."""
+    made, alive = [], []
+    make_trainer = loop.make_trainer
+
+    def watched(*args):
+        alive.append(sum(trainer() is not None for trainer in made))
+        trainer = make_trainer(*args)
+        made.append(weakref.ref(trainer))
+        return trainer
+
+    monkeypatch.setattr(loop, "make_trainer", watched)
+    poison("real", 5, until=2)
+    gc.collect()
+    fit(tiny(steps=6, on_nan="rollback"), packed, tmp_path / "run", CPU)
+    assert alive == [0, 0, 0]
 
 
 def test_a_rollback_equals_a_resume_with_half_the_learning_rates(tiny, packed, tmp_path, poison):
