@@ -1,4 +1,4 @@
-"""Seeds to images. The image of a seed does not depend on what is sampled with it."""
+"""Seeds to images. The image of a seed does not depend on the other seeds that are sampled."""
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,7 +23,7 @@ from dcgan.runtime.threads import parallel_for_each
 # Latents in every forward pass, padded if there are fewer, so that an image does not depend on how
 # many are sampled: the shape of a batch decides which kernels run and in what order they sum.
 BATCH_SIZE = 64
-MAX_GRID_PIXELS = 2**27  # 0.4 GB, which image viewers still open
+_MAX_GRID_PIXELS = 2**27  # 0.4 GB, which image viewers still open
 _RECALIBRATION_LATENTS = 16 * BATCH_SIZE
 _THOROUGH_RECALIBRATION_LATENTS = 100 * BATCH_SIZE
 _FILES_PER_JOB = 8  # PNG files that a thread writes in one go: one by one takes 15 % longer
@@ -60,7 +60,7 @@ def recalibrate_batch_norm(G: Generator, count: int = _RECALIBRATION_LATENTS) ->
 
 
 def parse_label(G: Generator, label: str | None) -> dict[int, float]:
-    """The labels that "smiling=1,hat=0" or "dog" stands for, {index: 0 or 1}; {} for None.
+    """Parse the labels "smiling=1,hat=0" or "dog" -> {index: 0 or 1}; None gives {}.
 
     Raises UsageError for labels that G was not trained with.
     """
@@ -145,11 +145,11 @@ def sample_grid(
 
 
 def check_grid_size(G: Generator, count: int) -> None:
-    """Raise UsageError where a grid of `count` images would have over MAX_GRID_PIXELS pixels."""
+    """Raise UsageError where a grid of `count` images would have over _MAX_GRID_PIXELS pixels."""
     pixels = count * G.size**2
-    if pixels > MAX_GRID_PIXELS:
+    if pixels > _MAX_GRID_PIXELS:
         raise UsageError(
-            f"a grid of {count:,} images has {pixels:,} pixels, more than {MAX_GRID_PIXELS:,}: "
+            f"a grid of {count:,} images has {pixels:,} pixels, more than {_MAX_GRID_PIXELS:,}: "
             f"ask for fewer, or `dcgan sample` them with --each or --npy"
         )
 

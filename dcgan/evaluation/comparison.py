@@ -29,14 +29,15 @@ def has_better_direction(name: str) -> bool:
 
 
 def higher_is_better(name: str) -> bool:
-    """Whether higher values of a score are better; of most scores, distances, lower ones are."""
+    """Whether higher values of a score are better; for distances, lower values are."""
     return any(part in name.lower() for part in _HIGHER_IS_BETTER)
 
 
 class FeatureComparison:
     """Scores of fake features against fixed real ones, [N, F] each.
 
-    The Fréchet distance is of all features, the scores of all pairs of the first 10,000.
+    The Fréchet distance uses all features. The other scores, which compare all pairs, use the first
+    10,000 of each set.
     """
 
     def __init__(self, real: Tensor):
@@ -60,7 +61,7 @@ class FeatureComparison:
         }
 
 
-class PixelComparison:
+class _PixelComparison:
     """Scores of fake images against fixed real ones, uint8 [N, C, S, S] each."""
 
     def __init__(self, real: Tensor):
@@ -69,7 +70,8 @@ class PixelComparison:
     def scores(self, fake: Tensor) -> dict[str, float]:
         """The scores swd (mean over the levels), swd_SIDE, ms_ssim and ms_ssim_real.
 
-        The sliced Wasserstein distance is of as many images as both sets have.
+        The sliced Wasserstein distance needs sets of one size: it leaves out the last images of the
+        larger set.
         """
         count = min(len(self.real), len(fake))
         # Real patches are computed anew: sorted once and kept, they would fill 100 MB for every
@@ -86,8 +88,8 @@ class PixelComparison:
 class Comparison:
     """Scores of fake images against fixed real ones, on features and on pixels.
 
-    `real`: uint8 [n, S, S, C] in chunks, in random order, because the first images stand for all in
-    the slow scores: the first 10,000 in those of all pairs, `pixel_images` in those on pixels.
+    `real`: uint8 [n, S, S, C] in chunks, in random order, because slow scores use the first images
+    alone: 10,000 for scores of all pairs, `pixel_images` for scores on pixels.
     """
 
     def __init__(
@@ -99,7 +101,7 @@ class Comparison:
     ):
         self.extractor, self.device, self.pixel_images = extractor, device, pixel_images
         features, images = self._extract(real)
-        self.on_features, self.on_pixels = FeatureComparison(features), PixelComparison(images)
+        self.on_features, self.on_pixels = FeatureComparison(features), _PixelComparison(images)
 
     @torch.inference_mode()
     def scores(self, fake: Iterable[np.ndarray]) -> dict[str, float]:

@@ -61,7 +61,7 @@ def pixel_features(images: Tensor) -> Tensor:
     return images.flatten(1)
 
 
-def nearest_rows(queries: Tensor, chunks: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+def _nearest_rows(queries: Tensor, chunks: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
     """Distances and indices of the 3 rows nearest to each query [Q, F], nearest first: [Q, 3] each.
 
     The rows [n, F] come in chunks, so their number is not limited by memory.
@@ -103,7 +103,7 @@ def find_copies(
             for i in range(0, len(images), _BATCH)
         ]
     )
-    distances, indices = nearest_rows(queries, map(extract, read_training()))
+    distances, indices = _nearest_rows(queries, map(extract, read_training()))
     count = len(samples)
     test = copying_test(distances[:count, 0], distances[count:, 0])
     return test, distances[:count], indices[:count]

@@ -56,7 +56,7 @@ def report_memorization(
     on = devices.select_device(device)
     G = sampling.load(checkpoint, raw=raw, recalibrate=recalibrate, device=on)
     packed = open_packed(data)
-    training, held_out_images = split_images(packed, G, count, held_out, label)
+    training, held_out_images = _split_images(packed, G, count, held_out, label)
     samples = np.concatenate(list(sampling.sample(G, range(count), truncation, precision, label)))
     extractors: dict[str, FeatureExtractor] = {
         "pixels": pixel_features,
@@ -77,7 +77,7 @@ def report_memorization(
     return out
 
 
-def split_images(
+def _split_images(
     packed: PackedImages, G: Generator, count: int, held_out: Path | None, label: str | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Indices of the training images, and at most `count` held-out images uint8 [M, S, S, C].

@@ -1,6 +1,6 @@
 """Features of images from a fixed network with random weights: nothing to download.
 
-D's own features would not do: D is trained together with the G they would judge. Random
+D's own features would be biased, since D is trained against the G that they score. Random
 convolutions keep much of what tells textures and shapes apart (Saxe et al. 2011; Ulyanov et al.
 2018), and a Fréchet distance on them ranks degradations by their strength. They know nothing of
 faces or rooms: for numbers that compare with papers, use Inception's features.
@@ -27,7 +27,7 @@ class RandomFeatures(nn.Module):
 
     Four 3x3 convolutions with stride 2, leaky ReLUs and orthogonal kernels; half of the first
     kernels have mean zero, so that they respond to edges and not to brightness. The weights are
-    drawn by NumPy in float64 and are the same on every machine; the order of a convolution's sums
+    sampled by NumPy in float64 and are the same on every machine; the order of a convolution's sums
     is not, so features agree to about 6 digits.
     """
 
@@ -38,7 +38,7 @@ class RandomFeatures(nn.Module):
         for out_channels in _WIDTHS:
             kernels.append(_orthogonal_kernel(rng, out_channels, in_channels))
             in_channels = out_channels
-        # Otherwise brightness and colour, which vary most, outweigh noise and blur.
+        # Otherwise brightness and colour, which vary more, outweigh noise and blur.
         edges = kernels[0][: _WIDTHS[0] // 2]
         edges.sub_(edges.mean((2, 3), keepdim=True)).mul_(_EDGE_GAIN)
         self.kernels = nn.ParameterList(nn.Parameter(k, requires_grad=False) for k in kernels)

@@ -43,9 +43,10 @@ def check_same_shape(G: Generator, packed: PackedImages) -> None:
 
 
 def match_label(packed: PackedImages, G: Generator, label: str | None) -> np.ndarray:
-    """Whether each image has the labels that G is asked for, bool [N]; all do without labels.
+    """Whether each image has the labels that G is asked for, bool [N].
 
-    Raises UsageError for labels that G was not trained with or that no image has.
+    All True without `label`, or where the images have no labels. Raises UsageError for labels that
+    G was not trained with or that no image has.
     """
     matches, wanted = np.ones(len(packed), bool), sampling.parse_label(G, label)
     for index, value in wanted.items() if packed.label_names else ():

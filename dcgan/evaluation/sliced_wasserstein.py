@@ -76,7 +76,7 @@ def _random_patches(level: Tensor, seed: int, patches: int) -> Tensor:
     return found.permute(0, 3, 1, 2).reshape(-1, channels * _PATCH_SIDE**2)
 
 
-def _normalise_channels(patches: Tensor) -> Tensor:
+def _normalize_channels(patches: Tensor) -> Tensor:
     """Scale patches [n, C * 49] to mean 0 and standard deviation 1 per channel, over the set."""
     channels = patches.unflatten(1, (-1, _PATCH_SIDE**2))
     # std_mean, because torch.mean is off by 0.08 over a million values of 200: in a set of one
@@ -140,8 +140,8 @@ def pyramid_distances(
     distances = {}
     levels = zip(_laplacian_pyramid(real.float()), _laplacian_pyramid(fake.float()), strict=True)
     for real_level, fake_level in levels:
-        real_patches = _normalise_channels(_random_patches(real_level, seed, patches))
-        fake_patches = _normalise_channels(_random_patches(fake_level, seed + 1, patches))
+        real_patches = _normalize_channels(_random_patches(real_level, seed, patches))
+        fake_patches = _normalize_channels(_random_patches(fake_level, seed + 1, patches))
         distance = sliced_wasserstein_distance(real_patches, fake_patches, seed, directions)
         distances[real_level.shape[-1]] = 1000 * distance
     return distances

@@ -17,7 +17,7 @@ MAX_LABEL_EXAMPLES = 1024  # label rows of real images that a checkpoint holds
 class Labels:
     """The labels that a network was trained with, and which combinations of them occur."""
 
-    kind: str  # "class": each image has one label; "attributes": any number of them
+    kind: str  # "class": each image has one label; "attributes": any number of labels
     names: tuple[str, ...]
     examples: Tensor  # uint8 [M, len(names)] in {0, 1}, rows as frequent as in the data
 
@@ -39,13 +39,13 @@ class Labels:
             and examples.max() <= 1
         ):
             return cls(header["kind"], tuple(header["names"]), examples)
-        raise ValueError("its labels do not fit together")
+        raise ValueError("its labels contradict each other")
 
     def from_seeds(self, seeds: Sequence[int], fixed: Mapping[int, float] | None = None) -> Tensor:
-        """Labels for the images of seeds -> float32 [N, len(names)] in {0, 1}.
+        """Labels of N seeds, float32 [N, len(names)] in {0, 1}: random rows of `examples`.
 
-        Each seed has a combination of labels that real images have; `fixed` replaces some of them,
-        {index: 0 or 1} as `parse` returns it. Row i depends on seeds[i] and `fixed` alone.
+        `fixed` replaces some of the labels, {index: 0 or 1} as `parse` returns it. Row i depends on
+        seeds[i] and `fixed` alone.
         """
         rows = [np.random.default_rng([seed, 1]).integers(len(self.examples)) for seed in seeds]
         labels = self.examples[torch.tensor(rows)].float()

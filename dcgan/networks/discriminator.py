@@ -23,8 +23,9 @@ class Discriminator(nn.Module):
     `bias_D` gives a bias to the layers without it; `spectral_norm` divides every kernel by its
     largest singular value (Miyato et al. 2018); `minibatch_std` appends the map of
     `MinibatchStdLayer`. A conditional D also takes labels, [N, num_labels] in {0, 1}, and adds the
-    product of their embedding with the features to the logit (projection discriminator, Miyato and
-    Koyama 2018, equation 3).
+    inner product of their embedding and the last features, averaged over positions, to the logit
+    (projection discriminator, Miyato and Koyama 2018, equation 3); it raises ValueError without
+    labels.
     """
 
     def __init__(

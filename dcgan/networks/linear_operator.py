@@ -40,8 +40,9 @@ _LIBRARY = torch.library.Library("dcgan", "DEF")
 
 
 def register_operator(function: Callable[[Tensor], Tensor]) -> Callable[..., Any]:
-    """The function as an operator of PyTorch's, which vmap can run over a batch of gradients
-    (`is_grads_batched`).
+    """Register a function of one tensor as a PyTorch operator, named after it, and return that.
+
+    vmap can run a registered operator over a batch of gradients (`is_grads_batched`).
     """
     _LIBRARY.define(f"{function.__name__}(Tensor x) -> Tensor")
     _LIBRARY.impl(function.__name__, function, "CompositeExplicitAutograd")

@@ -39,7 +39,7 @@ def strided_conv_transpose2d(x: Tensor, weight: Tensor) -> Tensor:
     if _prefers_winograd(x, weight, [2 * side for side in x.shape[2:]]):
         return winograd_conv_transpose2d(x, weight)
     if _prefers_subpixel(x, weight):
-        return subpixel_conv_transpose2d(x, weight)
+        return _subpixel_conv_transpose2d(x, weight)
     kernel_size = weight.shape[-1]
     return F.conv_transpose2d(
         x, weight, stride=2, padding=(kernel_size - 1) // 2, output_padding=kernel_size % 2
@@ -75,13 +75,13 @@ def _is_measured(x: Tensor, weight: Tensor) -> bool:
     )
 
 
-def subpixel_conv_transpose2d(x: Tensor, weight: Tensor) -> Tensor:
+def _subpixel_conv_transpose2d(x: Tensor, weight: Tensor) -> Tensor:
     """`strided_conv_transpose2d` of 4 x 4 kernels as a convolution of stride 1 and a pixel shuffle
     (Shi et al. 2016, arXiv:1609.07009).
 
     In one dimension x[i] w[k] is added to y[2i - 1 + k]: the even and the odd outputs are each a
-    convolution of x with two taps. All four parities of two dimensions together are one convolution
-    with 4 C output channels, which fills vectors that C channels alone would leave half empty.
+    convolution of x with two taps. The four parities of two dimensions are computed as one
+    convolution with 4 C output channels, since C channels would leave vector registers half empty.
     """
     taps = weight.unflatten(3, (2, 2)).unflatten(2, (2, 2)).flip(2, 4)
     kernels = taps.permute(3, 5, 1, 0, 2, 4).flatten(0, 2)  # [4 C, C', 2, 2]

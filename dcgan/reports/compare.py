@@ -27,7 +27,7 @@ _SMOOTHING = 0.02  # share of a curve on each side of a point that its running m
 
 @dataclass(frozen=True)
 class Run:
-    """What is compared of a run folder."""
+    """The contents of a run folder that are compared."""
 
     path: Path
     name: str
@@ -155,9 +155,8 @@ def save_comparison(
 ) -> None:
     """Write a PNG of the runs' samples of the same seeds and of their curves.
 
-    Curves are drawn over images and over minutes.
-
-    Raises UsageError unless `path` ends in .png, and for grids that are too large.
+    Curves are plotted over images and over minutes. Raises UsageError unless `path` ends in .png,
+    and for grids that are too large.
     """
     require_ending(path, ".png", "out")
     generators = [load_generator(run.path, device=device) for run in runs]

@@ -26,7 +26,7 @@ def diagnose(config: TrainConfig, say: Say) -> list[str]:
     """Check the data and try the run of a configuration; return the problems found.
 
     Findings are passed to `say`, one (topic, line) at a time. Leaves no files behind. Raises
-    UserError where the check cannot go on.
+    UserError where the check cannot continue.
     """
     devices.configure_torch(config.threads)
     device = devices.select_device(config.device)

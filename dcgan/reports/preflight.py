@@ -26,11 +26,11 @@ _TIMED_SECONDS = 3.0  # over which steps are timed, at least two of them
 _STEPS = 3  # of the preflight run, which is stopped and resumed before the last
 
 Say = Callable[[str, str], None]
-"""Prints a topic and a line about it."""
+"""Reports a finding: its topic, and a line of text."""
 
 
 class PackingCost(NamedTuple):
-    """What packing the images will take; zeros where they are packed."""
+    """Seconds and bytes that packing the images needs; zeros if they are packed already."""
 
     seconds: float = 0.0
     bytes: int = 0
@@ -45,8 +45,9 @@ def run_preflight(
     device: torch.device,
     say: Say,
 ) -> list[str]:
-    """Try every phase of a run, say what the steps after `done` will take, and return problems.
+    """Try every phase of a run, and return the problems found.
 
+    Passes findings to `say`, with the time, memory and disk space that the steps after `done` need.
     Writes to the folder `scratch` alone. Raises UserError where a step fails.
     """
     if device.type == "cuda":
@@ -85,7 +86,10 @@ def run_preflight(
 def _compare_resumed_run(
     config: TrainConfig, packed: PackedImages, scratch: Path, device: torch.device
 ) -> tuple[Path, bool]:
-    """Run a few steps without a stop and with one: the first run, and whether both end the same."""
+    """Run a few steps without a stop, and again with a stop and a resume.
+
+    Returns the folder of the first run, and whether both end with the same tensors.
+    """
 
     def fit(name: str, steps: int) -> Path:
         out = scratch / name
@@ -139,7 +143,7 @@ def _describe_duration(
 
 
 def _describe_peak_memory(device: torch.device) -> str:
-    """The most memory that this process has used so far."""
+    """Peak memory of this process so far, as text."""
     sizes = []
     with contextlib.suppress(ImportError):  # Windows has no such module
         import resource

@@ -1,4 +1,4 @@
-"""`dcgan timelapse`: the sample grids of a run in order, the same latents while G learns."""
+"""`dcgan timelapse`: the sample grids of a run in the order of its steps, of the same latents."""
 
 import sys
 from pathlib import Path
@@ -12,11 +12,11 @@ from dcgan.runs.layout import SAMPLES, list_sample_grids
 
 
 def load_frames(run: Path, seconds: float) -> list[np.ndarray]:
-    """The sample grids of a run, oldest first, uint8 [H, W, 3] of one shape.
+    """The sample grids of a run for an animation of `seconds`, oldest first, uint8 [H, W, 3].
 
-    Grids are left out evenly where `seconds` is too short for all. Smaller grids are padded with
-    white. Damaged ones are skipped with a warning. Raises UserError where no grid is left,
-    UsageError for a duration that cannot be.
+    Grids are left out evenly where the animation is too short for all of them. Smaller grids are
+    padded with white to one shape. Damaged grids are skipped with a warning. Raises UserError where
+    no grid is left, UsageError for a duration that `--seconds` does not allow.
     """
     validate_duration(seconds)
     if not (Path(run) / SAMPLES).is_dir():

@@ -1,4 +1,4 @@
-"""The adversarial game: step, losses, regularisation, loop, recorder, resume."""
+"""Training: loop, step, losses, augmentation, EMA, optimizers, recorder, resume, monitoring."""
 
 from dcgan.training.loop import train
 from dcgan.training.trainer import Trainer

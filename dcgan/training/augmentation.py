@@ -2,8 +2,8 @@
 
 D sees real and fake images altered in the same ways, so that it cannot memorise a small dataset,
 and G's gradient flows back through the alterations: Zhao et al. 2020 (DiffAugment). Every kind is a
-pure function of images and of noise from U(0, 1), which the caller draws, and does not wait for the
-device. Every kind is linear in the images, up to a constant.
+pure function of images and of noise from U(0, 1), which the caller samples, and does not wait for
+the device. Every kind is linear in the images, up to a constant.
 """
 
 from functools import partial

@@ -1,4 +1,4 @@
-"""BatchLoader: the inputs of a training step, a pure function of the seed and the step."""
+"""The inputs of a training step, as a pure function of the seed and the step."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +29,7 @@ class Batch(NamedTuple):
     alpha: Tensor  # [n] of U(0, 1): interpolates real and fake images for the gradient penalty
 
 
-class HostBatch(NamedTuple):
+class _HostBatch(NamedTuple):
     """A batch in host memory; where the images are on the device, it has their indices."""
 
     images: Tensor  # uint8 [n, S, S, C], or int64 [n]
@@ -79,19 +79,19 @@ class BatchLoader:
     def starting_at(self, step: int) -> Iterator[Batch]:
         """Yield the batches of `step`, `step` + 1, ..., without end."""
         with ThreadPoolExecutor(1, "batches") as background:
-            ahead = background.submit(self.load, step)
+            ahead = background.submit(self._load, step)
             while True:
                 # Moved before the next is loaded: the two would compete for the interpreter.
-                batch = self.to_device(ahead.result())
+                batch = self._to_device(ahead.result())
                 step += 1
-                ahead = background.submit(self.load, step)
+                ahead = background.submit(self._load, step)
                 yield batch
 
     def at(self, step: int) -> Batch:
         """The batch of one step."""
-        return self.to_device(self.load(step))
+        return self._to_device(self._load(step))
 
-    def load(self, step: int) -> HostBatch:
+    def _load(self, step: int) -> _HostBatch:
         """Load the images and sample the noise of a step, in any thread."""
         config = self.config
         indices = self.shuffle(step)[self.slice]
@@ -108,11 +108,11 @@ class BatchLoader:
             self._rng(_Stream.AUGMENTATION, step).random(noise_shape, dtype=np.float32)[self.slice],
             self._rng(_Stream.ALPHA, step).random(len(mirrored), dtype=np.float32)[self.slice],
         )
-        return HostBatch(*map(self._pinned, arrays))
+        return _HostBatch(*map(self._pinned, arrays))
 
-    def to_device(self, host: HostBatch) -> Batch:
+    def _to_device(self, host: _HostBatch) -> Batch:
         """Copy a batch to the device, normalise and mirror it there, without waiting for it."""
-        # Only pinned memory may be copied while the host goes on.
+        # Only copies from pinned memory may be non-blocking.
         images_or_indices, mirrored, *rest = (
             tensor.to(self.device, non_blocking=tensor.is_pinned()) for tensor in host
         )

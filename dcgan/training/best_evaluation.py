@@ -24,8 +24,8 @@ class BestEvaluation:
 
     @classmethod
     def of(cls, config: TrainConfig, state: dict[str, Any] | None) -> "BestEvaluation":
-        """From the state in a checkpoint; without one, or where that is of another score or of
-        another number of images, from nothing.
+        """The best evaluation in the state of a checkpoint. A new one without values if there is no
+        state, or if it is of another score or another number of images.
         """
         fresh = cls(config.best_by, config.eval_images)
         saved = cls.from_state(state) if state else fresh
@@ -33,7 +33,7 @@ class BestEvaluation:
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> "BestEvaluation":
-        """The inverse of `state`. Raises TypeError or ValueError for anything else."""
+        """The inverse of `state`. Raises TypeError or ValueError for other values."""
         saved = cls(**state)
         for name in ("images", "step", "misses"):
             require_count(name, getattr(saved, name))
@@ -59,7 +59,7 @@ class BestEvaluation:
         return False
 
     def out_of_patience(self, patience: int) -> bool:
-        """Whether `patience` evaluations have been no better; never where that is 0."""
+        """Whether `patience` evaluations since the best were no better; never if that is 0."""
         return 0 < patience <= self.misses
 
     def announce(self, patience: int, run: Path) -> None:

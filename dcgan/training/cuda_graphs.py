@@ -15,7 +15,7 @@ from torch import Tensor
 from dcgan.runtime import distributed
 from dcgan.training.batches import Batch
 
-WARM_UP = 3  # steps of a kind, in which cuDNN chooses its kernels and Adam creates its state
+WARM_UP = 3  # steps of each kind, in which cuDNN chooses kernels and Adam creates its state
 
 
 def can_capture(device: torch.device) -> bool:
@@ -25,7 +25,7 @@ def can_capture(device: torch.device) -> bool:
 
 
 @dataclass(frozen=True)
-class CapturedStep:
+class _CapturedStep:
     """The graph of a step, the batches that it reads, and the scalars that it returns."""
 
     graph: torch.cuda.CUDAGraph
@@ -33,6 +33,7 @@ class CapturedStep:
     result: dict[str, Tensor]
 
     def replay(self, batches: tuple[Batch, ...]) -> dict[str, Tensor]:
+        """Run the step on new batches; the next replay overwrites its result."""
         for static, batch in zip(self.batches, batches, strict=True):
             for target, source in zip(static, batch, strict=True):
                 target.copy_(source)
@@ -41,30 +42,31 @@ class CapturedStep:
 
 
 class CudaGraphs:
-    """Runs a training step from Python until both kinds of it are warm, then captures them.
+    """Runs a training step from Python while it warms up, then captures and replays it.
 
-    The two kinds are steps with and without gradient penalties; their graphs share one memory pool.
-    The number of batches and the shapes of their tensors must not change, and whatever else the
-    step reads must be on the device or constant. The next step overwrites what a step returns.
+    Steps with and without gradient penalties are captured separately, in one memory pool, once both
+    have run WARM_UP times. The number of batches and the shapes of their tensors must not change,
+    and everything else that the step reads must be on the device or constant. The next step
+    overwrites the scalars that a step returns.
 
-    `kinds`: which kinds there will be: False without penalties, True with them.
+    `kinds`: the values of `penalized` that will occur.
     """
 
     def __init__(self, step: Callable[..., dict[str, Tensor]], kinds: Collection[bool]):
         self.step = step
         self.eager_steps = dict.fromkeys(kinds, 0)
-        self.captured: dict[bool, CapturedStep] = {}
+        self.captured: dict[bool, _CapturedStep] = {}
         self.stream, self.pool = torch.cuda.Stream(), torch.cuda.graph_pool_handle()
 
     def __call__(self, *batches: Batch, penalized: bool) -> dict[str, Tensor]:
         if min(self.eager_steps.values()) < WARM_UP:
             self.eager_steps[penalized] += 1
-            return self.run_on_side_stream(batches, penalized)
+            return self._run_on_side_stream(batches, penalized)
         if penalized not in self.captured:
-            self.captured[penalized] = self.capture(batches, penalized)
+            self.captured[penalized] = self._capture(batches, penalized)
         return self.captured[penalized].replay(batches)
 
-    def run_on_side_stream(self, batches: tuple[Batch, ...], penalized: bool) -> dict[str, Tensor]:
+    def _run_on_side_stream(self, batches: tuple[Batch, ...], penalized: bool) -> dict[str, Tensor]:
         """Run a step on a side stream, which capturing it later requires."""
         self.stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self.stream):
@@ -72,21 +74,21 @@ class CudaGraphs:
         torch.cuda.current_stream().wait_stream(self.stream)
         return result
 
-    def capture(self, batches: tuple[Batch, ...], penalized: bool) -> CapturedStep:
+    def _capture(self, batches: tuple[Batch, ...], penalized: bool) -> _CapturedStep:
         """Capture a step without running it."""
         static = [Batch._make(tensor.clone() for tensor in batch) for batch in batches]
         graph = torch.cuda.CUDAGraph()
         # Meanwhile other threads pin the next batch and copy tensors that are being written.
         with (
-            garbage_collection_paused(),
+            _garbage_collection_paused(),
             torch.cuda.graph(graph, self.pool, capture_error_mode="thread_local"),
         ):
             result = self.step(*static, penalized=penalized)
-        return CapturedStep(graph, static, result)
+        return _CapturedStep(graph, static, result)
 
 
 @contextmanager
-def garbage_collection_paused() -> Iterator[None]:
+def _garbage_collection_paused() -> Iterator[None]:
     """Collect garbage now and not in the block: freeing an old graph would end a capture."""
     was_enabled = gc.isenabled()
     gc.collect()

@@ -8,7 +8,7 @@ from dcgan.data import PackedImages
 from dcgan.evaluation import Comparison, RandomFeatures, choose_images, read_images
 from dcgan.networks import Generator
 
-PIXEL_IMAGES = 500  # images for the metrics that are computed from pixels
+_PIXEL_IMAGES = 500  # images for the metrics that are computed from pixels
 
 
 class Evaluator:
@@ -21,7 +21,7 @@ class Evaluator:
         """Extract the features of `eval_images` real images. Raises UserError for too few."""
         self.config = config
         real = read_images(packed, choose_images(packed, config.eval_images))
-        self.comparison = Comparison(real, RandomFeatures().to(device), device, PIXEL_IMAGES)
+        self.comparison = Comparison(real, RandomFeatures().to(device), device, _PIXEL_IMAGES)
 
     def scores(self, G: Generator) -> dict[str, float]:
         """The scores of `Comparison` for the images of seeds 0, 1, 2, ..."""

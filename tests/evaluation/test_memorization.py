@@ -7,9 +7,9 @@ import torch
 
 from dcgan.data import faces
 from dcgan.evaluation.memorization import (
+    _nearest_rows,
     copying_test,
     find_copies,
-    nearest_rows,
     pixel_features,
 )
 from dcgan.evaluation.random_features import RandomFeatures
@@ -43,7 +43,7 @@ def test_copies_among_the_held_out_images_hide_no_copier():
 def test_nearest_rows_are_those_of_a_sort(chunk):
     rng = np.random.default_rng(1)
     queries, rows = (torch.from_numpy(rng.normal(size=(n, 5))) for n in (7, 40))
-    distances, indices = nearest_rows(queries, rows.split(chunk))
+    distances, indices = _nearest_rows(queries, rows.split(chunk))
     expected = torch.cdist(queries, rows).sort(1)
     torch.testing.assert_close(distances.double(), expected.values[:, :3])
     assert torch.equal(indices, expected.indices[:, :3])

@@ -12,7 +12,7 @@ from dcgan.config import NeighboursConfig
 from dcgan.data import open_packed
 from dcgan.errors import UsageError, UserError
 from dcgan.evaluation import report_memorization
-from dcgan.evaluation.memorization_report import split_images
+from dcgan.evaluation.memorization_report import _split_images
 from dcgan.networks import Generator
 from dcgan.runs import load_generator
 from dcgan.training.loop import read_labels
@@ -93,10 +93,10 @@ def test_a_tenth_of_the_data_is_held_out_where_no_other_images_are_given(tmp_pat
     images = np.zeros((200, 16, 16, 3), np.uint8)
     images[:, 0, 0, 0] = np.arange(200)
     packed = open_packed(write_packed(tmp_path / "a", images))
-    training, held_out = split_images(packed, Generator(16, width=4), 1000, None, None)
+    training, held_out = _split_images(packed, Generator(16, width=4), 1000, None, None)
     assert len(training) == 180 and len(held_out) == 20
     assert set(training) | set(held_out[:, 0, 0, 0]) == set(range(200))
-    _, fewer = split_images(packed, Generator(16, width=4), 12, None, None)
+    _, fewer = _split_images(packed, Generator(16, width=4), 12, None, None)
     assert len(fewer) == 12
 
 
@@ -110,10 +110,10 @@ def test_samples_of_a_label_are_compared_with_images_of_that_label(tmp_path):
     bare = write_packed(tmp_path / "c", images + 2)
     G = Generator(16, width=4)
     G.labels = read_labels(packed)
-    training, held_out = split_images(packed, G, 1000, other, "busy")
+    training, held_out = _split_images(packed, G, 1000, other, "busy")
     assert set(training) == set(i[i % 2 == 1])
     assert set(held_out[:, 0, 0, 0] - 1) == set(i[i % 3 == 1])
-    training, held_out = split_images(packed, G, 1000, other, None)
+    training, held_out = _split_images(packed, G, 1000, other, None)
     assert len(training) == len(held_out) == 60
     with pytest.raises(UsageError, match=r"the images of .*c have no labels"):
-        split_images(packed, G, 1000, bare, "busy")
+        _split_images(packed, G, 1000, bare, "busy")

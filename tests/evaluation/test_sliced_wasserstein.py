@@ -12,7 +12,7 @@ from dcgan.evaluation.sliced_wasserstein import (
     _PATCHES,
     _laplacian_pyramid,
     _level_sides,
-    _normalise_channels,
+    _normalize_channels,
     _random_patches,
     pyramid_distances,
     sliced_wasserstein_distance,
@@ -81,7 +81,7 @@ def test_random_patches_come_from_everywhere_in_their_own_image():
 def test_each_channel_is_normalised_by_itself():
     patches = torch.from_numpy(np.random.default_rng(0).normal(size=(1000, 3, 49))).float()
     patches = patches * torch.tensor([1.0, 10, 100])[:, None] + torch.tensor([0.0, 5, -50])[:, None]
-    found = _normalise_channels(patches.flatten(1)).view(1000, 3, 49)
+    found = _normalize_channels(patches.flatten(1)).view(1000, 3, 49)
     torch.testing.assert_close(found.mean((0, 2)), torch.zeros(3), atol=1e-5, rtol=0)
     torch.testing.assert_close(found.std((0, 2)), torch.ones(3), atol=1e-4, rtol=0)
 
@@ -90,7 +90,7 @@ def test_each_channel_is_normalised_by_itself():
 def test_a_set_of_one_colour_is_normalised_to_zeros(value):
     """A rounded mean would leave a difference, to be divided by a deviation of 0."""
     patches = torch.full((200 * _PATCHES, 3 * 49), float(value))
-    assert not _normalise_channels(patches).any()
+    assert not _normalize_channels(patches).any()
 
 
 def test_in_one_dimension_the_distance_is_scipys():

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from dcgan.networks import Discriminator, Generator, strided_convolution
 from dcgan.networks.strided_convolution import (
+    _subpixel_conv_transpose2d,
     strided_conv2d,
     strided_conv_transpose2d,
-    subpixel_conv_transpose2d,
 )
 from dcgan.networks.winograd import winograd_conv2d, winograd_conv_transpose2d
 
@@ -57,13 +57,13 @@ def test_subpixel_equals_the_transposed_convolution(n, large, small, h, w, of_x,
     )
     x = torch.randn(n, small, h, w, dtype=torch.float64).contiguous(memory_format=of_x)
     expected = F.conv_transpose2d(x, weight, stride=2, padding=1)
-    torch.testing.assert_close(subpixel_conv_transpose2d(x, weight), expected)
+    torch.testing.assert_close(_subpixel_conv_transpose2d(x, weight), expected)
 
 
 @forward_mode
 @pytest.mark.parametrize(
     ("operator", "side"),
-    [(winograd_conv2d, 8), (winograd_conv_transpose2d, 4), (subpixel_conv_transpose2d, 3)],
+    [(winograd_conv2d, 8), (winograd_conv_transpose2d, 4), (_subpixel_conv_transpose2d, 3)],
 )
 def test_first_and_second_derivatives_match_finite_differences(operator, side):
     torch.manual_seed(0)
@@ -81,7 +81,7 @@ def test_first_and_second_derivatives_match_finite_differences(operator, side):
     [
         (winograd_conv2d, F.conv2d, 8),
         (winograd_conv_transpose2d, F.conv_transpose2d, 4),
-        (subpixel_conv_transpose2d, F.conv_transpose2d, 3),
+        (_subpixel_conv_transpose2d, F.conv_transpose2d, 3),
     ],
 )
 def test_torch_func_transforms_match_those_of_pytorchs_operators(operator, plain, side, dims):
@@ -143,7 +143,7 @@ def test_winograd_gradients_are_as_accurate_as_direct_ones(winograd_everywhere, 
 def record_calls(monkeypatch) -> list[str]:
     """A list to which the names of our own operators are added as they are called."""
     seen = []
-    for name in ("winograd_conv2d", "winograd_conv_transpose2d", "subpixel_conv_transpose2d"):
+    for name in ("winograd_conv2d", "winograd_conv_transpose2d", "_subpixel_conv_transpose2d"):
         operator = getattr(strided_convolution, name)
 
         def recorded(*args, name=name, operator=operator):
@@ -181,13 +181,13 @@ def test_only_layers_of_few_channels_use_the_subpixel_convolution(monkeypatch):
     x = torch.randn(1, 2, 3, 5)
     channels = strided_convolution._MAX_SUBPIXEL_CHANNELS
     strided_conv_transpose2d(x, torch.randn(2, channels, 4, 4))
-    assert seen == ["subpixel_conv_transpose2d"]
+    assert seen == ["_subpixel_conv_transpose2d"]
     strided_conv_transpose2d(x, torch.randn(2, channels + 1, 4, 4))
     strided_conv_transpose2d(x, torch.randn(2, 3, 5, 5))
     strided_conv_transpose2d(x.double(), torch.randn(2, 3, 4, 4).double())
     monkeypatch.setattr(strided_convolution, "CPU_CAPABILITY", "another")
     strided_conv_transpose2d(x, torch.randn(2, 3, 4, 4))
-    assert seen == ["subpixel_conv_transpose2d"]
+    assert seen == ["_subpixel_conv_transpose2d"]
 
 
 def test_winograd_needs_many_channels_and_positions(monkeypatch):

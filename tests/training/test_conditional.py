@@ -253,7 +253,7 @@ def test_a_checkpoint_with_inconsistent_labels_is_damaged(trained, tmp_path, cha
     change(found.header["labels"], tensors)
     path = tmp_path / "step-00000006.safetensors"
     checkpoint.save(path, found.header, tensors)
-    with pytest.raises(UserError, match="its labels do not fit together"):
+    with pytest.raises(UserError, match="its labels contradict each other"):
         load_generator(path)
 
 

@@ -11,7 +11,7 @@ from dcgan.training.kernel_smoothing import smooth_kernels
 _SATURATED = 0.99  # absolute value beyond which the slope of tanh is below 0.02
 _COMPARED_SIDE = 8  # pixels: images are compared at this size, so that noise is no diversity
 _MAX_IMAGES = 64  # of a batch, so that diagnostics take a few thousandths of a step
-_PIXEL_STRIDE = 3  # odd, so that every phase of a checkerboard is looked at
+_PIXEL_STRIDE = 3  # odd, so that every phase of a checkerboard is sampled
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Signs of failed training in the logged numbers, reported as plain sentences with what to try."""
+"""Signs of failed training in the logged numbers, and messages that say what to try."""
 
 import math
 from collections import defaultdict
@@ -8,7 +8,7 @@ from typing import NamedTuple
 # A rule must hold at so many consecutive lines of the log and over so many steps, so that a few
 # bad batches are not reported.
 MIN_LINES, MIN_STEPS = 5, 200
-WARM_UP_STEPS = 500  # during which G may not have learnt any diversity yet
+_WARM_UP_STEPS = 500  # during which G may not have learnt any diversity yet
 
 
 class HealthRule(NamedTuple):
@@ -21,7 +21,7 @@ class HealthRule(NamedTuple):
     condition: Callable[[Mapping[str, float]], bool]
     message: str
     after_warm_up: bool = False
-    """Whether the rule is ignored in the first WARM_UP_STEPS steps."""
+    """Whether the rule is ignored in the first _WARM_UP_STEPS steps."""
 
 
 HEALTH_RULES = {
@@ -106,7 +106,7 @@ class HealthMonitor:
         holding: dict[str, list[int]] | None = None,
         initial_norms: dict[str, float] | None = None,
     ):
-        """Starts anew, or from the `state` of another."""
+        """Starts empty, or from the `state` of another monitor."""
         self.reported = list(reported or [])
         """Names of the rules that have been reported."""
         self.holding = {name: list(since) for name, since in (holding or {}).items()}
@@ -115,7 +115,7 @@ class HealthMonitor:
         """The largest gradient norms in the first MIN_STEPS steps."""
 
     def state(self) -> dict:
-        """The arguments of an equal monitor, as JSON can hold them."""
+        """The constructor's arguments for an equal monitor, as JSON can hold them."""
         return {
             "reported": [*self.reported],
             "holding": {**self.holding},
@@ -132,7 +132,7 @@ class HealthMonitor:
         values |= {f"initial_{name}": norm for name, norm in self.initial_norms.items()}
         messages = []
         for name, rule in HEALTH_RULES.items():
-            if (rule.after_warm_up and step <= WARM_UP_STEPS) or not rule.condition(values):
+            if (rule.after_warm_up and step <= _WARM_UP_STEPS) or not rule.condition(values):
                 self.holding.pop(name, None)
                 continue
             lines, since = self.holding.get(name, (0, step))

@@ -35,7 +35,7 @@ def faces(tmp_path_factory):
 def train(tiny, faces, tmp_path, monkeypatch):
     """`train(sabotage, lr_D=1)`: trains after `sabotage(trainer)`; returns the rules reported."""
     monkeypatch.setattr(health, "MIN_STEPS", EVIDENCE_STEPS)
-    monkeypatch.setattr(health, "WARM_UP_STEPS", EVIDENCE_STEPS)
+    monkeypatch.setattr(health, "_WARM_UP_STEPS", EVIDENCE_STEPS)
 
     def training(sabotage=lambda ours: None, **changes) -> list[str]:
         changes = {"width": 8, "batch_size": 16, "lr_G": 2e-3, "lr_D": 3e-4} | changes
@@ -63,7 +63,7 @@ def freeze_at_zero(parameter):
 
 
 def test_nothing_is_reported_in_a_healthy_run(train, monkeypatch, capsys):
-    monkeypatch.setattr(health, "WARM_UP_STEPS", 200)
+    monkeypatch.setattr(health, "_WARM_UP_STEPS", 200)
     assert train(steps=500) == []
     assert "Try" not in capsys.readouterr().err
 
