@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from tokenize import TokenError
@@ -16,8 +17,10 @@ IMAGES, LABELS, META = "images.npy", "labels.npy", "meta.json"
 _BLOCK_BYTES = 2**22  # read at a time
 _MAX_REHASHED_BYTES = 2**32  # hashing these takes some seconds
 # json raises RecursionError for deep nesting, NumPy OverflowError for a huge shape, and SyntaxError
-# and TokenError for a header that it takes for one of Python 2.
-_DAMAGE_ERRORS = (OSError, ValueError, RecursionError, OverflowError, SyntaxError, TokenError)
+# and TokenError for a header that it takes for one of Python 2, and TypeError for a shape of bools.
+_DAMAGE_ERRORS = (
+    *(OSError, ValueError, TypeError, RecursionError, OverflowError, SyntaxError, TokenError),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +124,8 @@ def _read_meta(path: Path) -> dict[str, Any]:
 def _read_array(path: Path) -> np.ndarray:
     """Memory-map a .npy file. Raises ValueError unless it is complete and in C order."""
     _expect(path.is_file(), f"{path.name} is missing")
-    array = np.lib.format.open_memmap(path, mode="r")
+    with warnings.catch_warnings(action="ignore"):  # what NumPy says of odd headers
+        array = np.lib.format.open_memmap(path, mode="r")
     _expect(array.flags.c_contiguous, f"{path.name} is not in C order")
     expected = array.offset + array.nbytes
     _expect(path.stat().st_size == expected, f"{path.name} is not {expected} bytes long")

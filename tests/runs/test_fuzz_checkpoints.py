@@ -199,6 +199,9 @@ HEADERS = [
     "{'descr': '|u1', 'fortran_order': False, 'shape': (2**3, 8, 8, 3)}",
     "{'descr': '|u1', 'fortran_order': False, 'shape': " + 3000 * "(" + "}",
     "{'descr': [('a', '|u1')], 'fortran_order': False, 'shape': (12, 8, 8, 3)}",
+    "{'descr': '|u1', 'fortran_order': False, 'shape': (13L, 8L, 8L, 3L)}",  # of Python 2
+    "{'descr': '|u1', 'fortran_order': False, 'shape': (99999999999, 99999999999, 999)}",
+    "{'descr': 'a', 'fortran_order': False, 'shape': (True,)}",
     "__import__('os').system('touch pwned')",
     "[]",
     "",
