@@ -25,7 +25,7 @@ def require_at_least(minimum: int, options: object, *names: str) -> None:
 
 def require_ending(path: Path | None, ending: str, name: str) -> None:
     """Raise UsageError unless the name of the file ends in `ending`, in any case."""
-    if path is not None and path.suffix.lower() != ending:
+    if path is not None and Path(path).suffix.lower() != ending:
         raise UsageError(f"{format_flag(name)} {path}: the file name must end in {ending}")
 
 

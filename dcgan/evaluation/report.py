@@ -73,6 +73,7 @@ def evaluate(
     packed = open_packed(data)
     check_same_shape(G, packed)
     sampling.latents_from_seeds(G, [0], truncation, label)  # wrong values fail before the work
+    devices.use_bf16(on, precision)
     order = choose_images(packed, reals, match_label(packed, G, label))
     count = count or min(DEFAULT_MAX_IMAGES, len(order))
 

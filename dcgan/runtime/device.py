@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from dcgan.errors import UserError
+from dcgan.errors import UsageError, UserError
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h
 
@@ -14,7 +14,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h
 def select_device(name: str) -> torch.device:
     """The device called `name`; "auto" selects CUDA, then MPS, then the CPU.
 
-    Raises UserError where this machine has no such device.
+    Raises UserError where this machine has no such device, UsageError for other names.
     """
     available: dict[str, Callable[[], bool]] = {
         "cuda": torch.cuda.is_available,
@@ -23,13 +23,20 @@ def select_device(name: str) -> torch.device:
     }
     if name == "auto":
         name = next(kind for kind, is_available in available.items() if is_available())
+    if name not in available:
+        raise UsageError(f"--device must be one of auto, {', '.join(available)}, not {name}")
     if not available[name]():
         raise UserError(f"--device {name}: this machine has no {name} device that torch can use")
     return torch.device(name)
 
 
 def use_bf16(device: torch.device, precision: str) -> bool:
-    """Whether forward passes run in bf16; precision "auto" does where the hardware supports it."""
+    """Whether forward passes run in bf16; precision "auto" does where the hardware supports it.
+
+    Raises UsageError for a precision other than "auto", "fp32" and "bf16".
+    """
+    if precision not in ("auto", "fp32", "bf16"):
+        raise UsageError(f"--precision must be one of auto, fp32, bf16, not {precision}")
     return precision == "bf16" or (precision == "auto" and has_native_bf16(device))
 
 

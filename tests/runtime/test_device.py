@@ -27,6 +27,13 @@ def test_a_missing_device_is_a_user_error_of_one_line(monkeypatch, name):
         device.select_device(name)
 
 
+def test_names_that_no_device_and_no_precision_has_are_usage_errors():
+    with pytest.raises(UsageError, match="--device must be one of auto, cuda, mps, cpu, not gpu"):
+        device.select_device("gpu")
+    with pytest.raises(UsageError, match="--precision must be one of auto, fp32, bf16, not fp16"):
+        device.use_bf16(torch.device("cpu"), "fp16")
+
+
 def test_bf16_is_used_where_asked_for_or_by_auto_where_the_hardware_has_it(monkeypatch):
     cpu = torch.device("cpu")
     for native in (True, False):
