@@ -1,6 +1,7 @@
 """Latent vectors as pure functions of integers, the same on every device."""
 
 import math
+import operator
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,11 +23,19 @@ def noise_from_seeds(
 ) -> Tensor:
     """Latents of seeds, integers >= 0 -> float32 [N, latent_dim] on the CPU.
 
-    Row i depends on seeds[i] alone. `truncation`: the threshold of `truncate`.
+    Row i depends on seeds[i] alone. `truncation`: the threshold of `truncate`. Raises UsageError
+    for seeds that are no such integers.
     """
-    rows = [sample_noise(np.random.default_rng(s), (latent_dim,), distribution) for s in seeds]
-    z = torch.from_numpy(np.stack(rows))
+    rows = [sample_noise(_generator(seed), (latent_dim,), distribution) for seed in seeds]
+    z = torch.from_numpy(np.array(rows, np.float32).reshape(-1, latent_dim))
     return z if truncation is None else truncate(z, truncation, distribution)
+
+
+def _generator(seed: int) -> np.random.Generator:
+    try:
+        return np.random.default_rng(operator.index(seed))
+    except (TypeError, ValueError):
+        raise UsageError(f"a seed must be a whole number of at least 0, not {seed!r}") from None
 
 
 def truncate(z: Tensor, threshold: float, distribution: str) -> Tensor:

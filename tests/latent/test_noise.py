@@ -56,6 +56,19 @@ def test_truncated_uniform_latents_are_uniform_up_to_the_threshold():
     torch.testing.assert_close(truncate(z, 3.0, "uniform"), z)
 
 
+@pytest.mark.parametrize("seed", [-1, 1.5, "3", None])
+def test_seeds_are_whole_numbers_of_at_least_0(seed):
+    with pytest.raises(UsageError, match=f"a seed must be .* not {seed!r}"):
+        noise_from_seeds([0, seed], 4, "normal")
+
+
+def test_seeds_may_be_numbers_of_numpy_or_torch_or_none_at_all():
+    expected = noise_from_seeds([0, 1, 2], 4, "normal")
+    for seeds in (np.arange(3), torch.arange(3)):
+        assert torch.equal(noise_from_seeds(seeds, 4, "normal"), expected)
+    assert noise_from_seeds([], 4, "normal").shape == (0, 4)
+
+
 @pytest.mark.parametrize("threshold", [0.0, -1.0, float("nan")])
 def test_truncation_must_be_positive(threshold):
     with pytest.raises(UsageError, match="truncation"):
