@@ -1,7 +1,6 @@
 """The names of all files and folders in a run folder."""
 
 import re
-from collections.abc import Iterable
 from pathlib import Path
 
 from dcgan.runtime.atomic_files import partial_pattern, remove
@@ -32,7 +31,7 @@ def checkpoint_path(run: Path, step: int) -> Path:
 
 def list_checkpoints(run: Path) -> list[Path]:
     """The checkpoints of a run that have a step in their name, oldest first."""
-    return _sorted_by_step((Path(run) / CHECKPOINTS).glob("step-*.safetensors"))
+    return _sorted_by_step(Path(run) / CHECKPOINTS, ".safetensors")
 
 
 def best_checkpoint_path(run: Path) -> Path:
@@ -52,7 +51,7 @@ def sample_grid_path(run: Path, step: int) -> Path:
 
 def list_sample_grids(run: Path) -> list[Path]:
     """The sample grids of a run, oldest first."""
-    return _sorted_by_step((Path(run) / SAMPLES).glob("step-*.png"))
+    return _sorted_by_step(Path(run) / SAMPLES, ".png")
 
 
 def latest_sample_grid(run: Path) -> Path | None:
@@ -76,7 +75,11 @@ def remove_temporaries(run: Path) -> None:
             remove(path)
 
 
-def _sorted_by_step(paths: Iterable[Path]) -> list[Path]:
+def _sorted_by_step(folder: Path, ending: str) -> list[Path]:
+    """Files with a step in their name. OSError for a folder that may not be read: `glob` would
+    call it empty, and a run would begin anew in it.
+    """
+    paths = [path for path in folder.iterdir() if path.suffix == ending] if folder.is_dir() else []
     return sorted(
         (path for path in paths if step_from_name(path) >= 0 and path.is_file()), key=step_from_name
     )

@@ -1,4 +1,7 @@
+import errno
 import os
+
+import pytest
 
 from dcgan.runs import layout
 
@@ -26,6 +29,20 @@ def test_files_are_listed_by_their_step_and_other_names_are_left_out(tmp_path):
 def test_a_run_without_files_has_empty_lists(tmp_path):
     assert layout.list_checkpoints(tmp_path) == layout.list_sample_grids(tmp_path) == []
     assert layout.latest_sample_grid(tmp_path) is None
+
+
+def test_folders_that_may_not_be_read_do_not_count_as_empty(tmp_path, monkeypatch):
+    touch(layout.checkpoint_path(tmp_path, 5))
+    touch(layout.sample_grid_path(tmp_path, 5))
+
+    def refuse(path=".", *_):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(os, "listdir", refuse)  # root may read everything
+    monkeypatch.setattr(os, "scandir", refuse)
+    for list_paths in (layout.list_checkpoints, layout.list_sample_grids):
+        with pytest.raises(PermissionError):
+            list_paths(tmp_path)
 
 
 def test_the_temporaries_of_a_killed_run_are_deleted_and_nothing_else(tmp_path):
