@@ -14,7 +14,9 @@ from dcgan.data.duplicates import exact_duplicates, near_duplicates
 from dcgan.data.sources import EncodedSource, Subset, open_source
 from dcgan.data.statistics import label_shares, single_colour, sizes_and_modes
 from dcgan.reports.preflight import PackingCost, Say, run_preflight, suppress_output
+from dcgan.runs.layout import CONFIG_FILE
 from dcgan.runtime import device as devices
+from dcgan.runtime.disk import check_free_space
 from dcgan.training import loop
 from dcgan.training.augmentation import resolve_probability
 
@@ -31,6 +33,7 @@ def diagnose(config: TrainConfig, say: Say) -> list[str]:
     devices.configure_torch(config.threads)
     device = devices.select_device(config.device)
     found = None if config.fresh else loop.checkpoint_to_resume(config, config.out)
+    check_free_space(config.out if config.fresh else config.out / CONFIG_FILE, 0)
     with tempfile.TemporaryDirectory(prefix="dcgan-doctor-") as folder:
         scratch = Path(folder)
         packed, count, packing, problems = _open_images(config, scratch, say)

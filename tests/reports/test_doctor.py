@@ -1,6 +1,7 @@
 """What the doctor finds, and that it leaves nothing behind."""
 
 import dataclasses
+import os
 import tempfile
 from pathlib import Path
 
@@ -174,6 +175,13 @@ def test_a_full_disk_is_reported(consult, packed, monkeypatch):
     code, _, err = consult(packed.folder)
     assert code == 1
     assert f"the disk of {Path.cwd()} has 10 kB free" in err
+
+
+def test_a_run_folder_that_cannot_be_written_is_reported(consult, packed, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, *_: Path(path) != tmp_path)  # root may write
+    code, _, err = consult("--data", packed.folder, "--out", tmp_path / "run")
+    assert (code, err.count("\n")) == (1, 1)
+    assert f"cannot write {tmp_path / 'run'}" in err
 
 
 def test_each_disk_is_compared_with_what_will_be_written_to_it(consult, folder, monkeypatch):
