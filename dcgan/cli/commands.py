@@ -46,7 +46,8 @@ def train(args: Sequence[str], prog: str) -> None:
     checkpoint = loop.train(config)
     if int(os.environ.get("RANK", 0)) == 0:
         run = checkpoint.parent.parent
-        print(f"sample grid  {layout.latest_sample_grid(run)}")
+        if grid := layout.latest_sample_grid(run):
+            print(f"sample grid  {grid}")
         print(f"checkpoint   {checkpoint}")
         print(f"TensorBoard  tensorboard --logdir {shlex.quote(str(run.parent))}")
 

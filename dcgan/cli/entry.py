@@ -34,8 +34,9 @@ def run(command: Command, args: Sequence[str], prog: str) -> int:
     except KeyboardInterrupt:
         code, message = 130, "interrupted"
     except OSError as error:
-        code, message = 1, str(error)
+        code, message = 1, f"{error.filename}: {error.strerror}"
         if error.filename is None:
+            message = str(error)
             # Writing to stdout has failed. Discard its buffer, or flushing fails again at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             if isinstance(error, BrokenPipeError):

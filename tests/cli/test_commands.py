@@ -13,6 +13,8 @@ from PIL import Image
 
 from dcgan import cli
 from dcgan.cli import commands
+from dcgan.runs.layout import checkpoint_path
+from dcgan.training import loop
 from tests.cli.running import ROOT, run_python
 
 
@@ -35,6 +37,13 @@ def test_grids_files_and_arrays_show_the_same_images(capsys, run, tmp_path, monk
     assert cli.main(["sample", str(run), "--raw", "--count", "4", "--npy", "raw.npy"]) == 0
     assert np.load("raw.npy").shape == (4, 16, 16, 3)
     assert (np.load("raw.npy")[2] != np.load("a.npy")[1]).any()
+
+
+def test_training_prints_no_sample_grid_where_the_run_has_none(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "train", lambda config: checkpoint_path(config.out, 5))
+    assert cli.main(["train", "--out", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert "sample grid" not in out and str(checkpoint_path(tmp_path, 5)) in out
 
 
 def test_sampling_imports_nothing_that_it_does_not_use(run, tmp_path):

@@ -154,3 +154,11 @@ def test_a_file_that_cannot_be_written_ends_sampling_soon(capsys, run, tmp_path)
     names = os.listdir(tmp_path)
     assert 1 < len(names) < 1000
     assert not [name for name in names if not name.startswith("seed-")]
+
+
+def test_a_file_or_folder_that_may_not_be_read_is_named_without_error_numbers(capsys, tmp_path):
+    def refused(args, prog):
+        open(tmp_path)  # noqa: SIM115
+
+    code, err = fail(capsys, refused)
+    assert (code, err) == (1, f"dcgan: {tmp_path}: Is a directory\n")
