@@ -55,7 +55,7 @@ def multiscale_ssim(x: Tensor, y: Tensor) -> Tensor:
     """
     scales = _count_scales(x.shape[-1])
     weights = np.array(_WEIGHTS[:scales]) / sum(_WEIGHTS[:scales])
-    product = 1.0
+    product = torch.ones_like(x[:, :, 0, 0])
     for scale, weight in enumerate(weights):
         whole, structure = _ssim_terms(x, y)
         # Luminance counts at the coarsest scale only.

@@ -48,8 +48,11 @@ def match_label(packed: PackedImages, G: Generator, label: str | None) -> np.nda
     All True without `label`, or where the images have no labels. Raises UsageError for labels that
     G was not trained with or that no image has.
     """
-    matches, wanted = np.ones(len(packed), bool), sampling.parse_label(G, label)
-    for index, value in wanted.items() if packed.label_names else ():
+    wanted = sampling.parse_label(G, label)
+    matches = np.ones(len(packed), bool)
+    if G.labels is None or not packed.label_names:
+        return matches
+    for index, value in wanted.items():
         name = G.labels.names[index]
         if name not in packed.label_names:
             raise UsageError(f"--label {label}: no image in {packed.folder} has label {name}")

@@ -43,16 +43,15 @@ class Discriminator(nn.Module):
         super().__init__()
         last, *widths = feature_channels(size, width)
         blocks: list[nn.Sequential] = []
+        convolutions: list[StridedConv2d] = []
         in_channels = channels
         for out_channels in reversed([last, *widths]):
             norm = [nn.BatchNorm2d(out_channels)] if blocks and batch_norm_D else []
-            blocks.append(
-                nn.Sequential(
-                    StridedConv2d(in_channels, out_channels, kernel_size, bias_D and not norm),
-                    *norm,
-                    nn.LeakyReLU(LEAKY_SLOPE, inplace=True),
-                )
-            )
+            bias = bias_D and not norm
+            convolution = StridedConv2d(in_channels, out_channels, kernel_size, bias)
+            activation = nn.LeakyReLU(LEAKY_SLOPE, inplace=True)
+            blocks.append(nn.Sequential(convolution, *norm, activation))
+            convolutions.append(convolution)
             in_channels = out_channels
         self.blocks = nn.ModuleList(blocks)
         self.minibatch_std = MinibatchStdLayer() if minibatch_std else nn.Identity()
@@ -61,7 +60,7 @@ class Discriminator(nn.Module):
         dcgan_initialize(self)
         if not batch_norm_D:
             he_initialize(self)
-            kernels = [*(block[0].weight for block in blocks), self.score.weight]
+            kernels = [*(layer.weight for layer in convolutions), self.score.weight]
             equalize_kernel_scales(kernels, None if self.embed is None else self.embed.weight)
         if spectral_norm:
             for module in self.modules():

@@ -42,7 +42,8 @@ class Run:
         found = [
             (x_of(line), line[name]) for line in self.lines if is_finite_number(line.get(name))
         ]
-        return tuple(np.array(found, float).reshape(-1, 2).T)
+        points = np.array(found, float).reshape(-1, 2)
+        return points[:, 0], points[:, 1]
 
     def last_value(self, name: str) -> float:
         """The last logged value of a metric; NaN if there is none."""
@@ -173,7 +174,8 @@ def save_comparison(
     rows = math.ceil(len(runs) / columns)
     heights = [4.2] * rows, [2.2] * len(metrics)
     figure = plt.figure(figsize=(14, sum(map(sum, heights)) + 0.6), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=[sum(part) for part in heights])
+    ratios = [sum(part) for part in heights]
+    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=ratios).ravel()
     axes = above.subplots(rows, columns, squeeze=False).ravel()
     for axis in axes:
         axis.axis("off")

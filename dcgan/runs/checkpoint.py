@@ -102,7 +102,7 @@ def _checksum(text: str, tensors: Iterable[tuple[str, Tensor]]) -> str:
     digest = hashlib.sha256(text.encode())
     for name, tensor in sorted(tensors, key=itemgetter(0)):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

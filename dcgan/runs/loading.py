@@ -49,5 +49,5 @@ def _load_network(
     if not all(tensor.isfinite().all() for tensor in tensors.values()):
         raise damaged(found.path, f"its {kind.__name__} has numbers that are not finite")
     network.load_state_dict(tensors, assign=True)
-    network = network.to(device, memory_format=torch.channels_last)
+    network = network.to(device).to(memory_format=torch.channels_last)
     return network.requires_grad_(False).eval()

@@ -6,6 +6,7 @@ pure function of images and of noise from U(0, 1), which the caller samples, and
 the device. Every kind is linear in the images, up to a constant.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
@@ -61,7 +62,7 @@ def _scale_colours(images: Tensor, saturation: Tensor, contrast: Tensor) -> Tens
     """Scale distances from grey by `saturation`, and from the mean by `contrast`: [N, 1, 1, 1]."""
     # Channel by channel, since an innermost dimension of three is too short for torch's loops.
     channels = images.unbind(1)
-    grey = sum(channels) / len(channels)  # [N, S, S]
+    grey = sum(channels[1:], channels[0]) / len(channels)  # [N, S, S]
     mean = grey.mean((1, 2), keepdim=True)
     saturation, contrast = saturation[:, 0], contrast[:, 0]
     offset = contrast * (1 - saturation) * grey + (1 - contrast) * mean
@@ -114,7 +115,11 @@ def _uniform_integers(u: Tensor, n: int) -> Tensor:
     return (u * n).long().clamp(max=n - 1)  # u may have been rounded to 1
 
 
-_KINDS = {"colour": _colour, "translation": _translation, "cutout": _cutout}
+_KINDS: dict[str, Callable[..., Tensor]] = {
+    "colour": _colour,
+    "translation": _translation,
+    "cutout": _cutout,
+}
 # Of every kind: first the coin that decides whether it is applied, then its parameters.
 _NOISE_COLUMNS = {"colour": slice(0, 4), "translation": slice(4, 7), "cutout": slice(7, 10)}
 NOISE_DIM = 10

@@ -1,7 +1,7 @@
 """Exponential moving average (EMA) of the generator's weights."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 _MAX_HALF_LIFE_SHARE = 0.05  # of the images seen so far
 
@@ -27,9 +27,10 @@ class EMA:
     """
 
     def __init__(self, average: nn.Module, model: nn.Module):
-        self._weights = [*average.parameters()], [*model.parameters()]
+        self._averages: list[Tensor] = list(average.parameters())
+        self._weights: list[Tensor] = list(model.parameters())
 
     @torch.no_grad()
     def update(self, decay: float) -> None:
         """average <- decay * average + (1 - decay) * model, without waiting for the device."""
-        torch._foreach_lerp_(*self._weights, weight=1.0 - decay)
+        torch._foreach_lerp_(self._averages, self._weights, weight=1.0 - decay)

@@ -119,10 +119,10 @@ def discriminator_metrics(
     Without a decision threshold a real image counts as recognised when its logit is above the mean
     of the fake ones, and a fake image when its logit is below the mean of the real ones.
     """
-    low = middle = high = loss.decision_threshold
-    if middle is None:
-        low, high = fake_logits.mean(), real_logits.mean()
-        middle = (low + high) / 2
+    threshold = loss.decision_threshold
+    low: Tensor | float = fake_logits.mean() if threshold is None else threshold
+    high: Tensor | float = real_logits.mean() if threshold is None else threshold
+    middle = (low + high) / 2
     return {
         "D_real": (real_logits - middle).sigmoid().mean(),
         "D_fake": (fake_logits - middle).sigmoid().mean(),

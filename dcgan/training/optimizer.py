@@ -61,7 +61,7 @@ def clip_gradients(optimizer: torch.optim.Adam, ratio: float) -> None:
 def adam_step(optimizer: torch.optim.Adam, skip: Tensor) -> None:
     """Update the parameters. A fused Adam leaves them and its moments alone where `skip` is 1."""
     if optimizer.defaults["fused"]:  # the other implementations cannot skip on the device
-        optimizer.found_inf = skip  # type: ignore[attr-defined]  (Adam reads it by name)
+        optimizer.found_inf = skip  # type: ignore[attr-defined]  # Adam reads it
     optimizer.step()
 
 

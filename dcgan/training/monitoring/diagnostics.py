@@ -1,6 +1,6 @@
 """Diagnostics of training as pure functions of tensors. Their results stay on the device."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 import torch
 import torch.nn.functional as F
@@ -67,7 +67,8 @@ def weight_diagnostics(
     `smoothed`: the kernels whose updates are smoothed (see kernel_smoothing).
     `ema_distance`: norm of G_ema - G, relative to the norm of G, over all parameters.
     """
-    parameters, averages = list(G.parameters()), list(G_ema.parameters())
+    parameters: list[Tensor] = list(G.parameters())
+    averages: list[Tensor] = list(G_ema.parameters())
     updates = {
         f"update_{name}": _relative_update(optimizer, smoothed)
         for name, optimizer in optimizers.items()
@@ -89,15 +90,15 @@ def _relative_update(optimizer: torch.optim.Adam, smoothed: Collection[Tensor] =
     denominators = torch._foreach_sqrt([state["exp_avg_sq"] for state in states])
     torch._foreach_div_(denominators, (1 - beta2**steps).sqrt())
     torch._foreach_add_(denominators, group["eps"])
-    updates = torch._foreach_div([state["exp_avg"] for state in states], denominators)
+    unsmoothed = torch._foreach_div([state["exp_avg"] for state in states], denominators)
     smoothed_ids = {id(parameter) for parameter in smoothed}
     updates = [
         smooth_kernels(update) if id(parameter) in smoothed_ids else update
-        for parameter, update in zip(parameters, updates, strict=True)
+        for parameter, update in zip(parameters, unsmoothed, strict=True)
     ]
     return group["lr"] / (1 - beta1**steps) * _norm(updates) / _norm(parameters)
 
 
-def _norm(tensors: list[Tensor]) -> Tensor:
+def _norm(tensors: Iterable[Tensor]) -> Tensor:
     """Euclidean norm over all elements of all tensors: 0-dim."""
     return torch.nn.utils.get_total_norm(tensors)
