@@ -47,6 +47,7 @@ class PackedImages:
 
     def multi_hot(self, indices: np.ndarray) -> np.ndarray:
         """Labels of the images `indices`: float32 [n, len(label_names)] in {0, 1}."""
+        assert self.labels is not None
         chosen = self.labels[indices]
         if chosen.ndim == 1:
             chosen = chosen[:, None] == np.arange(len(self.label_names))
@@ -54,8 +55,10 @@ class PackedImages:
 
     def has_label(self, index: int) -> np.ndarray:
         """Whether each image has the label `label_names[index]`: bool [N]."""
-        labels = self.labels
-        return labels == index if labels.ndim == 1 else labels[:, index] == 1
+        assert self.labels is not None
+        if self.labels.ndim == 1:
+            return self.labels == index
+        return self.labels[:, index] == 1
 
     @property
     def fingerprint(self) -> str:
@@ -134,18 +137,19 @@ def _read_array(path: Path) -> np.ndarray:
 
 def _check_arrays(meta: dict[str, Any], images: np.ndarray, labels: np.ndarray | None) -> None:
     """Raise ValueError unless the arrays have the types, shapes and values of meta.json."""
-    shape = (meta["packed"], meta["size"], meta["size"], meta["channels"])
+    count, names = meta["packed"], len(meta["label_names"])
+    shape = (count, meta["size"], meta["size"], meta["channels"])
     _expect(images.dtype == np.uint8, f"images.npy holds {images.dtype}, not uint8")
     _expect(images.shape == shape, f"images.npy is {images.shape}, meta.json says {shape}")
     _expect(len(images) > 0, "it holds no images")
     if labels is None:
         return
-    names = len(meta["label_names"])
-    shape, dtype, limit = (len(images),), np.int64, names
-    if meta["label_kind"] == "attributes":
-        shape, dtype, limit = (len(images), names), np.uint8, 2
-    _expect(labels.dtype == dtype, f"labels.npy holds {labels.dtype}, not {np.dtype(dtype)}")
-    _expect(labels.shape == shape, f"labels.npy is {labels.shape}, not {shape}")
+    attributes = meta["label_kind"] == "attributes"
+    dtype = np.dtype(np.uint8 if attributes else np.int64)
+    label_shape = (count, names) if attributes else (count,)
+    limit = 2 if attributes else names
+    _expect(labels.dtype == dtype, f"labels.npy holds {labels.dtype}, not {dtype}")
+    _expect(labels.shape == label_shape, f"labels.npy is {labels.shape}, not {label_shape}")
     _expect(labels.min() >= 0 and labels.max() < limit, "labels.npy has labels without a name")
 
 

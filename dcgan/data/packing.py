@@ -163,7 +163,7 @@ def _write_all(job: PackingJob, max_bad: float, workers: int, progress: bool) ->
     ):
         for chunk in chunks:
             skipped |= chunk.skipped
-            bar.update(chunk.count)
+            bar.update(chunk.done)
             if len(skipped) > max_bad * total:
                 raise UserError(
                     f"{len(skipped)} of {bar.n} images cannot be read, more than --max-bad "

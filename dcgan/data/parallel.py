@@ -36,7 +36,7 @@ class Skipped(NamedTuple):
 class _ChunkResult(NamedTuple):
     """Number of images of a chunk that are done, and the bad ones among them by index."""
 
-    count: int
+    done: int
     skipped: dict[int, Skipped]
 
 
@@ -63,7 +63,7 @@ class PackingJob:
         return _ChunkResult(len(chunk), skipped)
 
 
-def run_job(job: PackingJob, workers: int) -> Iterator[_ChunkResult]:
+def run_job(job: PackingJob, workers: int) -> Generator[_ChunkResult, None, None]:
     """Do the job chunk by chunk, in worker processes if that is faster or safer.
 
     An image of an isolated source that crashes its worker is skipped. Raises UserError if a worker

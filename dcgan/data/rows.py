@@ -29,7 +29,7 @@ def write_rows(array: Path, first: int, images: np.ndarray) -> None:
     """Write uint8 `images` [n, ...] to the rows `first` to `first + n - 1`."""
     with open(array, "r+b") as file:
         file.seek(_header_bytes(file) + first * images[0].nbytes)
-        file.write(images)
+        file.write(images.data)
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
@@ -74,18 +74,23 @@ def row_reader(array: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     The rows of a memory-mapped array are read from its file. Raises UserError if the disk fails or
     the file has been cut short, and IndexError for an index outside of the array.
     """
-    # A view of a mapped array does not know its offset in the file.
-    whole = isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap)
-    # Changes in mode "c" are not in the file, and a temporary file may have no name.
-    in_file = whole and array.flags.c_contiguous and array.mode != "c" and array.filename
-    return _FileReader(array) if in_file and hasattr(os, "preadv") else array.__getitem__
+    if (
+        isinstance(array, np.memmap)
+        and isinstance(array.base, mmap.mmap)  # a view does not know its offset in the file
+        and array.flags.c_contiguous
+        and array.mode != "c"  # its changes are not in the file
+        and array.filename  # a temporary file may have no name
+        and hasattr(os, "preadv")
+    ):
+        return _FileReader(array, array.filename)
+    return array.__getitem__
 
 
 class _FileReader:
     """Reads rows of a memory-mapped array from its file."""
 
-    def __init__(self, array: np.memmap):
-        self.path, self.offset = array.filename, array.offset
+    def __init__(self, array: np.memmap, path: str):
+        self.path, self.offset = path, array.offset
         self.row_shape, self.dtype = array.shape[1:], array.dtype
         self.positions = range(len(array))  # translates negative indices and checks the bounds
         self.descriptor = os.open(self.path, os.O_RDONLY)

@@ -31,7 +31,7 @@ class RandomFeatures(nn.Module):
     is not, so features agree to about 6 digits.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         rng = np.random.default_rng(_SEED)
         in_channels, kernels = 3, []

@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+_Function = Callable[[Tensor], Tensor]
+
 
 class LinearOperator(torch.autograd.Function):
     """A linear function of a tensor, given with its adjoint.
@@ -15,7 +17,7 @@ class LinearOperator(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(x: Tensor, function, adjoint) -> Tensor:
+    def forward(x: Tensor, function: _Function, adjoint: _Function) -> Tensor:
         return function(x)
 
     @staticmethod

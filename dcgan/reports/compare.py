@@ -130,7 +130,7 @@ def _format_number(value: float) -> str:
     return f"{value:.4g}" if math.isfinite(value) else "-"
 
 
-def _format_option_value(value) -> str:
+def _format_option_value(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 

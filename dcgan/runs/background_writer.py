@@ -23,13 +23,13 @@ class BackgroundWriter:
     def __enter__(self) -> "BackgroundWriter":
         return self
 
-    def __exit__(self, kind, *_) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._wait()  # before shutdown: Python 3.11 forgets a thread if a signal breaks its join
         self._thread.shutdown()
         if kind is None:
             self.check()
 
-    def submit(self, job: Callable[..., object], *args) -> Future:
+    def submit(self, job: Callable[..., object], *args: object) -> Future[None]:
         """Queue job(*args), and return its future. Raises the exception of an earlier job."""
         self.check()
         self._slots.acquire()
@@ -48,7 +48,7 @@ class BackgroundWriter:
         if self._error:
             raise self._error
 
-    def _run(self, job: Callable[..., object], *args) -> None:
+    def _run(self, job: Callable[..., object], *args: object) -> None:
         try:
             if not self._error:
                 job(*args)

@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 from dcgan.errors import UserError
 
@@ -23,7 +24,7 @@ class Stopped(UserError):
 def raise_on_sigterm() -> Iterator[None]:
     """In the block, SIGTERM and SIGHUP raise Stopped, so that `finally` clauses run."""
 
-    def stop(signum, _frame) -> None:
+    def stop(signum: int, _frame: FrameType | None) -> None:
         raise Stopped(signum, "terminated")
 
     with _signal_handlers(stop, "SIGTERM", "SIGHUP"):
@@ -41,7 +42,7 @@ def collect_stop_signals() -> Iterator[list[int]]:
     echo_seconds = _ECHO_SECONDS if "TORCHELASTIC_RUN_ID" in os.environ else 0.0
     first = 0.0
 
-    def collect(signum, _frame) -> None:
+    def collect(signum: int, _frame: FrameType | None) -> None:
         nonlocal first
         if not received:
             first = time.monotonic()

@@ -23,7 +23,7 @@ from dcgan.config import DataOptions
 from dcgan.data import pack
 from dcgan.data.sources import lmdb_reader
 from dcgan.data.sources.folder import MAX_BYTES
-from dcgan.data.sources.opening import _OPENERS, open_source
+from dcgan.data.sources.opening import _NAMES, open_source
 from dcgan.data.statistics import sizes_and_modes
 from dcgan.errors import UsageError, UserError
 
@@ -962,4 +962,4 @@ def test_every_source_of_the_command_line_can_be_opened():
 
     from dcgan.config import SourceName
 
-    assert set(_OPENERS) == set(get_args(SourceName))
+    assert set(_NAMES) == set(get_args(SourceName))

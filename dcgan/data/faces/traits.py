@@ -114,12 +114,12 @@ def sample_attributes(indices: Tensor | Sequence[int], seed: int = 0, **forced: 
 
 
 def features(
-    indices: Tensor, seed: int, has: Tensor, device: str | torch.device
+    indices: Tensor, seed: int, attributes: Tensor, device: str | torch.device
 ) -> SimpleNamespace:
     """The inputs of painting: traits and attributes [N, 1, 1], colours [N, 3, 1, 1]."""
     names = [*_TRAITS, *_ATTRIBUTE_TRAITS, *_PALETTES]
     u = dict(zip(names, _uniform(indices, seed, names).unbind(1), strict=True))
-    has = dict(zip(ATTRIBUTES, has.unbind(1), strict=True))
+    has = dict(zip(ATTRIBUTES, attributes.unbind(1), strict=True))
     traits = {name: low + (high - low) * u[name] for name, (low, high) in _TRAITS.items()}
     for name, (attribute, *ranges) in _ATTRIBUTE_TRAITS.items():
         with_it, without = (low + (high - low) * u[name] for low, high in ranges)

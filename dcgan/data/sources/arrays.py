@@ -5,6 +5,7 @@ import math
 import zlib
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -71,13 +72,14 @@ def open_idx(options: DataOptions, root: Path) -> ArraySource:
     """
     torchvision_name, label_names = _IDX_SETS[options.source]
     stems = ["train" if part == "train" else "t10k" for part in _parts_of_split(options)]
-    wanted = [f"{stem}-{kind}" for stem in stems for kind in ("images-idx3", "labels-idx1")]
+    kinds = ("images-idx3-ubyte", "labels-idx1-ubyte")
+    wanted = [f"{stem}-{kind}" for stem in stems for kind in kinds]
     folders = (root, root / "raw", root / torchvision_name / "raw")
-    paths = [_find_idx(folders, f"{name}-ubyte") for name in wanted]
-    if None in paths:
-        missing = ", ".join(f"{name}-ubyte" for name in wanted)
-        _download(torchvision_name, root, f"{options.source} ({missing})", download=True)
-        paths = [_find_idx(folders, f"{name}-ubyte") for name in wanted]
+    paths = _find_idx(folders, wanted)
+    if len(paths) < len(wanted):
+        missing = f"{options.source} ({', '.join(wanted)})"
+        _download(torchvision_name, root, missing, download=True)
+        paths = _find_idx(folders, wanted)
     images = [_read_idx(path, 3) for path in paths[::2]]
     labels = [_read_idx(path, 1) for path in paths[1::2]]
     for i, (part, part_labels) in enumerate(zip(images, labels, strict=True)):
@@ -98,11 +100,14 @@ def open_idx(options: DataOptions, root: Path) -> ArraySource:
     )
 
 
-def _find_idx(folders: Sequence[Path], name: str) -> Path | None:
-    """The file, gzipped or not; some mirrors have a dot in its name. None if it is missing."""
-    names = (name, name.replace("-idx", ".idx"))
-    paths = (folder / (n + gz) for folder in folders for n in names for gz in ("", ".gz"))
-    return next((path for path in paths if path.is_file()), None)
+def _find_idx(folders: Sequence[Path], names: Sequence[str]) -> list[Path]:
+    """Those of the files that exist, gzipped or not; some mirrors have a dot in their names."""
+    found: list[Path] = []
+    for name in names:
+        variants = (name, name.replace("-idx", ".idx"))
+        paths = (folder / (n + gz) for folder in folders for n in variants for gz in ("", ".gz"))
+        found += islice(filter(Path.is_file, paths), 1)
+    return found
 
 
 def _read_idx(path: Path, dimensions: int) -> np.ndarray:

@@ -56,7 +56,7 @@ def _luma(images: np.ndarray) -> np.ndarray:
     return ((images @ weights + 2**15) >> 16).astype(np.uint8)[..., None]
 
 
-def open_faces(options: DataOptions, root: None) -> RenderedFaces:
+def open_faces(options: DataOptions) -> RenderedFaces:
     """The `faces` source: `--count` faces, different ones in each split.
 
     Raises UsageError for --split all, --crop and a --count out of range.

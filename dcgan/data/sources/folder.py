@@ -73,7 +73,8 @@ class FolderFiles(Files):
         Links to folders are followed last, and no folder is entered twice: loops of links end, and
         an image is named by its own path rather than by a link.
         """
-        folders, linked, entered = deque([""]), deque(), set()
+        folders, linked = deque([""]), deque[str]()
+        entered: set[str] = set()
         while folders or linked:
             folder = (folders or linked).popleft()
             path = os.path.realpath(self.root / folder)

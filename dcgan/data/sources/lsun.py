@@ -21,8 +21,11 @@ from dcgan.data.sources.lmdb_reader import (
 )
 from dcgan.errors import UsageError, UserError
 
-_SUFFIXES = {"train": ("_train_lmdb",), "valid": ("_val_lmdb",)}
-_SUFFIXES["all"] = _SUFFIXES["train"] + _SUFFIXES["valid"]
+_SUFFIXES = {
+    "train": ["_train_lmdb"],
+    "valid": ["_val_lmdb"],
+    "all": ["_train_lmdb", "_val_lmdb"],
+}
 
 
 class Lsun(EncodedSource):

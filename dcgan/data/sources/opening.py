@@ -1,5 +1,6 @@
 """Opening of a source of raw images by its name."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from dcgan.config import DataOptions
@@ -11,9 +12,8 @@ from dcgan.data.sources.folder import open_folder
 from dcgan.data.sources.lsun import open_lsun
 from dcgan.errors import UsageError, UserError
 
-# They take the options and the root folder or file, which exists or is downloaded; None for faces.
-_OPENERS = {
-    "faces": open_faces,
+# They take the options and the root folder or file, which exists or is downloaded.
+_OPENERS: dict[str, Callable[[DataOptions, Path], Source]] = {
     "celeba": open_celeba,
     "lsun": open_lsun,
     "folder": open_folder,
@@ -23,6 +23,7 @@ _OPENERS = {
     "svhn": open_svhn,
     "stl10": open_stl10,
 }
+_NAMES = ("faces", *_OPENERS)
 _DOWNLOADED = ("mnist", "fashion-mnist", "cifar10", "svhn", "stl10")
 _DOWNLOAD_FOLDER = Path("data/raw")
 
@@ -33,15 +34,15 @@ def open_source(options: DataOptions) -> Source:
     Raises UsageError for options that contradict each other, and UserError if the raw data are
     missing or damaged.
     """
-    if options.source not in _OPENERS:
-        raise UsageError(f"unknown source {options.source!r}; known: {', '.join(_OPENERS)}")
+    if options.source not in _NAMES:
+        raise UsageError(f"unknown source {options.source!r}; known: {', '.join(_NAMES)}")
     if options.class_folders and options.source != "folder":
         raise UsageError(f"--class-folders is for the folder source, not for {options.source}")
     if options.classes and options.source not in ("folder", "lsun"):
         raise UsageError(f"--classes is for lsun and folder, not for {options.source}")
     try:
         root = _root(options)
-        source = _OPENERS[options.source](options, root)
+        source = open_faces(options) if root is None else _OPENERS[options.source](options, root)
     except OSError as error:
         raise UserError(
             f"cannot read {error.filename or options.root}: {error.strerror}"
