@@ -545,7 +545,7 @@ def test_a_read_error_before_the_first_step_saves_nothing(tiny, tmp_path, monkey
 
     images = np.zeros((50, 16, 16, 3), np.uint8)
     packed = open_packed(write_packed(tmp_path / "packed", images))
-    monkeypatch.setattr(BatchLoader, "load", refuse)
+    monkeypatch.setattr(BatchLoader, "_load", refuse)
     with pytest.raises(UserError, match="cannot read it"):
         fit(tiny(), packed, tmp_path / "run", CPU)
     assert latest_checkpoint(tmp_path / "run") is None
