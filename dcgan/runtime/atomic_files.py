@@ -1,4 +1,7 @@
-"""Atomic writes: a file or folder appears under its final name when it is complete."""
+"""Atomic writes: a file or folder appears under its final name when it is complete.
+
+No maintained library does this for folders as well as for files.
+"""
 
 import os
 import secrets
