@@ -3,6 +3,7 @@
 No maintained library does this for folders as well as for files.
 """
 
+import errno
 import os
 import secrets
 import shutil
@@ -13,6 +14,12 @@ from pathlib import Path
 from dcgan.runtime.disk import disk_errors, make_folder
 
 PARTIAL_SUFFIX = ".partial"
+# How file systems say that a folder cannot be flushed: FUSE, SMB, 9p and Windows, which opens no
+# folders. Any other error is one of the disk.
+_FOLDERS_NOT_FLUSHED = {
+    *(errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS),
+    *(errno.EACCES, errno.EPERM, errno.EISDIR),
+}
 
 
 @contextmanager
@@ -35,6 +42,8 @@ def replace_atomically(target: Path, durable: bool = True) -> Iterator[Path]:
             if durable:
                 for path in [partial, *partial.rglob("*")] if partial.is_dir() else [partial]:
                     fsync(path)
+            if partial.is_dir() and target.is_dir():
+                target.rmdir()  # an empty one; Windows and some shares would not replace it
             partial.replace(target)
             if durable:
                 fsync(target.parent)
@@ -49,10 +58,19 @@ def partial_pattern(name: str) -> str:
 
 
 def fsync(path: Path) -> None:
-    """Flush a file or a folder to the disk (folders cannot be flushed on Windows)."""
-    if path.is_dir() and os.name == "nt":
+    """Flush a file or a folder to the disk; folders only where the file system can do that."""
+    if not path.is_dir():
+        _fsync(path, os.O_RDWR)
         return
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        _fsync(path, os.O_RDONLY)
+    except OSError as error:
+        if error.errno not in _FOLDERS_NOT_FLUSHED:
+            raise
+
+
+def _fsync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
     try:
         os.fsync(descriptor)
     finally:

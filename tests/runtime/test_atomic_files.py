@@ -1,3 +1,4 @@
+import errno
 import os
 import stat
 
@@ -40,6 +41,86 @@ def test_everything_in_a_folder_is_flushed_before_the_rename(tmp_path, flushes):
     *before, after = flushes
     assert {inode for inode, named in before if not named} == made and len(before) == 3
     assert after == (tmp_path.stat().st_ino, True)
+
+@pytest.fixture
+def refuse_fsync(monkeypatch):
+    """`refuse_fsync(code, S_ISDIR)`: a file system whose fsync fails for folders, or for files."""
+    fsync = os.fsync
+
+    def start(code, applies):
+        def refuse(descriptor):
+            if applies(os.fstat(descriptor).st_mode):
+                raise OSError(code, os.strerror(code))
+            fsync(descriptor)
+
+        monkeypatch.setattr(os, "fsync", refuse)
+
+    return start
+
+
+def write_folder(target):
+    with replace_atomically(target) as partial:
+        (partial / "deep").mkdir(parents=True)
+        (partial / "deep" / "x").write_text("1")
+
+
+@pytest.mark.parametrize("name", ["EINVAL", "EBADF", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EACCES"])
+def test_file_systems_that_flush_no_folders_are_written_to(tmp_path, refuse_fsync, name):
+    refuse_fsync(getattr(errno, name), stat.S_ISDIR)
+    write_folder(tmp_path / "folder")
+    assert (tmp_path / "folder" / "deep" / "x").read_text() == "1"
+    with replace_atomically(tmp_path / "a") as partial:
+        partial.write_text("new")
+    assert (tmp_path / "a").read_text() == "new"
+
+
+def test_folders_that_cannot_be_opened_are_written_to(tmp_path, monkeypatch):
+    """As on Windows, or below a folder that may be written but not listed."""
+    open_ = os.open
+
+    def refuse(path, flags, *args, **options):
+        if os.path.isdir(path):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return open_(path, flags, *args, **options)
+
+    monkeypatch.setattr(os, "open", refuse)
+    write_folder(tmp_path / "folder")
+    assert (tmp_path / "folder" / "deep" / "x").read_text() == "1"
+
+
+@pytest.mark.parametrize(
+    ("name", "applies"),
+    [
+        *((name, stat.S_ISDIR) for name in ("EIO", "ENOSPC", "EDQUOT", "ESTALE")),
+        *((name, stat.S_ISREG) for name in ("EIO", "ENOSPC", "EDQUOT", "EINVAL")),
+    ],
+)
+def test_errors_of_the_disk_are_raised_when_it_is_flushed(tmp_path, refuse_fsync, name, applies):
+    refuse_fsync(getattr(errno, name), applies)
+    reason = os.strerror(getattr(errno, name))
+    with pytest.raises(UserError, match=f"cannot write {tmp_path / 'folder'}: {reason}"):
+        write_folder(tmp_path / "folder")
+
+
+def test_an_empty_folder_is_replaced_where_renaming_replaces_no_folders(tmp_path, monkeypatch):
+    """As on Windows and on some network shares. One that is not empty stays."""
+    replace = os.replace
+
+    def refuse(source, target):
+        if os.path.isdir(target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", refuse)
+    target = tmp_path / "folder"
+    target.mkdir()
+    write_folder(target)
+    assert (target / "deep" / "x").read_text() == "1"
+    (target / "deep" / "x").write_text("2")
+    with pytest.raises(UserError, match=f"cannot write {target}"):
+        write_folder(target)
+    assert (target / "deep" / "x").read_text() == "2"
+    assert os.listdir(tmp_path) == ["folder"]
 
 
 def test_nothing_is_flushed_where_durable_is_false(tmp_path, flushes):
