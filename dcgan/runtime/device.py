@@ -2,9 +2,11 @@
 
 import ctypes
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
+from torch import backends
 
 from dcgan.errors import UsageError, UserError
 
@@ -47,6 +49,34 @@ def has_native_bf16(device: torch.device) -> bool:
     if device.type == "cpu":
         return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return False
+
+
+@contextmanager
+def full_float32_precision() -> Iterator[None]:
+    """Compute float32 products and convolutions in float32 in the block, on every device.
+
+    Elsewhere torch may round their inputs to TF32's 11 bits or to bf16's 8, as `configure_torch`
+    allows for training and as torch does in convolutions by default.
+    """
+    operations = (
+        *(backends.mkldnn.matmul, backends.mkldnn.conv),
+        *(backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn),
+    )
+    before = [operation.fp32_precision for operation in operations]
+    # The older switches have to say the same: torch refuses to compute where they differ.
+    torch.set_float32_matmul_precision("highest")
+    backends.cudnn.allow_tf32 = False
+    for operation in operations:
+        operation.fp32_precision = "ieee"
+    try:
+        yield
+    finally:
+        cpu_matmul, _, gpu_matmul, gpu_conv, _ = before
+        older = {"tf32": "high", "bf16": "medium"}
+        torch.set_float32_matmul_precision(older.get(cpu_matmul, older.get(gpu_matmul, "highest")))
+        backends.cudnn.allow_tf32 = gpu_conv == "tf32"
+        for operation, precision in zip(operations, before, strict=True):
+            operation.fp32_precision = precision
 
 
 def configure_torch(threads: int | None = None) -> None:

@@ -25,6 +25,8 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from dcgan.runtime.device import full_float32_precision
+
 _MOMENT_DAMPING = 0.3  # share left of the differences between first moments: docs/recipe.md
 
 
@@ -44,6 +46,7 @@ def smooth_updates(kernels: Sequence[Tensor], previous: Sequence[Tensor]) -> Non
         kernel.copy_(old + smooth_kernels(kernel - old))
 
 
+@full_float32_precision()  # TF32 would change the sums of the phases, which E makes equal
 def smooth_kernels(kernels: Tensor) -> Tensor:
     """E S K S E of each kernel K [..., k, k], as if it had zeros around it."""
     side = kernels.shape[-1]

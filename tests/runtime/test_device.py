@@ -3,6 +3,7 @@ import torch
 
 from dcgan.errors import UsageError, UserError
 from dcgan.runtime import device, distributed
+from tests.tensor_float32 import TensorFloat32, restored_precision
 
 
 def available(monkeypatch, cuda: bool, mps: bool) -> None:
@@ -56,3 +57,32 @@ def test_more_processes_than_gpus_are_a_usage_error(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(UsageError, match="process 2 has no GPU: this machine has 2"):
         distributed._local_gpu(2)
+
+
+@restored_precision()
+def test_full_precision_holds_in_the_block_alone_whatever_was_allowed_before():
+    x = torch.randn(8, 64, 3, 3, generator=torch.Generator().manual_seed(0))
+
+    def computed() -> tuple[torch.Tensor, torch.Tensor]:
+        with TensorFloat32():
+            return x.flatten(1) @ x.flatten(1).T, torch.nn.functional.conv2d(x, x)
+
+    def switches() -> tuple[object, ...]:
+        b = torch.backends
+        operations = (b.cuda.matmul, b.cudnn.conv, b.cudnn.rnn, b.mkldnn.matmul, b.mkldnn.conv)
+        older = (torch.get_float32_matmul_precision(), b.cuda.matmul.allow_tf32)
+        return (*older, b.cudnn.allow_tf32, *(op.fp32_precision for op in operations))
+
+    exact = x.flatten(1) @ x.flatten(1).T, torch.nn.functional.conv2d(x, x)
+    for allowed in ("highest", "high", "medium"):
+        for conv in (True, False):
+            torch.set_float32_matmul_precision(allowed)
+            torch.backends.cudnn.allow_tf32 = conv
+            before = switches()
+            with pytest.raises(KeyError), device.full_float32_precision():
+                assert all(map(torch.equal, computed(), exact))
+                assert switches()[:3] == ("highest", False, False)
+                raise KeyError
+            assert switches() == before
+            changed = [not torch.equal(*pair) for pair in zip(computed(), exact, strict=True)]
+            assert changed == [allowed != "highest", conv]
