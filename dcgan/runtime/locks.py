@@ -1,9 +1,11 @@
 """Locks on folders, which end with the process that holds them, even if it is killed."""
 
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -17,22 +19,26 @@ _MIN_AGE = 60  # seconds; a younger folder may not have got its lock yet
 
 
 @contextmanager
-def exclusive_access(folder: Path) -> Iterator[None]:
-    """Make a run folder, and lock it in the block.
+def exclusive_access(folder: Path) -> Iterator[bool]:
+    """Make a run folder, and lock it in the block. Yields whether it is locked.
 
-    Raises UserError if another process has locked it.
+    Where the file system has no locks, a line on stderr says so, and nothing that may be of another
+    process may be deleted. Raises UserError if another process has locked the folder, or if it
+    cannot be written.
     """
+    lock = _lock_of(folder)
     with disk_errors(folder):
         make_folder(folder)
-    lock = _lock_of(folder)
+        try:
+            refusal = _acquire(lock)
+        except Timeout as error:
+            raise UserError(
+                f"another process is training in {folder}: wait for its end, or use another --out"
+            ) from error
+    if refusal:
+        _warn_without_lock(folder, refusal)
     try:
-        _acquire(lock)
-    except Timeout as error:
-        raise UserError(
-            f"another process is training in {folder}: wait for its end, or use another --out"
-        ) from error
-    try:
-        yield
+        yield not refusal
     finally:
         lock.release()
 
@@ -54,12 +60,15 @@ def locked_folder(partial: Path) -> Iterator[None]:
 
 
 def remove_abandoned(target: Path) -> None:
-    """Delete the temporary folders beside `target` that killed processes have left."""
+    """Delete the temporary folders beside `target` that killed processes have left.
+
+    On file systems without locks nobody can tell which these are, and nothing is deleted.
+    """
     target = Path(os.path.realpath(target))
     for partial in target.parent.glob(partial_pattern(target.name)):
         with suppress(OSError):  # locked (Timeout is one), or another process deletes it too
             is_new = time.time() - partial.stat().st_mtime < _MIN_AGE
-            if partial.is_dir() and not is_new and _acquire(lock := _lock_of(partial)):
+            if partial.is_dir() and not is_new and not _acquire(lock := _lock_of(partial)):
                 lock.release()  # Windows does not delete a file that is open
                 remove(partial)
 
@@ -69,15 +78,26 @@ def _lock_of(folder: Path) -> FileLock:
     return FileLock(folder / LOCK_FILE, timeout=0, fallback_to_soft=False)
 
 
-def _acquire(lock: FileLock) -> bool:
-    """Take a lock, and return whether that worked: not on file systems without locks.
+def _acquire(lock: FileLock) -> str:
+    """Take a lock. Returns why the file system refuses locks; "" where it has given this one.
 
-    Raises Timeout if another process holds it.
+    Raises Timeout if another process holds it, and OSError if its file cannot be written.
     """
     try:
         lock.acquire()
     except Timeout:
         raise
-    except OSError:
-        return False
-    return True
+    except OSError as error:
+        if error.filename is not None:  # from opening the file: locking knows no names
+            raise
+        return error.strerror or str(error)
+    return ""
+
+
+@cache  # once for each folder, though a run that rolls back locks it again
+def _warn_without_lock(folder: Path, refusal: str) -> None:
+    print(
+        f"{folder} cannot be locked ({refusal}): let no other process train in it, since none "
+        f"would be refused",
+        file=sys.stderr,
+    )

@@ -56,9 +56,9 @@ class Recorder:
         self._started = self._logged_at = time.perf_counter()
         self._logged_step = self.step
         with ExitStack() as stack:  # unlocks the folder if the rest fails
-            stack.enter_context(exclusive_access(self.run))
-            with disk_errors(self.run):
-                remove_temporaries(self.run)
+            if stack.enter_context(exclusive_access(self.run)):
+                with disk_errors(self.run):
+                    remove_temporaries(self.run)
             config = json.dumps(config_to_dict(self.config), indent=2) + "\n"
             with replace_atomically(self.run / CONFIG_FILE) as partial:
                 partial.write_text(config)

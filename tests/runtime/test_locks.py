@@ -43,16 +43,29 @@ class Holder:
         self.process.stdout.close()
 
 
-@pytest.fixture
-def without_locks(monkeypatch):
-    """A file system without locks, like some network file systems."""
-
+@pytest.fixture(params=["ENOLCK", "EOPNOTSUPP", "ENOSYS", "EBADF", "EINVAL", "EIO", "EPROTO"])
+def without_locks(request, monkeypatch):
+    """What a file system without locks says, like some network file systems."""
     fcntl = pytest.importorskip("fcntl")
+    code = getattr(errno, request.param)
 
     def refuse(descriptor, operation):
-        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+        raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(fcntl, "flock", refuse)
+    return os.strerror(code)
+
+
+# NFS takes a lock for writing by a lock on bytes of the file, which must be open for that.
+LIKE_NFS = (
+    "import errno, fcntl, os\n"
+    "flock = fcntl.flock\n"
+    "def of_nfs(descriptor, operation):\n"
+    "    if not fcntl.fcntl(descriptor, fcntl.F_GETFL) & (os.O_WRONLY | os.O_RDWR):\n"
+    "        raise OSError(errno.EBADF, os.strerror(errno.EBADF))\n"
+    "    flock(descriptor, operation)\n"
+    "fcntl.flock = of_nfs\n"
+)
 
 
 def make_old(*paths):
@@ -84,15 +97,67 @@ def test_the_lock_is_released_when_the_block_ends_or_raises(tmp_path):
     assert os.listdir(tmp_path / "run") == [locks.LOCK_FILE]
 
 
-def test_file_systems_without_locks_are_supported(tmp_path, without_locks):
-    target = tmp_path / "packed"
-    with locks.exclusive_access(tmp_path / "run"), locks.exclusive_access(tmp_path / "run"):
-        pass
+def test_a_folder_is_locked_on_nfs_too(tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+    monkeypatch.setattr(fcntl, "flock", fcntl.flock)  # restores it
+    exec(LIKE_NFS, {})
+    with Holder(LIKE_NFS + HOLD_FOLDER, tmp_path) as holder:
+        assert holder.said == "locked"
+        with (
+            pytest.raises(UserError, match="another process is training in"),
+            locks.exclusive_access(tmp_path),
+        ):
+            pass
+    with locks.exclusive_access(tmp_path) as is_locked:
+        assert is_locked
+
+
+def test_file_systems_without_locks_are_supported_and_named_once(tmp_path, without_locks, capsys):
+    target, run = tmp_path / "packed", tmp_path / "run"
+    for _ in range(2):
+        with locks.exclusive_access(run) as first, locks.exclusive_access(run) as second:
+            assert not first and not second
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{run} cannot be locked ({without_locks}): ")
     with replace_atomically(target) as partial, locks.locked_folder(partial):
         make_old(partial)
         locks.remove_abandoned(target)
         assert partial.is_dir(), "nobody can say whether its maker is alive"
     assert os.listdir(target) == []
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("code", [errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES])
+def test_a_lock_of_another_process_is_no_missing_lock(tmp_path, monkeypatch, capsys, code):
+    fcntl = pytest.importorskip("fcntl")
+
+    def held(descriptor, operation):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", held)
+    with (
+        pytest.raises(UserError, match="another process is training in"),
+        locks.exclusive_access(tmp_path),
+    ):
+        pass
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EDQUOT])
+def test_a_folder_whose_lock_cannot_be_written_is_refused(tmp_path, monkeypatch, capsys, code):
+    """The folder of another user, a read-only or a full disk: training would fail later."""
+    open_ = os.open
+
+    def refuse(path, flags, *args, **options):
+        if flags & (os.O_WRONLY | os.O_RDWR):
+            raise OSError(code, os.strerror(code), path)
+        return open_(path, flags, *args, **options)
+
+    monkeypatch.setattr(os, "open", refuse)
+    message = f"cannot write {tmp_path}: {os.strerror(code)}"
+    with pytest.raises(UserError, match=message), locks.exclusive_access(tmp_path):
+        pass
+    assert capsys.readouterr().err == ""
 
 
 def test_a_finished_folder_has_no_lock_file(tmp_path):

@@ -2,8 +2,10 @@
 
 import contextlib
 import copy
+import errno
 import itertools
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -196,6 +198,24 @@ def test_temporaries_of_a_killed_run_are_deleted_and_nothing_else(start, tmp_pat
     left = {str(path.relative_to(run)) for path in run.rglob("*")}
     assert not left & set(stale)
     assert left >= set(others)
+
+
+def test_temporaries_stay_where_the_folder_cannot_be_locked(start, tmp_path, monkeypatch, capsys):
+    """They may be those of a run on another machine."""
+    fcntl = pytest.importorskip("fcntl")
+
+    def refuse(descriptor, operation):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    theirs = tmp_path / "run" / "checkpoints" / ".step-00000002.safetensors.0123abcd.partial"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("")
+    _, tasks, _ = start()
+    with tasks:
+        pass
+    assert theirs.exists()
+    assert f"{tmp_path / 'run'} cannot be locked (No locks available)" in capsys.readouterr().err
 
 
 def test_a_second_run_in_a_folder_is_refused_until_the_first_ends(start, tiny, packed, tmp_path):
