@@ -16,6 +16,7 @@ from dcgan.config.networks import (
 from dcgan.config.training import (
     ComputeOptions,
     EvaluationOptions,
+    Implied,
     LossOptions,
     OptimizationOptions,
     RunOptions,
@@ -41,6 +42,7 @@ class TrainConfig(
         validate_types(self)
         validate_network(**{name: getattr(self, name) for name in NETWORK_OPTIONS})
         validate_data(self)
+        _decide_penalties(self)
         _validate_loss(self)
         _validate_optimization(self)
         require_at_least(1, self, "threads", "log_every", "sample_every", "save_every")
@@ -65,6 +67,16 @@ def config_to_dict(config: TrainConfig) -> dict[str, Any]:
     }
 
 
+def _decide_penalties(config: TrainConfig) -> None:
+    """Leave out R1 and R2 beside the WGAN-GP penalty unless their weights were given: they pull the
+    gradients of D to 0, and it pulls them to 1.
+    """
+    for name in ("r1", "r2"):
+        if isinstance(getattr(config, name), Implied):
+            weight = Implied(0) if config.gradient_penalty else getattr(TrainConfig, name)
+            object.__setattr__(config, name, weight)  # the class is frozen
+
+
 def _validate_loss(config: TrainConfig) -> None:
     for name in ("r1", "r2", "gradient_penalty"):
         weight = getattr(config, name)
@@ -78,11 +90,19 @@ def _validate_loss(config: TrainConfig) -> None:
         raise UsageError(f"--augment {' '.join(config.augment)}: name each augmentation once")
     if smoothing and config.loss != "non-saturating":
         raise UsageError("--label-smoothing needs --loss non-saturating")
-    if config.loss == "wasserstein" and not (has_penalties(config) or config.spectral_norm):
+    penalized = has_penalties(config)
+    if config.loss in ("wasserstein", "relativistic") and not (penalized or config.spectral_norm):
         raise UsageError(
-            "--loss wasserstein needs a smooth D: "
+            f"--loss {config.loss} needs a smooth D: "
             "give --gradient-penalty, --r1, --r2 or --spectral-norm"
         )
+    if config.penalty_every != LossOptions.penalty_every and not penalized:
+        raise UsageError(
+            f"--penalty-every {config.penalty_every}: there is no penalty; "
+            "give --r1, --r2 or --gradient-penalty, or leave it out"
+        )
+    if not config.augment and p not in (0, "auto"):
+        raise UsageError(f"--augment-p {p} needs --augment with one augmentation or more")
 
 
 def _validate_optimization(config: TrainConfig) -> None:

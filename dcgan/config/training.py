@@ -4,6 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+
+class Implied(float):
+    """A default that depends on other options, and follows them in `dataclasses.replace` too.
+
+    A plain number in its place, even the same one, was asked for and is kept.
+    """
+
+
 LossName = Literal["non-saturating", "hinge", "least-squares", "wasserstein", "relativistic"]
 AugmentName = Literal["colour", "translation", "cutout"]
 Score = Literal["frechet", "kernel", "swd", "precision", "recall", "coverage"]
@@ -15,16 +23,16 @@ class LossOptions:
 
     loss: LossName = "relativistic"
     """Adversarial loss. relativistic (Huang et al. 2024, R3GAN) compares pairs of real and fake
-    images and needs --r1 and --r2; wasserstein needs a penalty or --spectral-norm."""
-    r1: float = 1.0
+    images. It and wasserstein need a penalty or --spectral-norm."""
+    r1: float = Implied(1)
     """Weight gamma of the R1 penalty, gamma/2 |grad D(x)|^2 on real images (Mescheder et al.
-    2018). 0: off."""
-    r2: float = 1.0
+    2018). 0: off, the default with --gradient-penalty."""
+    r2: float = Implied(1)
     """Weight gamma of the R2 penalty, gamma/2 |grad D(x)|^2 on fake images (Mescheder et al.
-    2018). 0: off."""
+    2018). 0: off, the default with --gradient-penalty."""
     gradient_penalty: float = 0.0
     """Weight of the WGAN-GP penalty (|grad D(x)| - 1)^2 between real and fake images, usually 10
-    (Gulrajani et al. 2017). 0: off."""
+    (Gulrajani et al. 2017). Replaces R1 and R2, unless they are given. 0: off."""
     penalty_every: int = 8
     """Lazy regularisation interval: apply the penalties every this many steps, with weights
     multiplied by it (Karras et al. 2020, StyleGAN2)."""

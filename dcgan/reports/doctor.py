@@ -41,7 +41,7 @@ def diagnose(config: TrainConfig, say: Say) -> list[str]:
             problems.append(f"fewer images, {count}, than in a batch, {config.batch_size}")
         problems += _check_images(config, packed, say)
         # "auto" depends on the number of all images, not of those that are checked.
-        config = dataclasses.replace(config, augment_p=resolve_probability(config.augment_p, count))
+        config = dataclasses.replace(config, augment_p=resolve_probability(config, count))
         done = found.step if found else 0
         return problems + run_preflight(config, packed, done, packing, scratch, device, say)
 

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dcgan.config import LossOptions
 from dcgan.networks import LinearOperator
 
 _OVERFITTING_TARGET = 0.6  # Karras et al. 2020, figure 5
@@ -137,13 +138,13 @@ def overfitting_heuristic(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     return (real_logits - median).sign().mean()
 
 
-def resolve_probability(
-    augment_p: float | Literal["adaptive", "auto"], images: int
-) -> float | Literal["adaptive"]:
-    """Replace "auto" by "adaptive" when there are few training images, and by 0 otherwise."""
-    if augment_p != "auto":
-        return augment_p
-    return "adaptive" if images < _ADAPTIVE_BELOW else 0.0
+def resolve_probability(config: LossOptions, images: int) -> float | Literal["adaptive"]:
+    """--augment-p for so many training images: "auto" becomes "adaptive" where they are few and
+    there are augmentations, and 0 otherwise.
+    """
+    if config.augment_p != "auto":
+        return config.augment_p
+    return "adaptive" if config.augment and images < _ADAPTIVE_BELOW else 0.0
 
 
 def updated_probability(

@@ -144,7 +144,7 @@ def _load_state(
 
 def make_trainer(packed: PackedImages, config: TrainConfig, on: torch.device) -> Trainer:
     """A new trainer for these images. Raises UsageError for --conditional without labels."""
-    augment_p = resolve_probability(config.augment_p, len(packed))
+    augment_p = resolve_probability(config, len(packed))
     config = dataclasses.replace(config, augment_p=augment_p)
     if not config.conditional:
         return Trainer(config, on)

@@ -41,6 +41,18 @@ def test_dry_run_prints_the_preset_with_flags_over_it(capsys):
     assert shown["steps"] == PRESETS["mnist"].steps
 
 
+@pytest.mark.parametrize(
+    ("flags", "weights"),
+    [([], (0, 0)), (["--r1", "1"], (1, 0)), (["--r1", "0.5", "--r2", "1"], (0.5, 1))],
+)
+def test_the_flag_of_wgan_gp_turns_off_r1_and_r2_unless_they_have_flags(capsys, flags, weights):
+    penalty = ["--loss", "wasserstein", "--gradient-penalty", "10"]
+    for preset in ([], ["folder"]):
+        assert cli.main(["train", *preset, "--dry-run", *penalty, *flags]) == 0
+        shown = json.loads(capsys.readouterr().out)
+        assert (shown["gradient_penalty"], shown["r1"], shown["r2"]) == (10, *weights)
+
+
 def test_packed_images_set_the_size_and_another_one_is_refused(capsys, packed):
     assert cli.main(["train", "--data", str(packed.folder), "--dry-run"]) == 0
     assert json.loads(capsys.readouterr().out)["size"] == 16

@@ -1,6 +1,7 @@
 """Invalid values are refused with the rule, for Python callers as on the command line."""
 
 import dataclasses
+import json
 import re
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from dcgan.config import (
     TimelapseConfig,
     TrainConfig,
     WalkConfig,
+    config_to_dict,
     format_flag,
     format_option,
     validate_network,
@@ -50,6 +52,13 @@ from dcgan.errors import UsageError
         (dict(label_smoothing=0.1), "--label-smoothing needs --loss non-saturating"),
         (dict(augment_p=1.5), "--augment-p must be from 0 to 1, adaptive or auto, not 1.5"),
         (dict(loss="wasserstein", r1=0, r2=0), "--loss wasserstein needs a smooth D: give"),
+        (dict(r1=0, r2=0), "--loss relativistic needs a smooth D: give"),
+        (
+            dict(loss="hinge", r1=0, r2=0, penalty_every=4),
+            "--penalty-every 4: there is no penalty; give",
+        ),
+        (dict(augment_p=0.5, augment=()), "--augment-p 0.5 needs --augment with one"),
+        (dict(augment_p="adaptive", augment=()), "--augment-p adaptive needs --augment with"),
         (dict(beta1=1.0), "--beta1 must be at least 0, below 1"),
         (dict(spectral_norm=True, batch_norm_D=True), "--batch-norm-D and --spectral-norm exclude"),
         (dict(patience=3), "--patience counts evaluations: give --eval-every too"),
@@ -128,7 +137,10 @@ def test_every_command_checks_its_options(make, complaint):
     [
         dict(loss="non-saturating", label_smoothing=0.1),
         dict(loss="wasserstein", r1=0, r2=0, spectral_norm=True),
-        dict(augment_p="adaptive", augment=()),
+        dict(r1=0, r2=0, spectral_norm=True),
+        dict(loss="hinge", r1=0, r2=0),
+        dict(loss="hinge", r1=0, r2=0, gradient_penalty=1, penalty_every=4),
+        dict(augment_p=0, augment=()),
         dict(augment_p=1, r1=0, clip=0),  # whole numbers where floats are declared
         dict(accumulate=32, batch_size=64),
         dict(patience=1, eval_every=1),
@@ -140,6 +152,31 @@ def test_every_command_checks_its_options(make, complaint):
 def test_values_at_the_limits_are_accepted(options):
     config = TrainConfig(**options)
     assert {name: getattr(config, name) for name in options} == options
+
+
+@pytest.mark.parametrize(
+    ("options", "weights"),
+    [
+        ({}, (1, 1)),
+        (dict(gradient_penalty=10), (0, 0)),
+        (dict(gradient_penalty=10, r1=1.0), (1, 0)),
+        (dict(gradient_penalty=10, r1=0.5, r2=1), (0.5, 1)),
+        (dict(gradient_penalty=0), (1, 1)),
+        (dict(spectral_norm=True), (1, 1)),
+    ],
+)
+@pytest.mark.parametrize("loss", ["wasserstein", "relativistic", "hinge"])
+def test_the_wgan_gp_penalty_replaces_r1_and_r2_unless_they_are_given(loss, options, weights):
+    """They pull the norm of D's gradient to 0, and it pulls it to 1."""
+    folder = PRESETS["folder"]
+    for config in (TrainConfig(loss=loss, **options), dataclasses.replace(folder, loss=loss)):
+        config = dataclasses.replace(config, **options)
+        assert (config.r1, config.r2) == weights
+        stored = json.loads(json.dumps(config_to_dict(config)))
+        assert (stored["r1"], stored["r2"]) == weights
+        again = dataclasses.replace(config, gradient_penalty=0.0)
+        given = options.get("r1", 1), options.get("r2", 1)
+        assert (again.r1, again.r2) == given, "they come back"
 
 
 def test_the_networks_of_a_checkpoint_are_validated_by_the_rules_of_train():

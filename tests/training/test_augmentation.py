@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from dcgan.config import TrainConfig
 from dcgan.training.augmentation import (
     _ADAPTIVE_BELOW,
     _KINDS,
@@ -278,10 +279,11 @@ def test_the_probability_rises_and_falls_linearly_with_the_images_of_the_ramp():
 
 
 def test_auto_is_adaptive_for_small_datasets_alone():
-    assert resolve_probability("auto", _ADAPTIVE_BELOW - 1) == "adaptive"
-    assert resolve_probability("auto", _ADAPTIVE_BELOW) == 0
-    assert resolve_probability("adaptive", 10**6) == "adaptive"
-    assert resolve_probability(0.3, 10) == 0.3
+    assert resolve_probability(TrainConfig(), _ADAPTIVE_BELOW - 1) == "adaptive"
+    assert resolve_probability(TrainConfig(), _ADAPTIVE_BELOW) == 0
+    assert resolve_probability(TrainConfig(augment=()), 10) == 0, "there is nothing to adapt"
+    assert resolve_probability(TrainConfig(augment_p="adaptive"), 10**6) == "adaptive"
+    assert resolve_probability(TrainConfig(augment_p=0.3), 10) == 0.3
 
 
 def test_the_probability_rises_while_D_memorises_images_and_falls_otherwise():

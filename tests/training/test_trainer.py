@@ -227,7 +227,7 @@ def test_every_step_does_the_same_operations_on_the_same_numbers(tiny, packed, p
     [
         (dict(r1=1, r2=0, penalty_every=3), [True, False, False] * 2),
         (dict(r1=1, r2=0, penalty_every=1), [True] * 6),
-        (dict(r1=0, r2=0), [False] * 6),
+        (dict(loss="hinge", r1=0, r2=0), [False] * 6),
     ],
 )
 def test_the_first_two_steps_show_every_kind_of_step(tiny, options, kinds):

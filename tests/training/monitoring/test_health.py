@@ -75,8 +75,8 @@ def test_a_D_that_is_never_wrong_is_reported(train):
 
 @pytest.mark.parametrize("loss", ["hinge", "least-squares", "relativistic"])
 def test_a_D_that_is_never_wrong_is_reported_with_every_loss(train, loss):
-    """Also those that give D no reason to push its logits far apart."""
-    recipe = PLAIN | {"loss": loss, "batch_norm_D": False}
+    """Also those that give D no reason to push its logits far apart. R1 is too weak to matter."""
+    recipe = PLAIN | {"loss": loss, "batch_norm_D": False, "r1": 1e-9}
     assert "D wins" in train(**recipe, lr_D=3e-3, lr_G=1e-8, steps=240)
 
 
