@@ -17,11 +17,14 @@ class BackgroundWriter:
     run, and its own exception is raised.
     """
 
-    def __init__(self, max_pending: int):
-        """`submit` blocks while `max_pending` jobs wait besides the running one."""
+    def __init__(self, max_pending: int, initializer: Callable[[], None] | None = None):
+        """`submit` blocks while `max_pending` jobs wait besides the running one.
+
+        The thread calls `initializer` before its first job.
+        """
         self._slots = threading.Semaphore(max_pending + 1)
         # Python runs all jobs of an executor before it exits, even if a wait is interrupted.
-        self._thread = ThreadPoolExecutor(1, "writer")
+        self._thread = ThreadPoolExecutor(1, "writer", initializer)
         self._error: BaseException | None = None
 
     def __enter__(self) -> "BackgroundWriter":

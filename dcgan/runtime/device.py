@@ -4,6 +4,7 @@ import ctypes
 import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import backends
@@ -30,6 +31,18 @@ def select_device(name: str) -> torch.device:
     if not available[name]():
         raise UserError(f"--device {name}: this machine has no {name} device that torch can use")
     return torch.device(name)
+
+
+def thread_initializer(device: torch.device) -> Callable[[], None]:
+    """What a new thread must call before it pins memory or waits for events of a device.
+
+    CUDA's current device belongs to a thread, and is GPU 0 in a new one: every process would make
+    a context there, of some hundred megabytes, whichever GPU it computes on.
+    """
+    if device.type != "cuda":
+        return lambda: None
+    index = torch.cuda.current_device() if device.index is None else device.index
+    return partial(torch.cuda.set_device, index)
 
 
 def use_bf16(device: torch.device, precision: str) -> bool:

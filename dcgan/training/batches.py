@@ -12,6 +12,7 @@ from dcgan import images
 from dcgan.config import TrainConfig
 from dcgan.data import row_reader
 from dcgan.latent import sample_noise
+from dcgan.runtime.device import thread_initializer
 from dcgan.training.augmentation import NOISE_DIM
 from dcgan.training.shuffle import EpochShuffle
 
@@ -78,7 +79,8 @@ class BatchLoader:
 
     def starting_at(self, step: int) -> Iterator[Batch]:
         """Yield the batches of `step`, `step` + 1, ..., without end."""
-        with ThreadPoolExecutor(1, "batches") as background:
+        initializer = thread_initializer(self.device)
+        with ThreadPoolExecutor(1, "batches", initializer) as background:
             ahead = background.submit(self._load, step)
             while True:
                 # Moved before the next is loaded: the two would compete for the interpreter.

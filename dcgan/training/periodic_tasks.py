@@ -45,7 +45,7 @@ class PeriodicTasks:
         self.saved_step = trainer.step
         self._stack = ExitStack()
         if distributed.is_main():
-            self.recorder = Recorder(self.config, self.run, state)
+            self.recorder = Recorder(self.config, self.run, trainer.device, state)
 
     def __enter__(self) -> "PeriodicTasks":
         if not distributed.is_main():

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 import numpy as np
+import torch
 from torch import Tensor
 from tqdm import tqdm
 
@@ -21,6 +22,7 @@ from dcgan.runs.layout import CONFIG_FILE, remove_temporaries
 from dcgan.runs.log import RunLog
 from dcgan.runs.scalar_means import ScalarMeans
 from dcgan.runtime.atomic_files import replace_atomically
+from dcgan.runtime.device import thread_initializer
 from dcgan.runtime.disk import disk_errors
 from dcgan.runtime.host_copy import HostCopy
 from dcgan.runtime.locks import exclusive_access
@@ -38,9 +40,13 @@ class Recorder:
     raise UserError where an earlier write to the disk has failed.
     """
 
-    def __init__(self, config: TrainConfig, run: Path, state: RunState | None = None):
-        """`state`: that of the checkpoint which the run resumes from, None for a new run."""
-        self.config, self.run = config, Path(run)
+    def __init__(
+        self, config: TrainConfig, run: Path, device: torch.device, state: RunState | None = None
+    ):
+        """`device`: that of the tensors which are written. `state`: that of the checkpoint which
+        the run resumes from, None for a new run.
+        """
+        self.config, self.run, self.device = config, Path(run), device
         self.step = state.step if state else 0
         self.metrics: dict[str, float] = dict(state.metrics) if state else {}
         self.means, self.monitor, self._seconds_before = ScalarMeans(), HealthMonitor(), 0.0
@@ -64,7 +70,8 @@ class Recorder:
                 partial.write_text(config)
             self.log = RunLog(self.run, self.step)
             self.log.add_text(self.step, CONFIG_FILE, f"```\n{config}```")
-            self.writer = stack.enter_context(BackgroundWriter(_MAX_PENDING))
+            initializer = thread_initializer(self.device)
+            self.writer = stack.enter_context(BackgroundWriter(_MAX_PENDING, initializer))
             self.bar = stack.enter_context(self._progress_bar())
             self._stack = stack.pop_all()
         return self

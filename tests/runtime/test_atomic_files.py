@@ -42,6 +42,7 @@ def test_everything_in_a_folder_is_flushed_before_the_rename(tmp_path, flushes):
     assert {inode for inode, named in before if not named} == made and len(before) == 3
     assert after == (tmp_path.stat().st_ino, True)
 
+
 @pytest.fixture
 def refuse_fsync(monkeypatch):
     """`refuse_fsync(code, S_ISDIR)`: a file system whose fsync fails for folders, or for files."""

@@ -1,4 +1,5 @@
 import itertools
+import threading
 from collections import Counter
 
 import numpy as np
@@ -78,3 +79,27 @@ def test_an_error_in_the_background_reaches_the_loop(tiny):
     batches = BatchLoader(np.zeros((9, 16, 16, 3), np.uint8).view(Broken), tiny(), CPU)
     with pytest.raises(OSError, match="gone"):
         next(batches.starting_at(0))
+
+
+def test_the_thread_that_pins_batches_uses_the_gpu_of_its_process(tiny, monkeypatch):
+    """In a new thread CUDA's current device is GPU 0."""
+    current = {}  # by thread
+
+    def set_device(device):
+        current[threading.get_ident()] = device
+
+    pinned_for = []
+
+    def pin_memory(tensor):
+        pinned_for.append((threading.get_ident(), current.get(threading.get_ident(), 0)))
+        return tensor
+
+    monkeypatch.setattr(torch.cuda, "set_device", set_device)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (0, 0))
+    monkeypatch.setattr(torch.Tensor, "pin_memory", pin_memory)
+    monkeypatch.setattr(BatchLoader, "_to_device", lambda self, host: host)
+    gpu = torch.device("cuda", 3)
+    loader = BatchLoader(np.zeros((20, 16, 16, 3), np.uint8), tiny(), gpu)
+    list(itertools.islice(loader.starting_at(0), 2))
+    assert {device for _, device in pinned_for} == {3}
+    assert {thread for thread, _ in pinned_for} == current.keys() - {threading.get_ident()}
