@@ -5,9 +5,9 @@ import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import torch
-from torch import backends
 
 from dcgan.errors import UsageError, UserError
 
@@ -71,6 +71,7 @@ def full_float32_precision() -> Iterator[None]:
     Elsewhere torch may round their inputs to TF32's 11 bits or to bf16's 8, as `configure_torch`
     allows for training and as torch does in convolutions by default.
     """
+    backends: Any = torch.backends  # mypy does not see how their modules are replaced by objects
     operations = (
         *(backends.mkldnn.matmul, backends.mkldnn.conv),
         *(backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn),
