@@ -27,7 +27,8 @@ class SamplingOptions:
     values give fewer bad images and less variety. Default: no truncation."""
     label: str | None = None
     """Labels to generate with a conditional network: eyeglasses=1,smiling=0, or a class name.
-    Default, also for attributes left out: labels of random training images."""
+    Default: labels as frequent as in the training images. Attributes left out are as frequent as in
+    those that have the others."""
     recalibrate: bool = False
     """Recompute G's batch norm statistics over 6,400 latents instead of using those in the
     checkpoint."""

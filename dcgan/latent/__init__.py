@@ -1,11 +1,10 @@
 """The latent space: noise from seeds, labels, and paths between latent vectors."""
 
 from dcgan.latent.interpolation import lerp, slerp, walk
-from dcgan.latent.labels import MAX_LABEL_EXAMPLES, Labels
+from dcgan.latent.labels import Labels
 from dcgan.latent.noise import noise_from_seeds, sample_noise, truncate
 
 __all__ = [
-    "MAX_LABEL_EXAMPLES",
     "Labels",
     "lerp",
     "noise_from_seeds",

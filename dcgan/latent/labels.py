@@ -3,57 +3,123 @@
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from dcgan.errors import UsageError
-
-MAX_LABEL_EXAMPLES = 1024  # label rows of real images that a checkpoint holds
+from dcgan.latent.label_counts import count_attributes, count_classes
 
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """The labels that a network was trained with, and which combinations of them occur."""
+    """The labels that a network was trained with, and how many of its images have them.
 
-    kind: str  # "class": each image has one label; "attributes": any number of labels
+    "class": each image has one label, and `counts` has an entry for each name. "attributes": an
+    image has any number of labels; `rows` are the combinations that occur, in bits as
+    `np.packbits` packs them, and `counts` has an entry for each of them.
+    """
+
+    kind: str  # "class" or "attributes"
     names: tuple[str, ...]
-    examples: Tensor  # uint8 [M, len(names)] in {0, 1}, rows as frequent as in the data
+    counts: np.ndarray  # int64 [M]
+    rows: np.ndarray | None = None  # uint8 [M, len(names) / 8 rounded up]
 
     @classmethod
-    def from_checkpoint(cls, header: object, examples: Tensor | None) -> "Labels":
-        """Labels from {"kind": ..., "names": [...]} and `examples`. Raises ValueError where these
-        contradict each other.
+    def from_images(cls, kind: str, names: Sequence[str], labels: np.ndarray) -> "Labels":
+        """Count the labels of images: int64 [N] class indices, or uint8 [N, len(names)] attributes
+        in {0, 1}. Very many combinations are those of random images, see `count_attributes`.
         """
-        if (
-            isinstance(header, dict)
-            and header.get("kind") in ("class", "attributes")
-            and isinstance(header.get("names"), list)
-            and all(isinstance(name, str) for name in header["names"])
-            and examples is not None
-            and examples.dtype == torch.uint8
-            and examples.dim() == 2
-            and len(examples) > 0
-            and examples.shape[1] == len(header["names"]) > 0
-            and examples.max() <= 1
-        ):
-            return cls(header["kind"], tuple(header["names"]), examples)
-        raise ValueError("its labels contradict each other")
+        if kind == "class":
+            return cls(kind, tuple(names), count_classes(labels, len(names)))
+        rows, counts = count_attributes(labels)
+        return cls(kind, tuple(names), counts, rows)
+
+    @classmethod
+    def from_checkpoint(cls, header: Any, tensors: Mapping[str, Tensor]) -> "Labels":
+        """The inverse of `header` and `tensors`. Raises ValueError where these contradict."""
+        try:
+            kind, names = header["kind"], header["names"]
+            _require(kind in ("class", "attributes") and isinstance(names, list) and names)
+            _require(all(isinstance(name, str) for name in names))
+            arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+            if "examples" in arrays:  # rows of random images, in files before there were counts
+                examples = arrays["examples"]
+                _require(examples.dtype == np.uint8 and examples.ndim == 2)
+                _require(examples.shape[1] == len(names) and examples.max() <= 1)
+                found = examples if kind == "attributes" else examples.argmax(1)
+                return cls.from_images(kind, names, found)
+            labels = cls(kind, tuple(names), arrays["counts"], arrays.get("rows"))
+            _require(labels._is_consistent())
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError("its labels contradict each other") from error
+        return labels
+
+    def header(self) -> dict[str, Any]:
+        """What the header of a checkpoint holds, as JSON can hold it."""
+        return {"kind": self.kind, "names": list(self.names)}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What a checkpoint holds besides the header; no copies."""
+        rows = {} if self.rows is None else {"rows": torch.from_numpy(self.rows)}
+        return {"counts": torch.from_numpy(self.counts), **rows}
+
+    def _is_consistent(self) -> bool:
+        counts, rows = self.counts, self.rows
+        if counts.dtype != np.int64 or counts.ndim != 1 or len(counts) == 0:
+            return False
+        if counts.min() < 0 or not 0 < sum(counts.tolist()) < 2**63:
+            return False
+        if self.kind == "class":
+            return rows is None and len(counts) == len(self.names)
+        shape = (len(counts), -(-len(self.names) // 8))
+        if rows is None or (rows.dtype, rows.shape) != (np.uint8, shape):
+            return False
+        padding = 0xFF >> (len(self.names) % 8 or 8)
+        return bool(counts.all() and not (rows[:, -1] & padding).any())
 
     def from_seeds(self, seeds: Sequence[int], fixed: Mapping[int, float] | None = None) -> Tensor:
-        """Labels of N seeds, float32 [N, len(names)] in {0, 1}: random rows of `examples`.
+        """Labels of N seeds, float32 [N, len(names)] in {0, 1}, as frequent as in the images.
 
-        `fixed` replaces some of the labels, {index: 0 or 1} as `parse` returns it. Row i depends on
-        seeds[i] and `fixed` alone.
+        `fixed`, {index: 0 or 1} as `parse` returns it, are labels that all seeds get. A seed whose
+        labels contradict them gets the others from a random image that has them, or from one of
+        those that have most of them where none has all. Row i depends on seeds[i] and `fixed`
+        alone.
         """
-        rows = [np.random.default_rng([seed, 1]).integers(len(self.examples)) for seed in seeds]
-        labels = self.examples[torch.tensor(rows)].float()
-        for index, value in (fixed or {}).items():
-            if self.kind == "class":
-                labels.zero_()
+        fixed = fixed or {}
+        if self.rows is None:
+            classes = list(fixed) * len(seeds) if fixed else _draw(_generators(seeds), self.counts)
+            one_hot = np.zeros((len(seeds), len(self.names)), np.float32)
+            one_hot[np.arange(len(seeds)), classes] = 1
+            return torch.from_numpy(one_hot)
+        generators = _generators(seeds)
+        chosen = _draw(generators, self.counts)
+        if fixed:
+            fit = self._fitting_rows(fixed)
+            chosen = np.where(fit[chosen], chosen, _draw(generators, self.counts * fit))
+        bits = np.unpackbits(self.rows[chosen], axis=1, count=len(self.names))
+        labels = torch.from_numpy(bits).float()
+        for index, value in fixed.items():
             labels[:, index] = value
         return labels
+
+    def _fitting_rows(self, fixed: Mapping[int, float]) -> np.ndarray:
+        """Whether a row differs from `fixed` in no more labels than any other row, bool [M]."""
+        assert self.rows is not None
+        differences = np.zeros(len(self.rows), np.int64)
+        for index, value in fixed.items():
+            bits = self.rows[:, index // 8] >> (7 - index % 8) & 1
+            differences += bits != value
+        return differences == differences.min()
+
+    @cached_property
+    def _indices(self) -> dict[str, int]:
+        """The index of each name, and of the normalized ones."""
+        indices = {_normalize(name): i for i, name in enumerate(self.names)}
+        return indices | {name: i for i, name in enumerate(self.names)}
 
     def parse(self, wanted: str) -> dict[int, float]:
         """ "smiling=1,hat=0" -> {index of smiling: 1, index of hat: 0}; "dog" -> {index of dog: 1}.
@@ -61,11 +127,9 @@ class Labels:
         Upper and lower case are the same where that is unambiguous. Raises UsageError for unknown
         labels and contradictions.
         """
-        indices = {_normalize(name): i for i, name in enumerate(self.names)}
-        indices |= {name: i for i, name in enumerate(self.names)}
 
         def index_of(name: str) -> int | None:
-            return indices.get(name, indices.get(_normalize(name)))
+            return self._indices.get(name, self._indices.get(_normalize(name)))
 
         for name in (wanted, wanted.removesuffix("=1")):
             if (index := index_of(name)) is not None:  # the name of a folder may contain a comma
@@ -85,6 +149,22 @@ class Labels:
         if self.kind == "class" and list(values.values()) != [1.0]:
             raise UsageError(f"--label {wanted}: name the one class that is wanted")
         return values
+
+
+def _generators(seeds: Sequence[int]) -> list[np.random.Generator]:
+    return [np.random.default_rng([seed, 1]) for seed in seeds]
+
+
+def _draw(generators: Sequence[np.random.Generator], counts: np.ndarray) -> np.ndarray:
+    """An index for each generator, int64 [N]: i with the probability counts[i] / counts.sum()."""
+    upper = counts.cumsum()
+    numbers = np.array([generator.integers(upper[-1]) for generator in generators], np.int64)
+    return np.searchsorted(upper, numbers, side="right")
+
+
+def _require(condition: object) -> None:
+    if not condition:
+        raise ValueError
 
 
 def _normalize(name: str) -> str:

@@ -54,7 +54,7 @@ class Checkpoint:
         if header is None:
             return None
         try:
-            return Labels.from_checkpoint(header, self.tensors("labels.").get("examples"))
+            return Labels.from_checkpoint(header, self.tensors("labels."))
         except ValueError as error:
             raise damaged(self.path, error) from error
 

@@ -6,13 +6,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from dcgan.config import TrainConfig, require
 from dcgan.data import PackedImages, open_or_pack, open_packed
 from dcgan.errors import UsageError, UserError
-from dcgan.latent import MAX_LABEL_EXAMPLES, Labels
+from dcgan.latent import Labels
 from dcgan.runs.checkpoint import Checkpoint, damaged
 from dcgan.runs.checkpoint_folder import latest_checkpoint
 from dcgan.runs.layout import checkpoint_path
@@ -154,11 +153,9 @@ def make_trainer(packed: PackedImages, config: TrainConfig, on: torch.device) ->
 
 
 def read_labels(packed: PackedImages) -> Labels:
-    """The labels of packed images, with those of MAX_LABEL_EXAMPLES random images as examples."""
-    count = min(len(packed), MAX_LABEL_EXAMPLES)
-    chosen = np.random.default_rng(0).choice(len(packed), count, replace=False)
-    examples = torch.from_numpy(packed.multi_hot(np.sort(chosen)).astype(np.uint8))
-    return Labels(packed.meta["label_kind"], packed.label_names, examples)
+    """The labels of packed images, counted."""
+    assert packed.labels is not None
+    return Labels.from_images(packed.meta["label_kind"], packed.label_names, packed.labels)
 
 
 def make_batches(trainer: Trainer, packed: PackedImages) -> Iterator[Batch]:

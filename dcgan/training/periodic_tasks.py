@@ -171,7 +171,7 @@ class PeriodicTasks:
             step=trainer.step,
             config=config_to_dict(self.config),
             data=self.packed.fingerprint,
-            labels={"kind": labels.kind, "names": labels.names} if labels else None,
+            labels=labels.header() if labels else None,
             rollbacks=trainer.rollbacks,
             seconds=recorder.seconds(),
             metrics=recorder.metrics,

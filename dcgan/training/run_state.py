@@ -26,7 +26,7 @@ class RunState:
     step: int  # training steps done
     config: dict[str, Any]  # the options of the run, see `config_to_dict`
     data: str  # fingerprint of the training images
-    labels: dict[str, Any] | None  # "kind" and "names" of the labels of a conditional GAN
+    labels: dict[str, Any] | None  # of a conditional GAN: see `Labels.header`
     rollbacks: int  # each has halved the learning rates
     seconds: float  # spent on training, over all restarts
     metrics: dict[str, float]  # the last line of the log
@@ -40,7 +40,7 @@ class RunState:
     opt_G.KEY.NAME, opt_D.KEY.NAME   KEY of Adam's state (step, exp_avg, exp_avg_sq), parameter NAME
     augment.p                        augmentation probability, 0-dim
     sums.NAME                        sum of the scalar NAME over `summed_steps`, 0-dim
-    labels.examples                  conditional GANs: see `Labels.examples`
+    labels.NAME                      conditional GANs: see `Labels.tensors`
     """
 
     def header(self) -> dict[str, Any]:

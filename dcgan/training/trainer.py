@@ -238,7 +238,7 @@ class Trainer:
         """All that a resumed trainer needs, under the names of `RunState.tensors`; no copies."""
         others = {"augment.p": self.augment_p}
         if self.labels:
-            others["labels.examples"] = self.labels.examples
+            others |= {f"labels.{name}": value for name, value in self.labels.tensors().items()}
         return named_tensors(self._modules(), self._optimizers()) | others
 
     def load(self, state: RunState) -> None:

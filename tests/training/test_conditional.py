@@ -72,6 +72,9 @@ def test_loaded_networks_have_the_labels_and_use_them(labelled, trained):
     G = load_generator(trained)
     assert G.labels.kind == labelled.meta["label_kind"]
     assert G.labels.names == labelled.label_names
+    assert G.labels.counts.sum() == N
+    expected = loop.read_labels(labelled).from_seeds(range(99))
+    assert torch.equal(G.labels.from_seeds(range(99)), expected)
     assert G.layers[0].weight.shape[0] == 8 + len(labelled.label_names)
     D = load_discriminator(trained)
     x = torch.rand(2, 3, 16, 16) * 2 - 1
@@ -239,12 +242,10 @@ def test_preflight_of_a_conditional_run(labelled, tiny, tmp_path, monkeypatch, c
         lambda labels, tensors: labels.update(names=[1] * len(labels["names"])),
         lambda labels, tensors: labels.update(names=[]),
         lambda labels, tensors: labels.clear(),
-        lambda labels, tensors: tensors.pop("labels.examples"),
-        lambda labels, tensors: tensors["labels.examples"].add_(2),
-        lambda labels, tensors: tensors.update({"labels.examples": torch.zeros(4, 2)}),
-        lambda labels, tensors: tensors.update(
-            {"labels.examples": tensors["labels.examples"][:0].clone()}
-        ),
+        lambda labels, tensors: tensors.pop("labels.counts"),
+        lambda labels, tensors: tensors["labels.counts"].neg_(),
+        lambda labels, tensors: tensors.update({"labels.counts": torch.ones(4, 2)}),
+        lambda labels, tensors: tensors.update({"labels.rows": torch.ones(4, 2)}),
     ],
 )
 def test_a_checkpoint_with_inconsistent_labels_is_damaged(trained, tmp_path, change):
