@@ -1,21 +1,17 @@
 """Packing in parallel: each worker process decodes chunks of images into their rows."""
 
-from collections.abc import Generator, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+import multiprocessing
+from collections import deque
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import NamedTuple
 
-from dcgan.data.processes import (
-    CONTEXT,
-    ChildFailed,
-    child_environment,
-    exit_after,
-    set_up_child,
-    stream_from_child,
-)
+from dcgan.data.processes import Child, ChildFailed, ChildNotStarted, exit_after, stream_from_child
 from dcgan.data.rows import write_rows
 from dcgan.data.sources.base import Source
 from dcgan.errors import UserError
@@ -23,6 +19,7 @@ from dcgan.errors import UserError
 # The slowest images that are accepted take a few seconds each, and a chunk has 32.
 _MAX_CHUNK_SECONDS = 300
 _MAX_IMAGE_SECONDS = 60
+_CHUNKS_AHEAD = 2  # of a worker, which would otherwise wait for this process after each
 _MAX_CRASHES = 100  # of the processes that read an isolated source; a new one takes a second
 
 
@@ -69,52 +66,62 @@ def run_job(job: PackingJob, workers: int) -> Generator[_ChunkResult, None, None
     An image of an isolated source that crashes its worker is skipped. Raises UserError if a worker
     of another source crashes, or if more than 100 of an isolated one do.
     """
-    chunks = job.chunks()
     workers = min(workers, -(-len(job.source) // job.source.chunk))
-    if job.source.in_process or (workers == 1 and not job.source.isolated):
-        yield from map(job.write, chunks)
+    if not job.source.isolated and (workers == 1 or _stays_here(job.source)):
+        yield from map(job.write, job.chunks())
         return
-    crashes = 0
-    while lost := (yield from _run_in_pool(job, workers, chunks)):
-        for chunk in lost:
-            if not job.source.isolated or crashes > _MAX_CRASHES:
-                raise UserError(f"a packing process died, {job.source.crash_hint}")
-            crashes += yield from _run_one_by_one(job, chunk)
-
-
-def _run_in_pool(
-    job: PackingJob, workers: int, chunks: Iterator[range]
-) -> Generator[_ChunkResult, None, list[range]]:
-    """Work through the chunks until a worker crashes; return the chunks that are lost by that."""
-    pool = ProcessPoolExecutor(workers, CONTEXT, initializer=_start_worker, initargs=(job,))
-    running: dict[Future[_ChunkResult], range] = {}
-    lost: list[range] = []
-
-    def submit(some: Iterable[range]) -> None:
-        with child_environment():  # the pool starts its processes here
-            for chunk in some:
-                try:
-                    running[pool.submit(_write_chunk, chunk)] = chunk
-                except BrokenProcessPool:
-                    lost.append(chunk)
-
     try:
-        # Few chunks are submitted ahead, so memory does not grow with the number of images.
-        submit(islice(chunks, 3 * workers))
-        while running:
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
-            if not lost:
-                submit(islice(chunks, len(done)))
-            for future in done:
-                chunk = running.pop(future)
+        yield from _run_in_pool(job, workers)
+    except ChildNotStarted as failure:
+        hint = ": try fewer --workers" if failure.out_of_memory else ""
+        raise UserError(f"a packing process failed: {failure}{hint}") from failure
+    except ChildFailed as failure:
+        hint = f", {job.source.crash_hint}" if failure.out_of_memory or job.source.isolated else ""
+        raise UserError(f"a packing process failed: {failure}{hint}") from failure
+
+
+def _stays_here(source: Source) -> bool:
+    """Whether worker processes would not help, or cannot be had.
+
+    They do not run the `__main__` module, and daemonic processes may not start any.
+    """
+    own = type(source).__module__ == "__main__"
+    return source.in_process or own or multiprocessing.current_process().daemon
+
+
+def _run_in_pool(job: PackingJob, workers: int) -> Generator[_ChunkResult, None, None]:
+    """Do the job in worker processes. Raises ChildFailed where one fails and is not replaced."""
+    busy: dict[Child, deque[range]] = {}
+    crashes, chunks = 0, job.chunks()
+    # The array is deleted or renamed next: no worker is left to write to it after the block.
+    with ExitStack() as stack:
+        idle = [stack.enter_context(closing(Child())) for _ in range(workers)]
+        for child in idle:
+            child.send(partial(_write_chunk, job))
+        while True:
+            for child in idle:
+                sent = busy.setdefault(child, deque())
+                for chunk in islice(chunks, _CHUNKS_AHEAD - len(sent)):
+                    child.send(chunk)
+                    sent.append(chunk)
+            busy = {child: sent for child, sent in busy.items() if sent}
+            if not busy:
+                return
+            answered = set(wait([child.connection for child in busy]))
+            idle = [child for child in busy if child.connection in answered]
+            for i, child in enumerate(idle):
                 try:
-                    yield future.result()
-                except BrokenProcessPool:
-                    lost.append(chunk)
-    finally:
-        # The array is deleted or renamed next, so no worker may still be writing to it.
-        pool.shutdown(wait=True, cancel_futures=True)
-    return lost
+                    yield child.receive()
+                    busy[child].popleft()
+                except ChildFailed as failure:
+                    started = not isinstance(failure, ChildNotStarted)
+                    if not (started and job.source.isolated and crashes <= _MAX_CRASHES):
+                        raise
+                    child.close()
+                    for chunk in busy.pop(child):
+                        crashes += yield from _run_one_by_one(job, chunk)
+                    idle[i] = stack.enter_context(closing(Child()))
+                    idle[i].send(partial(_write_chunk, job))
 
 
 def _run_one_by_one(job: PackingJob, chunk: range) -> Generator[_ChunkResult, None, int]:
@@ -126,6 +133,8 @@ def _run_one_by_one(job: PackingJob, chunk: range) -> Generator[_ChunkResult, No
             for result in stream_from_child(_write_each, job, rest, timeout=_MAX_IMAGE_SECONDS):
                 yield result
                 next_image += 1
+        except ChildNotStarted:
+            raise
         except ChildFailed as failure:
             name = job.source.unread_name(next_image)  # this process must not open the source
             skipped = Skipped(name, f"the process that read it failed, {failure}")
@@ -138,17 +147,8 @@ def _write_each(job: PackingJob, images: range) -> Iterator[_ChunkResult]:
     return (job.write(range(i, i + 1)) for i in images)
 
 
-def _start_worker(job: PackingJob) -> None:
-    global _worker_job
-    _worker_job = job
-    set_up_child()
-
-
-def _write_chunk(chunk: range) -> _ChunkResult:
-    if not _worker_job.source.isolated:
-        return _worker_job.write(chunk)
+def _write_chunk(job: PackingJob, chunk: range) -> _ChunkResult:
+    if not job.source.isolated:
+        return job.write(chunk)
     with exit_after(_MAX_CHUNK_SECONDS):
-        return _worker_job.write(chunk)
-
-
-_worker_job: PackingJob  # of this worker process
+        return job.write(chunk)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from dcgan.data.decoding.image import open_image
-from dcgan.data.processes import ChildFailed, stream_from_child
+from dcgan.data.processes import ChildFailed, ChildNotStarted, stream_from_child
 from dcgan.data.sources.base import EncodedSource
 from dcgan.errors import UserError
 
@@ -26,8 +26,12 @@ def sizes_and_modes(source: EncodedSource, indices: np.ndarray) -> tuple[np.ndar
         for size, mode in headers:
             sizes.append(size)
             modes[mode] += 1
-    except ChildFailed:
-        raise UserError(f"a process that read images died, {source.crash_hint}") from None
+    except ChildNotStarted as failure:
+        raise UserError(f"a process to read images failed: {failure}") from failure
+    except ChildFailed as failure:
+        raise UserError(
+            f"a process that read images failed: {failure}, {source.crash_hint}"
+        ) from failure
     return np.array(sizes).reshape(-1, 2), modes
 
 

@@ -12,8 +12,6 @@ import time
 import warnings
 import zipfile
 import zlib
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import lmdb
@@ -26,7 +24,7 @@ from PIL import Image
 from dcgan.config import DataOptions
 from dcgan.data import pack
 from dcgan.data.decoding.image import BadImage, decode
-from dcgan.data.processes import CONTEXT
+from dcgan.data.processes import Child, ChildFailed
 from dcgan.data.sources import lmdb_reader, open_source
 from dcgan.data.sources.base import MAX_BYTES
 from dcgan.data.sources.lmdb_reader import DamagedError, LmdbReader
@@ -383,31 +381,33 @@ def read_all(path: Path) -> list[tuple[bytes, bytes]] | str:
     return found
 
 
-class Child:
-    """A process that reads databases, and that a damaged one may crash."""
+class Reader:
+    """Reads databases in a process that a damaged one may crash."""
 
-    pool: ProcessPoolExecutor | None = None
+    child: Child | None = None
     deaths = 0
 
     def read_all(self, path: Path) -> list[tuple[bytes, bytes]] | str:
-        if self.pool is None:
-            self.pool = ProcessPoolExecutor(1, CONTEXT)
+        if self.child is None:
+            self.child = Child()
+            self.child.send(read_all)
+        self.child.send(path)
         try:
-            return self.pool.submit(read_all, path).result(timeout=60)
-        except BrokenProcessPool:
+            return self.child.receive(timeout=60)
+        except ChildFailed:
             self.close()
             self.deaths += 1
             return "the process died"
 
     def close(self) -> None:
-        if self.pool is not None:
-            self.pool.shutdown()
-            self.pool = None
+        if self.child is not None:
+            self.child.close()
+            self.child = None
 
 
 @pytest.fixture(scope="module")
 def child():
-    reader = Child()
+    reader = Reader()
     yield reader
     reader.close()
 

@@ -1,6 +1,7 @@
 """Packed folders are complete or absent, describe what they hold, and are reproducible."""
 
 import hashlib
+import importlib
 import io
 import json
 import os
@@ -11,6 +12,7 @@ import struct
 import subprocess
 import sys
 import time
+import traceback
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -344,35 +346,38 @@ class TestOutput:
 
 
 class TestInterrupted:
+    SLOW = """
+import time
+from dcgan.data.sources import folder
+
+class Slow(folder.FolderFiles):
+    def open(self, i):
+        time.sleep(0.05)
+        return super().open(i)
+"""
     SCRIPT = """
-import sys, time
+import sys
 from pathlib import Path
+import slow
 from dcgan.config import PrepareConfig
 from dcgan.data import packing
-from dcgan.data.sources import base
 
-class Slow:
-    def __init__(self, decode): self.decode = decode
-    def __call__(self, *arguments):
-        time.sleep(0.05)
-        return self.decode(*arguments)
-base.decode = Slow(base.decode)
-
-if __name__ == "__main__":
-    root, out, workers = sys.argv[1:]
-    options = dict(source="folder", root=Path(root), out=Path(out), size=16)
-    packing.prepare(PrepareConfig(**options, workers=int(workers)))
+slow.folder.FolderFiles = slow.Slow
+root, out, workers = sys.argv[1:]
+options = dict(source="folder", root=Path(root), out=Path(out), size=16)
+packing.prepare(PrepareConfig(**options, workers=int(workers)))
 """
 
     BY_COMMAND = SCRIPT.replace(
-        "    packing.prepare(PrepareConfig(**options, workers=int(workers)))",
-        "    from dcgan import cli\n"
-        "    flags = ['--root', root, '--out', out, '--size', '16', '--workers', workers]\n"
-        "    sys.exit(cli.main(['prepare', 'folder', *flags]))",
+        "packing.prepare(PrepareConfig(**options, workers=int(workers)))",
+        "from dcgan import cli\n"
+        "flags = ['--root', root, '--out', out, '--size', '16', '--workers', workers]\n"
+        "sys.exit(cli.main(['prepare', 'folder', *flags]))",
     )
 
     def started(self, raw, tmp_path, workers, wait=1.0, script=SCRIPT) -> subprocess.Popen:
         """A real packing process, caught while images.npy is being written."""
+        (tmp_path / "slow.py").write_text(self.SLOW)
         (tmp_path / "script.py").write_text(script)
         out = tmp_path / "packed" / "out"
         process = subprocess.Popen(
@@ -426,7 +431,29 @@ if __name__ == "__main__":
 
     def test_a_worker_that_crashes_is_one_clear_line(self, raw, tmp_path):
         source = Deadly(open_source(DataOptions(source="folder", root=raw)))
-        with pytest.raises(UserError, match="a packing process died"):
+        with pytest.raises(UserError) as caught:
+            pack(source, tmp_path / "out", 16, 3, workers=2)
+        assert str(caught.value) == "a packing process failed: it was ended by exit code 9"
+        assert not list(tmp_path.iterdir())
+
+    @posix
+    def test_only_a_worker_that_is_killed_may_have_filled_the_memory(self, raw, tmp_path):
+        source = Killed(open_source(DataOptions(source="folder", root=raw)))
+        reason = "a packing process failed: it was ended by SIGKILL, perhaps because memory is full"
+        with pytest.raises(UserError, match=reason):
+            pack(source, tmp_path / "out", 16, 3, workers=2)
+        assert not list(tmp_path.iterdir())
+
+    def test_a_worker_that_cannot_import_the_source_says_so(self, raw, tmp_path, monkeypatch):
+        (tmp_path / "own.py").write_text(
+            "from dcgan.data.sources.folder import FolderFiles\nclass Own(FolderFiles): pass\n"
+        )
+        monkeypatch.syspath_prepend(tmp_path)
+        source = importlib.import_module("own").Own(raw)
+        (tmp_path / "own.py").unlink()
+        shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)
+        reason = r"a packing process failed: it could not start \(ModuleNotFoundError: .*'own'"
+        with pytest.raises(UserError, match=reason):
             pack(source, tmp_path / "out", 16, 3, workers=2)
         assert not list(tmp_path.iterdir())
 
@@ -435,8 +462,10 @@ if __name__ == "__main__":
         self, raw, tmp_path, workers
     ):
         source = Buggy(open_source(DataOptions(source="folder", root=raw)))
-        with pytest.raises(ZeroDivisionError):
+        with pytest.raises(ZeroDivisionError) as caught:
             pack(source, tmp_path / "out", 16, 3, workers=workers)
+        where = [*map(str, traceback.format_exception(caught.value))]
+        assert "return 1 / 0" in "".join(where)
         assert not list(tmp_path.iterdir())
 
 
@@ -465,9 +494,77 @@ class Deadly(Wrapped):
         os._exit(9)
 
 
+class Killed(Wrapped):
+    def read_images(self, *_):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 class Buggy(Wrapped):
     def read_images(self, *_):
         return 1 / 0
+
+
+class TestFromScripts:
+    """Worker processes do not run the program again that packs, whatever kind it is."""
+
+    SCRIPT = """
+import os, sys
+from pathlib import Path
+from dcgan.config import DataOptions
+from dcgan.data import packing
+from dcgan.data.sources import open_source
+
+print("run by", "the parent" if os.environ.get("PARENT") == str(os.getppid()) else "a worker")
+source = open_source(DataOptions(source="folder", root=Path(os.environ["RAW"])))
+"""
+    PACK = "print(len(packing.pack(source, Path('out'), 16, 3, workers=2)))\n"
+    OWN = (
+        "import dcgan.data.sources.folder\n"
+        "class Own(dcgan.data.sources.folder.FolderFiles): pass\n"
+        "source.__class__ = Own\n" + PACK
+    )
+    IN_A_THREAD = f"""
+import threading
+thread = threading.Thread(target=lambda: {PACK.strip()})
+thread.start()
+thread.join()
+"""
+    IN_A_DAEMON = f"""
+import multiprocessing
+process = multiprocessing.get_context("fork").Process(target=lambda: {PACK.strip()}, daemon=True)
+process.start()
+process.join()
+"""
+
+    def packed(self, raw, tmp_path, command, **options) -> str:
+        toolkit = str(Path(__file__).parents[2])
+        environment = {"PYTHONPATH": toolkit, "RAW": str(raw), "PARENT": str(os.getpid())}
+        done = subprocess.run(
+            [sys.executable, *command], env=os.environ | environment, cwd=tmp_path,
+            capture_output=True, text=True, timeout=60, **options,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert not [line for line in done.stderr.splitlines() if "Error" in line]
+        return done.stdout
+
+    @pytest.mark.parametrize("rest", ["PACK", "OWN", "IN_A_THREAD", "IN_A_DAEMON"])
+    def test_a_script_without_a_main_guard(self, raw, tmp_path, rest):
+        (tmp_path / "script.py").write_text(self.SCRIPT + getattr(self, rest))
+        shown = self.packed(raw, tmp_path, ["script.py"])
+        assert shown == "run by the parent\n595\n"
+
+    @pytest.mark.parametrize(("command", "by_stdin"), [(["-"], True), (["-m", "script"], False)])
+    def test_standard_input_and_a_module(self, raw, tmp_path, command, by_stdin):
+        script = self.SCRIPT + self.PACK
+        (tmp_path / "script.py").write_text(script)
+        shown = self.packed(raw, tmp_path, command, input=script if by_stdin else None)
+        assert shown == "run by the parent\n595\n"
+
+    def test_the_main_module_is_as_before(self, raw, tmp_path):
+        main = vars(sys.modules["__main__"])
+        before = main.copy()
+        pack(open_source(DataOptions(source="folder", root=raw)), tmp_path / "out", 16, 3)
+        assert main == before
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=40).filter(any), st.integers(1, 40))

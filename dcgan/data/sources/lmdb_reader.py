@@ -14,7 +14,7 @@ from typing import Any
 import lmdb
 from tqdm import tqdm
 
-from dcgan.data.processes import ChildFailed, stream_from_child
+from dcgan.data.processes import ChildFailed, ChildNotStarted, stream_from_child
 from dcgan.errors import UserError
 
 # LMDB finds entries by key, not by position. One key in 1,024 is kept, from which the cursor steps
@@ -169,6 +169,8 @@ def _database_errors(paths: list[Path], done: list[Any]) -> Iterator[None]:
     """
     try:
         yield
+    except ChildNotStarted as error:
+        raise UserError(f"a process to read {paths[len(done)]} failed: {error}") from error
     except (ChildFailed, DamagedError) as error:
         reason = (
             f"the process that read it failed, {error}" if isinstance(error, ChildFailed) else error
