@@ -188,6 +188,7 @@ def _describe(source: Source, packed: int, skipped: dict[int, Skipped]) -> dict[
         "found": len(source),
         "packed": packed,
         "ignored": source.ignored,
+        "ignored_kinds": dict(source.left_out),
         "skipped": [image._asdict() for image in skipped.values()],
         "notes": source.notes,
         "label_kind": kind,

@@ -331,6 +331,49 @@ STORED = {  # how the upright picture is stored, for each EXIF orientation
 }
 
 
+class TestPnm:
+    """PPM, PGM and PBM, of bytes and of text, with any largest value."""
+
+    @pytest.mark.parametrize("largest", [1, 15, 255, 1023, 4095, 65535])
+    @pytest.mark.parametrize("text", [False, True])
+    @pytest.mark.parametrize("channels", [1, 3])
+    def test_values_are_scaled_to_all_of_8_bits(self, largest, text, channels):
+        rng = np.random.default_rng(largest)
+        values = rng.integers(0, largest, (16, 16, channels), endpoint=True)
+        values[0, :2] = [[0], [largest]]
+        kind = {(1, False): 5, (3, False): 6, (1, True): 2, (3, True): 3}[channels, text]
+        data = values.astype(">u2" if largest > 255 else "u1").tobytes()
+        if text:
+            data = " ".join(map(str, values.ravel())).encode()
+        decoded = decode(b"P%d\n# a comment\n16 16\n%d\n" % (kind, largest) + data, 16, 3, None)
+        expected = np.broadcast_to(values / largest * 255, (16, 16, 3))
+        np.testing.assert_allclose(decoded, expected, atol=1)  # 16 bits keep their high byte
+        assert decoded[0, :2].tolist() == [[0] * 3, [255] * 3]
+
+    def test_bits_of_1_are_black(self):
+        bits = np.random.default_rng(0).integers(0, 2, (16, 16))
+        for data in (
+            b"P4 16 16\n" + np.packbits(bits, axis=1).tobytes(),
+            b"P1 16 16\n" + b"".join(b"%d" % bit for bit in bits.ravel()),
+        ):
+            np.testing.assert_array_equal(decode(data, 16, 1, None)[..., 0], 255 * (1 - bits))
+
+    @pytest.mark.parametrize(
+        ("data", "reason"),
+        [
+            (b"Pf 2 2 1.0\n" + bytes(16), "32-bit pixels"),
+            (b"P6 9000 8000 254\n", "a PNM of 216,000,000 numbers"),
+            (b"P3 9000 8000 255\n", "a PNM of 216,000,000 numbers"),
+            (b"P5 100000 100000 255\n", "more than 134,217,728 pixels"),
+            (b"P5 20 20 255\n" + bytes(399), "truncated"),
+            (b"P2 2 2 255 1 2 300 4", "too large"),
+        ],
+    )
+    def test_hostile_and_damaged_ones_are_refused(self, data, reason):
+        with pytest.raises(BadImage, match=reason):
+            decode(data, 2, 1, None)
+
+
 class TestOrientation:
     @pytest.mark.parametrize("tag", STORED)
     @pytest.mark.parametrize("format", ["PNG", "TIFF"])

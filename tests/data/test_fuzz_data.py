@@ -91,6 +91,12 @@ IMAGES = {
     "animated gif": encoded("GIF", **frames),
     "tiff": encoded("TIFF", exif=exif()),
     "16-bit tiff": encoded("TIFF", "I;16"),
+    "ppm": encoded("PPM"),
+    "pgm": encoded("PPM", "L"),
+    "16-bit pgm": encoded("PPM", "I;16"),
+    "pbm": encoded("PPM", "1"),
+    "pgm of text": b"P2 # text\n3 2\n99\n" + b"0 50 99\n" * 2,
+    "ppm of 10 bits": b"P6 3 2 1023\n" + bytes([3, 255]) * 18,
     **{
         f"{compression} tiff": encoded("TIFF", mode, compression=compression)
         for compression, mode in [

@@ -90,6 +90,7 @@ def test_packing_writes_images_labels_and_meta(raw, tmp_path, capsys):
 
     meta = json.loads((tmp_path / "out" / "meta.json").read_text())
     assert (meta["found"], meta["packed"], meta["ignored"]) == (600, 595, 1)
+    assert meta["ignored_kinds"] == {".txt": 1}
     assert meta["skipped"][0] == {"name": "even/0000.png", "reason": "empty file"}
     assert [Path(one["name"]).stem for one in meta["skipped"]] == [
         "0000", "0008", "0007", "0299", "0599"
@@ -104,6 +105,7 @@ def test_packing_writes_images_labels_and_meta(raw, tmp_path, capsys):
     shown = capsys.readouterr()
     assert "packed 595 of 600 images" in shown.err
     assert "skipped 5: even/0000.png" in shown.err
+    assert "left out .txt: 1" in shown.err
     assert "packing: 100%" in shown.err
     assert not shown.out
 

@@ -93,8 +93,38 @@ class TestFolder:
         source = opened("folder", tmp_path)
         assert names(source) == ["a.png", "b/1.jpeg", "b/2.JPG", "c/d/e.webp"]
         assert source.ignored == 2
+        assert source.left_out == {".txt": 1, ".csv": 1}
+        assert source.notes == ["left out .csv: 1, .txt: 1"]
         assert source.labels is None
         assert reds(source) == [1, 2, 0, 3]
+
+    @pytest.mark.parametrize("kind", ["folder", "zip"])
+    def test_what_is_left_out_is_named_by_kind_and_number(self, tmp_path, kind):
+        others = [f"{i}.HEIC" for i in range(20)] + ["a.zip", "b/c.zip", "README", "x.000001"]
+        system = ["Thumbs.db", "b/desktop.ini", "__MACOSX/._0.jpg", "._0.jpg"]
+        images = [f"b/{i}.jpg" for i in range(15)]
+        if kind == "folder":
+            root = write(tmp_path, *images, *others, *system)
+        else:
+            root = zipped(tmp_path / "x.zip", *images, *others, *system)
+        source = opened("folder", root)
+        assert len(source) == 15
+        assert source.left_out == {".heic": 20, ".zip": 2, "without extension": 2}
+        assert source.notes == [
+            "left out .heic: 20 (not read here: convert them to PNG or JPEG), "
+            ".zip: 2 (not opened: unpack them), without extension: 2"
+        ]
+
+    def test_without_images_the_kinds_that_are_there_are_named(self, tmp_path):
+        write(tmp_path, "a.heic", "b.heic", "c.avif", *(f"d.k{i}" for i in range(20)))
+        with pytest.raises(UserError, match=r"; left out .heic: 2 \(not read .*other kinds: 14$"):
+            opened("folder", tmp_path)
+
+    def test_every_extension_of_torchvisions_folders_is_read(self, tmp_path):
+        folder = pytest.importorskip("torchvision.datasets.folder")
+        names = [f"{i}{extension}" for i, extension in enumerate(folder.IMG_EXTENSIONS)]
+        source = opened("folder", write(tmp_path, *names, "x.pbm", "x.pnm", "y.PPM"))
+        assert len(source) == len(names) + 3
 
     def test_names_of_any_bytes_can_be_read_and_printed(self, tmp_path):
         write(tmp_path, "caf\u00e9 \u6f22.jpg", "two\nlines.jpg", "-rf.jpg")

@@ -79,7 +79,7 @@ def test_damaged_and_odd_files_are_counted_and_named(consult, folder):
     assert err.startswith("dcgan: not fit to train: 2.3% of the images cannot be read")
     assert err.count("\n") == 1
     assert said["broken"] == ["1 of 44"]
-    assert said[""] == ["a/90.png: not an image (JPEG, PNG, WEBP, BMP, TIFF, GIF)"]
+    assert said[""] == ["a/90.png: not an image (JPEG, PNG, WEBP, BMP, TIFF, GIF, PPM)"]
     assert said["sizes"][0] == "from 8 x 20 to 32 x 32 pixels, median 32 x 32"
     assert "1 smaller than --size 16" in said["sizes"][1]
     assert "1 lose more than a third" in said["sizes"][2]
@@ -87,6 +87,17 @@ def test_damaged_and_odd_files_are_counted_and_named(consult, folder):
     for topic in ("constant", "copies", "look-alike"):
         assert said[topic] == ["1 of 43"], topic
     assert consult("folder", "--root", folder, "--size", 16, "--max-bad", 0.1)[0] == 0
+
+
+def test_files_that_are_left_out_are_named_also_once_packed(consult, folder, tmp_path, capsys):
+    for i in range(20):
+        (folder / f"{i}.HEIC").write_bytes(b"a telephone's picture")
+    left_out = ["left out .heic: 20 (not read here: convert them to PNG or JPEG)"]
+    words = ("folder", "--root", folder, "--size", 16)
+    assert consult(*words)[1]["note"] == left_out
+    assert cli.main(["prepare", *map(str, words), "--out", str(tmp_path / "packed")]) == 0
+    assert left_out[0] in capsys.readouterr().err.splitlines()
+    assert consult(tmp_path / "packed")[1]["note"] == left_out
 
 
 def test_a_packed_folder_is_checked_and_tried(consult, packed):

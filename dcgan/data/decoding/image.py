@@ -20,7 +20,7 @@ DECODING_VERSION = 4
 
 # The formats of training sets. Pillow's others (PSD, EPS, ...) are refused: each is one more parser
 # that hostile files could attack.
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 
 # A file of 2 KB may declare 10 gigapixels. 134 megapixels is as much as the largest cameras take
 # in one exposure, and half a gigabyte as RGBA.
@@ -30,6 +30,10 @@ _MAX_FILE_BYTES = 4 * _MAX_PIXELS
 # A progressive JPEG decodes all its pixels once per scan, and a scan may have 20 bytes. 10 scans
 # are usual.
 _MAX_SCANNED_PIXELS = 16 * _MAX_PIXELS
+
+# Pillow decodes a PNM of text, or of another maximum than 255 or 16-bit grey, number by number in
+# Python: a million in a second.
+_MAX_PNM_NUMBERS = 2**25
 
 # Pillow makes one or more Python objects of each number in a TIFF tag.
 _MAX_TAG_NUMBERS = 2**18
@@ -109,6 +113,8 @@ def open_image(file: BinaryIO) -> Iterator[Image.Image]:
             if image.format in ("JPEG", "MPO"):
                 file.seek(0)
                 _check_scans(file.read(), *image.size)
+            if image.format == "PPM":
+                _check_pnm(image)
             yield image
 
 
@@ -144,6 +150,8 @@ def crop_and_resize(image: Image.Image, size: int, channels: int, crop: int | No
     drafted = image.draft(mode, (width // scale, height // scale))
     scale = scale if drafted else 1
     image.load()
+    if image.format == "PPM" and image.mode == "I":  # Pillow's mode for a PGM of 16 bits
+        image = image.convert("I;16")
 
     transpose, *reverses = _UPRIGHT.get(_orientation(image), (None, False, False))
     *bounds, box = _centre_square(width, height, side, scale, *reverses)
@@ -206,6 +214,14 @@ def _check_scans(data: bytes, width: int, height: int) -> None:
     """Raise BadImage for a JPEG with so many scans that decoding would take minutes."""
     if width * height * jpeg.count_scans(data) > _MAX_SCANNED_PIXELS:
         raise BadImage(f"{jpeg.count_scans(data):,} scans of {width} x {height} pixels")
+
+
+def _check_pnm(image: Image.Image) -> None:
+    """Raise BadImage for a PPM, PGM or PBM that would take minutes to decode."""
+    numbers = image.width * image.height * len(image.getbands())
+    decoder = image.tile[0][0]  # type: ignore[attr-defined]
+    if decoder != "raw" and numbers > _MAX_PNM_NUMBERS:
+        raise BadImage(f"a PNM of {numbers:,} numbers that are not bytes: convert it to PNG")
 
 
 def _check_tiff_tags(file: BinaryIO) -> None:

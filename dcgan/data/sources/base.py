@@ -1,6 +1,7 @@
 """The base classes of sources: raw images by index, and their labels."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -34,14 +35,19 @@ class Source:
     """Probable reason of a crashed worker process, for the error message."""
     chunk = 32
     """Images to read at a time. Ctrl-C waits for them; a large photograph takes 0.1 s."""
-    ignored = 0
-    """Number of files that are not images."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
         """Remarks for the user, one line each."""
+        self.left_out: Counter[str] = Counter()
+        """The number of files of each kind that are not read as images, e.g. {".txt": 3}."""
         self.origin: dict[str, object] = {}
         """The options that this source was opened with."""
+
+    @property
+    def ignored(self) -> int:
+        """Number of files that are not read as images."""
+        return self.left_out.total()
 
     def __len__(self) -> int:
         raise NotImplementedError

@@ -16,9 +16,15 @@ import numpy as np
 from dcgan.config import DataOptions
 from dcgan.data.decoding.image import BadImage
 from dcgan.data.sources.base import MAX_BYTES, EncodedSource, file_hash, printable
+from dcgan.data.sources.left_out import describe_left_out, file_kind
 from dcgan.errors import UsageError, UserError
 
-_EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+_EXTENSIONS = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"),
+    *(".ppm", ".pgm", ".pbm", ".pnm"),
+)
+# What systems put beside the files of a user.
+_JUNK = ("__macosx", "thumbs.db", "desktop.ini")
 
 
 class Files(EncodedSource):
@@ -99,7 +105,7 @@ class FolderFiles(Files):
                 elif _is_image(name):
                     yield name, status
                 else:
-                    self.ignored += 1
+                    self.left_out[file_kind(name)] += 1
 
     def _open_file(self, name: str) -> AbstractContextManager[BinaryIO]:
         path = f"{self.root}/{name}"  # joining paths would take longer than opening the file
@@ -125,7 +131,7 @@ class ZipFiles(Files):
         members = {name for name in members if name and not name.endswith("/")}
         members = {name for name in members if not any(map(_is_hidden, name.split("/")))}
         self.names = sorted(filter(_is_image, members))
-        self.ignored = len(members) - len(self.names)
+        self.left_out.update(file_kind(name) for name in members if not _is_image(name))
         self.digest = file_hash([root])
 
     def __getstate__(self) -> dict[str, object]:
@@ -170,7 +176,8 @@ def open_folder(options: DataOptions, root: Path) -> Files:
     if options.class_folders:
         _label_by_folder(files, options.classes)
     if not len(files):
-        raise UserError(f"no images in {root} (looked for {' '.join(_EXTENSIONS)})")
+        found = f"; {describe_left_out(files.left_out)}" if files.left_out else ""
+        raise UserError(f"no images in {root} (looked for {' '.join(_EXTENSIONS)}){found}")
     return files
 
 
@@ -220,7 +227,7 @@ def _is_image(name: str) -> bool:
 
 
 def _is_hidden(name: str) -> bool:
-    return (name.startswith(".") and name not in (".", "..")) or name == "__MACOSX"
+    return (name.startswith(".") and name not in (".", "..")) or name.lower() in _JUNK
 
 
 def _open_regular(path: str, flags: int) -> int:

@@ -9,6 +9,7 @@ from dcgan.data.sources.base import Source, printable
 from dcgan.data.sources.celeba import open_celeba
 from dcgan.data.sources.faces import open_faces
 from dcgan.data.sources.folder import open_folder
+from dcgan.data.sources.left_out import describe_left_out
 from dcgan.data.sources.lsun import open_lsun
 from dcgan.errors import UsageError, UserError
 
@@ -47,6 +48,8 @@ def open_source(options: DataOptions) -> Source:
         raise UserError(
             f"cannot read {error.filename or options.root}: {error.strerror}"
         ) from error
+    if source.left_out:
+        source.notes.append(describe_left_out(source.left_out))
     source.origin = {
         "source": options.source,
         "root": root and printable(str(root.resolve())),
