@@ -1,6 +1,6 @@
 """dcgan: deep convolutional GANs. Names are imported when first used, so `import dcgan` is fast."""
 
-import importlib
+import importlib as _importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # the same names for editors and type checkers
@@ -27,6 +27,8 @@ __all__ = [
     "train",
 ]
 
+__version__: str  # of the installed package, or "unknown"
+
 _MODULES = {
     "PRESETS": "config",
     "Discriminator": "networks",
@@ -45,9 +47,20 @@ _MODULES = {
 
 def __getattr__(name: str) -> object:
     if name in _MODULES:
-        return getattr(importlib.import_module(f"dcgan.{_MODULES[name]}"), name)
+        return getattr(_importlib.import_module(f"dcgan.{_MODULES[name]}"), name)
+    if name == "__version__":
+        return _installed_version()
     raise AttributeError(f"module 'dcgan' has no attribute {name!r}")
 
 
+def _installed_version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("dcgan")
+    except PackageNotFoundError:  # a checkout that is not installed
+        return "unknown"
+
+
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return [*__all__, "__version__"]

@@ -3,13 +3,14 @@
 import ast
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 import dcgan
-from dcgan import config
+from dcgan import cli, config
 
 
 def loaded_by(statement: str) -> set[str]:
@@ -44,6 +45,16 @@ def test_every_public_name_can_be_imported(name):
     module = sys.modules[f"dcgan.{dcgan._MODULES[name]}"]
     assert value is getattr(module, name)
     assert name in dir(dcgan)
+
+
+def test_completion_offers_the_public_names_alone():
+    assert [name for name in dir(dcgan) if not name.startswith("_")] == sorted(dcgan.__all__)
+
+
+def test_the_version_is_that_of_the_installed_package(capsys):
+    assert dcgan.__version__ == version("dcgan")
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"dcgan {version('dcgan')}\n"
 
 
 def test_an_unknown_name_is_an_attribute_error():

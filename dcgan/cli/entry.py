@@ -4,31 +4,39 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from types import FrameType
 
+import dcgan
 from dcgan.cli.commands import COMMANDS, Command
 from dcgan.errors import UsageError, UserError
-from dcgan.runtime.signals import raise_on_sigterm
+from dcgan.runtime.signals import interrupt, on_second_signal, raise_on_sigterm
 from dcgan.runtime.threads import limit_openmp_spinning
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run `dcgan COMMAND ...` and return the exit code."""
-    return run(_dispatch, sys.argv[1:] if args is None else args, "dcgan")
+    """Run `dcgan COMMAND ...` and return the exit code; see `run`."""
+    return run(_dispatch, args, "dcgan")
 
 
-def run(command: Command, args: Sequence[str], prog: str) -> int:
+def run(command: Command, args: Sequence[str] | None, prog: str) -> int:
     """Run one command and return its exit code.
+
+    Without `args` the process is this command's alone: it takes the flags of the process, replaces
+    outputs that are closed, and a second signal ends it at once.
 
     UserError (its `exit_code`), OSError (1) and Ctrl-C (130) become one line on stderr; a closed
     pipe (141) is silent. Under torchrun only the first process with an error prints it.
     """
-    _prepare_output()
+    owns_process = args is None
+    if owns_process:
+        _prepare_output()
     limit_openmp_spinning()
     code, message = 0, None
     try:
-        with raise_on_sigterm():
-            code = _exit_code(command, args, prog)
-            sys.stdout.flush()
+        with raise_on_sigterm(), on_second_signal(_exit_at_once if owns_process else interrupt):
+            code = _exit_code(command, sys.argv[1:] if args is None else args, prog)
+            if owns_process:
+                sys.stdout.flush()
     except UserError as error:
         code, message = error.exit_code, " ".join(str(error).split())
     except KeyboardInterrupt:
@@ -37,8 +45,8 @@ def run(command: Command, args: Sequence[str], prog: str) -> int:
         code, message = 1, f"{error.filename}: {error.strerror}"
         if error.filename is None:
             message = str(error)
-            # Writing to stdout has failed. Discard its buffer, or flushing fails again at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            if owns_process:
+                _discard_stdout()
             if isinstance(error, BrokenPipeError):
                 return 141
     if message and _is_first_report(message):
@@ -52,13 +60,16 @@ def _dispatch(args: Sequence[str], prog: str) -> None:
         COMMANDS[args[0]](args[1:], f"{prog} {args[0]}")
     elif args and args[0] in ("-h", "--help"):
         lines = (f"  {name:<10}  {command.__doc__}" for name, command in COMMANDS.items())
-        print(f"usage: {prog} COMMAND [--help | flags]\n", *lines, sep="\n")
+        print(f"usage: {prog} COMMAND [--help | flags], or {prog} --version\n", *lines, sep="\n")
     else:
         problem = f"unknown command {args[0]!r}" if args else "no command given"
         raise UsageError(f"{problem}: choose one of {', '.join(COMMANDS)}; see {prog} --help")
 
 
 def _exit_code(command: Command, args: Sequence[str], prog: str) -> int:
+    if args and args[0] == "--version":
+        print(f"dcgan {dcgan.__version__}")
+        return 0
     try:
         command(args, prog)
     except SystemExit as stop:  # tyro's, after --help
@@ -73,6 +84,17 @@ def _prepare_output() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _discard_stdout() -> None:
+    """Discard what could not be written to stdout, or flushing it fails again at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _exit_at_once(signum: int, _frame: FrameType | None) -> None:
+    """End the process: only what is not saved yet is lost."""
+    os.write(2, b"\nstopped at once\n")  # the signal may have interrupted print
+    os._exit(128 + signum)
 
 
 def _is_first_report(message: str) -> bool:

@@ -6,7 +6,6 @@ import inspect
 import io
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import docstring_parser
@@ -56,7 +55,7 @@ def parse_flags(
     values: dict[str, Any] = {}
     for heading in groups:
         values |= vars(getattr(parsed, heading))
-    return kind(**{k: v.expanduser() if isinstance(v, Path) else v for k, v in values.items()})
+    return kind(**values)
 
 
 def _run_tyro(options: type, args: Sequence[str], prog: str, description: str | None) -> Any:

@@ -1,6 +1,7 @@
 """Checks that all options share: types, choices, ranges; and the names of their flags."""
 
 import dataclasses
+import os
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -32,11 +33,21 @@ def require_ending(path: Path | None, ending: str, name: str) -> None:
 def validate_types(options: Any) -> None:
     """Raise UsageError for values of another type, or other choices, than the fields declare.
 
-    The command line cannot give such values; Python code can.
+    The command line cannot give such values; Python code can. What can be meant only in one way is
+    converted in place: text to a Path (and its "~"), lists to tuples, NumPy's numbers to Python's.
     """
     for field in dataclasses.fields(options):
-        value = getattr(options, field.name)
+        value = _convert(getattr(options, field.name), field.type)
         require(_matches(value, field.type), field.name, repr(value), _describe(field.type))
+        object.__setattr__(options, field.name, value)  # the dataclasses are frozen
+
+
+def to_path(path: str | os.PathLike[str]) -> Path:
+    """A path with the user's home folder for "~". Raises UsageError where that cannot be known."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"{path}: {error}") from error
 
 
 def format_flag(name: str) -> str:
@@ -49,6 +60,22 @@ def format_option(name: str, value: object) -> str:
     if isinstance(value, bool):
         return format_flag(name if value else f"no_{name}")
     return f"{format_flag(name)} {value}"
+
+
+def _convert(value: object, kind: Any) -> object:
+    """`value` as the type of a field, where it stands for a value of that type; else unchanged."""
+    parts = get_args(kind)
+    if get_origin(kind) in (Union, UnionType):
+        converted = (_convert(value, part) for part in parts)
+        return next((x for x in converted if _matches(x, kind)), value)
+    if get_origin(kind) is tuple and isinstance(value, list | tuple):
+        return tuple(_convert(item, parts[0]) for item in value)
+    if kind is Path and isinstance(value, str | os.PathLike):
+        return to_path(value)
+    number = getattr(value, "item", None)  # NumPy's
+    if number is not None and getattr(value, "ndim", None) == 0:
+        return number()
+    return value
 
 
 def _matches(value: object, kind: Any) -> bool:

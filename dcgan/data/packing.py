@@ -11,12 +11,12 @@ import hashlib
 import json
 import sys
 from contextlib import closing
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
+import dcgan
 from dcgan.config import DataOptions, PrepareConfig
 from dcgan.data.decoding.image import DECODING_VERSION
 from dcgan.data.packed import (
@@ -174,16 +174,12 @@ def _write_all(job: PackingJob, max_bad: float, workers: int, progress: bool) ->
 
 def _describe(source: Source, packed: int, skipped: dict[int, Skipped]) -> dict[str, object]:
     """The entries of meta.json that describe the source and its images."""
-    try:
-        toolkit = version("dcgan")
-    except PackageNotFoundError:
-        toolkit = "unknown"
     kind = None
     if source.labels is not None:
         kind = "class" if source.labels.ndim == 1 else "attributes"
     return {
         "format": FORMAT,
-        "toolkit": toolkit,
+        "toolkit": dcgan.__version__,
         **source.origin,
         "found": len(source),
         "packed": packed,

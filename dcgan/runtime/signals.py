@@ -2,14 +2,20 @@
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from types import FrameType
 
 from dcgan.errors import UserError
 
+Handler = Callable[[int, FrameType | None], object]
+
 _ECHO_SECONDS = 2.0
+interrupt: Handler = signal.default_int_handler  # raises KeyboardInterrupt
+_second_signal: ContextVar[Handler] = ContextVar("_second_signal", default=interrupt)
 
 
 class Stopped(UserError):
@@ -32,37 +38,52 @@ def raise_on_sigterm() -> Iterator[None]:
 
 
 @contextmanager
-def collect_stop_signals() -> Iterator[list[int]]:
-    """Yield a list, to which SIGINT, SIGTERM and SIGHUP are appended instead of being raised.
+def on_second_signal(handler: Handler) -> Iterator[None]:
+    """In the block, `handler` takes the signals that follow the first of `collect_stop_signals`."""
+    token = _second_signal.set(handler)
+    try:
+        yield
+    finally:
+        _second_signal.reset(token)
 
-    A second signal ends the process at once: only what is not saved yet is lost.
+
+@contextmanager
+def collect_stop_signals() -> Iterator[list[int]]:
+    """Yield a list, to which the first SIGINT, SIGTERM or SIGHUP is appended instead of its effect.
+
+    Further ones raise KeyboardInterrupt, unless the caller has chosen (`on_second_signal`).
     """
     received: list[int] = []
     # Ctrl-C reaches every process, and torchrun then sends them a second signal for it.
     echo_seconds = _ECHO_SECONDS if "TORCHELASTIC_RUN_ID" in os.environ else 0.0
     first = 0.0
 
-    def collect(signum: int, _frame: FrameType | None) -> None:
+    def collect(signum: int, frame: FrameType | None) -> None:
         nonlocal first
         if not received:
             first = time.monotonic()
+            received.append(signum)
         elif time.monotonic() - first >= echo_seconds:
-            os.write(2, b"\nstopped at once\n")  # the signal may have interrupted print
-            os._exit(128 + signum)
-        received.append(signum)
+            _second_signal.get()(signum, frame)
 
     with _signal_handlers(collect, "SIGINT", "SIGTERM", "SIGHUP"):
         yield received
 
 
 @contextmanager
-def _signal_handlers(handler: Callable, *names: str) -> Iterator[None]:
+def _signal_handlers(handler: Handler, *names: str) -> Iterator[None]:
     """Handle the named signals in the block, and restore the former handlers after it.
 
-    Ignored signals stay ignored: `nohup` and shells use that to keep a job alive.
+    Ignored signals stay ignored: `nohup` and shells use that to keep a job alive. Handlers that are
+    not Python's stay too. In other threads than the main one nothing is handled: Python gives
+    signals to that one alone.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     known = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    handled = [signum for signum in known if signal.getsignal(signum) != signal.SIG_IGN]
+    kept = (signal.SIG_IGN, None)  # None: a handler that could not be restored
+    handled = [signum for signum in known if signal.getsignal(signum) not in kept]
     former = {signum: signal.signal(signum, handler) for signum in handled}
 
     try:

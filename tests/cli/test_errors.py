@@ -1,7 +1,9 @@
 """Mistakes of a user, the disk or the terminal end in one line and an exit code."""
 
+import io
 import os
 import sys
+import threading
 
 import pytest
 from PIL import Image
@@ -77,6 +79,39 @@ def test_error_lines_do_not_depend_on_the_terminal(columns, encoding):
     done = run_python("train.py", "--sise", "4", env=environment)
     assert done.returncode == 2
     assert done.stderr == "train.py: Unrecognized options: --sise, 4. See train.py --help\n"
+
+
+class PlainStream(io.TextIOBase):
+    """A stream of a notebook or a web page: it writes text, and has neither a file nor a buffer."""
+
+    def __init__(self):
+        self.text = ""
+
+    def write(self, text: str) -> int:
+        self.text += text
+        return len(text)
+
+
+def test_commands_can_be_called_where_the_streams_are_no_files(run, tmp_path, monkeypatch):
+    out, err = PlainStream(), PlainStream()
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", err)
+
+    def failing(args, prog):
+        raise BrokenPipeError("the page is closed")
+
+    def called_in_a_thread():
+        codes.append(cli.main(["sample", "/no/such/run"]))
+        codes.append(cli.main(["sample", str(run), "--out", str(tmp_path / "a.png")]))
+        codes.append(cli.run(failing, [], "dcgan"))
+
+    codes: list[int] = []
+    thread = threading.Thread(target=called_in_a_thread)
+    thread.start()
+    thread.join()
+    assert codes == [1, 0, 141]
+    assert out.text == f"{tmp_path / 'a.png'}\n"
+    assert err.text == "dcgan: /no/such/run: no such checkpoint or run folder\n"
 
 
 @pytest.mark.slow

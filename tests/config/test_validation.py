@@ -5,6 +5,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dcgan.config import (
@@ -24,6 +25,18 @@ from dcgan.config import (
     validate_network,
 )
 from dcgan.errors import UsageError
+
+HOME = Path.home()
+
+
+class DirEntry:
+    """A path that is neither text nor a Path, as `os.scandir` yields them."""
+
+    def __init__(self, path: str):
+        self.path = path
+
+    def __fspath__(self) -> str:
+        return self.path
 
 
 @pytest.mark.parametrize(
@@ -90,8 +103,17 @@ def test_invalid_values_are_refused_with_the_rule(options, complaint):
         (dict(steps=True), "--steps must be of type int, not True"),
         (dict(clip=None), "--clip must be of type float, not None"),
         (dict(flip=1), "--flip must be of type bool, not 1"),
-        (dict(out="runs/a"), "--out must be of type Path, not 'runs/a'"),
-        (dict(data="packed"), "--data must be of type Path or None, not 'packed'"),
+        (dict(out=3), "--out must be of type Path, not 3"),
+        (dict(out=None), "--out must be of type Path, not None"),
+        (dict(data=b"packed"), "--data must be of type Path or None, not b'packed'"),
+        (dict(root="~no-such-user/a"), "~no-such-user/a: Could not determine home"),
+        (dict(steps=np.float32(10)), "--steps must be of type int, not 10.0"),
+        (dict(steps=np.array([10])), "--steps must be of type int, not array([10])"),
+        (dict(flip=np.int64(1)), "--flip must be of type bool, not 1"),
+        (
+            dict(classes="bedroom"),
+            "--classes must be a tuple, each item of type str, not 'bedroom'",
+        ),
         (dict(classes=("a", 1)), "--classes must be a tuple, each item of type str"),
     ],
 )
@@ -110,7 +132,7 @@ def test_python_callers_get_the_checks_of_types_and_choices_too(options, complai
         (lambda: SampleConfig(checkpoint=Path("a"), out=Path("a.jpg")), "must end in .png"),
         (lambda: WalkConfig(checkpoint=Path("a"), frames=0), "--frames must be from 1 to 100,000"),
         (lambda: WalkConfig(checkpoint=Path("a"), seconds=1.0), "--seconds must be from 2.4 to"),
-        (lambda: EvaluateConfig(checkpoint=Path("a"), data="b"), "--data must be of type Path"),
+        (lambda: EvaluateConfig(checkpoint=Path("a"), data=None), "--data must be of type Path"),
         (
             lambda: EvaluateConfig(checkpoint=Path("a"), data=Path("b"), weights=Path("c")),
             "--weights needs --fidelity",
@@ -130,6 +152,32 @@ def test_python_callers_get_the_checks_of_types_and_choices_too(options, complai
 def test_every_command_checks_its_options(make, complaint):
     with pytest.raises(UsageError, match=re.escape(complaint)):
         make()
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (dict(root="pics"), dict(root=Path("pics"))),
+        (dict(root="~/pics", out=Path("~/a")), dict(root=HOME / "pics", out=HOME / "a")),
+        (dict(data=DirEntry("a/b")), dict(data=Path("a/b"))),
+        (dict(steps=np.int32(9), lr_G=np.float64(0.25)), dict(steps=9, lr_G=0.25)),
+        (dict(flip=np.False_, seed=np.uint64(2**63 - 1)), dict(flip=False, seed=2**63 - 1)),
+        (dict(threads=np.int8(2), augment_p=np.float16(0.5)), dict(threads=2, augment_p=0.5)),
+        (dict(channels=np.int64(1), loss=np.str_("hinge")), dict(channels=1, loss="hinge")),
+        (dict(augment=["cutout"], classes=[]), dict(augment=("cutout",), classes=())),
+    ],
+    ids=str,
+)
+def test_python_callers_may_give_values_of_similar_types(given, kept):
+    config = TrainConfig(**given)
+    for name, value in kept.items():
+        found = getattr(config, name)
+        assert (found, type(found)) == (value, type(value))
+    json.dumps(config_to_dict(config))
+
+
+def test_paths_in_tuples_are_converted_too():
+    assert CompareConfig(runs=["a", Path("~/b")]).runs == (Path("a"), HOME / "b")
 
 
 @pytest.mark.parametrize(

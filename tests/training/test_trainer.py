@@ -563,6 +563,7 @@ def test_a_signal_saves_once_and_is_ignored_in_the_last_step(
 
     monkeypatch.setattr(checkpoint, "save", counted)
     at_step(step, lambda: signal.raise_signal(signal.SIGTERM))
+    handler = signal.getsignal(signal.SIGTERM)
     if step == 3:
         with pytest.raises(Stopped, match="after step 4 of 6"):
             fit(tiny(), packed, tmp_path / "run", CPU)
@@ -570,6 +571,7 @@ def test_a_signal_saves_once_and_is_ignored_in_the_last_step(
         path = fit(tiny(), packed, tmp_path / "run", CPU)
         assert path == find_checkpoint(tmp_path / "run").path
     assert saved == [f"step-{i:08d}" for i in range(2, step + 2, 2)]
+    assert signal.getsignal(signal.SIGTERM) is handler
 
 
 def test_training_a_finished_run_changes_nothing(tiny, packed, run, tmp_path):

@@ -1,0 +1,110 @@
+"""Signals during training, as a process, a notebook and a thread get them."""
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+import torch
+from jupyter_client.manager import start_new_kernel
+
+from dcgan.runs import checkpoint
+from dcgan.runs.layout import list_checkpoints
+from dcgan.runtime.signals import collect_stop_signals, raise_on_sigterm
+from tests.conftest import TINY, fit
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def handlers() -> list:
+    return [signal.getsignal(signum) for signum in SIGNALS]
+
+
+@pytest.mark.parametrize("second", SIGNALS)
+def test_a_second_signal_is_a_keyboard_interrupt_and_all_handlers_are_restored(second):
+    before = handlers()
+    with pytest.raises(KeyboardInterrupt), collect_stop_signals() as received:
+        signal.raise_signal(signal.SIGTERM)
+        assert received == [signal.SIGTERM]
+        signal.raise_signal(second)
+    assert received == [signal.SIGTERM]
+    assert handlers() == before
+
+
+def test_signals_are_handled_in_the_main_thread_alone():
+    before, seen = handlers(), []
+
+    def work():
+        with collect_stop_signals() as received, raise_on_sigterm():
+            seen.append((received, handlers()))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [([], before)]
+
+
+def test_a_run_in_a_thread_is_that_of_the_main_thread(packed, run, tmp_path):
+    thread = threading.Thread(
+        target=fit, args=(TINY, packed, tmp_path / "run", torch.device("cpu")), daemon=True
+    )
+    thread.start()
+    thread.join(120)
+    trained, expected = (
+        checkpoint.read(list_checkpoints(folder)[-1]).tensors("")
+        for folder in (tmp_path / "run", run)
+    )
+    assert trained.keys() == expected.keys()
+    assert all(torch.equal(value, expected[name]) for name, value in trained.items())
+
+
+class Kernel:
+    """A Jupyter kernel that runs one cell after another."""
+
+    def __init__(self):
+        self.manager, self.client = start_new_kernel(kernel_name="python3")
+
+    def run(self, code: str, interrupt_at: str = "", times: int = 0) -> list[str]:
+        """What a cell prints, returns and raises. `times` interrupts, 50 ms apart, follow the first
+        output with `interrupt_at` in it.
+        """
+        cell, outputs = self.client.execute(code), []
+        for kind, content in self._messages(cell):
+            text = content.get("text") or content.get("data", {}).get("text/plain", "")
+            outputs.append(content["ename"] if kind == "error" else text)
+            if times and interrupt_at in text:
+                for _ in range(times):
+                    self.manager.interrupt_kernel()
+                    time.sleep(0.05)
+                times = 0
+        return outputs
+
+    def _messages(self, cell: str) -> Iterator[tuple[str, dict]]:
+        while True:
+            message = self.client.get_iopub_msg(timeout=60)
+            if message["parent_header"].get("msg_id") == cell:
+                yield message["msg_type"], message["content"]
+                if message["content"].get("execution_state") == "idle":
+                    return
+
+
+@pytest.fixture
+def kernel() -> Iterator[Kernel]:
+    kernel = Kernel()
+    yield kernel
+    kernel.client.stop_channels()
+    kernel.manager.shutdown_kernel(now=True)
+
+
+@pytest.mark.slow
+def test_interrupts_of_a_notebook_stop_training_and_keep_its_variables(kernel, packed, tmp_path):
+    kernel.run("import os; os.environ['OMP_NUM_THREADS'] = '1'; kept = 41; import dcgan")
+    options = f"data={str(packed.folder)!r}, out={str(tmp_path / 'run')!r}, size=16, width=4"
+    kernel.run(f"config = dcgan.TrainConfig({options}, steps=10**6, log_every=1, device='cpu')")
+    training = "dcgan.train(config)", "loss"
+    assert kernel.run(*training, times=1)[-2] == "Stopped"
+    assert len(list_checkpoints(tmp_path / "run")) == 1
+    assert kernel.run(*training, times=2)[-2] == "KeyboardInterrupt"
+    assert kernel.run(*training, times=1)[-2] == "Stopped"  # nothing is locked or lost
+    assert kernel.run("kept")[-2] == "41"
