@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dcgan.cli import main
 from dcgan.config import DataOptions
 from dcgan.data import pack
 from dcgan.data.sources import lmdb_reader
@@ -219,6 +220,79 @@ class TestFolder:
         write(tmp_path, "d.jpg")
         seen.add(opened("folder", tmp_path).fingerprint())
         assert len(seen) == 4
+
+
+class TestOutputs:
+    """What dcgan has written inside --root is not read as raw images."""
+
+    TRAIN = (
+        *("train", "folder", "--root", ".", "--size", "32", "--width", "8", "--batch-size", "4"),
+        *("--steps", "1", "--device", "cpu", "--augment", "--workers", "1"),
+    )
+
+    @pytest.fixture
+    def pictures(self, tmp_path, monkeypatch):
+        rng = np.random.default_rng(0)
+        (tmp_path / "pics" / "data").mkdir(parents=True)  # where packed images go by default
+        for i in range(8):
+            name = f"data/{i}.png" if i % 2 else f"{i}.png"
+            pixels = rng.integers(0, 256, (32, 32, 3), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "pics" / name)
+        monkeypatch.chdir(tmp_path / "pics")
+        return tmp_path / "pics"
+
+    def test_a_run_beside_the_pictures_continues_and_starts_afresh(self, pictures, capsys):
+        before = names(opened("folder", pictures))
+        key = opened("folder", pictures).fingerprint()
+        for more in ((), ("--steps", "2"), ("--steps", "2", "--fresh"), ("--out", "second")):
+            assert main([*self.TRAIN, *more]) == 0
+        assert list(pictures.glob("runs/folder/samples/*.png"))
+        assert (pictures / "runs" / "folder-2" / "config.json").exists()
+        source = opened("folder", pictures)
+        assert names(source) == before
+        assert source.fingerprint() == key
+        (packed,) = pictures.glob("data/folder-32-*")
+        assert set(source.notes) == {
+            f"left out {name}/: it holds {kind}, made by dcgan"
+            for name, kind in [
+                (f"data/{packed.name}", "packed images"),
+                ("runs/folder", "a run"),
+                ("runs/folder-2", "a run"),
+                ("second", "a run"),
+            ]
+        }
+        capsys.readouterr()
+        assert main(["prepare", "folder", "--root", ".", "--out", "packed", "--size", "16"]) == 0
+        assert "packed 8 of 8 images" in (shown := capsys.readouterr().err)
+        assert "left out runs/folder/: it holds a run, made by dcgan" in shown
+        assert names(opened("folder", pictures)) == before
+
+    def test_outputs_are_recognised_behind_links_and_refused_as_root(self, pictures, tmp_path):
+        assert main([*self.TRAIN, "--out", str(tmp_path / "run")]) == 0
+        (pictures / "link").symlink_to(tmp_path / "run")
+        assert len(opened("folder", pictures)) == 8
+        for root in (tmp_path / "run", tmp_path / "run" / "samples", pictures / "link"):
+            with pytest.raises(UserError, match="holds a run, made by dcgan, not raw images"):
+                opened("folder", root)
+        (packed,) = pictures.glob("data/folder-32-*")
+        with pytest.raises(UserError, match="holds packed images, made by dcgan: give it as"):
+            opened("folder", packed)
+
+    @pytest.mark.parametrize("out", [".", "../pics", "data"])
+    def test_pictures_as_out_are_refused_before_anything_is_written(self, pictures, out, capsys):
+        before = sorted(pictures.rglob("*"))
+        assert main([*self.TRAIN, "--out", out]) == 1
+        assert "holds other files: use another --out" in capsys.readouterr().err
+        assert main(["prepare", "folder", "--root", ".", "--out", out, "--size", "16"]) == 1
+        assert sorted(pictures.rglob("*")) == before
+
+    def test_other_configurations_are_no_runs(self, tmp_path):
+        write(tmp_path, "model/a.png", "array/b.png", "deep/c.png")
+        (tmp_path / "model" / "config.json").write_text('{"seed": 1, "batch_size": 4}')
+        (tmp_path / "deep" / "config.json").write_text("[" * 100_000)
+        (tmp_path / "array" / "meta.json").write_text("{}")
+        source = opened("folder", tmp_path)
+        assert (names(source), source.notes) == (["array/b.png", "deep/c.png", "model/a.png"], [])
 
 
 class TestClassFolders:

@@ -17,6 +17,7 @@ from dcgan.config import DataOptions
 from dcgan.data.decoding.image import BadImage
 from dcgan.data.sources.base import MAX_BYTES, EncodedSource, file_hash, printable
 from dcgan.data.sources.left_out import describe_left_out, file_kind
+from dcgan.data.sources.outputs import output_around, output_kind
 from dcgan.errors import UsageError, UserError
 
 _EXTENSIONS = (
@@ -76,6 +77,7 @@ class FolderFiles(Files):
     def _walk(self) -> Iterable[tuple[str, os.stat_result | None]]:
         """Name and status of every image; the status is None if it cannot be read.
 
+        Runs and packed images of dcgan are passed over, with a note.
         Links to folders are followed last, and no folder is entered twice: loops of links end, and
         an image is named by its own path rather than by a link.
         """
@@ -91,6 +93,9 @@ class FolderFiles(Files):
                 entries = sorted(os.scandir(path), key=lambda entry: entry.name)
             except OSError:
                 yield folder, None
+                continue
+            if kind := output_kind(Path(path), {entry.name for entry in entries}):
+                self.notes.append(f"left out {printable(folder)}: it holds {kind}, made by dcgan")
                 continue
             for entry in entries:
                 name = folder + entry.name
@@ -186,6 +191,9 @@ def open_files(root: Path) -> Files:
     if root.is_dir():
         if not os.access(root, os.R_OK | os.X_OK):
             raise UserError(f"cannot read {root}: permission denied")
+        if kind := output_around(root):
+            hint = ": give it as --data" if kind == "packed images" else ", not raw images"
+            raise UserError(f"{root} holds {kind}, made by dcgan{hint}")
         return FolderFiles(root)
     if root.is_file():
         return ZipFiles(root)

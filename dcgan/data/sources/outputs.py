@@ -1,0 +1,40 @@
+"""Folders that dcgan has written: they are never read as raw images, wherever they lie."""
+
+import json
+from collections.abc import Collection
+from pathlib import Path
+
+from dcgan.data.packed import IMAGES, META
+
+_CONFIG_FILE = "config.json"
+_ALWAYS_IN_CONFIG = {"latent_dim", "batch_size", "seed"}  # of a run
+_SAMPLES = "samples"  # of a run
+_MAX_CONFIG_BYTES = 2**20
+
+
+def output_kind(folder: Path, names: Collection[str]) -> str | None:
+    """What dcgan has written as this folder, which holds `names`: "a run", "packed images"; or
+    None.
+    """
+    if META in names and IMAGES in names:
+        return "packed images"
+    return "a run" if _CONFIG_FILE in names and _is_run_config(folder / _CONFIG_FILE) else None
+
+
+def output_around(root: Path) -> str | None:
+    """What dcgan has written, if that is `root` or the samples of a run; else None."""
+    root = root.resolve()
+    for folder in (root, *([root.parent] if root.name == _SAMPLES else [])):
+        if kind := output_kind(folder, [path.name for path in folder.iterdir()]):
+            return kind
+    return None
+
+
+def _is_run_config(path: Path) -> bool:
+    try:
+        if path.stat().st_size > _MAX_CONFIG_BYTES:
+            return False
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(config, dict) and set(config) >= _ALWAYS_IN_CONFIG
