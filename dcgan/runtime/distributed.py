@@ -132,6 +132,13 @@ def average_tensors(tensors: Iterable[Tensor]) -> None:
     torch._foreach_copy_(tensors, list(_unflatten_dense_tensors(flat, tensors)))
 
 
+def in_own_row(tensor: Tensor) -> Tensor:
+    """Rows [world_size, ...] whose average over the processes holds the tensors of all of them."""
+    rows = tensor.new_zeros(world_size(), *tensor.shape)
+    rows[rank()] = tensor * world_size()
+    return rows
+
+
 class StopFlag:
     """A flag that any process may set, and that all of them read as set after the same step.
 

@@ -99,7 +99,7 @@ class Trainer:
         scalars = self.run_step(*batches, penalized=self.is_penalized(self.step))
         self.stop_flag.set(bool(stop))
         flags = [self.stop_flag.tensor, self.guard.found_non_finite]
-        distributed.average_tensors([*self.statistics, self.augment_p, *flags])
+        distributed.average_tensors([*self.statistics, *flags])
         self.guard.found_non_finite.ceil_()  # found anywhere is found everywhere
         self.step += 1
         seen = self.step * config.batch_size
@@ -133,7 +133,7 @@ class Trainer:
         """Update D. Returns scalars, and D's logits [n] of the real images for the step of G."""
         self.D.requires_grad_(True)
         self.opt_D.zero_grad()
-        scalars, all_real_logits = [], []
+        scalars, all_logits = [], []
         for batch, fake in micro_batches:
             noise = batch.augmentation_noise
             real = self.augment(batch.real, noise[:, 0]).requires_grad_(penalized)
@@ -143,19 +143,24 @@ class Trainer:
             loss = self.loss_D(real_logits, fake_logits)
             penalty = self.penalty(batch, real, fake, real_logits, fake_logits) if penalized else 0
             ((loss + penalty) / len(micro_batches)).backward()
-            scalars.append(self._d_scalars(loss, real_logits, fake_logits))
-            all_real_logits.append(real_logits.detach())
+            logits = torch.stack([real_logits, fake_logits]).detach()
+            scalars.append({"loss_D": loss.detach(), **discriminator_metrics(self.loss, *logits)})
+            all_logits.append(logits)
         means = _mean_scalars(scalars)
         grads = gradients(self.D)
-        distributed.average_tensors(grads)
+        logits_of_all = distributed.in_own_row(torch.cat(all_logits, 1))
+        distributed.average_tensors([*grads, logits_of_all])
+        # Of the whole batch, since the mean of a sign depends on how the batch is divided.
+        overfitting = overfitting_heuristic(*logits_of_all.transpose(0, 1).flatten(1))
         norm = torch.nn.utils.get_total_norm(grads)
         self.guard.check_D(means["loss_D"], norm)
         clip_gradients(self.opt_D, self.clip_ratio_D)
         adam_step(self.opt_D, skip=self.guard.found_non_finite)
         if self.adaptive:
-            p = updated_probability(self.augment_p, means["overfitting"], self.config.batch_size)
+            p = updated_probability(self.augment_p, overfitting, self.config.batch_size)
             self.augment_p.copy_(p)
-        return means | {"grad_norm_D": norm, "augment_p": self.augment_p}, all_real_logits
+        others = {"overfitting": overfitting, "grad_norm_D": norm, "augment_p": self.augment_p}
+        return means | others, [real_logits for real_logits, _ in all_logits]
 
     def g_step(
         self, micro_batches: list[tuple[Batch, Tensor]], all_real_logits: list[Tensor]
@@ -211,15 +216,6 @@ class Trainer:
             alpha = batch.alpha[:, None, None, None]
             total += config.gradient_penalty * gradient_penalty(D, real, fake, alpha)
         return config.penalty_every * total
-
-    def _d_scalars(
-        self, loss: Tensor, real_logits: Tensor, fake_logits: Tensor
-    ) -> dict[str, Tensor]:
-        """The logged scalars of one micro-batch in the step of D."""
-        logits = real_logits.detach(), fake_logits.detach()
-        metrics = discriminator_metrics(self.loss, *logits)
-        overfitting = overfitting_heuristic(*logits)
-        return {"loss_D": loss.detach(), **metrics, "overfitting": overfitting}
 
     def check_finite(self) -> None:
         """Raise Diverged unless all numbers have been finite so far. Waits for the device."""
