@@ -7,10 +7,14 @@ from typing import Literal
 
 from dcgan.config.networks import ImageOptions, validate_size
 from dcgan.config.validation import require, require_at_least, validate_types
+from dcgan.errors import UsageError
 
 SourceName = Literal[
     "faces", "celeba", "lsun", "folder", "cifar10", "mnist", "fashion-mnist", "svhn", "stl10"
 ]
+
+
+FitName = Literal["crop", "pad", "squeeze"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,9 @@ class DataOptions:
     crop: int | None = None
     """Side of the centre crop, in pixels of the raw image. Default: 178 for celeba, else the
     largest square."""
+    fit: FitName = "crop"
+    """How oblong pictures become square. crop: the centre is cut out; pad: all of it, with black
+    bars; squeeze: all of it, its proportions changed."""
     max_bad: float = 0.01
     """Largest fraction of unreadable images, which are skipped. Packing fails if it is exceeded."""
     workers: int | None = None
@@ -62,4 +69,6 @@ class PrepareConfig(OutputOptions, DataOptions, ImageOptions):
 def validate_data(options: DataOptions) -> None:
     """Raise UsageError for data options out of range."""
     require_at_least(1, options, "count", "crop", "workers")
+    if options.crop is not None and options.fit != "crop":
+        raise UsageError(f"--crop cuts out a square: it does not go with --fit {options.fit}")
     require(0 <= options.max_bad <= 1, "max_bad", options.max_bad, "from 0 to 1")

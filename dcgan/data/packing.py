@@ -17,7 +17,8 @@ import numpy as np
 from tqdm import tqdm
 
 import dcgan
-from dcgan.config import DataOptions, PrepareConfig
+from dcgan.config import DataOptions, FitName, PrepareConfig
+from dcgan.data.decoding.conversion import Losses
 from dcgan.data.decoding.image import DECODING_VERSION
 from dcgan.data.packed import (
     FORMAT,
@@ -50,6 +51,7 @@ def prepare(config: PrepareConfig) -> PackedImages:
         config.crop,
         config.max_bad,
         config.workers,
+        fit=config.fit,
     )
 
 
@@ -64,7 +66,16 @@ def open_or_pack(options: DataOptions, size: int, channels: int, data_cache: Pat
         print(f"using the packed images in {folder}", file=sys.stderr)
         return open_packed(folder)
     try:
-        return pack(source, folder, size, channels, options.crop, options.max_bad, options.workers)
+        return pack(
+            source,
+            folder,
+            size,
+            channels,
+            options.crop,
+            options.max_bad,
+            options.workers,
+            fit=options.fit,
+        )
     except UserError:
         # Another process may have packed the same images meanwhile.
         if is_packed(folder):
@@ -90,6 +101,8 @@ def cache_folder(
         options.crop,
         source.fingerprint(),
     ]
+    if options.fit != DataOptions.fit:  # absent otherwise: folders packed before there was a choice
+        settings.append(options.fit)
     key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:12]
     return data_cache.expanduser() / f"{options.source}-{size}-{key}"
 
@@ -103,6 +116,7 @@ def pack(
     max_bad: float = DataOptions.max_bad,
     workers: int | None = None,
     progress: bool = True,
+    fit: FitName = DataOptions.fit,
 ) -> PackedImages:
     """Write all images of `source` to the new folder `out`, as uint8 [N, size, size, channels].
 
@@ -114,12 +128,13 @@ def pack(
     remove_abandoned(out)
     check_free_space(out, len(source) * size * size * channels)
     source.build_index()
-    crop = crop or source.default_crop
+    if fit == "crop":
+        crop = crop or source.default_crop
     with replace_atomically(out) as partial, locked_folder(partial):
         images = partial / IMAGES
         create_array(images, (len(source), size, size, channels))
-        job = PackingJob(source, images, size, channels, crop)
-        skipped = _write_all(job, max_bad, workers or available_cpus(), progress)
+        job = PackingJob(source, images, size, channels, crop, fit)
+        skipped, losses = _write_all(job, max_bad, workers or available_cpus(), progress)
         if len(skipped) == len(source):
             raise UserError(
                 f"none of the {len(source)} images can be read: {_first_reasons(skipped)}"
@@ -129,16 +144,18 @@ def pack(
         keep_rows(images, good, (size, size, channels))
         if source.labels is not None:
             np.save(partial / LABELS, source.labels[good], allow_pickle=False)
-        meta = _describe(source, len(good), skipped) | {
+        notes = [*source.notes, *losses.remarks()]
+        meta = _describe(source, len(good), skipped, notes) | {
             "size": size,
             "channels": channels,
             "crop": crop,
+            "fit": fit,
             "filter": "lanczos",
             "recipe": DECODING_VERSION,
             "sha256": content_hash(partial),
         }
         (partial / META).write_text(json.dumps(meta, indent=1) + "\n", encoding="ascii")
-    _print_summary(source, out, size, crop, skipped)
+    _print_summary(source, out, size, crop, skipped, notes)
     return open_packed(out)
 
 
@@ -153,9 +170,14 @@ def _check_unused(out: Path) -> None:
             raise UserError(f"{out} exists already, and is not overwritten")
 
 
-def _write_all(job: PackingJob, max_bad: float, workers: int, progress: bool) -> dict[int, Skipped]:
-    """Write all rows; return the bad images by index. Raises UserError if they are too many."""
-    total = len(job.source)
+def _write_all(
+    job: PackingJob, max_bad: float, workers: int, progress: bool
+) -> tuple[dict[int, Skipped], Losses]:
+    """Write all rows; return the bad images by index, and what the others have lost.
+
+    Raises UserError if too many are bad.
+    """
+    total, losses = len(job.source), Losses()
     skipped: dict[int, Skipped] = {}
     with (
         tqdm(total=total, desc="packing", unit="img", disable=not progress) as bar,
@@ -163,16 +185,19 @@ def _write_all(job: PackingJob, max_bad: float, workers: int, progress: bool) ->
     ):
         for chunk in chunks:
             skipped |= chunk.skipped
+            losses += chunk.losses
             bar.update(chunk.done)
             if len(skipped) > max_bad * total:
                 raise UserError(
                     f"{len(skipped)} of {bar.n} images cannot be read, more than --max-bad "
                     f"{max_bad:g} of {total} allows: {_first_reasons(skipped)}"
                 )
-    return dict(sorted(skipped.items()))
+    return dict(sorted(skipped.items())), losses
 
 
-def _describe(source: Source, packed: int, skipped: dict[int, Skipped]) -> dict[str, object]:
+def _describe(
+    source: Source, packed: int, skipped: dict[int, Skipped], notes: list[str]
+) -> dict[str, object]:
     """The entries of meta.json that describe the source and its images."""
     kind = None
     if source.labels is not None:
@@ -186,21 +211,26 @@ def _describe(source: Source, packed: int, skipped: dict[int, Skipped]) -> dict[
         "ignored": source.ignored,
         "ignored_kinds": dict(source.left_out),
         "skipped": [image._asdict() for image in skipped.values()],
-        "notes": source.notes,
+        "notes": notes,
         "label_kind": kind,
         "label_names": list(source.label_names),
     }
 
 
 def _print_summary(
-    source: Source, out: Path, size: int, crop: int | None, skipped: dict[int, Skipped]
+    source: Source,
+    out: Path,
+    size: int,
+    crop: int | None,
+    skipped: dict[int, Skipped],
+    notes: list[str],
 ) -> None:
     """Print on stderr what has been packed and skipped."""
     shape = f"{size} px, of a centre crop of {crop} px" if crop else f"{size} px"
     line = f"packed {len(source) - len(skipped)} of {len(source)} images ({shape}) in {out}"
     if skipped:
         line += f"; skipped {len(skipped)}: {_first_reasons(skipped)}"
-    print("\n".join([line, *source.notes]), file=sys.stderr)
+    print("\n".join([line, *notes]), file=sys.stderr)
 
 
 def _first_reasons(skipped: dict[int, Skipped]) -> str:

@@ -11,6 +11,8 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import NamedTuple
 
+from dcgan.config import FitName
+from dcgan.data.decoding.conversion import Conversion, Losses
 from dcgan.data.processes import Child, ChildFailed, ChildNotStarted, exit_after, stream_from_child
 from dcgan.data.rows import write_rows
 from dcgan.data.sources.base import Source
@@ -31,10 +33,13 @@ class Skipped(NamedTuple):
 
 
 class _ChunkResult(NamedTuple):
-    """Number of images of a chunk that are done, and the bad ones among them by index."""
+    """Number of images of a chunk that are done, the bad ones among them by index, and what the
+    others have lost.
+    """
 
     done: int
     skipped: dict[int, Skipped]
+    losses: Losses
 
 
 @dataclass
@@ -46,6 +51,7 @@ class PackingJob:
     size: int
     channels: int
     crop: int | None
+    fit: FitName
 
     def chunks(self) -> Iterator[range]:
         total, step = len(self.source), self.source.chunk
@@ -54,10 +60,13 @@ class PackingJob:
 
     def write(self, chunk: range) -> _ChunkResult:
         """Decode a chunk straight into its rows of the array."""
-        images, bad = self.source.read_images(chunk, self.size, self.channels, self.crop)
+        conversion = Conversion(self.fit)
+        images, bad = self.source.read_images(
+            chunk, self.size, self.channels, self.crop, conversion
+        )
         write_rows(self.array, chunk.start, images)
         skipped = {i: Skipped(self.source.name(i), reason) for i, reason in bad.items()}
-        return _ChunkResult(len(chunk), skipped)
+        return _ChunkResult(len(chunk), skipped, conversion.losses)
 
 
 def run_job(job: PackingJob, workers: int) -> Generator[_ChunkResult, None, None]:
@@ -138,7 +147,7 @@ def _run_one_by_one(job: PackingJob, chunk: range) -> Generator[_ChunkResult, No
         except ChildFailed as failure:
             name = job.source.unread_name(next_image)  # this process must not open the source
             skipped = Skipped(name, f"the process that read it failed, {failure}")
-            yield _ChunkResult(1, {next_image: skipped})
+            yield _ChunkResult(1, {next_image: skipped}, Losses())
             crashes, next_image = crashes + 1, next_image + 1
     return crashes
 

@@ -77,8 +77,17 @@ def _open_images(
     with suppress_output():
         subset = Subset(source, chosen)
         packed = pack(
-            subset, scratch / "data", config.size, config.channels, config.crop, 1, config.workers
+            subset,
+            scratch / "data",
+            config.size,
+            config.channels,
+            config.crop,
+            1,
+            config.workers,
+            fit=config.fit,
         )
+    for note in packed.meta["notes"]:
+        say("note", note)
     seconds_per_image = (time.perf_counter() - started) / len(chosen)
     skipped, problems = packed.meta["skipped"], []
     say("broken", f"{len(skipped):,} of {len(chosen):,}" if skipped else "none")
@@ -118,7 +127,7 @@ def _describe_sizes(sizes: np.ndarray, config: TrainConfig) -> Iterator[str]:
     if small:
         yield f"{small:,} smaller than --size {config.size}: enlarging blurs them"
     oblong = int((sizes.max(1) > 1.5 * sizes.min(1)).sum())
-    if oblong and config.crop is None:
+    if oblong and config.crop is None and config.fit == "crop":
         yield f"{oblong:,} lose more than a third to the square crop"
 
 

@@ -18,7 +18,9 @@ from PIL import Image
 from dcgan.data import faces
 from dcgan.data.decoding import image as module
 from dcgan.data.decoding import jpeg
+from dcgan.data.decoding.conversion import Conversion
 from dcgan.data.decoding.image import BadImage, decode
+from dcgan.data.decoding.placement import choose_reduction, place
 
 
 def encode(image, format="PNG", **options) -> bytes:
@@ -32,6 +34,10 @@ def picture(width=96, height=64, seed=0) -> Image.Image:
     rng = np.random.default_rng(seed)
     coarse = Image.fromarray(rng.integers(80, 176, (5, 7, 3), dtype=np.uint8))
     return coarse.resize((width, height), Image.Resampling.BICUBIC)
+
+
+def plain(*arguments) -> np.ndarray | None:
+    return module._decode_plain_jpeg(*arguments, Conversion())
 
 
 def psnr(a, b) -> float:
@@ -117,8 +123,12 @@ class TestDraft:
 
     @pytest.mark.parametrize(("side", "scale"), [(1024, 8), (683, 8), (682, 4), (178, 2), (170, 1)])
     def test_four_thirds_of_the_final_resolution_are_kept(self, side, scale):
-        assert module._plan_decoding(side + 40, side, 64, None) == (side, scale)
-        assert module._plan_decoding(2000, 1500, 64, side) == (side, scale)
+        found = place(side + 40, side, 64, None, "crop")
+        assert choose_reduction(found, side + 40, side) == scale
+        assert choose_reduction(place(2000, 1500, 64, side, "crop"), 2000, 1500) == scale
+        assert choose_reduction(place(side, side // 3, 64, None, "pad"), side, side // 3) == scale
+        found = place(3 * side, side, 64, None, "squeeze")
+        assert choose_reduction(found, 3 * side, side) == scale
 
     @settings(max_examples=40, deadline=None)
     @given(
@@ -211,9 +221,7 @@ class TestPlainJpegs:
         for data in (encode(colour, "JPEG", **options), grey):
             is_plain = data is grey or subsampling != "4:2:2"
             for size, channels in [(16, 3), (64, 1), (64, 3), (128, 3)]:
-                assert (
-                    module._decode_plain_jpeg(data, size, channels, None) is not None
-                ) == is_plain
+                assert (plain(data, size, channels, None) is not None) == is_plain
                 assert outcome(data, size, channels, None) == pillow_alone(
                     data, size, channels, None
                 )
@@ -230,8 +238,8 @@ class TestPlainJpegs:
             b"",
             b"\xff\xd8\xff",
         ):
-            assert module._decode_plain_jpeg(data, 16, 3, None) is None
-        assert module._decode_plain_jpeg(encode(colour, "JPEG"), 16, 3, 51) is None
+            assert plain(data, 16, 3, None) is None
+        assert plain(encode(colour, "JPEG"), 16, 3, 51) is None
 
     def test_damaged_jpegs_are_refused_for_the_same_reasons(self, pillow_alone):
         rng = np.random.default_rng(0)
@@ -249,9 +257,7 @@ class TestPlainJpegs:
             data = bytes(damaged)
             result = outcome(data, 16, 3, None)
             assert result == pillow_alone(data, 16, 3, None)
-            told_apart.add(
-                (isinstance(result, str), module._decode_plain_jpeg(data, 16, 3, None) is not None)
-            )
+            told_apart.add((isinstance(result, str), plain(data, 16, 3, None) is not None))
         assert told_apart == {(True, False), (False, False), (False, True)}
 
 

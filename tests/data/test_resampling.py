@@ -36,7 +36,7 @@ def test_resampling_equals_pillows_lanczos_up_to_rounding(width, height, size, e
     pixels = np.random.default_rng(width).integers(60, 196, (height, width, 3), dtype=np.uint8)
     box = (edges[0], edges[1], width - edges[1], height - edges[0])
     expected = Image.fromarray(pixels).resize((size, size), Image.Resampling.LANCZOS, box=box)
-    out = resample(pixels, box, size)
+    out = resample(pixels, box, size, size)
     assert out.flags.c_contiguous
     # Of this contrast nothing is clipped, which Pillow would do between the passes too.
     assert abs(out.astype(int) - np.asarray(expected)).max() <= 2
@@ -45,7 +45,7 @@ def test_resampling_equals_pillows_lanczos_up_to_rounding(width, height, size, e
 def test_rows_and_columns_are_not_confused():
     ramp = np.zeros((40, 90, 1), np.uint8)
     ramp[:] = 2 * np.arange(90, dtype=np.uint8)[:, None]
-    out = resample(ramp, (10.0, 0.0, 50.0, 40.0), 20)
+    out = resample(ramp, (10.0, 0.0, 50.0, 40.0), 20, 20)
     np.testing.assert_array_equal(out[..., 0], np.tile(np.arange(21, 101, 4), (20, 1)))
 
 
@@ -53,20 +53,20 @@ def test_rows_and_columns_are_not_confused():
 def test_values_are_clipped_and_not_wrapped(channels):
     step = np.zeros((64, 64, channels), np.uint8)
     step[20:, 30:] = 255
-    out = resample(step, (0, 0, 64, 64), 24)
+    out = resample(step, (0, 0, 64, 64), 24, 24)
     assert out.shape == (24, 24, channels)
     assert (out[:7] < 40).all() and (out[-8:, -8:] > 215).all()
 
 
 def test_a_box_of_the_final_size_is_copied():
     pixels = np.random.default_rng(0).integers(0, 256, (50, 60, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(resample(pixels, (7, 9, 39, 41), 32), pixels[9:41, 7:39])
+    np.testing.assert_array_equal(resample(pixels, (7, 9, 39, 41), 32, 32), pixels[9:41, 7:39])
 
 
 def test_resampling_a_large_image_takes_little_memory():
     pixels = np.zeros((3000, 4000, 3), np.uint8)
     tracemalloc.start()
-    resample(pixels, (0, 0, 4000, 3000), 64)
+    resample(pixels, (0, 0, 4000, 3000), 64, 64)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < pixels.nbytes / 3
@@ -74,6 +74,6 @@ def test_resampling_a_large_image_takes_little_memory():
 
 def test_blocks_of_columns_give_the_same_pixels(monkeypatch):
     pixels = np.random.default_rng(0).integers(0, 256, (90, 301, 3), dtype=np.uint8)
-    whole = resample(pixels, (100, 0, 190, 90), 40)
+    whole = resample(pixels, (100, 0, 190, 90), 40, 40)
     monkeypatch.setattr(module, "_BLOCK", 1)
-    np.testing.assert_array_equal(resample(pixels, (100, 0, 190, 90), 40), whole)
+    np.testing.assert_array_equal(resample(pixels, (100, 0, 190, 90), 40, 40), whole)

@@ -1,7 +1,6 @@
 """Decoding of one image file: open, check its limits, crop, resize, turn upright."""
 
 import io
-import math
 import os
 import struct
 import warnings
@@ -13,6 +12,8 @@ import numpy as np
 from PIL import Image
 
 from dcgan.data.decoding import jpeg
+from dcgan.data.decoding.conversion import Conversion
+from dcgan.data.decoding.placement import Placement, bounds_of, choose_reduction, place
 from dcgan.data.decoding.resampling import resample
 
 # Increase it when the same file gives other pixels than before, so that it is packed again.
@@ -64,14 +65,22 @@ class BadImage(Exception):
         self.reason = reason
 
 
-def decode(file: BinaryIO | bytes, size: int, channels: int, crop: int | None) -> np.ndarray:
+def decode(
+    file: BinaryIO | bytes,
+    size: int,
+    channels: int,
+    crop: int | None,
+    conversion: Conversion | None = None,
+) -> np.ndarray:
     """Decode, crop the centre, resize, turn upright: uint8 [size, size, channels] in 0..255.
 
-    The crop is a square of `crop` source pixels, by default the whole shorter side; the resize is
-    antialiased Lanczos. One channel is ITU-R 601 luma. Transparency is composited on white, 16-bit
-    samples keep their high byte, and an animation gives its first frame. Raises BadImage for files
-    that are damaged, no image, or smaller than the crop, and for 32-bit samples.
+    The crop is a square of `crop` source pixels, by default the whole shorter side; `conversion`
+    may keep everything instead, and counts what is lost. The resize is antialiased Lanczos. One
+    channel is ITU-R 601 luma. Transparency is composited on white, 16-bit samples keep their high
+    byte, and an animation gives its first frame. Raises BadImage for files that are damaged, no
+    image, or smaller than the crop, and for 32-bit samples.
     """
+    conversion = conversion or Conversion()
     try:
         file = io.BytesIO(file) if isinstance(file, bytes) else file
         length = file.seek(0, io.SEEK_END)
@@ -80,14 +89,15 @@ def decode(file: BinaryIO | bytes, size: int, channels: int, crop: int | None) -
         file.seek(0)
         if length <= _MAX_BYTES_AT_ONCE:
             data = file.read()
-            if (square := _decode_plain_jpeg(data, size, channels, crop)) is not None:
+            square = _decode_plain_jpeg(data, size, channels, crop, conversion)
+            if square is not None:
                 return square
             file = io.BytesIO(data)
         with (
             open_image(file) as image,
             _silence_stderr() if image.format == "TIFF" else nullcontext(),
         ):
-            return crop_and_resize(image, size, channels, crop)
+            return crop_and_resize(image, size, channels, crop, conversion)
     except BadImage:
         raise
     # On damaged files Pillow's parsers raise nearly every exception there is.
@@ -119,31 +129,38 @@ def open_image(file: BinaryIO) -> Iterator[Image.Image]:
 
 
 def _decode_plain_jpeg(
-    data: bytes, size: int, channels: int, crop: int | None
+    data: bytes, size: int, channels: int, crop: int | None, conversion: Conversion
 ) -> np.ndarray | None:
     """The same pixels as from `crop_and_resize`, faster; None unless it is a plain, intact JPEG."""
     if (found := jpeg.read_size(data)) is None:
         return None
     try:
-        side, scale = _plan_decoding(*found, size, crop)
+        _check_size(*found, crop)
         _check_scans(data, *found)
     except BadImage:
         return None
+    placement = place(*found, size, crop, conversion.fit)
+    scale = choose_reduction(placement, *found)
     pixels = jpeg.decode_pixels(data, *found, scale, channels)
     if pixels is None:
         return None
-    x, y, x_end, y_end, box = _centre_square(*found, side, scale)
-    return resample(pixels[y:y_end, x:x_end], box, size)
+    x, y, x_end, y_end, box = bounds_of(placement.box, *found, scale)
+    conversion.count_placement(*found, crop)
+    return _fill_square(pixels[y:y_end, x:x_end], box, placement, size)
 
 
-def crop_and_resize(image: Image.Image, size: int, channels: int, crop: int | None) -> np.ndarray:
+def crop_and_resize(
+    image: Image.Image, size: int, channels: int, crop: int | None, conversion: Conversion
+) -> np.ndarray:
     """Crop, resize and turn upright an opened image: uint8 [size, size, channels].
 
     See `decode`. Raises BadImage, or any error of Pillow's for a damaged file.
     """
     mode = "L" if channels == 1 else "RGB"
     width, height = image.size
-    side, scale = _plan_decoding(width, height, size, crop)
+    _check_size(width, height, crop)
+    placement = place(width, height, size, crop, conversion.fit)
+    scale = choose_reduction(placement, width, height)
     # Chroma subsampled along one axis only would be reduced too far along that axis.
     if any(h != v for _, h, v, _ in getattr(image, "layer", ())):
         scale = 1
@@ -154,8 +171,10 @@ def crop_and_resize(image: Image.Image, size: int, channels: int, crop: int | No
         image = image.convert("I;16")
 
     transpose, *reverses = _UPRIGHT.get(_orientation(image), (None, False, False))
-    *bounds, box = _centre_square(width, height, side, scale, *reverses)
-    square = resample(_convert_in_bands(image, bounds, mode), box, size)
+    placement = place(width, height, size, crop, conversion.fit, *reverses)
+    *bounds, box = bounds_of(placement.box, width, height, scale)
+    square = _fill_square(_convert_in_bands(image, bounds, mode), box, placement, size)
+    conversion.count_placement(width, height, crop)
     return square if transpose is None else transpose(square)
 
 
@@ -173,41 +192,28 @@ def _convert_in_bands(image: Image.Image, bounds: list[int], mode: str) -> np.nd
     return pixels
 
 
-def _plan_decoding(width: int, height: int, size: int, crop: int | None) -> tuple[int, int]:
-    """Side of the square to crop, and the factor by which a JPEG may be reduced in decoding.
-
-    A JPEG decodes faster at 1/2, 1/4 or 1/8 of its size, and loses frequencies that the resize
-    would remove anyway. If at least 4/3 of the final resolution remain, the result is closer to
-    Lanczos of all pixels in double precision than that of a full decode with torchvision's
-    antialiased bilinear resize. Raises BadImage if the image is too large or smaller than the crop.
-    """
+def _check_size(width: int, height: int, crop: int | None) -> None:
+    """Raise BadImage if an image is too large, or smaller than the crop."""
     if width * height > _MAX_PIXELS:
         raise BadImage(f"{width} x {height} pixels: more than {_MAX_PIXELS:,}")
     if crop and crop > min(width, height):
         raise BadImage(f"{width} x {height} pixels: less than the crop of {crop}")
-    side = crop or min(width, height)
-    return side, next((scale for scale in (8, 4, 2) if 3 * side >= 4 * scale * size), 1)
 
 
-def _centre_square(
-    width: int,
-    height: int,
-    side: int,
-    scale: int,
-    reverses_x: bool = False,
-    reverses_y: bool = False,
-) -> tuple[int, int, int, int, tuple[float, float, float, float]]:
-    """Bounds (left, top, right, bottom) of the centre square in pixels of an image decoded at
-    1/scale, and the box of the square relative to the first two.
-
-    Cropping to the bounds before the resize keeps pixels beside the square out of its edges.
-    """
-    # An odd margin has its larger half on the right and at the bottom of the upright image.
-    left, top = (width - side + reverses_x) // 2, (height - side + reverses_y) // 2
-    box = [edge / scale for edge in (left, top, left + side, top + side)]
-    x, y = int(box[0]), int(box[1])
-    relative = (box[0] - x, box[1] - y, box[2] - x, box[3] - y)
-    return x, y, math.ceil(box[2]), math.ceil(box[3]), relative
+def _fill_square(
+    pixels: np.ndarray,
+    box: tuple[float, float, float, float],
+    placement: Placement,
+    size: int,
+) -> np.ndarray:
+    """The part `box` of some pixels, resized, in its place in a square: uint8 [size, size, C]."""
+    filled = resample(pixels, box, placement.height, placement.width)
+    if filled.shape[:2] == (size, size):
+        return filled
+    square = np.zeros((size, size, pixels.shape[2]), np.uint8)
+    rows = slice(placement.top, placement.top + placement.height)
+    square[rows, placement.left : placement.left + placement.width] = filled
+    return square
 
 
 def _check_scans(data: bytes, width: int, height: int) -> None:

@@ -18,34 +18,36 @@ _BAND = 32  # output lines of one product; distant output lines share no input l
 _BLOCK = 2**18  # floats of one product, about; as many as fit in the cache
 
 
-def resample(pixels: np.ndarray, box: tuple[float, float, float, float], size: int) -> np.ndarray:
-    """Resize the part `box` of an image: uint8 [H, W, C] -> uint8 [size, size, C].
+def resample(
+    pixels: np.ndarray, box: tuple[float, float, float, float], rows: int, columns: int
+) -> np.ndarray:
+    """Resize the part `box` of an image: uint8 [H, W, C] -> uint8 [rows, columns, C].
 
     The box is (left, top, right, bottom) in pixels, which need not be whole numbers. Pixels next to
     the box contribute to the output pixels at its edges.
     """
     left, top, right, bottom = box
     height, width, channels = pixels.shape
-    rows = np.empty((size, width * channels), np.float32)
-    for outputs, inputs, weights in _bands(height, top, bottom, size):
+    lines = np.empty((rows, width * channels), np.float32)
+    for outputs, inputs, weights in _bands(height, top, bottom, rows):
         step = max(8, _BLOCK // (channels * weights.shape[1]))
         for x in range(0, width, step):
             used = pixels[inputs, x : x + step].astype(np.float32, order="C")
             used = used.reshape(len(used), -1)
-            columns = slice(x * channels, x * channels + used.shape[1])
-            np.matmul(weights, used, out=rows[outputs, columns])
-    np.rint(rows, out=rows)
+            slots = slice(x * channels, x * channels + used.shape[1])
+            np.matmul(weights, used, out=lines[outputs, slots])
+    np.rint(lines, out=lines)
 
-    planes = rows.reshape(size, width, channels).swapaxes(1, 2).reshape(-1, width)
-    square = np.empty((size * channels, size), np.float32)
-    for outputs, inputs, weights in _bands(width, left, right, size):
-        np.matmul(planes[:, inputs], weights.T, out=square[:, outputs])
-    np.rint(square, out=square).clip(0, 255, out=square)
+    planes = lines.reshape(rows, width, channels).swapaxes(1, 2).reshape(-1, width)
+    resized = np.empty((rows * channels, columns), np.float32)
+    for outputs, inputs, weights in _bands(width, left, right, columns):
+        np.matmul(planes[:, inputs], weights.T, out=resized[:, outputs])
+    np.rint(resized, out=resized).clip(0, 255, out=resized)
 
     # A copy channel by channel takes a third of the time of one with the axes swapped.
-    image = np.empty((size, size, channels), np.uint8)
+    image = np.empty((rows, columns, channels), np.uint8)
     for channel in range(channels):
-        image[..., channel] = square[channel::channels]
+        image[..., channel] = resized[channel::channels]
     return image
 
 

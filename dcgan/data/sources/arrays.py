@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from dcgan.config import DataOptions
+from dcgan.data.decoding.conversion import Conversion
 from dcgan.data.decoding.image import crop_and_resize
 from dcgan.data.sources.base import MAX_BYTES, Source, file_hash
 from dcgan.errors import UsageError, UserError
@@ -54,8 +55,11 @@ class ArraySource(Source):
     def fingerprint(self) -> str:
         return self.version
 
-    def read_image(self, i: int, size: int, channels: int, crop: int | None) -> np.ndarray:
-        return crop_and_resize(Image.fromarray(self.images[i]), size, channels, crop)
+    def read_image(
+        self, i: int, size: int, channels: int, crop: int | None, conversion: Conversion
+    ) -> np.ndarray:
+        image = Image.fromarray(self.images[i])
+        return crop_and_resize(image, size, channels, crop, conversion)
 
 
 def _parts_of_split(options: DataOptions) -> list[str]:

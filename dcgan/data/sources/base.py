@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from dcgan.data.decoding.conversion import Conversion
 from dcgan.data.decoding.image import BadImage, decode
 
 MAX_BYTES = 2**28  # of one image file, or of an array of small images, uncompressed in memory
@@ -71,23 +72,31 @@ class Source:
         raise NotImplementedError
 
     def read_images(
-        self, indices: Sequence[int], size: int, channels: int, crop: int | None
+        self,
+        indices: Sequence[int],
+        size: int,
+        channels: int,
+        crop: int | None,
+        conversion: Conversion | None = None,
     ) -> tuple[np.ndarray, dict[int, str]]:
         """Images as uint8 [len(indices), size, size, channels], zeros where they are bad, and the
         reasons of the bad ones by index.
         """
+        conversion = conversion or Conversion()
         images = np.zeros((len(indices), size, size, channels), np.uint8)
         bad = {}
         for row, i in enumerate(indices):
             try:
-                images[row] = self.read_image(i, size, channels, crop)
+                images[row] = self.read_image(i, size, channels, crop, conversion)
             except BadImage as error:
                 bad[i] = error.reason
             except OSError as error:
                 bad[i] = error.strerror or str(error)
         return images, bad
 
-    def read_image(self, i: int, size: int, channels: int, crop: int | None) -> np.ndarray:
+    def read_image(
+        self, i: int, size: int, channels: int, crop: int | None, conversion: Conversion
+    ) -> np.ndarray:
         """Image `i` as uint8 [size, size, channels]. Raises BadImage or OSError."""
         raise NotImplementedError
 
@@ -99,9 +108,11 @@ class EncodedSource(Source):
         """Open the file of image `i`. Raises BadImage or OSError."""
         raise NotImplementedError
 
-    def read_image(self, i: int, size: int, channels: int, crop: int | None) -> np.ndarray:
+    def read_image(
+        self, i: int, size: int, channels: int, crop: int | None, conversion: Conversion
+    ) -> np.ndarray:
         with self.open(i) as file:
-            return decode(file, size, channels, crop)
+            return decode(file, size, channels, crop, conversion)
 
 
 def printable(name: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from dcgan.config import DataOptions
+from dcgan.data.decoding.conversion import Conversion
 from dcgan.data.sources.base import Source
 from dcgan.errors import UsageError
 
@@ -42,7 +43,12 @@ class RenderedFaces(Source):
         return hashlib.sha256(b"".join(file.read_bytes() for file in code)).hexdigest()
 
     def read_images(
-        self, indices: Sequence[int], size: int, channels: int, crop: int | None
+        self,
+        indices: Sequence[int],
+        size: int,
+        channels: int,
+        crop: int | None,
+        conversion: Conversion | None = None,
     ) -> tuple[np.ndarray, dict[int, str]]:
         from dcgan.data import faces
 
@@ -67,4 +73,6 @@ def open_faces(options: DataOptions) -> RenderedFaces:
         raise UsageError(f"--count must be from 1 to {2**30}, not {options.count}")
     if options.crop is not None:
         raise UsageError("--crop does not apply to faces: they are rendered at --size")
+    if options.fit != "crop":
+        raise UsageError(f"--fit {options.fit} does not apply to faces, which are square")
     return RenderedFaces(_FIRST_INDEX[options.split], options.count)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dcgan.data.decoding.conversion import Conversion
 from dcgan.data.sources.base import Source
 
 
@@ -31,8 +32,13 @@ class Subset(Source):
         return self.source.unread_name(int(self.indices[i]))
 
     def read_images(
-        self, indices: Sequence[int], size: int, channels: int, crop: int | None
+        self,
+        indices: Sequence[int],
+        size: int,
+        channels: int,
+        crop: int | None,
+        conversion: Conversion | None = None,
     ) -> tuple[np.ndarray, dict[int, str]]:
         original = [int(self.indices[i]) for i in indices]
-        images, bad = self.source.read_images(original, size, channels, crop)
+        images, bad = self.source.read_images(original, size, channels, crop, conversion)
         return images, {i: bad[j] for i, j in zip(indices, original, strict=True) if j in bad}
