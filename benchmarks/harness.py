@@ -12,6 +12,9 @@ from pathlib import Path
 
 from dcgan.runtime.threads import environment_variables
 
+# What torch does by default; `import dcgan` would change it, and children inherit that.
+_DEFAULT_SPINNING = {"GOMP_SPINCOUNT": "300000"}
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -84,7 +87,7 @@ def variant_process(variant: Variant):
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, variant), daemon=False)
-    with environment_variables(variant.environment):
+    with environment_variables(_DEFAULT_SPINNING | variant.environment):
         process.start()
     theirs.close()
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from benchmarks.harness import Variant, time_in_processes
 from benchmarks.step import start_dcgan_step
 from dcgan.config import PRESETS
-from dcgan.runtime.threads import LIMITED_SPINNING
+from dcgan.runtime.openmp import LIMITED_SPINNING
 
 ROUND_FACTOR = 40  # times --rounds: the steps are short and vary for many at a time
 
@@ -26,9 +26,7 @@ def run(rounds: int) -> list[dict]:
     faces = (PRESETS["faces"].width, PRESETS["faces"].batch_size, "auto", True, True, {})
     variants = [
         Variant("threads that spin, as by default", start_dcgan_step, faces),
-        Variant(
-            "threads that sleep at once", start_dcgan_step, faces, {"OMP_WAIT_POLICY": "PASSIVE"}
-        ),
+        Variant("threads that sleep at once", start_dcgan_step, faces, {"GOMP_SPINCOUNT": "0"}),
         Variant("dcgan: sleep after 1000 turns", start_dcgan_step, faces, LIMITED_SPINNING),
     ]
     rows = [

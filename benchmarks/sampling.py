@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import torch
 
 from benchmarks.harness import Variant, time_in_processes, time_in_turns
-from dcgan.runtime.threads import LIMITED_SPINNING
+from dcgan.runtime.openmp import LIMITED_SPINNING
 
 ROOT = Path(__file__).parent.parent
 COUNT = 256  # images in a turn of a variant

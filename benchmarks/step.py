@@ -11,7 +11,7 @@ import torch
 
 from benchmarks.harness import Variant, time_in_processes
 from dcgan.config import PRESETS
-from dcgan.runtime.threads import LIMITED_SPINNING
+from dcgan.runtime.openmp import LIMITED_SPINNING
 
 SIDE = 2048  # of the matrices, in elements
 # The recipe of PyTorch's example, so that both do the same work.

@@ -10,7 +10,6 @@ import dcgan
 from dcgan.cli.commands import COMMANDS, Command
 from dcgan.errors import UsageError, UserError
 from dcgan.runtime.signals import interrupt, on_second_signal, raise_on_sigterm
-from dcgan.runtime.threads import limit_openmp_spinning
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -30,7 +29,6 @@ def run(command: Command, args: Sequence[str] | None, prog: str) -> int:
     owns_process = args is None
     if owns_process:
         _prepare_output()
-    limit_openmp_spinning()
     code, message = 0, None
     try:
         with raise_on_sigterm(), on_second_signal(_exit_at_once if owns_process else interrupt):

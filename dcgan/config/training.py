@@ -98,8 +98,8 @@ class ComputeOptions:
     device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
     """Device to compute on. auto: cuda if available, else mps, else cpu."""
     threads: int | None = None
-    """CPU threads of PyTorch. Default: one per core. Waiting threads sleep early
-    (GOMP_SPINCOUNT=1000, unless the environment sets it)."""
+    """CPU threads of PyTorch. Default: one per core. Waiting threads sleep early, unless the
+    environment sets GOMP_SPINCOUNT or OMP_WAIT_POLICY."""
     compile: bool = False
     """Compile both networks with torch.compile. Takes a minute at the start; no gain on CPUs."""
     cuda_graphs: bool = True

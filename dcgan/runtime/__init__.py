@@ -1,4 +1,4 @@
 """The machine: device, processes, signals, threads, files.
 
-Nothing is re-exported: `threads` must be imported before torch, which other modules import.
+Nothing is re-exported: `import dcgan` imports `openmp`, and must not import torch.
 """

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from dcgan.errors import UsageError, UserError
+from dcgan.runtime.openmp import limit_spinning_of_loaded_torch
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h
 
@@ -103,6 +104,7 @@ def configure_torch(threads: int | None = None) -> None:
     torch.backends.cudnn.benchmark = True
     torch.set_float32_matmul_precision("high")
     reuse_freed_memory()
+    limit_spinning_of_loaded_torch()
 
 
 def reuse_freed_memory() -> None:

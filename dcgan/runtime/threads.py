@@ -1,4 +1,4 @@
-"""A thread pool for files, and settings of OpenMP threads."""
+"""A thread pool for files, and variables for the processes that are started."""
 
 import os
 from collections import deque
@@ -8,20 +8,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 Item = TypeVar("Item")
-# How often a waiting OpenMP thread checks for work before it sleeps. By default it checks so often
-# that, beside other processes, it keeps cores from threads that have work. Without any checks a
-# training step takes a sixth longer on an idle machine (docs/speed.md).
-LIMITED_SPINNING = {"GOMP_SPINCOUNT": "1000"}
 _MAX_THREADS = 8  # more would not help: a fourth of the work holds Python's interpreter lock
-
-
-def limit_openmp_spinning() -> None:
-    """Limit how long torch's threads spin while they wait, unless the user has chosen.
-
-    Must be called before torch is imported.
-    """
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.update(LIMITED_SPINNING | os.environ)
 
 
 @contextmanager

@@ -61,19 +61,6 @@ def test_sampling_imports_nothing_that_it_does_not_use(run, tmp_path):
     assert len(os.listdir(tmp_path)) == 64
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="torch has another OpenMP elsewhere")
-@pytest.mark.parametrize(
-    ("users", "expected"),
-    [({}, "'1000'"), ({"GOMP_SPINCOUNT": "7"}, "'7'"), ({"OMP_WAIT_POLICY": "PASSIVE"}, "'0'")],
-)
-def test_openmp_spins_briefly_unless_the_user_sets_it(run, tmp_path, users, expected):
-    """OpenMP itself reports the settings that it found when torch loaded it."""
-    unset = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
-    environment = {**unset, **users, "OMP_DISPLAY_ENV": "verbose"}
-    done = run_python("sample.py", run, "--out", tmp_path / "grid.png", env=environment)
-    assert f"GOMP_SPINCOUNT = {expected}" in done.stderr
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_stops_sampling_and_leaves_complete_files(run, tmp_path, signum, code):
