@@ -1,6 +1,7 @@
 """Options of the data: the raw images, how they are packed, and where to."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,6 +16,8 @@ SourceName = Literal[
 
 
 FitName = Literal["crop", "pad", "squeeze"]
+
+Levels = Literal["full", "file"] | tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,9 @@ class DataOptions:
     fit: FitName = "crop"
     """How oblong pictures become square. crop: the centre is cut out; pad: all of it, with black
     bars; squeeze: all of it, its proportions changed."""
+    levels: Levels = "full"
+    """Values that become black and white in grey images of 16 or 32 bits. full: 0 and 65535; file:
+    the least and the greatest of each image; or two numbers for all images, e.g. 0 4095."""
     max_bad: float = 0.01
     """Largest fraction of unreadable images, which are skipped. Packing fails if it is exceeded."""
     workers: int | None = None
@@ -71,4 +77,9 @@ def validate_data(options: DataOptions) -> None:
     require_at_least(1, options, "count", "crop", "workers")
     if options.crop is not None and options.fit != "crop":
         raise UsageError(f"--crop cuts out a square: it does not go with --fit {options.fit}")
+    levels = options.levels
+    if isinstance(levels, tuple):
+        valid = len(levels) == 2 and -math.inf < levels[0] < levels[1] < math.inf
+        rule = "full, file or two finite numbers, the smaller one first"
+        require(valid, "levels", " ".join(map(str, levels)), rule)
     require(0 <= options.max_bad <= 1, "max_bad", options.max_bad, "from 0 to 1")

@@ -17,7 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 import dcgan
-from dcgan.config import DataOptions, FitName, PrepareConfig
+from dcgan.config import DataOptions, FitName, Levels, PrepareConfig
 from dcgan.data.decoding.conversion import Losses
 from dcgan.data.decoding.image import DECODING_VERSION
 from dcgan.data.packed import (
@@ -52,6 +52,7 @@ def prepare(config: PrepareConfig) -> PackedImages:
         config.max_bad,
         config.workers,
         fit=config.fit,
+        levels=config.levels,
     )
 
 
@@ -75,6 +76,7 @@ def open_or_pack(options: DataOptions, size: int, channels: int, data_cache: Pat
             options.max_bad,
             options.workers,
             fit=options.fit,
+            levels=options.levels,
         )
     except UserError:
         # Another process may have packed the same images meanwhile.
@@ -101,8 +103,10 @@ def cache_folder(
         options.crop,
         source.fingerprint(),
     ]
-    if options.fit != DataOptions.fit:  # absent otherwise: folders packed before there was a choice
-        settings.append(options.fit)
+    # Absent where they are the defaults: folders that were packed before there was a choice.
+    for name in ("fit", "levels"):
+        if (value := getattr(options, name)) != getattr(DataOptions, name):
+            settings.append([name, value if isinstance(value, str) else [*map(float, value)]])
     key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:12]
     return data_cache.expanduser() / f"{options.source}-{size}-{key}"
 
@@ -117,6 +121,7 @@ def pack(
     workers: int | None = None,
     progress: bool = True,
     fit: FitName = DataOptions.fit,
+    levels: Levels = DataOptions.levels,
 ) -> PackedImages:
     """Write all images of `source` to the new folder `out`, as uint8 [N, size, size, channels].
 
@@ -133,7 +138,7 @@ def pack(
     with replace_atomically(out) as partial, locked_folder(partial):
         images = partial / IMAGES
         create_array(images, (len(source), size, size, channels))
-        job = PackingJob(source, images, size, channels, crop, fit)
+        job = PackingJob(source, images, size, channels, crop, fit, levels)
         skipped, losses = _write_all(job, max_bad, workers or available_cpus(), progress)
         if len(skipped) == len(source):
             raise UserError(
@@ -144,12 +149,13 @@ def pack(
         keep_rows(images, good, (size, size, channels))
         if source.labels is not None:
             np.save(partial / LABELS, source.labels[good], allow_pickle=False)
-        notes = [*source.notes, *losses.remarks()]
+        notes = [*source.notes, *losses.remarks(levels)]
         meta = _describe(source, len(good), skipped, notes) | {
             "size": size,
             "channels": channels,
             "crop": crop,
             "fit": fit,
+            "levels": levels,
             "filter": "lanczos",
             "recipe": DECODING_VERSION,
             "sha256": content_hash(partial),

@@ -11,7 +11,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import NamedTuple
 
-from dcgan.config import FitName
+from dcgan.config import FitName, Levels
 from dcgan.data.decoding.conversion import Conversion, Losses
 from dcgan.data.processes import Child, ChildFailed, ChildNotStarted, exit_after, stream_from_child
 from dcgan.data.rows import write_rows
@@ -52,6 +52,7 @@ class PackingJob:
     channels: int
     crop: int | None
     fit: FitName
+    levels: Levels
 
     def chunks(self) -> Iterator[range]:
         total, step = len(self.source), self.source.chunk
@@ -60,7 +61,7 @@ class PackingJob:
 
     def write(self, chunk: range) -> _ChunkResult:
         """Decode a chunk straight into its rows of the array."""
-        conversion = Conversion(self.fit)
+        conversion = Conversion(self.fit, self.levels)
         images, bad = self.source.read_images(
             chunk, self.size, self.channels, self.crop, conversion
         )

@@ -85,6 +85,7 @@ def _open_images(
             1,
             config.workers,
             fit=config.fit,
+            levels=config.levels,
         )
     for note in packed.meta["notes"]:
         say("note", note)

@@ -17,7 +17,7 @@ from PIL import Image
 
 from dcgan.data import faces
 from dcgan.data.decoding import image as module
-from dcgan.data.decoding import jpeg
+from dcgan.data.decoding import jpeg, modes
 from dcgan.data.decoding.conversion import Conversion
 from dcgan.data.decoding.image import BadImage, decode
 from dcgan.data.decoding.placement import choose_reduction, place
@@ -322,7 +322,7 @@ def test_conversion_in_bands_gives_the_same_pixels(mode, channels, monkeypatch):
         image = image.convert(mode)
     data = encode(image, "TIFF" if mode == "CMYK" else "PNG")
     expected = decode(data, 16, channels, 30)
-    monkeypatch.setattr(module, "_BAND_PIXELS", 7 * 30)
+    monkeypatch.setattr(modes, "_BAND_PIXELS", 7 * 30)
     np.testing.assert_array_equal(decode(data, 16, channels, 30), expected)
 
 

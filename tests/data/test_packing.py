@@ -486,7 +486,7 @@ class Wrapped(module.Source):
 class ThreadsOfBlas(Wrapped):
     """Images whose pixels are the number of threads that BLAS may use."""
 
-    def read_images(self, indices, size, channels, crop):
+    def read_images(self, indices, size, channels, *_):
         value = int(os.environ.get("OPENBLAS_NUM_THREADS", 0))
         return np.full((len(indices), size, size, channels), value, np.uint8), {}
 

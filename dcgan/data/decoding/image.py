@@ -13,6 +13,8 @@ from PIL import Image
 
 from dcgan.data.decoding import jpeg
 from dcgan.data.decoding.conversion import Conversion
+from dcgan.data.decoding.levels import read_depth
+from dcgan.data.decoding.modes import convert_part
 from dcgan.data.decoding.placement import Placement, bounds_of, choose_reduction, place
 from dcgan.data.decoding.resampling import resample
 
@@ -42,7 +44,6 @@ _BYTE_TAG_TYPES = (1, 2, 7)  # tags that Pillow keeps as bytes
 
 # Larger files are read in parts as they are decoded, because hostile ones may be endless.
 _MAX_BYTES_AT_ONCE = 2**22
-_BAND_PIXELS = 2**22  # converted at a time
 
 _ORIENTATION_TAG = 0x0112
 # EXIF orientation: function that turns the stored image upright, and whether it reverses x and y.
@@ -75,10 +76,10 @@ def decode(
     """Decode, crop the centre, resize, turn upright: uint8 [size, size, channels] in 0..255.
 
     The crop is a square of `crop` source pixels, by default the whole shorter side; `conversion`
-    may keep everything instead, and counts what is lost. The resize is antialiased Lanczos. One
-    channel is ITU-R 601 luma. Transparency is composited on white, 16-bit samples keep their high
-    byte, and an animation gives its first frame. Raises BadImage for files that are damaged, no
-    image, or smaller than the crop, and for 32-bit samples.
+    may keep everything instead, gives deep pixels a range, and counts what is lost. The resize is
+    antialiased Lanczos. One channel is ITU-R 601 luma. Transparency is composited on white, 16-bit
+    samples keep their high byte, and an animation gives its first frame. Raises BadImage for files
+    that are damaged, no image, or smaller than the crop, and for 32-bit samples without a range.
     """
     conversion = conversion or Conversion()
     try:
@@ -144,7 +145,7 @@ def _decode_plain_jpeg(
     pixels = jpeg.decode_pixels(data, *found, scale, channels)
     if pixels is None:
         return None
-    x, y, x_end, y_end, box = bounds_of(placement.box, *found, scale)
+    (x, y, x_end, y_end), box = bounds_of(placement.box, *found, scale)
     conversion.count_placement(*found, crop)
     return _fill_square(pixels[y:y_end, x:x_end], box, placement, size)
 
@@ -164,6 +165,7 @@ def crop_and_resize(
     # Chroma subsampled along one axis only would be reduced too far along that axis.
     if any(h != v for _, h, v, _ in getattr(image, "layer", ())):
         scale = 1
+    depth = read_depth(image)
     drafted = image.draft(mode, (width // scale, height // scale))
     scale = scale if drafted else 1
     image.load()
@@ -172,24 +174,11 @@ def crop_and_resize(
 
     transpose, *reverses = _UPRIGHT.get(_orientation(image), (None, False, False))
     placement = place(width, height, size, crop, conversion.fit, *reverses)
-    *bounds, box = bounds_of(placement.box, width, height, scale)
-    square = _fill_square(_convert_in_bands(image, bounds, mode), box, placement, size)
+    bounds, box = bounds_of(placement.box, width, height, scale)
+    pixels = convert_part(image, bounds, mode, conversion.choose_range(image, depth))
     conversion.count_placement(width, height, crop)
+    square = _fill_square(pixels, box, placement, size)
     return square if transpose is None else transpose(square)
-
-
-def _convert_in_bands(image: Image.Image, bounds: list[int], mode: str) -> np.ndarray:
-    """The part `bounds` of an image in `mode`: uint8 [H, W, C].
-
-    It is converted band by band, because Pillow copies the pixels in each of its operations.
-    """
-    left, top, right, bottom = bounds
-    pixels = np.empty((bottom - top, right - left, len(mode)), np.uint8)
-    step = max(1, _BAND_PIXELS // (right - left))
-    for y in range(top, bottom, step):
-        band = _to_mode(image.crop((left, y, right, min(y + step, bottom))), mode)
-        pixels[y - top : y - top + step] = np.asarray(band).reshape(-1, *pixels.shape[1:])
-    return pixels
 
 
 def _check_size(width: int, height: int, crop: int | None) -> None:
@@ -273,21 +262,6 @@ def _orientation(image: Image.Image) -> int:
     # Damaged EXIF is no reason to lose an image that decodes.
     except Exception:
         return 1
-
-
-def _to_mode(image: Image.Image, mode: str) -> Image.Image:
-    """Convert any mode to "L" or "RGB". Raises BadImage for 32-bit samples."""
-    if image.mode.startswith("I;16"):
-        # Pillow reduces 16-bit colour this way, but its `convert` clips 16-bit grey.
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    elif image.mode in ("I", "F"):  # writers fill 8, 16 or all bits
-        raise BadImage("32-bit pixels have no defined range")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGB", image.size, "white")
-        white.paste(image, mask=image.getchannel("A"))
-        image = white
-    return image if image.mode == mode else image.convert(mode)
 
 
 def _reason(error: Exception) -> str:

@@ -66,7 +66,7 @@ def choose_reduction(placement: Placement, width: int, height: int) -> int:
 
 def bounds_of(
     box: tuple[float, float, float, float], width: int, height: int, scale: int
-) -> tuple[int, int, int, int, tuple[float, float, float, float]]:
+) -> tuple[tuple[int, int, int, int], tuple[float, float, float, float]]:
     """Bounds (left, top, right, bottom) of a box in pixels of an image decoded at 1/scale, and the
     box relative to the first two.
 
@@ -75,4 +75,4 @@ def bounds_of(
     left, top, right, bottom = (edge / scale for edge in box)
     x, y = max(0, int(left)), max(0, int(top))
     x_end, y_end = math.ceil(min(right, width / scale)), math.ceil(min(bottom, height / scale))
-    return x, y, x_end, y_end, (left - x, top - y, right - x, bottom - y)
+    return (x, y, x_end, y_end), (left - x, top - y, right - x, bottom - y)
