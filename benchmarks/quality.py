@@ -156,7 +156,7 @@ def train(options: Options, run: Path, seed: int, recipe: dict) -> float:
 
 def comparison(packed: PackedImages, order: np.ndarray, count: int) -> Comparison:
     chunks = read_images(packed, order)
-    return Comparison(chunks, RandomFeatures(), torch.device("cpu"), count)
+    return Comparison(chunks, RandomFeatures(), torch.device("cpu"), min(count, len(order)))
 
 
 def floor(packed: PackedImages, order: np.ndarray, count: int) -> dict[str, float]:

@@ -7,26 +7,40 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.optim.swa_utils import update_bn
 
 from dcgan import images
 from dcgan.config import TrainConfig
 from dcgan.errors import UsageError
 from dcgan.latent import noise_from_seeds
-from dcgan.networks import Generator, fold_batch_norm
+from dcgan.networks import Generator, fold_batch_norm, recalibrate
+from dcgan.networks.layers import BASE_SIZE
 from dcgan.runs import load_generator
 from dcgan.runtime.atomic_files import replace_atomically
-from dcgan.runtime.device import use_bf16
+from dcgan.runtime.device import full_float32_precision, use_bf16
 from dcgan.runtime.disk import check_free_space, disk_errors, make_folder
 from dcgan.runtime.threads import parallel_for_each
 
-# Latents in every forward pass, padded if there are fewer, so that an image does not depend on how
-# many are sampled: the shape of a batch decides which kernels run and in what order they sum.
-BATCH_SIZE = 64
+_MAX_BATCH_SIZE = 64
+_MAX_BATCH_PIXELS = 2**18  # 64 images of 64x64, one from 512x512
+# Of one forward pass: docs/recipe.md has the times. Every pass has as many latents as follow from
+# the size of the images, padded if there are fewer, so that an image does not depend on how many
+# are sampled: the shape of a batch decides which kernels run and in what order they sum.
+_MAX_PASS_PIXELS = 2**16
 _MAX_GRID_PIXELS = 2**27  # 0.4 GB, which image viewers still open
-_RECALIBRATION_LATENTS = 16 * BATCH_SIZE
-_THOROUGH_RECALIBRATION_LATENTS = 100 * BATCH_SIZE
+_RECALIBRATION_BATCH = 64  # latents: the statistics are means over such batches
+_RECALIBRATION_LATENTS = 16 * _RECALIBRATION_BATCH
+_THOROUGH_RECALIBRATION_LATENTS = 100 * _RECALIBRATION_BATCH
 _FILES_PER_JOB = 8  # PNG files that a thread writes in one go: one by one takes 15 % longer
+_MAX_PENDING_JOBS = 16
+
+
+def batch_size(size: int) -> int:
+    """How many images of a size are sampled, read or scored at a time: 64 down to 1."""
+    return _as_many_as_fit(_MAX_BATCH_PIXELS, size, size)
+
+
+def _as_many_as_fit(pixels: int, height: int, width: int) -> int:
+    return min(max(pixels // (height * width), 1), _MAX_BATCH_SIZE)
 
 
 def load(
@@ -50,13 +64,13 @@ def load(
 def recalibrate_batch_norm(G: Generator, count: int = _RECALIBRATION_LATENTS) -> None:
     """Replace G's running statistics by means over the images of seeds 0, 1, ..., count - 1.
 
-    Running statistics belong to earlier weights, and an average of weights has none of its own
-    (standing statistics: Brock et al. 2019, section 4.1). The mode of G stays as it is. On a GPU
-    the host waits once per layer and batch, since `update_bn` reads the counters of batch norm.
+    They are means over batches of 64, see `networks.recalibrate`.
     """
     device = next(G.parameters()).device
-    batches = (range(start, start + BATCH_SIZE) for start in range(0, count, BATCH_SIZE))
-    update_bn((latents_from_seeds(G, seeds).to(device) for seeds in batches), G)
+    size = _RECALIBRATION_BATCH
+    batches = (range(start, start + size) for start in range(0, count, size))
+    latents = (latents_from_seeds(G, seeds).to(device) for seeds in batches)
+    recalibrate(G, latents, max_latents=batch_size(G.size))
 
 
 def parse_label(G: Generator, label: str | None) -> dict[int, float]:
@@ -86,28 +100,44 @@ def latents_from_seeds(
 def make_renderer(
     G: Generator, precision: str = TrainConfig.precision
 ) -> Callable[[Tensor], Tensor]:
-    """A function of latents [BATCH_SIZE, latent_dim] to uint8 [BATCH_SIZE, S, S, C] on G's device.
+    """A function of latents [N, latent_dim] to images uint8 [N, S, S, C] on G's device.
 
     It holds a copy of G's weights as they are now, in evaluation mode. `precision`: "auto", "fp32"
-    or "bf16", see `use_bf16`.
+    or "bf16", see `use_bf16`; "fp32" is full float32 in training too.
     """
     device = next(G.parameters()).device
     dtype = torch.bfloat16 if use_bf16(device, precision) else torch.float32
     network = fold_batch_norm(G).to(dtype)
 
     @torch.inference_mode()
+    @full_float32_precision()
     def renderer(z: Tensor) -> Tensor:
-        return images.to_uint8(network(z.to(device, dtype)))
+        grid_sides = z.shape[2:] or (1, 1)
+        height, width = (G.size // BASE_SIZE * (side + BASE_SIZE - 1) for side in grid_sides)
+        count = _as_many_as_fit(_MAX_PASS_PIXELS, height, width)
+        return torch.cat(
+            [
+                images.to_uint8(network(_pad(latents, count)))[: len(latents)]
+                for latents in z.to(device, dtype).split(count)
+            ]
+        )
 
     return renderer
 
 
+def _pad(z: Tensor, count: int) -> Tensor:
+    """Latents [N, ...] with zeros after them -> [count, ...]."""
+    return torch.cat([z, z.new_zeros(count - len(z), *z.shape[1:])])
+
+
 def render(G: Generator, z: Tensor, precision: str = TrainConfig.precision) -> Iterator[np.ndarray]:
-    """Latents [N, latent_dim] -> uint8 [n, S, S, C] in batches of at most BATCH_SIZE, in order.
+    """Latents [N, latent_dim] -> uint8 [n, S, S, C] in batches, see `batch_size`, in order.
 
     `precision`: see `make_renderer`.
     """
-    yield from _render_batches(make_renderer(G, precision), z.split(BATCH_SIZE))
+    renderer = make_renderer(G, precision)
+    for batch in z.split(batch_size(G.size)):
+        yield renderer(batch).cpu().numpy()
 
 
 def sample(
@@ -122,19 +152,10 @@ def sample(
     `truncation`: see `latent.truncate`; `precision`: see `make_renderer`; `label`: see
     `parse_label`. Raises UsageError for labels that G was not trained with.
     """
-    batches = (seeds[start : start + BATCH_SIZE] for start in range(0, len(seeds), BATCH_SIZE))
-    z = (latents_from_seeds(G, batch, truncation, label) for batch in batches)
-    yield from _render_batches(make_renderer(G, precision), z)
-
-
-def _render_batches(
-    renderer: Callable[[Tensor], Tensor], batches: Iterable[Tensor]
-) -> Iterator[np.ndarray]:
-    """Render batches of at most BATCH_SIZE latents, padded to BATCH_SIZE."""
-    for z in batches:
-        padded = torch.zeros(BATCH_SIZE, *z.shape[1:])
-        padded[: len(z)] = z
-        yield renderer(padded)[: len(z)].cpu().numpy()
+    renderer, count = make_renderer(G, precision), batch_size(G.size)
+    for start in range(0, len(seeds), count):
+        z = latents_from_seeds(G, seeds[start : start + count], truncation, label)
+        yield renderer(z).cpu().numpy()
 
 
 def sample_grid(
@@ -169,7 +190,7 @@ def save_each(folder: Path, seeds: Sequence[int], batches: Iterator[np.ndarray])
     paths = (Path(folder) / f"seed-{seed:08d}.png" for seed in seeds)
     files = zip(paths, itertools.chain.from_iterable(batches), strict=True)
     jobs = iter(lambda: list(itertools.islice(files, _FILES_PER_JOB)), [])
-    parallel_for_each(_save_pngs, jobs, max_pending=2 * BATCH_SIZE // _FILES_PER_JOB)
+    parallel_for_each(_save_pngs, jobs, max_pending=_MAX_PENDING_JOBS)
 
 
 def _save_pngs(files: list[tuple[Path, np.ndarray]]) -> None:

@@ -38,6 +38,30 @@ def test_an_image_depends_on_its_seed_alone(G):
     assert len(np.unique(many.reshape(150, -1), axis=0)) == 150
 
 
+@pytest.mark.parametrize(
+    ("size", "most"), [(16, 64), (32, 64), (64, 16), (128, 4), (256, 1), (512, 1)]
+)
+def test_passes_through_G_follow_from_the_size_of_the_images(size, most):
+    """One seed is not 64 times the work, and large images do not fill the memory."""
+    G, seen = Generator(size, width=1, latent_dim=3), []
+    with torch.no_grad():
+        G.layers[0].register_forward_hook(lambda _, x, __: seen.append(len(x[0])))
+        one = render_seeds(G, [70])
+        assert seen == [most]
+        images = render_seeds(G, [69, 70, 71])
+    assert (images[1] == one[0]).all() and set(seen) == {most}
+    seen.clear()
+    sampling.recalibrate_batch_norm(G, 64)
+    assert max(seen) * size**2 <= max(64 * 64**2, size**2)
+
+
+def test_passes_of_latent_grids_follow_from_the_size_of_their_images():
+    G, seen = Generator(64, width=1, latent_dim=3), []
+    G.layers[0].register_forward_hook(lambda _, x, __: seen.append(len(x[0])))
+    (pixels,) = sampling.render(G, torch.randn(3, 3, 5, 13))
+    assert pixels.shape == (3, 128, 256, 3) and set(seen) == {2}
+
+
 def test_images_are_those_of_evaluation_mode(G):
     z = noise_from_seeds([5, 6], 20, "normal")
     with torch.no_grad():

@@ -15,13 +15,48 @@ class Gaussian(NamedTuple):
     covariance: Tensor
 
 
+class GaussianFit:
+    """Fits a Gaussian to features that come in chunks, in float64, without keeping them.
+
+    The sums are of distances from the mean, and those of two chunks are joined by Chan, Golub and
+    LeVeque 1983, equation 1.5b, so that no digits are lost where the mean is far from zero.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._mean, self._scatter = torch.zeros(0), torch.zeros(0, 0)
+
+    @torch.inference_mode()  # always: no other mode may change the sums of this one in place
+    def add(self, features: Tensor) -> None:
+        """Take in features [n, F]. Raises ValueError for other shapes."""
+        check_features(features, 1)
+        x = to_float64(features)
+        mean = x.mean(0)
+        centred = x - mean
+        scatter = centred.T @ centred
+        if self.count == 0:
+            self.count, self._mean, self._scatter = len(x), mean, scatter
+            return
+        total = self.count + len(x)
+        shift = mean - self._mean
+        self._scatter += scatter
+        self._scatter.addr_(shift, shift, alpha=self.count * len(x) / total)
+        self._mean += shift * (len(x) / total)
+        self.count = total
+
+    def gaussian(self) -> Gaussian:
+        """The Gaussian of all features so far. Raises ValueError for fewer than two."""
+        if self.count < 2:
+            raise ValueError(f"a Gaussian is fitted to 2 features or more, not to {self.count}")
+        return Gaussian(self._mean.clone(), self._scatter / (self.count - 1))
+
+
 def fit_gaussian(features: Tensor) -> Gaussian:
     """Fit a Gaussian to features [N, F], in float64. Raises ValueError for fewer than two rows."""
     check_features(features, 2)
-    x = to_float64(features)
-    mean = x.mean(0)
-    centred = x - mean
-    return Gaussian(mean, centred.T @ centred / (len(x) - 1))
+    fit = GaussianFit()
+    fit.add(features)
+    return fit.gaussian()
 
 
 def frechet_distance(real: Gaussian, fake: Gaussian) -> float:

@@ -42,7 +42,7 @@ def copying_test(sample_distances: Tensor, held_out_distances: Tensor) -> Copyin
     Bad samples are far from all training images: they lower the score and so hide copies among the
     samples, but do not lower `copies`.
     """
-    samples, held_out = sample_distances.contiguous(), held_out_distances.contiguous()
+    samples, held_out = sample_distances.cpu().contiguous(), held_out_distances.cpu().contiguous()
     n, m = len(samples), len(held_out)
     ordered = held_out.sort().values
     below, up_to = (torch.searchsorted(ordered, samples, right=right) for right in (False, True))

@@ -8,6 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dcgan.evaluation.chunks import split_images
+from dcgan.runtime.device import full_float32_precision
+
 _WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, finest first
 _WINDOW_SIDE, _WINDOW_SIGMA = 11, 1.5  # in pixels
 _C1, _C2 = 0.01**2, 0.03**2  # for values in [0, 1]
@@ -46,6 +49,7 @@ def _ssim_terms(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return (luminance * structure).mean((2, 3)), structure.mean((2, 3))
 
 
+@full_float32_precision()
 def multiscale_ssim(x: Tensor, y: Tensor) -> Tensor:
     """MS-SSIM of images x[i] and y[i], [N, C, S, S] in [0, 1] -> [N] in [0, 1]; 1 if equal.
 
@@ -65,15 +69,35 @@ def multiscale_ssim(x: Tensor, y: Tensor) -> Tensor:
     return product.mean(1)
 
 
-def mean_pair_similarity(images: Tensor, chunk_pairs: int = 64) -> float:
+class PairSimilarities:
+    """MS-SSIM of the disjoint pairs (0, 1), (2, 3), ... of images that come in chunks."""
+
+    def __init__(self) -> None:
+        self._values: list[Tensor] = []
+        self._unpaired: list[Tensor] = []  # one image [1, C, S, S] after an odd number of images
+
+    def add(self, images: Tensor) -> None:
+        """Take in the next images, uint8 [n, C, S, S]."""
+        for chunk in split_images(images):
+            chunk = torch.cat([*self._unpaired, chunk])
+            pairs = len(chunk) // 2
+            self._unpaired = [chunk[2 * pairs :]]
+            if pairs:
+                x, y = (chunk[i : 2 * pairs : 2].float() / 255 for i in (0, 1))
+                self._values.append(multiscale_ssim(x, y).cpu())
+
+    def mean(self) -> float:
+        """Mean over the pairs, in [0, 1]. Raises ValueError if there are none."""
+        if not self._values:
+            raise ValueError("MS-SSIM needs pairs of images: 2 or more")
+        return float(torch.cat(self._values).double().mean())
+
+
+def mean_pair_similarity(images: Tensor) -> float:
     """Mean MS-SSIM of the disjoint pairs of images (0, 1), (2, 3), ...; uint8 [N, C, S, S].
 
     In [0, 1]; higher means less variety. Raises ValueError for fewer than two images.
     """
-    pairs = len(images) // 2
-    if not pairs:
-        raise ValueError(f"MS-SSIM needs pairs of images: 2 or more, not {len(images)}")
-    chunks = images[: 2 * pairs].split(2 * chunk_pairs)
-    halves = ((chunk[::2].float() / 255, chunk[1::2].float() / 255) for chunk in chunks)
-    values = [multiscale_ssim(x, y) for x, y in halves]
-    return float(torch.cat(values).double().mean())
+    similarities = PairSimilarities()
+    similarities.add(images)
+    return similarities.mean()

@@ -1,7 +1,7 @@
 """Helpers of the metrics on features: checks, float64, and distances of all pairs in blocks.
 
-Features are tensors [N, F] and stay on their device. All-pairs matrices are computed a block of
-rows at a time, so memory grows with N and not with N^2.
+Features are tensors [N, F] and stay on their device where it has float64. All-pairs matrices are
+computed a block of rows at a time, so memory grows with N and not with N^2.
 
 The metrics are our own because torch-fidelity's, which tests compare them with, come with a large
 optional package, lack density and coverage, and compute the real side anew for every evaluation.
@@ -25,8 +25,12 @@ def check_features(features: Tensor, min_rows: int) -> None:
 
 
 def to_float64(features: Tensor) -> Tensor:
-    """Features in float64; in float32 on Apple's GPUs, which have no float64."""
-    return features.to(torch.float32 if features.device.type == "mps" else torch.float64)
+    """Features in float64: on their device where it has that type, else on the host.
+
+    Apple's GPUs have no float64 at all, and some of Intel's have none.
+    """
+    on_device = features.device.type in ("cpu", "cuda")
+    return (features if on_device else features.cpu()).double()
 
 
 def row_blocks(x: Tensor, columns: int) -> Iterator[Tensor]:

@@ -57,8 +57,9 @@ def density_and_coverage(real: Manifold, fake: Tensor) -> tuple[float, float]:
     do not raise either number.
     """
     balls_per_point, points_per_ball = real.count_hits(fake)
-    return float(balls_per_point.double().mean()) / real.k, _share_hit(points_per_ball)
+    held = int(balls_per_point.sum())
+    return held / len(balls_per_point) / real.k, _share_hit(points_per_ball)
 
 
 def _share_hit(counts: Tensor) -> float:
-    return float((counts > 0).double().mean())
+    return int((counts > 0).sum()) / len(counts)

@@ -6,17 +6,19 @@ convolutions keep much of what tells textures and shapes apart (Saxe et al. 2011
 faces or rooms: for numbers that compare with papers, use Inception's features.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dcgan.evaluation.chunks import split_images
+from dcgan.runtime.device import full_float32_precision
+
 _WIDTHS = (32, 64, 128, 128)  # channels of the stride-2 layers
 _EDGE_GAIN = 2.0  # of the half of the first kernels that respond to edges only
 _NEGATIVE_SLOPE = 0.2  # of the leaky ReLUs, so that no feature is 0 for all images
-_MAX_BATCH = 64  # images in a forward pass
 _SEED = 2015  # of the weights; scores of different weights cannot be compared
 
 FeatureExtractor = Callable[[Tensor], Tensor]  # uint8 [n, 3, S, S] -> [n, F]
@@ -44,6 +46,7 @@ class RandomFeatures(nn.Module):
         self.kernels = nn.ParameterList(nn.Parameter(k, requires_grad=False) for k in kernels)
 
     @torch.inference_mode()
+    @full_float32_precision()
     def forward(self, images: Tensor) -> Tensor:
         x = images.float().div(127.5).sub(1).contiguous(memory_format=torch.channels_last)
         features = []
@@ -73,14 +76,11 @@ def _orthogonal_kernel(rng: np.random.Generator, out_channels: int, in_channels:
 
 def extract_features(
     extractor: FeatureExtractor, chunks: Iterable[np.ndarray], device: torch.device
-) -> Tensor:
-    """Features [N, F] of images uint8 [n, S, S, C] in chunks, computed and kept on the device."""
-    batches = (
-        batch
-        for chunk in chunks
-        for batch in to_rgb(torch.from_numpy(chunk).to(device)).split(_MAX_BATCH)
-    )
-    return torch.cat([extractor(batch) for batch in batches])
+) -> Iterator[Tensor]:
+    """Features [n, F] of images uint8 [n, S, S, C], both in chunks, on the device."""
+    for chunk in chunks:
+        for images in split_images(to_rgb(torch.from_numpy(chunk).to(device))):
+            yield extractor(images)
 
 
 def to_rgb(images: Tensor) -> Tensor:

@@ -100,12 +100,13 @@ def evaluate(
         "real_fingerprint": packed.fingerprint,
     }
     pairwise = {"paired_images": min(MAX_PAIRWISE_IMAGES, count, len(order))}
-    comparison = Comparison(real(), RandomFeatures().to(on), on, _PIXEL_IMAGES)
+    pixel_images = min(_PIXEL_IMAGES, count, len(order))
+    comparison = Comparison(real(), RandomFeatures().to(on), on, pixel_images)
     results = {"random network": comparison.scores(fake())}
     protocol["random network"] = {
         "features": "dcgan.evaluation.random_features.RandomFeatures, none downloaded, no resize",
         **pairwise,
-        "pixel_images": min(_PIXEL_IMAGES, count, len(order)),
+        "pixel_images": pixel_images,
     }
     if extractor and features:
         compared = FeatureComparison(extract_features(features, real(), on))

@@ -4,11 +4,14 @@ Each level of the pyramid holds one band of frequencies, so a distance per level
 scale two sets of images differ: from the full image down to 16 pixels.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from dcgan.evaluation.chunks import split_images
+from dcgan.runtime.device import full_float32_precision
 
 _MIN_SIDE = 16  # of the coarsest level
 _PATCH_SIDE = 7
@@ -60,30 +63,77 @@ def _laplacian_pyramid(images: Tensor) -> list[Tensor]:
     return [*levels, images]
 
 
-def _random_patches(level: Tensor, seed: int, patches: int) -> Tensor:
-    """7x7 patches at random places of a level [N, C, S, S] -> [N * patches, C * 49].
+def _random_corners(count: int, side: int, seed: int, patches: int) -> np.ndarray:
+    """Random places for 7x7 patches in levels of a side: top and left, int64 [2, count, patches].
 
-    The places are a function of the seed, of N and of S.
+    They are a function of the arguments.
     """
-    count, channels, side, _ = level.shape
     rng = np.random.default_rng([seed, side])
-    corners = rng.integers(side - _PATCH_SIDE + 1, size=(2, count * patches, 1, 1))
-    top, left = torch.from_numpy(corners).to(level.device)
-    image = torch.arange(count, device=level.device).repeat_interleave(patches)[:, None, None]
+    return rng.integers(side - _PATCH_SIDE + 1, size=(2, count, patches))
+
+
+def _cut_patches(level: Tensor, corners: np.ndarray) -> Tensor:
+    """7x7 patches of a level [N, C, S, S] at corners [2, N, patches] -> [N, patches, C * 49]."""
+    top, left = torch.from_numpy(corners).to(level.device)[..., None, None]
+    image = torch.arange(len(level), device=level.device)[:, None, None, None]
     steps = torch.arange(_PATCH_SIDE, device=level.device)
     # Channels last, so that one index takes all channels of a pixel.
     found = level.permute(0, 2, 3, 1)[image, top + steps[:, None], left + steps]
-    return found.permute(0, 3, 1, 2).reshape(-1, channels * _PATCH_SIDE**2)
+    return found.permute(0, 1, 4, 2, 3).flatten(2)
+
+
+class PyramidPatches:
+    """Random patches from every level of the pyramids of a set of images that comes in chunks.
+
+    The patches are kept on the host: 75 kB for each image and level, if it has three channels.
+    """
+
+    def __init__(self, count: int, seed: int, patches: int = _PATCHES):
+        """`count`: the number of images, on which the places of the patches depend too."""
+        self.count, self.seed, self.patches = count, seed, patches
+        self._levels: dict[int, tuple[np.ndarray, Tensor]] = {}  # side: corners and patches
+        self._added = 0
+
+    @full_float32_precision()
+    def add(self, images: Tensor) -> None:
+        """Take in the next images, uint8 [n, C, S, S]."""
+        for chunk in split_images(images):
+            for level in _laplacian_pyramid(chunk.float()):
+                self._add_level(level)
+            self._added += len(chunk)
+
+    def _add_level(self, level: Tensor) -> None:
+        side, channels = level.shape[-1], level.shape[1]
+        if side not in self._levels:
+            corners = _random_corners(self.count, side, self.seed, self.patches)
+            kept = torch.empty(self.count, self.patches, channels * _PATCH_SIDE**2)
+            self._levels[side] = corners, kept
+        corners, kept = self._levels[side]
+        chunk = slice(self._added, self._added + len(level))
+        kept[chunk] = _cut_patches(level, corners[:, chunk]).cpu()
+
+    def normalized(self) -> dict[int, Tensor]:
+        """Patches {side: [count * patches, C * 49]} of the levels, finest first, see
+        `_normalize_channels`. Raises ValueError unless `count` images have been added.
+        """
+        if self._added != self.count:
+            raise ValueError(f"{self._added} images have been added, not {self.count}")
+        return {
+            side: _normalize_channels(kept.flatten(0, 1))
+            for side, (_, kept) in self._levels.items()
+        }
 
 
 def _normalize_channels(patches: Tensor) -> Tensor:
-    """Scale patches [n, C * 49] to mean 0 and standard deviation 1 per channel, over the set."""
+    """Scale patches [n, C * 49] to mean 0 and standard deviation 1 per channel, over the set, in
+    place.
+    """
     channels = patches.unflatten(1, (-1, _PATCH_SIDE**2))
     # std_mean, because torch.mean is off by 0.08 over a million values of 200: in a set of one
     # colour that error would be divided by a standard deviation of 0.
     deviation, mean = torch.std_mean(channels, (0, 2), correction=0)
-    scaled = (channels - mean[:, None]) / deviation.clamp(min=1e-8)[:, None]
-    return scaled.flatten(1)
+    channels.sub_(mean[:, None]).div_(deviation.clamp(min=1e-8)[:, None])
+    return patches
 
 
 def _sorted_projections(x: Tensor, seed: int, count: int) -> Iterator[Tensor]:
@@ -93,7 +143,7 @@ def _sorted_projections(x: Tensor, seed: int, count: int) -> Iterator[Tensor]:
     """
     directions = np.random.default_rng(seed).standard_normal((count, x.shape[1]))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    for chunk in torch.from_numpy(directions).to(x).split(_DIRECTIONS_PER_CHUNK):
+    for chunk in torch.from_numpy(directions).to(x.dtype).to(x.device).split(_DIRECTIONS_PER_CHUNK):
         yield _sort_rows(chunk @ x.T)
 
 
@@ -106,6 +156,7 @@ def _sort_rows(rows: Tensor) -> Tensor:
     return rows
 
 
+@full_float32_precision()
 def sliced_wasserstein_distance(
     x: Tensor, y: Tensor, seed: int = 0, directions: int = _DIRECTIONS
 ) -> float:
@@ -120,8 +171,23 @@ def sliced_wasserstein_distance(
         _sorted_projections(y, seed, directions),
         strict=True,
     )
-    total = sum((a - b).abs().mean(1).double().sum() for a, b in pairs)
-    return float(total) / directions
+    means = torch.cat([(a - b).abs().mean(1) for a, b in pairs])
+    return float(means.cpu().double().mean())
+
+
+def patch_distances(
+    real: Mapping[int, Tensor],
+    fake: Mapping[int, Tensor],
+    device: torch.device,
+    seed: int = 0,
+    directions: int = _DIRECTIONS,
+) -> dict[int, float]:
+    """Sliced Wasserstein distance x 1000 per level of patches {side: [N, F]}, on the device."""
+    return {
+        side: 1000
+        * sliced_wasserstein_distance(patches.to(device), fake[side].to(device), seed, directions)
+        for side, patches in real.items()
+    }
 
 
 def pyramid_distances(
@@ -137,11 +203,11 @@ def pyramid_distances(
     Patches of each set are normalised by their own mean and standard deviation, as in the authors'
     code, so a common shift of colour or contrast goes unseen. Each set has its own random places.
     """
-    distances = {}
-    levels = zip(_laplacian_pyramid(real.float()), _laplacian_pyramid(fake.float()), strict=True)
-    for real_level, fake_level in levels:
-        real_patches = _normalize_channels(_random_patches(real_level, seed, patches))
-        fake_patches = _normalize_channels(_random_patches(fake_level, seed + 1, patches))
-        distance = sliced_wasserstein_distance(real_patches, fake_patches, seed, directions)
-        distances[real_level.shape[-1]] = 1000 * distance
-    return distances
+
+    def all_patches(images: Tensor, seed: int) -> dict[int, Tensor]:
+        found = PyramidPatches(len(images), seed, patches)
+        found.add(images)
+        return found.normalized()
+
+    sets = all_patches(real, seed), all_patches(fake, seed + 1)
+    return patch_distances(*sets, real.device, seed, directions)

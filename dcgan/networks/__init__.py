@@ -1,6 +1,6 @@
 """Generator, discriminator, their layers, and the ways to compute stride-2 convolutions."""
 
-from dcgan.networks.batch_norm import fold_batch_norm
+from dcgan.networks.batch_norm import fold_batch_norm, recalibrate
 from dcgan.networks.building import build_network, build_networks
 from dcgan.networks.discriminator import Discriminator
 from dcgan.networks.generator import Generator
@@ -18,4 +18,5 @@ __all__ = [
     "build_network",
     "build_networks",
     "fold_batch_norm",
+    "recalibrate",
 ]

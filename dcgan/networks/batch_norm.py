@@ -1,13 +1,17 @@
-"""Batch norm of a generator that is sampled, folded into the convolutions before it."""
+"""Batch norm of a generator that is sampled: recalibrated, and folded into convolutions."""
 
 import copy
+from collections.abc import Iterable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torch.optim.swa_utils import update_bn
 
 from dcgan.networks.generator import Generator
 from dcgan.networks.layers import LatentProjection, StridedConvTranspose2d
+from dcgan.networks.strided_convolution import to_channels_last
 
 
 class _ChannelBias(nn.Module):
@@ -42,3 +46,73 @@ def fold_batch_norm(G: Generator) -> Generator:
             )
             layers[i] = _ChannelBias(bias)
     return copied.to(memory_format=torch.channels_last)
+
+
+@torch.no_grad()
+def recalibrate(G: Generator, batches: Iterable[Tensor], max_latents: int) -> None:
+    """Replace G's running statistics by the means over batches of latents [n, latent_dim].
+
+    Running statistics belong to earlier weights, and an average of weights has none of its own
+    (standing statistics: Brock et al. 2019, section 4.1). At most `max_latents` go through G at a
+    time, which changes the statistics by rounding alone. The mode of G stays as it is. On a GPU the
+    host waits once per layer and batch, since `update_bn` reads the counters of batch norm.
+    """
+    update_bn(batches, _InPasses(G, max_latents).train(G.training))
+
+
+class _InPasses(nn.Module):
+    """G in training mode, for batches of latents whose feature maps do not fit into memory."""
+
+    def __init__(self, G: Generator, max_latents: int):
+        super().__init__()
+        self.G, self.max_latents = G, max_latents
+
+    def forward(self, z: Tensor) -> None:
+        """Update the running statistics as `G(z)` does."""
+        if len(z) <= self.max_latents:
+            self.G(z)
+            return
+        # Batch norm needs the statistics of the whole batch. They are found layer by layer, with
+        # the layers before it computed anew: in all 2.5 times the work, since half of all layers
+        # are as small as they are cheap.
+        passes = to_channels_last(z[:, :, None, None]).split(self.max_latents)
+        before = nn.Sequential()
+        for layer in self.G.layers:
+            if isinstance(layer, nn.BatchNorm2d):
+                count, mean, variance = _channel_moments(before(latents) for latents in passes)
+                _add_to_means(layer, mean, variance * (count / (count - 1)))
+                layer = _Normalization(layer, mean, variance)
+            before.append(layer)
+
+
+def _add_to_means(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor) -> None:
+    """Take the statistics of one more batch into the running ones, which are means over batches."""
+    batches, means, variances = norm.num_batches_tracked, norm.running_mean, norm.running_var
+    assert batches is not None and means is not None and variances is not None
+    share = 1 / int(batches.add_(1))
+    means.lerp_(mean, share)
+    variances.lerp_(variance, share)
+
+
+class _Normalization(nn.Module):
+    """Batch norm by given means and variances."""
+
+    def __init__(self, norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor):
+        super().__init__()
+        self.norm, self.mean, self.variance = norm, mean, variance
+
+    def forward(self, x: Tensor) -> Tensor:
+        norm = self.norm
+        return F.batch_norm(x, self.mean, self.variance, norm.weight, norm.bias, eps=norm.eps)
+
+
+def _channel_moments(maps: Iterable[Tensor]) -> tuple[int, Tensor, Tensor]:
+    """Number of values in a channel of all maps [n, C, H, W]; means and variances [C]."""
+    counts, moments = [], []
+    for x in maps:
+        counts.append(x.numel() // x.shape[1])
+        moments.append(torch.stack(torch.var_mean(x, (0, 2, 3), correction=0)))
+    variances, means = torch.stack(moments).unbind(1)  # [passes, C] each
+    shares = means.new_tensor(counts)[:, None] / sum(counts)
+    mean = (shares * means).sum(0)
+    return sum(counts), mean, (shares * (variances + (means - mean).square())).sum(0)

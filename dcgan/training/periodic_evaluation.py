@@ -20,8 +20,13 @@ class Evaluator:
     def __init__(self, config: TrainConfig, packed: PackedImages, device: torch.device):
         """Extract the features of `eval_images` real images. Raises UserError for too few."""
         self.config = config
-        real = read_images(packed, choose_images(packed, config.eval_images))
-        self.comparison = Comparison(real, RandomFeatures().to(device), device, _PIXEL_IMAGES)
+        chosen = choose_images(packed, config.eval_images)
+        self.comparison = Comparison(
+            read_images(packed, chosen),
+            RandomFeatures().to(device),
+            device,
+            pixel_images=min(_PIXEL_IMAGES, len(chosen), config.eval_images),
+        )
 
     def scores(self, G: Generator) -> dict[str, float]:
         """The scores of `Comparison` for the images of seeds 0, 1, 2, ..."""

@@ -6,7 +6,7 @@ import scipy.ndimage
 import torch
 
 from dcgan.evaluation import ms_ssim
-from dcgan.evaluation.ms_ssim import mean_pair_similarity, multiscale_ssim
+from dcgan.evaluation.ms_ssim import PairSimilarities, mean_pair_similarity, multiscale_ssim
 
 WEIGHTS = [0.0448, 0.2856, 0.3001, 0.2363, 0.1333]
 
@@ -84,8 +84,11 @@ def test_a_collapsed_set_has_a_higher_mean_similarity():
     pairs = [
         multiscale_ssim(*(varied[i : i + 1] / 255.0 for i in (2 * j, 2 * j + 1))) for j in range(50)
     ]
-    assert mean_pair_similarity(varied, chunk_pairs=7) == pytest.approx(
-        float(sum(pairs)) / 50, abs=1e-5
-    )
+    expected = pytest.approx(float(sum(pairs)) / 50, abs=1e-5)
+    assert mean_pair_similarity(varied) == expected
+    in_chunks = PairSimilarities()
+    for chunk in varied.split([1, 1, 7, 40, 51, 1]):
+        in_chunks.add(chunk)
+    assert in_chunks.mean() == expected
     with pytest.raises(ValueError, match="pairs"):
         mean_pair_similarity(varied[:1])

@@ -10,10 +10,11 @@ import torch
 
 from dcgan.evaluation.sliced_wasserstein import (
     _PATCHES,
+    _cut_patches,
     _laplacian_pyramid,
     _level_sides,
     _normalize_channels,
-    _random_patches,
+    _random_corners,
     pyramid_distances,
     sliced_wasserstein_distance,
 )
@@ -65,7 +66,7 @@ def test_random_patches_come_from_everywhere_in_their_own_image():
         torch.stack([rows, columns]).repeat(5, 1, 1, 1)
         + 100 * torch.arange(5.0)[:, None, None, None]
     )
-    patches = _random_patches(level, 0, 300).view(5, 300, 2, 7, 7)
+    patches = _cut_patches(level, _random_corners(5, 16, 0, 300)).view(5, 300, 2, 7, 7)
     steps = torch.arange(7.0)
     for i in range(5):
         top, left = patches[i, :, 0, 0, 0] - 100 * i, patches[i, :, 1, 0, 0] - 100 * i

@@ -3,8 +3,9 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.optim.swa_utils import update_bn
 
-from dcgan.networks import Generator, fold_batch_norm
+from dcgan.networks import Generator, fold_batch_norm, recalibrate
 
 
 def make_G(size: int = 32, kernel_size: int = 4, channels: int = 3) -> Generator:
@@ -59,3 +60,19 @@ def test_the_original_network_does_not_change():
         parameter.zero_()
     assert G.training and all(p.requires_grad for p in G.parameters())
     assert all(torch.equal(tensor, before[name]) for name, tensor in G.state_dict().items())
+
+
+def test_recalibration_in_passes_gives_the_statistics_of_whole_batches():
+    """Not those of many small batches, which lack the differences between their images."""
+    whole, in_passes = make_G(64).train(), make_G(64).train()
+    batches = torch.randn(3, 20, 6, dtype=torch.float64)
+    update_bn(batches, whole)
+    most, latents = [], in_passes.layers[0].register_forward_hook(lambda _, x, __: most.append(x))
+    recalibrate(in_passes, batches, max_latents=7)
+    latents.remove()
+    assert max(len(x) for (x,) in most) == 7
+    assert in_passes.training
+    for name, tensor in whole.state_dict().items():
+        torch.testing.assert_close(in_passes.state_dict()[name], tensor, rtol=1e-10, atol=1e-12)
+    for norm in in_passes.modules():
+        assert getattr(norm, "momentum", 0.1) == 0.1
