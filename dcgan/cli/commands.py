@@ -208,9 +208,9 @@ def _load_generator(config: SampleConfig | WalkConfig) -> "Generator":
 
 def _show_progress(chunks: Iterable["np.ndarray"], total: int) -> Iterator["np.ndarray"]:
     """Yield chunks of images, with a progress bar of `total` images after two seconds."""
-    from tqdm import tqdm
+    from dcgan.runtime.progress import progress_bar
 
-    with tqdm(total=total, desc="sampling", unit="img", delay=2, disable=None) as bar:
+    with progress_bar(total, "sampling", "img", delay=2) as bar:
         for chunk in chunks:
             yield chunk
             bar.update(len(chunk))

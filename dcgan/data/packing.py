@@ -14,7 +14,6 @@ from contextlib import closing
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 import dcgan
 from dcgan.config import DataOptions, FitName, Levels, PrepareConfig
@@ -38,6 +37,7 @@ from dcgan.errors import UserError
 from dcgan.runtime.atomic_files import replace_atomically
 from dcgan.runtime.disk import check_free_space, disk_errors
 from dcgan.runtime.locks import locked_folder, remove_abandoned
+from dcgan.runtime.progress import progress_bar
 from dcgan.runtime.threads import available_cpus
 
 
@@ -186,7 +186,7 @@ def _write_all(
     total, losses = len(job.source), Losses()
     skipped: dict[int, Skipped] = {}
     with (
-        tqdm(total=total, desc="packing", unit="img", disable=not progress) as bar,
+        progress_bar(total, "packing", "img", disable=not progress) as bar,
         closing(run_job(job, workers)) as chunks,
     ):
         for chunk in chunks:

@@ -12,7 +12,6 @@ from types import TracebackType
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from dcgan.config import TrainConfig, config_to_dict
 from dcgan.runs import checkpoint
@@ -26,6 +25,7 @@ from dcgan.runtime.device import thread_initializer
 from dcgan.runtime.disk import disk_errors
 from dcgan.runtime.host_copy import HostCopy
 from dcgan.runtime.locks import exclusive_access
+from dcgan.runtime.progress import progress_bar
 from dcgan.training.monitoring import HealthMonitor
 from dcgan.training.run_state import RunState
 
@@ -72,7 +72,10 @@ class Recorder:
             self.log.add_text(self.step, CONFIG_FILE, f"```\n{config}```")
             initializer = thread_initializer(self.device)
             self.writer = stack.enter_context(BackgroundWriter(_MAX_PENDING, initializer))
-            self.bar = stack.enter_context(self._progress_bar())
+            steps = self.config.steps
+            # Redrawing costs time, and nobody reads faster.
+            bar = progress_bar(steps, "training", "step", initial=self.step, mininterval=0.5)
+            self.bar = stack.enter_context(bar)
             self._stack = stack.pop_all()
         return self
 
@@ -119,7 +122,8 @@ class Recorder:
         }
         self.writer.submit(self.log.add_scalars, self.step, self.metrics)
         self.bar.set_postfix_str(
-            f"{rate:.0f} images/s, loss D {means['loss_D']:.3f}, G {means['loss_G']:.3f}"
+            f"{rate:.0f} images/s, loss D {means['loss_D']:.3f}, G {means['loss_G']:.3f}",
+            refresh=False,
         )
         for message in self.monitor.check(self.step, {**means, **references}):
             self.bar.write(f"step {self.step}: {message}", file=sys.stderr)
@@ -156,16 +160,6 @@ class Recorder:
         started = time.perf_counter()
         yield
         self._logged_at += time.perf_counter() - started
-
-    def _progress_bar(self) -> tqdm:
-        return tqdm(
-            total=self.config.steps,
-            initial=self.step,
-            unit="step",
-            desc="training",
-            dynamic_ncols=True,
-            mininterval=0.5,  # seconds: redrawing costs time, and nobody reads faster
-        )
 
     def _add_samples(self, step: int, images: HostCopy) -> None:
         self.log.add_samples(step, **{name: copy.numpy() for name, copy in images.read().items()})

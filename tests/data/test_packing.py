@@ -106,7 +106,7 @@ def test_packing_writes_images_labels_and_meta(raw, tmp_path, capsys):
     assert "packed 595 of 600 images" in shown.err
     assert "skipped 5: even/0000.png" in shown.err
     assert "left out .txt: 1" in shown.err
-    assert "packing: 100%" in shown.err
+    assert "packing: 600/600 img in 0" in shown.err
     assert not shown.out
 
 

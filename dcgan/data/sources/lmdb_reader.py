@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import lmdb
-from tqdm import tqdm
 
 from dcgan.data.processes import ChildFailed, ChildNotStarted, stream_from_child
 from dcgan.errors import UserError
+from dcgan.runtime.progress import progress_bar
 
 # LMDB finds entries by key, not by position. One key in 1,024 is kept, from which the cursor steps
 # on: for the 3,033,042 bedrooms of LSUN 2,962 keys, 120 kB, go to each worker, and stepping over
@@ -54,7 +54,7 @@ def index_keys(paths: list[Path], total: int) -> list[list[bytes]]:
     keys: list[bytes] = []
     with (
         _database_errors(paths, indices),
-        tqdm(total=total, desc="listing keys", unit="key", delay=2, leave=False) as bar,
+        progress_bar(total, "listing keys", "key", delay=2, leave=False) as bar,
     ):
         for key in stream_from_child(_every_nth_key, paths):
             if key is None:  # the end of a database

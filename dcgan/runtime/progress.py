@@ -1,0 +1,36 @@
+"""Progress bars in terminals and notebooks, and lines of progress in files and pipes."""
+
+import sys
+from typing import Any, TextIO
+
+from tqdm import tqdm
+
+_LINE_SECONDS = 30.0  # between two lines where stderr is no terminal
+_LINE = "{desc}: {n_fmt}/{total_fmt} {unit} in {elapsed}, {remaining} left{postfix}"
+
+
+class _WholeLines:
+    """A text stream that writes what tqdm redraws in place as one line each."""
+
+    def __init__(self, stream: TextIO):
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        if line := text.strip("\r\n "):
+            self._stream.write(f"{line}\n")
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+
+def progress_bar(total: int, what: str, unit: str, **options: Any) -> tqdm:
+    """A progress bar on stderr, or a line every 30 seconds where that is no terminal.
+
+    `options`: of tqdm.
+    """
+    stream = sys.stderr
+    if stream.isatty() or type(stream).__module__.startswith("ipykernel"):
+        return tqdm(total=total, desc=what, unit=unit, dynamic_ncols=True, **options)
+    options |= {"mininterval": _LINE_SECONDS, "maxinterval": _LINE_SECONDS}
+    lines = _WholeLines(stream)
+    return tqdm(total=total, desc=what, unit=unit, file=lines, bar_format=_LINE, **options)
