@@ -3,7 +3,6 @@
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from dcgan.config.sampling import MIN_FRAME_SECONDS, POSITIONAL
 from dcgan.config.training import ComputeOptions
@@ -22,7 +21,7 @@ class CompareConfig:
     """Seeds of the images shown for each run, e.g. 0-15 or 3,14,15."""
     out: Path = Path("compare.png")
     """Picture to write (.png)."""
-    device: Literal["auto", "cuda", "mps", "cpu"] = ComputeOptions.device
+    device: str = ComputeOptions.device
     """Device to compute on. auto: cuda if available, else mps, else cpu."""
 
     def __post_init__(self) -> None:

@@ -37,8 +37,9 @@ class SamplingOptions:
     precision: Literal["auto", "fp32", "bf16"] = ComputeOptions.precision
     """Floating-point format. auto: bf16 where the hardware computes in it, which changes pixel
     values (0 to 255) by 0.3 on average, else fp32."""
-    device: Literal["auto", "cuda", "mps", "cpu"] = ComputeOptions.device
-    """Device to compute on. auto: cuda if available, else mps, else cpu."""
+    device: str = ComputeOptions.device
+    """Device to compute on: auto, cuda, cuda:N, mps or cpu. auto: cuda if available, else mps, else
+    cpu."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,10 @@
 """Which device to compute on, in which precision, and with which settings of torch."""
 
 import ctypes
+import os
 import platform
+import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -12,26 +15,56 @@ import torch
 from dcgan.errors import UsageError, UserError
 from dcgan.runtime.openmp import limit_spinning_of_loaded_torch
 
+# The devices that "auto" prefers to the CPU, in this order.
+_AVAILABLE: dict[str, Callable[[], bool]] = {
+    "cuda": lambda: torch.cuda.is_available(),
+    "mps": lambda: torch.backends.mps.is_available(),
+}
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h
 
 
 def select_device(name: str) -> torch.device:
-    """The device called `name`; "auto" selects CUDA, then MPS, then the CPU.
+    """The device called `name`: "cpu", "mps", "cuda" or "cuda:N"; "auto" selects CUDA, then MPS,
+    then the CPU, and says on stderr why it passes over a GPU.
 
-    Raises UserError where this machine has no such device, UsageError for other names.
+    Raises UserError where torch cannot compute on the device, UsageError for other names.
     """
-    available: dict[str, Callable[[], bool]] = {
-        "cuda": torch.cuda.is_available,
-        "mps": torch.backends.mps.is_available,
-        "cpu": lambda: True,
-    }
-    if name == "auto":
-        name = next(kind for kind, is_available in available.items() if is_available())
-    if name not in available:
-        raise UsageError(f"--device must be one of auto, {', '.join(available)}, not {name}")
-    if not available[name]():
-        raise UserError(f"--device {name}: this machine has no {name} device that torch can use")
-    return torch.device(name)
+    if not re.fullmatch(r"auto|cuda(:\d{1,3})?|mps|cpu", name):
+        raise UsageError(f"--device must be auto, cuda, cuda:N, mps or cpu, not {name}")
+    if name != "auto":
+        if reason := _why_unusable(torch.device(name)):
+            raise UserError(f"--device {name}: {reason}")
+        return torch.device(name)
+    for kind, is_available in _AVAILABLE.items():
+        if is_available():
+            if not (reason := _why_unusable(torch.device(kind))):
+                return torch.device(kind)
+            print(f"computing without {kind}: {reason}", file=sys.stderr)
+    return torch.device("cpu")
+
+
+def _why_unusable(device: torch.device) -> str | None:
+    """Why torch cannot compute on a device; None if it can."""
+    if device.type == "cpu":
+        return None
+    if not _AVAILABLE[device.type]():
+        return f"this machine has no {device.type} device that torch can use"
+    if device.type == "cuda":
+        count = torch.cuda.device_count()
+        if device.index is not None and device.index >= count:
+            return f"the last GPU of this machine is cuda:{count - 1}"
+        if device.index is None:  # under torchrun, do not start CUDA on the GPUs of others
+            device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)) % count)
+    try:
+        _run_kernel(device)
+    except RuntimeError as error:
+        return str(error).strip().splitlines()[0]
+    return None
+
+
+def _run_kernel(device: torch.device) -> None:
+    """Compute something: a torch without kernels for a GPU says so only when one is launched."""
+    torch.ones(1, device=device).add(1).item()
 
 
 def thread_initializer(device: torch.device) -> Callable[[], None]:

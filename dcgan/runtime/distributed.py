@@ -56,12 +56,14 @@ def is_main() -> bool:
 def process_group(device: torch.device) -> Iterator[torch.device]:
     """Join the process group of torchrun, if any, and yield this process's device.
 
-    Raises UsageError where there are more processes than GPUs, or no backend for the device, and
-    UserError where NCCL cannot start.
+    Raises UsageError where there are more processes than GPUs, for the number of one GPU, or no
+    backend for the device, and UserError where NCCL cannot start.
     """
     if not _is_under_torchrun():
         yield device
         return
+    if device.index is not None:
+        raise UsageError(f"--device {device} with torchrun: give --device {device.type}")
     if device.type == "cuda":
         device = _local_gpu(int(os.environ.get("LOCAL_RANK", 0)))
         torch.cuda.set_device(device)

@@ -9,6 +9,8 @@ from tests.tensor_float32 import TensorFloat32, restored_precision
 def available(monkeypatch, cuda: bool, mps: bool) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2 * cuda)
+    monkeypatch.setattr(device, "_run_kernel", lambda on: None)
 
 
 @pytest.mark.parametrize(
@@ -28,8 +30,40 @@ def test_a_missing_device_is_a_user_error_of_one_line(monkeypatch, name):
         device.select_device(name)
 
 
+def test_one_of_several_gpus_is_chosen_by_its_number(monkeypatch):
+    available(monkeypatch, cuda=True, mps=False)
+    assert device.select_device("cuda:1") == torch.device("cuda", 1)
+    with pytest.raises(UserError, match="--device cuda:2: the last GPU of this machine is cuda:1"):
+        device.select_device("cuda:2")
+
+
+def test_a_gpu_that_cannot_compute_is_passed_over_and_named(monkeypatch, capsys):
+    def refuse(on: torch.device) -> None:
+        if on.type == "cuda":
+            raise RuntimeError("CUDA error: no kernel image is available\nfor execution on it")
+
+    available(monkeypatch, cuda=True, mps=True)
+    monkeypatch.setattr(device, "_run_kernel", refuse)
+    assert device.select_device("auto") == torch.device("mps")
+    said = capsys.readouterr().err
+    assert said == "computing without cuda: CUDA error: no kernel image is available\n"
+    with pytest.raises(UserError, match="--device cuda:1: CUDA error: no kernel image"):
+        device.select_device("cuda:1")
+
+
+def test_under_torchrun_each_process_tries_its_own_gpu(monkeypatch):
+    tried = []
+    available(monkeypatch, cuda=True, mps=False)
+    monkeypatch.setattr(device, "_run_kernel", tried.append)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert device.select_device("auto") == torch.device("cuda")
+    assert tried == [torch.device("cuda", 1)]
+
+
 def test_names_that_no_device_and_no_precision_has_are_usage_errors():
-    with pytest.raises(UsageError, match="--device must be one of auto, cuda, mps, cpu, not gpu"):
+    with pytest.raises(
+        UsageError, match="--device must be auto, cuda, cuda:N, mps or cpu, not gpu"
+    ):
         device.select_device("gpu")
     with pytest.raises(UsageError, match="--precision must be one of auto, fp32, bf16, not fp16"):
         device.use_bf16(torch.device("cpu"), "fp16")
