@@ -22,6 +22,7 @@ from torch import Tensor
 from dcgan.config import NETWORK_OPTIONS, TrainConfig, validate_network
 from dcgan.errors import UsageError, UserError
 from dcgan.latent import Labels
+from dcgan.runs.foreign_files import describe_foreign_file
 from dcgan.runtime.atomic_files import replace_atomically
 from dcgan.runtime.disk import check_free_space
 
@@ -116,6 +117,8 @@ def read(path: Path) -> Checkpoint:
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
+            if "dcgan" not in metadata:
+                raise damaged(path, "it is a safetensors file of another program")
             header = json.loads(metadata["dcgan"])
             if header["format"] != FORMAT:
                 raise damaged(path, f"it has format {header['format']}, this dcgan reads {FORMAT}")
@@ -127,7 +130,7 @@ def read(path: Path) -> Checkpoint:
     except KeyError as error:
         raise damaged(path, f"its header lacks {error}") from error
     except _UNREADABLE as error:
-        raise damaged(path, error) from error
+        raise damaged(path, describe_foreign_file(path) or error) from error
     return Checkpoint(path, header)
 
 

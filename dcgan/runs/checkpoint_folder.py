@@ -9,6 +9,8 @@ from dcgan.runs.checkpoint import Checkpoint, damaged, read
 from dcgan.runs.layout import CHECKPOINTS, list_checkpoints, step_from_name
 from dcgan.runtime import distributed
 
+_MAX_NAMES = 10  # in a message
+
 
 def latest_checkpoint(
     run: Path, check: Callable[[Checkpoint], None] = lambda found: None
@@ -41,9 +43,10 @@ def warn_skipped(error: UserError) -> None:
 
 
 def find_checkpoint(path: Path) -> Checkpoint:
-    """Open a checkpoint file, or the newest usable checkpoint of a run folder.
+    """Open a checkpoint file, or the newest usable checkpoint of a run folder, or of the folder
+    `checkpoints` in it.
 
-    Raises UserError if there is none.
+    Raises UserError if there is none, with the names of checkpoints and runs in the folder.
     """
     path = Path(path)
     try:
@@ -51,12 +54,24 @@ def find_checkpoint(path: Path) -> Checkpoint:
             raise UserError(f"{path}: no such checkpoint or run folder")
         if path.is_file():
             return read(path)
-        found = latest_checkpoint(path) if (path / CHECKPOINTS).is_dir() else None
+        run = path.resolve().parent if path.resolve().name == CHECKPOINTS else path
+        if (run / CHECKPOINTS).is_dir() and (found := latest_checkpoint(run)):
+            return found
+        raise UserError(f"{path} is no run folder: {_describe_content(path)}")
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
-    if found is None:
-        raise UserError(f"{path} is no run folder: it has no {CHECKPOINTS}/step-*.safetensors")
-    return found
+
+
+def _describe_content(folder: Path) -> str:
+    """Which checkpoints or runs a folder holds, so that one of them can be named instead."""
+    paths = sorted(folder.iterdir())
+    files = [path.name for path in paths if path.suffix == ".safetensors" and path.is_file()]
+    runs = [path.name for path in paths if (path / CHECKPOINTS).is_dir()]
+    for names, what in ((runs, "run"), (files, "checkpoint")):
+        if names:
+            more = ", ..." if len(names) > _MAX_NAMES else ""
+            return f"name one {what} of those in it: {', '.join(names[:_MAX_NAMES])}{more}"
+    return f"it has no {CHECKPOINTS}/step-*.safetensors"
 
 
 def prune_checkpoints(newest: Path, keep: int) -> None:

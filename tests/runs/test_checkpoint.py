@@ -100,7 +100,7 @@ def without(name):
         (b"", "not a usable checkpoint"),
         (b"a text, no tensors at all", "not a usable checkpoint"),
         (b"\xff" * 64, "not a usable checkpoint"),
-        (None, "lacks 'dcgan'"),
+        (None, "safetensors file of another program"),
         (metadata("not JSON"), "not a usable checkpoint"),
         (metadata("[1, 2]"), "not a usable checkpoint"),
         (metadata("[" * 200_000), "recursion"),

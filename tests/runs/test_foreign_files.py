@@ -1,0 +1,86 @@
+"""Files and folders that are no checkpoint: what they are is said, and what to name instead."""
+
+import runpy
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+
+from benchmarks import pytorch_example
+from dcgan import sampling
+from dcgan.errors import UserError
+from dcgan.images import to_uint8
+from dcgan.runs.checkpoint_folder import find_checkpoint
+from dcgan.runs.layout import checkpoint_path
+from tests.markdown import PAGES, blocks
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+def test_a_pickle_of_torch_is_named_and_not_read(tmp_path, zipped):
+    path = tmp_path / "netG_epoch_24.pth"
+    weights = {"main.0.weight": torch.zeros(3)}
+    torch.save(weights, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(UserError, match=r"pickle of torch\.save.*docs/conversion\.md"):
+        find_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "it is empty"),
+        (b"\n <!DOCTYPE html><html>Quota exceeded</html>", "web page"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(20), "picture"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "git lfs pull"),
+    ],
+)
+def test_what_a_file_is_instead_is_said(tmp_path, content, words):
+    (tmp_path / "model.safetensors").write_bytes(content)
+    with pytest.raises(UserError, match=words):
+        find_checkpoint(tmp_path / "model.safetensors")
+
+
+def test_safetensors_of_other_programs_are_named(tmp_path):
+    save_file({"w": np.zeros(2, np.float32)}, tmp_path / "model.safetensors")
+    with pytest.raises(UserError, match="safetensors file of another program"):
+        find_checkpoint(tmp_path / "model.safetensors")
+
+
+def test_the_folder_checkpoints_stands_for_its_run(run, monkeypatch):
+    assert find_checkpoint(run / "checkpoints") == find_checkpoint(run)
+    monkeypatch.chdir(run / "checkpoints")
+    assert find_checkpoint(".").step == 6
+
+
+def test_a_folder_of_runs_or_of_copied_checkpoints_names_them(run, tmp_path):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "one").symlink_to(run)
+    with pytest.raises(UserError, match=r"name one run of those in it: one$"):
+        find_checkpoint(tmp_path / "runs")
+    shutil.copy(checkpoint_path(run, 6), tmp_path / "copy.safetensors")
+    (tmp_path / "other.safetensors").mkdir()
+    with pytest.raises(UserError, match=r"name one checkpoint of those in it: copy\.safetensors$"):
+        find_checkpoint(tmp_path)
+    assert find_checkpoint(tmp_path / "copy.safetensors").step == 6
+
+
+def test_the_script_for_the_weights_of_pytorchs_example_keeps_its_images(tmp_path, monkeypatch):
+    """The script of docs/conversion.md, with a generator of the example."""
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    G = pytorch_example.make_generator(8)
+    for _ in range(50):  # its batch norm learns the statistics of its maps
+        G(torch.randn(16, 100, 1, 1))
+    torch.save({f"main.{k}": v for k, v in G.state_dict().items()}, "netG_epoch_24.pth")
+    (script,) = blocks(PAGES["docs/conversion.md"], "python")
+    (tmp_path / "script.py").write_text(script)
+    shown = runpy.run_path("script.py")
+    ours = sampling.load("netG_epoch_24.safetensors")
+    z = sampling.latents_from_seeds(ours, range(4))
+    (rendered,) = sampling.render(ours, z, precision="fp32")
+    with torch.inference_mode():
+        expected = to_uint8(G.eval()(z[:, :, None, None])).numpy()
+    assert np.abs(rendered.astype(int) - expected).max() <= 1
+    assert expected.std() > 5
+    assert shown["pixels"].shape[2] == 3
