@@ -4,16 +4,27 @@ import contextlib
 import dataclasses
 import inspect
 import io
+import os
 import re
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 import docstring_parser
 import tyro
 
+from dcgan.cli.hints import hints
+from dcgan.config import format_flag
 from dcgan.errors import UsageError
 
+_MIN_COLUMNS = 60  # of the text of --help, also where the terminal is narrower
+
 Config = TypeVar("Config")
+
+_MESSAGES_OF_PYTHON = {
+    r"invalid literal for int\(\) with base 10: ('.*')": r"\1 is no whole number",
+    r"could not convert string to float: ('.*')": r"\1 is no number",
+}
 
 
 def split_choice(
@@ -40,8 +51,8 @@ def parse_flags(
 ) -> Config:
     """Parse the flags of a config dataclass; its base classes are the groups of its --help.
 
-    `defaults` replace those of the dataclass. Raises UsageError for wrong flags, with a hint if one
-    of `first_words`, which must come before the flags, comes after them.
+    `defaults` replace those of the dataclass. Raises UsageError for wrong flags, with hints.
+    `first_words`: words that must come before the flags.
     """
     bases = kind.__bases__[::-1] if len(kind.__bases__) > 1 else (kind,)
     groups = {_heading(base): _group(base, defaults or {}) for base in bases}
@@ -49,9 +60,8 @@ def parse_flags(
     try:
         parsed = _run_tyro(options, args, prog, description)
     except UsageError as error:
-        late = [word for word in args if word in first_words and "Unrecognized" in str(error)]
-        hints = [f"Put {word} before the flags: {prog} {word} ..." for word in late]
-        raise UsageError(" ".join([str(error), *hints, f"See {prog} --help"])) from None
+        advice = hints(kind, args, first_words, prog) if "Unrecognized" in str(error) else ()
+        raise UsageError(" ".join([str(error), *advice, f"See {prog} --help"])) from None
     values: dict[str, Any] = {}
     for heading in groups:
         values |= vars(getattr(parsed, heading))
@@ -65,7 +75,7 @@ def _run_tyro(options: type, args: Sequence[str], prog: str, description: str | 
     """
     errors = io.StringIO()
     try:
-        with contextlib.redirect_stderr(errors):
+        with contextlib.redirect_stderr(errors), _wide_terminal():
             return tyro.cli(
                 options,
                 args=args,
@@ -77,6 +87,20 @@ def _run_tyro(options: type, args: Sequence[str], prog: str, description: str | 
         if stop.code:
             raise UsageError(_first_sentence(errors.getvalue())) from None
         raise
+
+
+@contextlib.contextmanager
+def _wide_terminal() -> Iterator[None]:
+    """Let tyro lay out --help for _MIN_COLUMNS or more: in fewer it prints one letter a line."""
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = str(max(_MIN_COLUMNS, shutil.get_terminal_size().columns))
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["COLUMNS"]
+        else:
+            os.environ["COLUMNS"] = before
 
 
 def _heading(group: type) -> str:
@@ -93,7 +117,8 @@ def _group(group: type, defaults: Mapping[str, Any]) -> type:
         default = defaults.get(field.name, field.default)
         # For a default of None or () the help text says what happens.
         hint = "" if default is None or default == () else None
-        marks: list[Any] = [tyro.conf.arg(help=helptexts[field.name], help_behavior_hint=hint)]
+        text, flag = helptexts[field.name], format_flag(field.name)[2:]
+        marks: list[Any] = [tyro.conf.arg(name=flag, help=text, help_behavior_hint=hint)]
         if "positional" in field.metadata:
             marks.append(tyro.conf.Positional)
         fields.append(
@@ -122,4 +147,7 @@ def _first_sentence(box: str) -> str:
     lines = [line.strip("│╭╮╰╯|+ ") for line in box.replace("─", "-").splitlines()]
     rules = [i for i, line in enumerate(lines) if "-" * 10 in line]
     inside = lines[rules[0] + 1 : rules[1]] if len(rules) > 1 else lines
-    return " ".join(" ".join(inside).split()).rstrip(".") + "."
+    text = " ".join(" ".join(inside).split()).rstrip(".") + "."
+    for python, ours in _MESSAGES_OF_PYTHON.items():
+        text = re.sub(python, ours, text)
+    return text

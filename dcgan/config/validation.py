@@ -51,15 +51,16 @@ def to_path(path: str | os.PathLike[str]) -> Path:
 
 
 def format_flag(name: str) -> str:
-    """The command-line flag of an option: "batch_size" -> "--batch-size"."""
-    return "--" + name.replace("_", "-")
+    """The command-line flag of an option: "batch_size" -> "--batch-size", "from_" -> "--from"."""
+    return "--" + name.rstrip("_").replace("_", "-")
 
 
 def format_option(name: str, value: object) -> str:
     """The flag that gives an option this value: "--width 8", "--no-flip"."""
     if isinstance(value, bool):
         return format_flag(name if value else f"no_{name}")
-    return f"{format_flag(name)} {value}"
+    words = " ".join(map(str, value)) if isinstance(value, list | tuple) else value
+    return f"{format_flag(name)} {words}".rstrip()
 
 
 def _convert(value: object, kind: Any) -> object:

@@ -34,6 +34,16 @@ from tests.cli.running import ROOT, fail, run_python
         (["faces", "extra"], "extra"),
         (["--size"], "--size"),
         (["--steps", "10", "mnist"], "Put mnist before the flags: dcgan mnist ..."),
+        (["folder", "pics"], "A folder of images is given as --root pics."),
+        (["--epochs", "5"], "Here --epochs is --steps (an epoch of N images has"),
+        (["--niter=5"], "Here --niter is --steps"),
+        (["folder", "--batchSize", "64"], "Here --batchSize is --batch-size."),
+        (["--dataroot", "x", "--lr", "1"], "--dataroot is --root. Here --lr is --lr-G and --lr-D."),
+        (["--flip=False"], "--flip takes no value: write --flip or --no-flip."),
+        (["--spectral-norm", "true"], "write --spectral-norm or --no-spectral-norm."),
+        (["--steps", "1e4"], "'1e4' is no whole number"),
+        (["--lr-G", "fast"], "'fast' is no number"),
+        (["--device", "cuda:x"], "must be auto, cuda, cuda:N, mps or cpu, not cuda:x"),
     ],
 )
 def test_wrong_flags_of_train_are_usage_errors_of_one_line(capsys, args, words):
@@ -136,9 +146,9 @@ def test_a_run_with_other_networks_is_refused_before_packing(capsys, run, tmp_pa
     """Packing a large data set only to refuse it would cost hours."""
     Image.new("RGB", (20, 20)).save(tmp_path / "a.png")
     flags = ["--root", tmp_path, "--data-cache", tmp_path / "cache", "--out", run]
-    code, err = fail(capsys, cli.train, "folder", *flags, "--width", "5")
+    code, err = fail(capsys, cli.train, *flags, "--width", "5")
     assert code == 1
-    assert "trained with --size 16, not 64" in err
+    assert "trained with --width 4, not 5" in err
     assert not (tmp_path / "cache").exists()
 
 

@@ -60,6 +60,12 @@ def test_packed_images_set_the_size_and_another_one_is_refused(capsys, packed):
     assert (code, "--size 32" in err) == (2, True)
 
 
+@pytest.mark.parametrize("spelling", ["--local-rank=1", "--local_rank=1"])
+def test_the_local_rank_of_torch_distributed_launch_is_accepted(spelling):
+    expected = parse_train_config(["mnist", "--steps", "3"], "dcgan", "")
+    assert parse_train_config([spelling, "mnist", "--steps", "3"], "dcgan", "") == expected
+
+
 def test_seeds_are_numbers_and_ranges():
     assert parse_seeds("0-3,7, 9") == [0, 1, 2, 3, 7, 9]
     for text in ("", "a", "-3", "3-", "1.5", "0-99999999999", "²"):

@@ -1,5 +1,6 @@
 """`--help`: its content, its words, and that it is fast."""
 
+import os
 import re
 from typing import get_args
 
@@ -39,6 +40,15 @@ def help_of(capsys, monkeypatch):
 def squeezed(text: str) -> str:
     """Text without the spaces, line breaks and frames that --help has by its width."""
     return re.sub(r"[\s│]", "", text)
+
+
+def test_help_stays_readable_in_a_narrow_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "20")
+    assert cli.main(["train", "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines[5:])) == parsing._MIN_COLUMNS
+    assert "Steps between two sample grids." in " ".join(lines)
+    assert os.environ["COLUMNS"] == "20"
 
 
 @pytest.mark.parametrize(("kind", "name"), OPTIONS)
