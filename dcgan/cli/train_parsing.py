@@ -1,20 +1,23 @@
 """Parsing of `[PRESET] [flags]`, for `dcgan train` and `dcgan doctor`, into a TrainConfig."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from dcgan.cli.parsing import parse_flags, split_choice
-from dcgan.config import PRESETS, TrainConfig
-from dcgan.errors import UsageError
+from dcgan.config import NETWORK_OPTIONS, PRESETS, TrainConfig, format_flag
+from dcgan.errors import UsageError, UserError
 
 
 def parse_train_config(args: Sequence[str], prog: str, description: str) -> TrainConfig:
     """Parse a preset and the flags that override it.
 
-    The default preset is that of the source of the packed images (--data), else faces. The packed
-    images also set size and channels. Raises UsageError for flags that contradict them.
+    Where --out holds a run, the options of that run take the place of the preset. Otherwise the
+    default preset is that of the source of the packed images (--data), else faces; the packed
+    images also set size and channels, and the networks of --from all options of networks. Raises
+    UsageError for flags that contradict these, UserError for files that cannot be read.
     """
-    named, args = split_choice(args, tuple(PRESETS), "preset")
+    named, args = split_choice(_without_local_rank(args), tuple(PRESETS), "preset")
     preset = named or "faces"
     description = (
         f"{prog} [PRESET] [flags]: {description} PRESET is one of {', '.join(PRESETS)}; "
@@ -25,17 +28,31 @@ def parse_train_config(args: Sequence[str], prog: str, description: str) -> Trai
         return parse_flags(TrainConfig, args, prog, description, defaults, tuple(PRESETS))
 
     config = parse(vars(PRESETS[preset]))
-    if config.data is None:
+    run = None if config.fresh else _options_of_run(config.out)
+    if run is None and config.data is None and config.from_ is None:
         return config
 
-    from dcgan.data import open_packed
-
-    packed = open_packed(config.data)
-    if named is None:
-        source = str(packed.meta.get("source"))
-        preset = source if source in PRESETS else "folder"
-    shape = {"size": packed.size, "channels": packed.channels}
-    config = parse(vars(PRESETS[preset]) | shape)
+    shape = _shape_of_packed(config.data) if config.data else {}
+    if run:
+        packed_once = config.data or run["data"]  # then `source` says nothing
+        if named and PRESETS[named].source != run["source"] and not packed_once:
+            raise UserError(
+                f"{config.out} holds a run on {run['source']}, not {named}: use another --out"
+            )
+        images = {"data": None} if config.root else {}  # given anew, in place of those of the run
+        images |= {"root": None} if config.data else {}
+        return parse(run | shape | images)
+    defaults = vars(PRESETS[preset if named else _preset_of_packed(config.data) or preset]) | shape
+    if config.from_:
+        networks = _networks_of_checkpoint(config.from_)
+        for name, value in shape.items():
+            if networks[name] != value:
+                raise UsageError(
+                    f"--from {config.from_}: its networks have {format_flag(name)} "
+                    f"{networks[name]}, and the images of {config.data} {value}"
+                )
+        defaults |= networks
+    config = parse(defaults)
     for name, value in shape.items():
         if getattr(config, name) != value:
             raise UsageError(
@@ -43,3 +60,50 @@ def parse_train_config(args: Sequence[str], prog: str, description: str) -> Trai
                 f"--{name} {value}; leave the flag out"
             )
     return config
+
+
+def _without_local_rank(args: Sequence[str]) -> list[str]:
+    """The arguments without the --local-rank that `python -m torch.distributed.launch` adds.
+
+    Its value is in the environment, too.
+    """
+    return [arg for arg in args if not arg.startswith(("--local-rank=", "--local_rank="))]
+
+
+def _options_of_run(run: Path) -> dict[str, Any] | None:
+    """The options of the run in a folder, whose `out` is that folder; None for a new run."""
+    from dcgan.runs.layout import CHECKPOINTS
+
+    if not (run / CHECKPOINTS).is_dir():
+        return None
+
+    from dcgan.training.resume import config_of_run
+
+    config = config_of_run(run)
+    return None if config is None else vars(config)
+
+
+def _shape_of_packed(folder: Path) -> dict[str, Any]:
+    from dcgan.data import open_packed
+
+    packed = open_packed(folder)
+    return {"size": packed.size, "channels": packed.channels}
+
+
+def _preset_of_packed(folder: Path | None) -> str | None:
+    """The preset of the source of packed images: folder for sources without one."""
+    if folder is None:
+        return None
+
+    from dcgan.data import open_packed
+
+    source = str(open_packed(folder).meta.get("source"))
+    return source if source in PRESETS else "folder"
+
+
+def _networks_of_checkpoint(path: Path) -> dict[str, Any]:
+    """The NETWORK_OPTIONS of a checkpoint file or run folder."""
+    from dcgan.runs.checkpoint_folder import find_checkpoint
+
+    config = find_checkpoint(path).config
+    return {name: config[name] for name in NETWORK_OPTIONS}

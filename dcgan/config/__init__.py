@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from dcgan.config.data import DataOptions, FitName, Levels, PrepareConfig, SourceName
 from dcgan.config.networks import NETWORK_OPTIONS, NetworkOptions, validate_network
 from dcgan.config.presets import PRESETS
-from dcgan.config.train_config import TrainConfig, config_to_dict, has_penalties
+from dcgan.config.train_config import TrainConfig, config_from_dict, config_to_dict, has_penalties
 from dcgan.config.training import EvaluationOptions, LossOptions
 from dcgan.config.validation import (
     MIN_IMAGES,
@@ -61,6 +61,7 @@ __all__ = [
     "TimelapseConfig",
     "TrainConfig",
     "WalkConfig",
+    "config_from_dict",
     "config_to_dict",
     "format_flag",
     "format_option",

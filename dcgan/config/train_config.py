@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,19 @@ def _decide_penalties(config: TrainConfig) -> None:
         if isinstance(getattr(config, name), Implied):
             weight = Implied(0) if config.gradient_penalty else getattr(TrainConfig, name)
             object.__setattr__(config, name, weight)  # the class is frozen
+
+
+def config_from_dict(values: Mapping[str, Any]) -> TrainConfig:
+    """The inverse of `config_to_dict`. Raises UsageError for unknown options or invalid values."""
+    kinds = {field.name: field.type for field in dataclasses.fields(TrainConfig)}
+    if unknown := sorted(set(values) - set(kinds)):
+        raise UsageError(f"{', '.join(unknown)}: no options of this dcgan")
+    options: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, str) and kinds[name] in (Path, Path | None):
+            value = Path(value)
+        options[name] = tuple(value) if isinstance(value, list) else value
+    return TrainConfig(**options)
 
 
 def _validate_loss(config: TrainConfig) -> None:

@@ -95,8 +95,9 @@ class ComputeOptions:
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Floating-point format of the convolutions. auto: bf16 where the hardware computes in it, else
     fp32. Weights are always kept in fp32."""
-    device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
-    """Device to compute on. auto: cuda if available, else mps, else cpu."""
+    device: str = "auto"
+    """Device to compute on: auto, cuda, cuda:N, mps or cpu. auto: cuda if available, else mps, else
+    cpu."""
     threads: int | None = None
     """CPU threads of PyTorch. Default: one per core. Waiting threads sleep early, unless the
     environment sets GOMP_SPINCOUNT or OMP_WAIT_POLICY."""
@@ -117,7 +118,11 @@ class RunOptions:
     data_cache: Path = Path("data")
     """Folder where raw images are packed, for this run and later ones."""
     out: Path = Path("runs/faces")
-    """Run folder. If it contains a run, that is resumed."""
+    """Run folder. If it contains a run, that is resumed, with the options of the run for all flags
+    that are left out."""
+    from_: Path | None = None
+    """Checkpoint file or run folder whose networks a new run starts from, to train them on other
+    images. The optimizers are new. Default: random networks."""
     log_every: int = 50
     """Steps between two lines of metrics.jsonl and points in TensorBoard."""
     sample_every: int = 500

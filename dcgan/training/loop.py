@@ -13,7 +13,7 @@ from dcgan.data import PackedImages, open_or_pack, open_packed
 from dcgan.errors import UsageError, UserError
 from dcgan.latent import Labels
 from dcgan.runs.checkpoint import Checkpoint, damaged
-from dcgan.runs.checkpoint_folder import latest_checkpoint
+from dcgan.runs.checkpoint_folder import find_checkpoint, latest_checkpoint
 from dcgan.runs.layout import checkpoint_path
 from dcgan.runtime import device, distributed
 from dcgan.runtime.signals import Stopped, collect_stop_signals
@@ -22,14 +22,17 @@ from dcgan.training.batches import Batch, BatchLoader, no_labels
 from dcgan.training.monitoring import Diverged
 from dcgan.training.periodic_tasks import PeriodicTasks
 from dcgan.training.resume import (
+    announce_resume,
     best_to_resume,
     check_resumable,
+    check_same_images,
     checkpoint_to_resume,
     handle_divergence,
     new_run_folder,
 )
 from dcgan.training.run_state import RunState
 from dcgan.training.trainer import Trainer
+from dcgan.training.transfer import check_same_networks, load_networks
 
 
 def fit(
@@ -44,19 +47,23 @@ def fit(
     After a divergence `config.on_nan` decides whether training goes back to the last checkpoint.
     Raises UserError as `train` does, Stopped after a signal.
     """
-    if found and distributed.is_main():
-        packed.check_unchanged()
+    if found:
+        check_same_images(packed, found)
     rollbacks, best = 0, None
     with collect_stop_signals() as stop:
         while True:
             trainer = make_trainer(packed, config, on)
-            state = _load_state(trainer, packed, run, found)
+            if config.from_ and not found:
+                load_networks(trainer, find_checkpoint(config.from_))
+            state = _load_state(trainer, run, found)
             trainer.rollbacks = max(trainer.rollbacks, rollbacks)
             best = best or best_to_resume(config, run, state)
             tasks = PeriodicTasks(trainer, packed, run, state, best)
             try:
                 if found and _is_finished(tasks):
                     return found.path
+                if found and not rollbacks:
+                    announce_resume(config, run, found)
                 return _run_steps(tasks, stop)
             except Diverged as error:
                 with distributed.main_first():  # it may have been writing the newest one
@@ -114,13 +121,11 @@ def _is_finished(tasks: PeriodicTasks) -> bool:
     return True
 
 
-def _load_state(
-    trainer: Trainer, packed: PackedImages, run: Path, found: Checkpoint | None
-) -> RunState | None:
+def _load_state(trainer: Trainer, run: Path, found: Checkpoint | None) -> RunState | None:
     """Load a checkpoint into a new trainer; return its state, with no tensors but the "sums.".
 
-    Raises UserError where the checkpoint is of other networks or of other images, and where
-    processes have found checkpoints of different steps.
+    Raises UserError where the checkpoint is of other networks, and where processes have found
+    checkpoints of different steps.
     """
     step = found.step if found else 0
     if not distributed.all_equal(step, trainer.device):
@@ -131,8 +136,6 @@ def _load_state(
     if found is None:
         return None
     state = RunState.from_checkpoint(found)
-    if state.data != packed.fingerprint:
-        raise UserError(f"{found.path} was trained on other images: use another --out")
     try:
         trainer.load(state)
     except ValueError as error:
@@ -192,6 +195,8 @@ def train(config: TrainConfig) -> Path:
         if config.fresh:
             config = dataclasses.replace(config, out=new_run_folder(config.out, on))
         found = checkpoint_to_resume(config, config.out)
+        if config.from_ and not found:
+            check_same_networks(config, find_checkpoint(config.from_))
         if config.data:
             packed = open_packed(config.data)
         else:

@@ -7,6 +7,7 @@ import re
 import sys
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -15,13 +16,15 @@ from dcgan.config import (
     EvaluationOptions,
     LossOptions,
     TrainConfig,
+    config_from_dict,
     config_to_dict,
     format_flag,
     format_option,
 )
-from dcgan.errors import UserError
+from dcgan.data import PackedImages
+from dcgan.errors import UsageError, UserError
 from dcgan.runs import checkpoint
-from dcgan.runs.checkpoint import Checkpoint
+from dcgan.runs.checkpoint import Checkpoint, damaged
 from dcgan.runs.checkpoint_folder import latest_checkpoint, warn_skipped
 from dcgan.runs.layout import CONFIG_FILE, DIVERGED, best_checkpoint_path
 from dcgan.runtime import distributed
@@ -34,6 +37,8 @@ from dcgan.training.run_state import MAX_ROLLBACKS, RunState
 # In the config.json of every run, whichever options later versions add.
 _ALWAYS_IN_CONFIG = ("size", "width", "latent_dim", "batch_size", "steps", "seed")
 _FIXED = (*NETWORK_OPTIONS, "conditional", "seed", "batch_size", "d_steps")  # along a run
+# Not `root`: the same images may have moved.
+_FIXED_OF_RAW_IMAGES = ("source", "split", "classes", "class_folders", "count", "crop")
 _CHANGEABLE = (
     *(field.name for kind in (LossOptions, EvaluationOptions) for field in fields(kind)),
     *("lr_G", "lr_D", "beta1", "beta2", "clip", "smooth", "lr_decay", "accumulate", "flip"),
@@ -42,31 +47,65 @@ _CHANGEABLE = (
 )
 
 
+def config_of_run(run: Path) -> TrainConfig | None:
+    """The options with which `train` resumes the run in a folder; None if there are no checkpoints.
+
+    `dataclasses.replace` changes some of them, for example `steps`. Raises UserError where no
+    checkpoint can be read.
+    """
+    run = Path(run)
+    found = latest_checkpoint(run, check_resumable)
+    if found is None:
+        return None
+    try:
+        return config_from_dict(found.config | {"out": str(run), "fresh": False, "dry_run": False})
+    except (UsageError, TypeError) as error:
+        raise damaged(found.path, error) from error
+
+
 def checkpoint_to_resume(config: TrainConfig, run: Path) -> Checkpoint | None:
     """The checkpoint that training in a run folder resumes from; None for a new run.
 
-    Prints on stderr which options change. Raises UserError where the folder holds a run with other
-    fixed options, or files of anything else, which are never overwritten.
+    Raises UserError where the folder holds a run with other fixed options, or files of anything
+    else, which are never overwritten.
     """
     found = latest_checkpoint(run, check_resumable)
     if found is None:
         if run.exists() and not (run.is_dir() and _is_empty_or_new_run(run)):
             raise UserError(f"{run} holds other files: use another --out, new or empty")
         return None
-    for name in _FIXED:
-        ours, theirs = getattr(config, name), found.config[name]
-        if ours != theirs:
-            wanted = format_option(name, ours).removeprefix(f"{format_flag(name)} ")
+    ours, theirs = _as_json(config), found.config
+    # Packed images may be given instead of raw ones; whether they are the same shows later.
+    packed_once = config.data or theirs.get("data")
+    for name in (*_FIXED, *(() if packed_once else _FIXED_OF_RAW_IMAGES)):
+        if name in theirs and ours[name] != theirs[name]:
+            wanted = format_option(name, ours[name]).removeprefix(f"{format_flag(name)} ")
             raise UserError(
-                f"{found.path} was trained with {format_option(name, theirs)}, not {wanted}: "
-                f"use that, or another --out"
+                f"{found.path} was trained with {format_option(name, theirs[name])}, not {wanted}: "
+                f"use that, or another --out; --from {run} then starts from its networks"
             )
+    return found
+
+
+def check_same_images(packed: PackedImages, found: Checkpoint) -> None:
+    """Raise UserError unless a checkpoint was trained on these images, which are unchanged."""
+    if found.header["data"] != packed.fingerprint:
+        raise UserError(
+            f"{found.path} was trained on other images than those in {packed.folder}: use another "
+            f"--out, and --from {found.path.parent.parent} to start from its networks"
+        )
+    if distributed.is_main():
+        packed.check_unchanged()
+
+
+def announce_resume(config: TrainConfig, run: Path, found: Checkpoint) -> None:
+    """Print on stderr from which step a run resumes, and which options change."""
     changes = _changed_options(config, found)
     if rollbacks := found.header["rollbacks"]:
         changes.append(f"1/{2**rollbacks} of --lr-G and --lr-D after {rollbacks} rollbacks")
-    if changes and distributed.is_main():
-        print(f"{run} resumes from step {found.step} with {', '.join(changes)}", file=sys.stderr)
-    return found
+    if distributed.is_main():
+        options = f" with {', '.join(changes)}" if changes else ""
+        print(f"{run} resumes from step {found.step}{options}", file=sys.stderr)
 
 
 def check_resumable(found: Checkpoint) -> None:
@@ -139,12 +178,17 @@ def new_run_folder(out: Path, device: torch.device) -> Path:
 
 def _changed_options(config: TrainConfig, found: Checkpoint) -> list[str]:
     """Options that differ from those of a checkpoint, as "--r1 0.5 (2.0 before)"."""
-    ours, theirs = json.loads(json.dumps(config_to_dict(config))), found.config
+    ours, theirs = _as_json(config), found.config
     return [
         f"{format_flag(name)} {_format_value(ours[name])} ({_format_value(theirs[name])} before)"
         for name in _CHANGEABLE
         if name in theirs and not _is_same(ours[name], theirs[name])
     ]
+
+
+def _as_json(config: TrainConfig) -> dict[str, Any]:
+    """The options as a checkpoint holds them: with lists in place of tuples."""
+    return json.loads(json.dumps(config_to_dict(config)))
 
 
 def _is_same(ours: object, theirs: object) -> bool:

@@ -10,7 +10,7 @@ from dcgan.data import open_packed
 from dcgan.errors import UserError
 from dcgan.runs.checkpoint_folder import find_checkpoint
 from dcgan.runs.layout import checkpoint_path
-from dcgan.training.resume import checkpoint_to_resume, new_run_folder
+from dcgan.training.resume import announce_resume, checkpoint_to_resume, new_run_folder
 from tests.conftest import fit
 
 CPU = torch.device("cpu")
@@ -103,8 +103,12 @@ def test_a_checkpoint_under_the_name_of_another_step_is_skipped(run, tiny, tmp_p
 def test_changed_options_are_reported(packed, tiny, tmp_path, capsys, before, now, said):
     fit(tiny(steps=2, **before), packed, tmp_path / "run", CPU)
     capsys.readouterr()
-    checkpoint_to_resume(tiny(steps=2, **now), tmp_path / "run")
-    expected = f"{tmp_path / 'run'} resumes from step 2 with {said}\n" if said else ""
+    config = tiny(steps=2, **now)
+    found = checkpoint_to_resume(config, tmp_path / "run")
+    assert capsys.readouterr().err == ""
+    announce_resume(config, tmp_path / "run", found)
+    changes = f" with {said}" if said else ""
+    expected = f"{tmp_path / 'run'} resumes from step 2{changes}\n"
     assert capsys.readouterr().err == expected
 
 
