@@ -42,14 +42,24 @@ def replace_atomically(target: Path, durable: bool = True) -> Iterator[Path]:
             if durable:
                 for path in [partial, *partial.rglob("*")] if partial.is_dir() else [partial]:
                     fsync(path)
-            if partial.is_dir() and target.is_dir():
-                target.rmdir()  # an empty one; Windows and some shares would not replace it
-            partial.replace(target)
+            _rename(partial, target)
             if durable:
                 fsync(target.parent)
         except BaseException:
             remove(partial)
             raise
+
+
+def _rename(partial: Path, target: Path) -> None:
+    """Rename to the target. Raises FileExistsError for a folder that is not empty any more."""
+    try:
+        if partial.is_dir() and target.is_dir():
+            target.rmdir()  # an empty one; Windows and some shares would not replace it
+        partial.replace(target)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            raise FileExistsError("another process has written it meanwhile") from error
+        raise
 
 
 def partial_pattern(name: str) -> str:

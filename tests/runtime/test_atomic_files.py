@@ -148,6 +148,23 @@ def test_a_folder_appears_complete(tmp_path):
     assert (tmp_path / "deep" / "folder" / "x").read_text() == "1"
 
 
+@pytest.mark.parametrize("exists", [True, False])
+def test_the_slower_of_two_writers_of_a_folder_is_told(tmp_path, exists):
+    """As with two `dcgan prepare` into one folder."""
+    target = tmp_path / "packed"
+    if exists:
+        target.mkdir()
+    told = r"packed: another process has written it meanwhile$"
+    with pytest.raises(UserError, match=told), replace_atomically(target) as slow:
+        with replace_atomically(target) as fast:
+            fast.mkdir()
+            (fast / "images.npy").write_text("fast")
+        slow.mkdir()
+        (slow / "images.npy").write_text("slow")
+    assert [path.name for path in tmp_path.iterdir()] == ["packed"]
+    assert (target / "images.npy").read_text() == "fast"
+
+
 def test_a_new_file_has_the_permissions_of_any_new_file(tmp_path):
     plain = tmp_path / "plain"
     plain.write_text("")
