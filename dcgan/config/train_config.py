@@ -51,6 +51,8 @@ class TrainConfig(
         require_at_least(MIN_IMAGES, self, "eval_images")
         printable = str(self.out).isprintable()  # TensorBoard cannot log to other names
         require(printable, "out", ascii(str(self.out)), "a printable name")
+        if self.data and self.root:
+            raise UsageError("--data and --root exclude each other: leave one out")
         if self.patience and not self.eval_every:
             raise UsageError("--patience counts evaluations: give --eval-every too")
 

@@ -250,3 +250,8 @@ def test_options_are_written_as_the_flags_that_give_them():
 def test_a_config_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         PRESETS["faces"].steps = 1
+
+
+def test_raw_and_packed_images_are_not_given_together():
+    with pytest.raises(UsageError, match="--data and --root exclude each other"):
+        TrainConfig(data=Path("packed"), root=Path("raw"))
