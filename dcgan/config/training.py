@@ -94,7 +94,7 @@ class ComputeOptions:
 
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Floating-point format of the convolutions. auto: bf16 where the hardware computes in it, else
-    fp32. Weights are always kept in fp32."""
+    fp32. Weights and D's last layer are always kept in fp32."""
     device: str = "auto"
     """Device to compute on: auto, cuda, cuda:N, mps or cpu. auto: cuda if available, else mps, else
     cpu."""

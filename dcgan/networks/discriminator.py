@@ -1,5 +1,8 @@
 """The discriminator of Radford et al. 2015 (arXiv:1511.06434), section 3, with later options."""
 
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
 from torch import Tensor, nn
 
 from dcgan.config import TrainConfig
@@ -77,9 +80,22 @@ class Discriminator(nn.Module):
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         maps = self.features(x)[-1]
+        # Logits of bf16 have 8 bits, too few for a loss of their differences.
+        with _autocast_off(maps.device.type):
+            return self._logits(maps.to(next(self.score.parameters()).dtype), labels)
+
+    def _logits(self, maps: Tensor, labels: Tensor | None) -> Tensor:
+        """The logits [N] of the last features [N, widest, h, w]."""
         logits = self.score(self.minibatch_std(maps)).mean((1, 2, 3))
         if self.embed is not None:
             if labels is None:
                 raise ValueError("a conditional D needs labels")
             logits = logits + (self.embed(labels.to(maps.dtype)) * maps.mean((2, 3))).sum(1)
         return logits
+
+
+def _autocast_off(device_type: str) -> AbstractContextManager:
+    """Compute in the precision of the operands in the block."""
+    if not torch.amp.is_autocast_available(device_type):  # as on "meta"
+        return nullcontext()
+    return torch.autocast(device_type, enabled=False)

@@ -1,5 +1,7 @@
 """The discriminator against PyTorch's own layers, and its options against their papers."""
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -122,3 +124,31 @@ def test_spectral_norm_divides_every_kernel_by_its_largest_singular_value():
         assert largest.item() == pytest.approx(1, abs=0.02)
     before = D(x, labels)
     assert torch.equal(D(x, labels), before), "evaluation must not change the weights"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, dict(minibatch_std=True), dict(num_labels=3), dict(spectral_norm=True, num_labels=3)],
+    ids=str,
+)
+@pytest.mark.parametrize("offset", [0.0, 50.0])
+def test_logits_of_bf16_features_are_computed_in_float32(options, offset):
+    """A relativistic loss leaves the offset of the logits free: bf16 rounds 300.4 to 300."""
+    torch.manual_seed(0)
+    D = Discriminator(16, width=16, **options).eval()
+    with torch.no_grad():
+        D.blocks[-1][0].bias.fill_(offset)
+        for weight in D.score.parameters():
+            weight.abs_()
+    x = torch.rand(1, 3, 16, 16) + 0.1 * torch.rand(64, 3, 16, 16)  # images of little difference
+    labels = torch.tensor([[1.0, 0, 1]]).expand(64, 3) if D.embed else None
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        maps, found = D.features(x)[-1], D(x, labels)
+    assert (maps.dtype, found.dtype) == (torch.bfloat16, torch.float32)
+    exact, maps = copy.deepcopy(D).double(), maps.double()
+    expected = exact.score(exact.minibatch_std(maps)).mean((1, 2, 3))
+    if exact.embed:
+        expected += (exact.embed(labels.double()) * maps.mean((2, 3))).sum(1)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=0)
+    if offset:
+        assert len(expected.bfloat16().unique()) < 10 < 50 < len(found.unique())

@@ -259,8 +259,9 @@ def losses_of(config, packed, on, steps=16) -> torch.Tensor:
 @pytest.mark.filterwarnings("default")  # of the compiler, at itself
 def test_compiled_networks_learn_as_eager_ones(tiny, packed):
     """In steps with penalties, whose second derivatives the compiler has not, and without."""
-    eager = losses_of(tiny(penalty_every=2), packed, CPU, steps=3)
-    compiled = losses_of(tiny(penalty_every=2, compile=True), packed, CPU, steps=3)
+    options = dict(penalty_every=2, precision="fp32")  # the compiler skips roundings to bf16
+    eager = losses_of(tiny(**options), packed, CPU, steps=3)
+    compiled = losses_of(tiny(**options, compile=True), packed, CPU, steps=3)
     torch.testing.assert_close(compiled, eager, rtol=1e-3, atol=1e-4)
     names = set(loop.Trainer(tiny(compile=True), CPU).G.state_dict())
     assert names == set(loop.Trainer(tiny(), CPU).G.state_dict())
