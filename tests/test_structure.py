@@ -101,6 +101,17 @@ def test_nothing_executes_what_it_reads(path):
                 assert (keyword.arg, value) not in {("shell", "True"), ("allow_pickle", "True")}
 
 
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_text_reaches_the_terminal_in_one_place(path):
+    """Which makes it printable: names in files of others may command terminals."""
+    if path == PACKAGE / "runtime" / "terminal.py":
+        return
+    nodes = ast.walk(ast.parse(path.read_text()))
+    called = {ast.unparse(node.func) for node in nodes if isinstance(node, ast.Call)}
+    assert not called & {"print", "sys.stdout.write", "sys.stderr.write", "warnings.warn"}
+    assert "logging" not in imported_modules(path)
+
+
 # Arguments that share their name with an option of training and mean something else: the seed of
 # a set of drawn faces or of projections, the device that a network is loaded to.
 OTHER_MEANINGS = {"seed", "device"}

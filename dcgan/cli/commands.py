@@ -26,6 +26,7 @@ from dcgan.config import (
     parse_seeds,
 )
 from dcgan.errors import UsageError, UserError
+from dcgan.runtime.terminal import print_lines
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,7 +38,7 @@ def train(args: Sequence[str], prog: str) -> None:
     """Train a DCGAN on CelebA, LSUN, your own images or the built-in cartoon faces."""
     config = parse_train_config(args, prog, "train a DCGAN.")
     if config.dry_run:
-        print(json.dumps(config_to_dict(config), indent=2))
+        print_lines(*json.dumps(config_to_dict(config), indent=2).split("\n"))
         return
 
     from dcgan.runs import layout
@@ -47,9 +48,9 @@ def train(args: Sequence[str], prog: str) -> None:
     if int(os.environ.get("RANK", 0)) == 0:
         run = checkpoint.parent.parent
         if grid := layout.latest_sample_grid(run):
-            print(f"sample grid  {grid}")
-        print(f"checkpoint   {checkpoint}")
-        print(f"TensorBoard  tensorboard --logdir {shlex.quote(str(run.parent))}")
+            print_lines(f"sample grid  {grid}")
+        print_lines(f"checkpoint   {checkpoint}")
+        print_lines(f"TensorBoard  tensorboard --logdir {shlex.quote(str(run.parent))}")
 
 
 def sample(args: Sequence[str], prog: str) -> None:
@@ -70,14 +71,14 @@ def sample(args: Sequence[str], prog: str) -> None:
 
     if config.each:
         sampling.save_each(config.each, seeds, generate())
-        print(config.each)
+        print_lines(config.each)
     if config.npy:
         sampling.save_npy(config.npy, len(seeds), generate())
-        print(config.npy)
+        print_lines(config.npy)
     if grid:
         out = config.out or Path("samples.png")
         images.save_png(out, sampling.grid(generate(), config.columns()))
-        print(out)
+        print_lines(out)
 
 
 def prepare(args: Sequence[str], prog: str) -> None:
@@ -95,7 +96,7 @@ def prepare(args: Sequence[str], prog: str) -> None:
 
     from dcgan.data import packing
 
-    print(packing.prepare(config).folder)
+    print_lines(packing.prepare(config).folder)
 
 
 def walk(args: Sequence[str], prog: str) -> None:
@@ -111,7 +112,7 @@ def walk(args: Sequence[str], prog: str) -> None:
     path = latent.walk(stops, config.frames, G.latent_dim)
     frames = [f for chunk in sampling.render(G, path, config.precision) for f in chunk]
     images.save_animation(config.out, frames, config.seconds / config.frames)
-    print(config.out)
+    print_lines(config.out)
 
 
 def evaluate(args: Sequence[str], prog: str) -> None:
@@ -120,7 +121,7 @@ def evaluate(args: Sequence[str], prog: str) -> None:
 
     from dcgan import evaluation
 
-    print(evaluation.evaluate(**vars(config)))
+    print_lines(evaluation.evaluate(**vars(config)))
 
 
 def neighbours(args: Sequence[str], prog: str) -> None:
@@ -129,7 +130,7 @@ def neighbours(args: Sequence[str], prog: str) -> None:
 
     from dcgan.evaluation import report_memorization
 
-    print(report_memorization(**vars(config)))
+    print_lines(report_memorization(**vars(config)))
 
 
 def doctor(args: Sequence[str], prog: str) -> None:
@@ -145,11 +146,11 @@ def doctor(args: Sequence[str], prog: str) -> None:
     from dcgan.reports.doctor import diagnose
 
     def report(topic: str, line: str) -> None:
-        print(f"{topic:<10} {line}", flush=True)
+        print_lines(f"{topic:<10} {line}")
 
     if problems := diagnose(config, report):
         raise UserError(f"not fit to train: {'; '.join(problems)}")
-    print("fit to train")
+    print_lines("fit to train")
 
 
 def compare(args: Sequence[str], prog: str) -> None:
@@ -164,8 +165,7 @@ def compare(args: Sequence[str], prog: str) -> None:
 
     runs = open_runs(config.runs)
     save_comparison(config.out, runs, seeds, device.select_device(config.device))
-    print(format_table(runs))
-    print(config.out)
+    print_lines(*format_table(runs).split("\n"), config.out)
 
 
 def timelapse(args: Sequence[str], prog: str) -> None:
@@ -178,7 +178,7 @@ def timelapse(args: Sequence[str], prog: str) -> None:
     images.animation_format(config.out)
     frames = load_frames(config.run, config.seconds)
     images.save_animation(config.out, frames, config.seconds / len(frames))
-    print(config.out)
+    print_lines(config.out)
 
 
 Command = Callable[[Sequence[str], str], None]

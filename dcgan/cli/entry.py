@@ -10,6 +10,7 @@ import dcgan
 from dcgan.cli.commands import COMMANDS, Command
 from dcgan.errors import UsageError, UserError
 from dcgan.runtime.signals import interrupt, on_second_signal, raise_on_sigterm
+from dcgan.runtime.terminal import print_lines
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -36,7 +37,7 @@ def run(command: Command, args: Sequence[str] | None, prog: str) -> int:
             if owns_process:
                 sys.stdout.flush()
     except UserError as error:
-        code, message = error.exit_code, " ".join(str(error).split())
+        code, message = error.exit_code, str(error)
     except KeyboardInterrupt:
         code, message = 130, "interrupted"
     except OSError as error:
@@ -48,7 +49,7 @@ def run(command: Command, args: Sequence[str] | None, prog: str) -> int:
             if isinstance(error, BrokenPipeError):
                 return 141
     if message and _is_first_report(message):
-        print(f"{prog}: {message}", file=sys.stderr)
+        print_lines(f"{prog}: {message}", file=sys.stderr)
     return code
 
 
@@ -58,7 +59,7 @@ def _dispatch(args: Sequence[str], prog: str) -> None:
         COMMANDS[args[0]](args[1:], f"{prog} {args[0]}")
     elif args and args[0] in ("-h", "--help"):
         lines = (f"  {name:<10}  {command.__doc__}" for name, command in COMMANDS.items())
-        print(f"usage: {prog} COMMAND [--help | flags], or {prog} --version\n", *lines, sep="\n")
+        print_lines(f"usage: {prog} COMMAND [--help | flags], or {prog} --version", "", *lines)
     else:
         problem = f"unknown command {args[0]!r}" if args else "no command given"
         raise UsageError(f"{problem}: choose one of {', '.join(COMMANDS)}; see {prog} --help")
@@ -66,7 +67,7 @@ def _dispatch(args: Sequence[str], prog: str) -> None:
 
 def _exit_code(command: Command, args: Sequence[str], prog: str) -> int:
     if args and args[0] == "--version":
-        print(f"dcgan {dcgan.__version__}")
+        print_lines(f"dcgan {dcgan.__version__}")
         return 0
     try:
         command(args, prog)

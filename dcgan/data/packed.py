@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dcgan.errors import UserError
+from dcgan.errors import UserError, printable
 
 FORMAT = 1
 IMAGES, LABELS, META = "images.npy", "labels.npy", "meta.json"
@@ -105,7 +105,7 @@ def open_packed(folder: Path) -> PackedImages:
         raise UserError(f"cannot read {folder}: permission denied") from error
     except _DAMAGE_ERRORS as error:
         raise UserError(f"{folder} is damaged: {error}; pack the images again") from error
-    return PackedImages(folder, images, labels, tuple(meta["label_names"]), meta)
+    return PackedImages(folder, images, labels, tuple(map(printable, meta["label_names"])), meta)
 
 
 def _read_meta(path: Path) -> dict[str, Any]:

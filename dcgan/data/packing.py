@@ -38,6 +38,7 @@ from dcgan.runtime.atomic_files import replace_atomically
 from dcgan.runtime.disk import check_free_space, disk_errors
 from dcgan.runtime.locks import locked_folder, remove_abandoned
 from dcgan.runtime.progress import progress_bar
+from dcgan.runtime.terminal import print_lines
 from dcgan.runtime.threads import available_cpus
 
 
@@ -64,7 +65,7 @@ def open_or_pack(options: DataOptions, size: int, channels: int, data_cache: Pat
     source = open_source(options)
     folder = cache_folder(source, options, size, channels, data_cache)
     if is_packed(folder):
-        print(f"using the packed images in {folder}", file=sys.stderr)
+        print_lines(f"using the packed images in {folder}", file=sys.stderr)
         return open_packed(folder)
     try:
         return pack(
@@ -236,7 +237,7 @@ def _print_summary(
     line = f"packed {len(source) - len(skipped)} of {len(source)} images ({shape}) in {out}"
     if skipped:
         line += f"; skipped {len(skipped)}: {_first_reasons(skipped)}"
-    print("\n".join([line, *notes]), file=sys.stderr)
+    print_lines(line, *notes, file=sys.stderr)
 
 
 def _first_reasons(skipped: dict[int, Skipped]) -> str:

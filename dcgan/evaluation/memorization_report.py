@@ -19,6 +19,7 @@ from dcgan.evaluation.real_images import (
 )
 from dcgan.networks import Generator
 from dcgan.runtime import device as devices
+from dcgan.runtime.terminal import print_lines
 
 _HELD_OUT_SHARE = 10  # one image in so many is held out where no held-out images are given
 _ROWS = 12  # samples in the picture
@@ -67,11 +68,11 @@ def report_memorization(
         test, distances, indices = find_copies(
             samples, held_out_images, lambda: read_images(packed, training), extractor, on
         )
-        print(f"{name}: {_describe(test)}")
+        print_lines(f"{name}: {_describe(test)}")
         ranks.append(distances[:, 0].argsort().argsort())
         neighbours.append(training[indices.cpu().numpy()])
     counts = f"{len(samples)} samples, {len(held_out_images)} held-out"
-    print(f"{counts} and {len(training)} training images")
+    print_lines(f"{counts} and {len(training)} training images")
     closest = torch.stack(ranks).amin(0).argsort()[:_ROWS].cpu().numpy()
     images.save_png(out, _picture(samples, packed, closest, neighbours))
     return out

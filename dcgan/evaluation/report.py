@@ -26,6 +26,7 @@ from dcgan.runs.checkpoint_folder import find_checkpoint
 from dcgan.runs.layout import CHECKPOINTS, EVALUATIONS
 from dcgan.runtime import device as devices
 from dcgan.runtime.atomic_files import replace_atomically
+from dcgan.runtime.terminal import print_lines
 
 _PIXEL_IMAGES = 2000  # images for the scores on pixels
 
@@ -122,8 +123,10 @@ def evaluate(
 
 def _print_results(results: dict[str, dict[str, float]], protocol: dict[str, Any]) -> None:
     for group, scores in results.items():
-        print(f"{group}: " + ", ".join(f"{name} {value:.4g}" for name, value in scores.items()))
-    print(f"protocol: {json.dumps(protocol)}")
+        print_lines(
+            f"{group}: " + ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
+        )
+    print_lines(f"protocol: {json.dumps(protocol)}")
 
 
 def _save_results(

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dcgan.errors import UsageError
+from dcgan.errors import UsageError, printable
 from dcgan.latent.label_counts import count_attributes, count_classes
 
 
@@ -45,6 +45,7 @@ class Labels:
             kind, names = header["kind"], header["names"]
             _require(kind in ("class", "attributes") and isinstance(names, list) and names)
             _require(all(isinstance(name, str) for name in names))
+            names = tuple(map(printable, names))
             arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
             if "examples" in arrays:  # rows of random images, in files before there were counts
                 examples = arrays["examples"]
@@ -52,7 +53,7 @@ class Labels:
                 _require(examples.shape[1] == len(names) and examples.max() <= 1)
                 found = examples if kind == "attributes" else examples.argmax(1)
                 return cls.from_images(kind, names, found)
-            labels = cls(kind, tuple(names), arrays["counts"], arrays.get("rows"))
+            labels = cls(kind, names, arrays["counts"], arrays.get("rows"))
             _require(labels._is_consistent())
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError("its labels contradict each other") from error

@@ -11,7 +11,7 @@ import torch
 
 from dcgan import images, sampling
 from dcgan.config import format_flag, require_ending
-from dcgan.errors import UserError
+from dcgan.errors import UserError, printable
 from dcgan.evaluation import has_better_direction, higher_is_better
 from dcgan.runs.checkpoint_folder import find_checkpoint
 from dcgan.runs.loading import load_generator
@@ -131,7 +131,7 @@ def _format_number(value: float) -> str:
 
 
 def _format_option_value(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    return printable(value) if isinstance(value, str) else json.dumps(value)
 
 
 def _evaluated_metrics(runs: Sequence[Run]) -> list[str]:

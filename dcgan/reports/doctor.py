@@ -12,7 +12,6 @@ from dcgan.config import TrainConfig
 from dcgan.data import PackedImages, cache_folder, is_packed, open_packed, pack, row_reader
 from dcgan.data.duplicates import exact_duplicates, near_duplicates
 from dcgan.data.sources import EncodedSource, Subset, open_source
-from dcgan.data.sources.base import printable
 from dcgan.data.statistics import label_shares, single_colour, sizes_and_modes
 from dcgan.reports.preflight import PackingCost, Say, run_preflight, suppress_output
 from dcgan.runs.layout import CONFIG_FILE
@@ -59,7 +58,7 @@ def _open_images(
         shape = "x".join(map(str, packed.images.shape[1:]))
         say("data", f"{len(packed):,} images of {shape}, packed in {config.data}")
         for note in packed.meta["notes"]:
-            say("note", printable(str(note)))
+            say("note", note)
         return packed, len(packed), PackingCost(), []
     source = open_source(config)
     chosen = _choose_random(len(source), config)

@@ -9,6 +9,7 @@ from PIL import Image
 from dcgan.config import MIN_FRAME_SECONDS, validate_duration
 from dcgan.errors import UserError
 from dcgan.runs.layout import SAMPLES, list_sample_grids
+from dcgan.runtime.terminal import print_lines
 
 
 def load_frames(run: Path, seconds: float) -> list[np.ndarray]:
@@ -38,7 +39,7 @@ def _read_grid(path: Path) -> np.ndarray | None:
             return np.asarray(image.convert("RGB"))
     # On damaged files Pillow raises nearly every kind of exception.
     except Exception as error:
-        print(f"skipped: {path} ({error})", file=sys.stderr)
+        print_lines(f"skipped: {path} ({error})", file=sys.stderr)
         return None
 
 

@@ -8,6 +8,7 @@ from dcgan.errors import UserError
 from dcgan.runs.checkpoint import Checkpoint, damaged, read
 from dcgan.runs.layout import CHECKPOINTS, list_checkpoints, step_from_name
 from dcgan.runtime import distributed
+from dcgan.runtime.terminal import print_lines
 
 _MAX_NAMES = 10  # in a message
 
@@ -39,7 +40,7 @@ def latest_checkpoint(
 def warn_skipped(error: UserError) -> None:
     """Print on stderr why a file is skipped, in the main process."""
     if distributed.is_main():
-        print(f"skipped: {error}", file=sys.stderr)
+        print_lines(f"skipped: {error}", file=sys.stderr)
 
 
 def find_checkpoint(path: Path) -> Checkpoint:

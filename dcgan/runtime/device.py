@@ -14,6 +14,7 @@ import torch
 
 from dcgan.errors import UsageError, UserError
 from dcgan.runtime.openmp import limit_spinning_of_loaded_torch
+from dcgan.runtime.terminal import print_lines
 
 # The devices that "auto" prefers to the CPU, in this order.
 _AVAILABLE: dict[str, Callable[[], bool]] = {
@@ -39,7 +40,7 @@ def select_device(name: str) -> torch.device:
         if is_available():
             if not (reason := _why_unusable(torch.device(kind))):
                 return torch.device(kind)
-            print(f"computing without {kind}: {reason}", file=sys.stderr)
+            print_lines(f"computing without {kind}: {reason}", file=sys.stderr)
     return torch.device("cpu")
 
 

@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from dcgan.errors import UserError
 from dcgan.runtime.atomic_files import partial_pattern, remove
 from dcgan.runtime.disk import disk_errors, make_folder
+from dcgan.runtime.terminal import print_lines
 
 LOCK_FILE = ".lock"  # in the folder that is locked
 _MIN_AGE = 60  # seconds; a younger folder may not have got its lock yet
@@ -96,7 +97,7 @@ def _acquire(lock: FileLock) -> str:
 
 @cache  # once for each folder, though a run that rolls back locks it again
 def _warn_without_lock(folder: Path, refusal: str) -> None:
-    print(
+    print_lines(
         f"{folder} cannot be locked ({refusal}): let no other process train in it, since none "
         f"would be refused",
         file=sys.stderr,

@@ -10,6 +10,7 @@ from dcgan.evaluation import higher_is_better
 from dcgan.runs.checkpoint import require_count
 from dcgan.runs.layout import best_checkpoint_path
 from dcgan.runtime import distributed
+from dcgan.runtime.terminal import print_lines
 
 
 @dataclass
@@ -67,6 +68,6 @@ class BestEvaluation:
         if self.value is None or not distributed.is_main():
             return
         if self.out_of_patience(patience):
-            print(f"stopped: {self.misses} evaluations were no better than the best")
+            print_lines(f"stopped: {self.misses} evaluations were no better than the best")
         path = best_checkpoint_path(run)
-        print(f"best {self.by} {self.value:.4g}, of step {self.step}: {path}")
+        print_lines(f"best {self.by} {self.value:.4g}, of step {self.step}: {path}")

@@ -17,6 +17,7 @@ from dcgan.runs.checkpoint_folder import find_checkpoint, latest_checkpoint
 from dcgan.runs.layout import checkpoint_path
 from dcgan.runtime import device, distributed
 from dcgan.runtime.signals import Stopped, collect_stop_signals
+from dcgan.runtime.terminal import print_lines
 from dcgan.training.augmentation import resolve_probability
 from dcgan.training.batches import Batch, BatchLoader, no_labels
 from dcgan.training.monitoring import Diverged
@@ -116,7 +117,7 @@ def _is_finished(tasks: PeriodicTasks) -> bool:
         reason, option = f"done its {step} steps", "--steps"
         if out_of_patience:
             reason, option = f"run out of --patience {config.patience}", "--patience"
-        print(f"{tasks.run} has {reason}: raise {option} to train longer", file=sys.stderr)
+        print_lines(f"{tasks.run} has {reason}: raise {option} to train longer", file=sys.stderr)
     best.announce(config.patience, tasks.run)
     return True
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from dcgan.config import TrainConfig, config_to_dict
+from dcgan.errors import printable
 from dcgan.runs import checkpoint
 from dcgan.runs.background_writer import BackgroundWriter
 from dcgan.runs.checkpoint_folder import prune_checkpoints
@@ -126,7 +127,7 @@ class Recorder:
             refresh=False,
         )
         for message in self.monitor.check(self.step, {**means, **references}):
-            self.bar.write(f"step {self.step}: {message}", file=sys.stderr)
+            self.bar.write(printable(f"step {self.step}: {message}"), file=sys.stderr)
             self.writer.submit(self.log.add_text, self.step, "health", message)
 
     def write_image(self, tag: str, image: np.ndarray) -> None:

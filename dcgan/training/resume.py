@@ -30,6 +30,7 @@ from dcgan.runs.layout import CONFIG_FILE, DIVERGED, best_checkpoint_path
 from dcgan.runtime import distributed
 from dcgan.runtime.disk import disk_errors, make_folder
 from dcgan.runtime.locks import LOCK_FILE
+from dcgan.runtime.terminal import print_lines
 from dcgan.training.best_evaluation import BestEvaluation
 from dcgan.training.monitoring import Diverged
 from dcgan.training.run_state import MAX_ROLLBACKS, RunState
@@ -105,7 +106,7 @@ def announce_resume(config: TrainConfig, run: Path, found: Checkpoint) -> None:
         changes.append(f"1/{2**rollbacks} of --lr-G and --lr-D after {rollbacks} rollbacks")
     if distributed.is_main():
         options = f" with {', '.join(changes)}" if changes else ""
-        print(f"{run} resumes from step {found.step}{options}", file=sys.stderr)
+        print_lines(f"{run} resumes from step {found.step}{options}", file=sys.stderr)
 
 
 def check_resumable(found: Checkpoint) -> None:
@@ -143,7 +144,7 @@ def handle_divergence(
     step = found.step if found else 0
     if config.on_nan == "rollback" and rollbacks <= MAX_ROLLBACKS:
         if distributed.is_main():
-            print(
+            print_lines(
                 f"{error}: back to step {step}, with 1/{2**rollbacks} of --lr-G and --lr-D",
                 file=sys.stderr,
             )

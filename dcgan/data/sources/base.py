@@ -115,14 +115,6 @@ class EncodedSource(Source):
             return decode(file, size, channels, crop, conversion)
 
 
-def printable(name: str) -> str:
-    """`name` with control characters and invalid Unicode escaped: one line, valid UTF-8."""
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii")
-        for c in name
-    )
-
-
 def file_hash(paths: Iterable[Path]) -> str:
     """SHA-256 of the names, sizes and modification times of files. Raises OSError."""
     digest = hashlib.sha256()

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from dcgan.config import DataOptions
-from dcgan.data.sources.base import file_hash, printable
+from dcgan.data.sources.base import file_hash
 from dcgan.data.sources.folder import Files, open_files
-from dcgan.errors import UserError
+from dcgan.errors import UserError, printable
 
 _IMAGES = "img_align_celeba"
 _SPLITS = {"train": "0", "valid": "1", "test": "2"}

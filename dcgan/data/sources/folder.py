@@ -15,10 +15,10 @@ import numpy as np
 
 from dcgan.config import DataOptions
 from dcgan.data.decoding.image import BadImage
-from dcgan.data.sources.base import MAX_BYTES, EncodedSource, file_hash, printable
+from dcgan.data.sources.base import MAX_BYTES, EncodedSource, file_hash
 from dcgan.data.sources.left_out import describe_left_out, file_kind
 from dcgan.data.sources.outputs import output_around, output_kind
-from dcgan.errors import UsageError, UserError
+from dcgan.errors import UsageError, UserError, printable
 
 _EXTENSIONS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"),

@@ -11,7 +11,7 @@ import numpy as np
 
 from dcgan.config import DataOptions
 from dcgan.data.decoding.image import BadImage
-from dcgan.data.sources.base import MAX_BYTES, EncodedSource, file_hash, printable
+from dcgan.data.sources.base import MAX_BYTES, EncodedSource, file_hash
 from dcgan.data.sources.lmdb_reader import (
     DamagedError,
     LmdbReader,
@@ -19,7 +19,7 @@ from dcgan.data.sources.lmdb_reader import (
     data_file,
     index_keys,
 )
-from dcgan.errors import UsageError, UserError
+from dcgan.errors import UsageError, UserError, printable
 
 _SUFFIXES = {
     "train": ["_train_lmdb"],

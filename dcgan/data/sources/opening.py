@@ -5,13 +5,13 @@ from pathlib import Path
 
 from dcgan.config import DataOptions
 from dcgan.data.sources.arrays import open_cifar10, open_idx, open_stl10, open_svhn
-from dcgan.data.sources.base import Source, printable
+from dcgan.data.sources.base import Source
 from dcgan.data.sources.celeba import open_celeba
 from dcgan.data.sources.faces import open_faces
 from dcgan.data.sources.folder import open_folder
 from dcgan.data.sources.left_out import describe_left_out
 from dcgan.data.sources.lsun import open_lsun
-from dcgan.errors import UsageError, UserError
+from dcgan.errors import UsageError, UserError, printable
 
 # They take the options and the root folder or file, which exists or is downloaded.
 _OPENERS: dict[str, Callable[[DataOptions, Path], Source]] = {
