@@ -122,6 +122,7 @@ def read(path: Path) -> Checkpoint:
             header = json.loads(metadata["dcgan"])
             if header["format"] != FORMAT:
                 raise damaged(path, f"it has format {header['format']}, this dcgan reads {FORMAT}")
+            _require_plain_values(header["config"])
             network_options(header["config"])
             require_count("step", header["step"])
             tensors = ((name, file.get_tensor(name)) for name in file.keys())  # noqa: SIM118
@@ -135,9 +136,28 @@ def read(path: Path) -> Checkpoint:
 
 
 def require_count(name: str, value: object) -> None:
-    """Raise ValueError unless a value is an integer of at least 0."""
-    if type(value) is not int or value < 0:
+    """Raise ValueError unless a value is an integer of at least 0 that fits 64 bits."""
+    if type(value) is not int or not 0 <= value < 2**63:
         raise ValueError(f"{name} cannot be {value!r}")
+
+
+def require_number(name: str, value: object) -> None:
+    """Raise ValueError unless a value is a float, or an integer that fits 64 bits."""
+    if not (type(value) is float or (type(value) is int and abs(value) < 2**63)):
+        raise ValueError(f"{name} cannot be {value!r}")
+
+
+def _require_plain_values(config: object) -> None:
+    """Raise TypeError unless these are options: numbers, texts, or lists of them.
+
+    Which options there are differs between versions.
+    """
+    if not isinstance(config, dict):
+        raise TypeError("config is not an object")
+    for name, value in config.items():
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, list | dict):
+                raise TypeError(f"{name} cannot be {value!r}")
 
 
 def network_options(config: dict) -> dict:

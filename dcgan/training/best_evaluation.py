@@ -7,7 +7,7 @@ from typing import Any
 
 from dcgan.config import TrainConfig
 from dcgan.evaluation import higher_is_better
-from dcgan.runs.checkpoint import require_count
+from dcgan.runs.checkpoint import require_count, require_number
 from dcgan.runs.layout import best_checkpoint_path
 from dcgan.runtime import distributed
 from dcgan.runtime.terminal import print_lines
@@ -38,8 +38,10 @@ class BestEvaluation:
         saved = cls(**state)
         for name in ("images", "step", "misses"):
             require_count(name, getattr(saved, name))
-        if saved.value is not None and type(saved.value) not in (int, float):
-            raise ValueError(f"the best {saved.by} cannot be {saved.value!r}")
+        if not isinstance(saved.by, str):
+            raise TypeError(f"a score cannot be {saved.by!r}")
+        if saved.value is not None:
+            require_number(f"the best {saved.by}", saved.value)
         return saved
 
     def state(self) -> dict[str, Any]:

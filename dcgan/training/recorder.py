@@ -54,7 +54,7 @@ class Recorder:
         if state:
             totals = {name: float(total) for name, total in state.section("sums.").items()}
             self.means = ScalarMeans(totals, state.summed_steps)
-            self.monitor = HealthMonitor(**state.health)
+            self.monitor = HealthMonitor.from_state(state.health)
             self._seconds_before = state.seconds
         self._stack = ExitStack()
         self._saving: Future | None = None

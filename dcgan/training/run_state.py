@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dcgan.runs.checkpoint import Checkpoint, damaged, require_count
+from dcgan.runs.checkpoint import Checkpoint, damaged, require_count, require_number
 from dcgan.training.best_evaluation import BestEvaluation
-from dcgan.training.monitoring import check_health_state
+from dcgan.training.monitoring import HealthMonitor
 
 MAX_ROLLBACKS = 3
 _ADAM_STATE = ("step", "exp_avg", "exp_avg_sq")
@@ -72,23 +72,28 @@ class RunState:
         """Raise TypeError, ValueError or KeyError for values that no run has saved."""
         for name in ("step", "rollbacks", "summed_steps"):
             require_count(name, getattr(self, name))
-        for name in ("seed", "batch_size"):
+        for name in ("seed", "batch_size", "d_steps"):
             require_count(name, self.config[name])
+        if type(self.config["conditional"]) is not bool:
+            raise TypeError(f"conditional cannot be {self.config['conditional']!r}")
         if self.rollbacks > MAX_ROLLBACKS:
             raise ValueError(f"rollbacks cannot be {self.rollbacks}")
-        if type(self.seconds) not in (int, float) or not 0 <= self.seconds < math.inf:
+        require_number("seconds", self.seconds)
+        if not 0 <= self.seconds < math.inf:
             raise ValueError(f"seconds cannot be {self.seconds!r}")
         if not isinstance(self.data, str):
             raise TypeError(f"data cannot be {self.data!r}")
         if not isinstance(self.metrics, dict):
             raise TypeError(f"metrics cannot be {self.metrics!r}")
+        for name, value in self.metrics.items():
+            require_number(name, value)
         for name, total in self.section("sums.").items():
             if total.shape != () or not total.is_floating_point():
                 raise ValueError(f"its sum of {name} is not a number")
         p = self.tensors.get("augment.p")
         if p is None or p.shape != () or not 0 <= p <= 1:
             raise ValueError("its augment.p is not a probability")
-        check_health_state(self.health)
+        HealthMonitor.from_state(self.health)
         BestEvaluation.from_state(self.best)
 
 

@@ -299,3 +299,26 @@ def test_networks_with_numbers_that_are_not_finite_are_refused(copy, capsys, val
     assert "its Generator has numbers that are not finite" in err and err.count("\n") == 1
     assert not (copy / "s.png").exists()
     load_generator(last(copy), ema=False)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda header: header["config"].pop("conditional"),
+        lambda header: header["config"].update(d_steps=[1]),
+        lambda header: header["config"].update(width={}),
+        lambda header: header["best"].update(stray=1),
+        lambda header: header["best"].update(value=10**400),
+        lambda header: header["metrics"].update(images=None),
+        lambda header: header.update(seconds=10**400),
+        lambda header: header.update(summed_steps=2**63),
+    ],
+)
+def test_a_run_passes_over_a_checkpoint_with_an_impossible_header(copy, packed, capsys, change):
+    newest = checkpoint.read(last(copy))
+    tensors = newest.tensors("")
+    change(newest.header)
+    checkpoint.save(last(copy), newest.header, tensors)
+    config = dataclasses.replace(TINY, steps=5)
+    assert fit(config, packed, copy, torch.device("cpu")) == checkpoint_path(copy, 5)
+    assert f"skipped: {last(copy)} is not a usable checkpoint" in capsys.readouterr().err

@@ -4,8 +4,12 @@
 """
 
 import copy
+import dataclasses
 import json
 import shutil
+import tempfile
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,14 +20,16 @@ from safetensors.torch import load_file
 
 from dcgan.data import open_packed, row_reader
 from dcgan.errors import UserError
+from dcgan.reports.compare import format_table, open_runs
 from dcgan.runs import checkpoint
 from dcgan.runs.checkpoint_folder import find_checkpoint
+from dcgan.runs.layout import best_checkpoint_path, checkpoint_path
 from dcgan.runs.loading import load_discriminator, load_generator
 from dcgan.training.resume import check_resumable
 from dcgan.training.run_state import RunState
 from dcgan.training.trainer import Trainer
 from tests import fuzzing
-from tests.conftest import TINY, write_packed
+from tests.conftest import TINY, fit, write_packed
 from tests.fuzzing import damage
 
 many = fuzzing.fuzz_settings(60)
@@ -120,6 +126,63 @@ def test_an_invalid_header_is_refused(whole, tmp_path, data):
     path = tmp_path / "step-00000006.safetensors"
     checkpoint.save(path, header, tensors)
     refused(use, path)
+
+
+def fields_of(header):
+    """The objects in a header: itself, and those in it."""
+    found = [header]
+    for value in header.values():
+        found += fields_of(value) if isinstance(value, dict) else []
+    return found
+
+
+def resume(folder, packed) -> None:
+    """Train one more step, which is logged and saved."""
+    config = dataclasses.replace(TINY, steps=7, log_every=1)
+    assert fit(config, packed, folder, torch.device("cpu")) == checkpoint_path(folder, 7)
+
+
+def compare(folder, other) -> None:
+    format_table(open_runs([folder, other]))
+
+
+header_changes = st.tuples(
+    st.integers(0, 99), st.sampled_from(["stray", "absent", "other"]), st.integers(0, 99), values
+)
+one_of_three = st.sampled_from([False, False, True])
+
+
+def pick(number, items):
+    return items[number % len(items)]
+
+
+@fuzzing.fuzz_settings(40)
+@given(changes=st.lists(header_changes, min_size=1, max_size=2), is_best=one_of_three)
+def test_a_run_with_an_invalid_header_resumes_or_is_refused(
+    run, packed, tmp_path, changes, is_best
+):
+    """Fields of another type or size, absent ones and stray ones, anywhere in the header."""
+    last = checkpoint.read(checkpoint_path(run, 6))
+    header, tensors = last.header, last.tensors("")
+    for where, kind, which, value in changes:
+        fields = pick(where, fields_of(header))
+        name = pick(which, sorted(fields)) if fields and kind != "stray" else "stray"
+        if kind == "absent":
+            fields.pop(name, None)
+        else:
+            fields[name] = copy.deepcopy(value)
+    changed = Path(tempfile.mkdtemp(dir=tmp_path)) / "run"
+    shutil.copytree(run, changed)
+    if is_best:  # it is not needed
+        checkpoint.save(best_checkpoint_path(changed), header, tensors)
+        resume(changed, packed)
+        return
+    checkpoint.save(checkpoint_path(changed, 6), header, tensors)
+    for older in (2, 4):
+        checkpoint_path(changed, older).unlink()
+    refused(partial(compare, other=run), changed)
+    refused(use, checkpoint_path(changed, 6))
+    refused(partial(resume, packed=packed), changed)
 
 
 SHAPES = st.lists(st.integers(0, 9), max_size=5)

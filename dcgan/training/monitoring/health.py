@@ -3,7 +3,9 @@
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from dcgan.runs.checkpoint import require_count, require_number
 
 # A rule must hold at so many consecutive lines of the log and over so many steps, so that a few
 # bad batches are not reported.
@@ -100,27 +102,41 @@ class HealthMonitor:
     `lr_factor`, by which --lr-decay has multiplied the learning rates.
     """
 
-    def __init__(
-        self,
-        reported: list[str] | None = None,
-        holding: dict[str, list[int]] | None = None,
-        initial_norms: dict[str, float] | None = None,
-    ):
-        """Starts empty, or from the `state` of another monitor."""
-        self.reported = list(reported or [])
+    def __init__(self) -> None:
+        self.reported: list[str] = []
         """Names of the rules that have been reported."""
-        self.holding = {name: list(since) for name, since in (holding or {}).items()}
+        self.holding: dict[str, list[int]] = {}
         """Rules that hold now: at how many consecutive lines, and from which step on."""
-        self.initial_norms = dict(initial_norms or {})
+        self.initial_norms: dict[str, float] = {}
         """The largest gradient norms in the first MIN_STEPS steps."""
 
-    def state(self) -> dict:
-        """The constructor's arguments for an equal monitor, as JSON can hold them."""
+    def state(self) -> dict[str, Any]:
+        """Everything that an equal monitor needs, as JSON can hold it."""
         return {
             "reported": [*self.reported],
-            "holding": {**self.holding},
+            "holding": {name: [*since] for name, since in self.holding.items()},
             "initial_norms": {**self.initial_norms},
         }
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> "HealthMonitor":
+        """The inverse of `state`. Raises TypeError or ValueError for other values."""
+        monitor = cls()
+        kinds = {name: type(value) for name, value in monitor.state().items()}
+        if {name: type(value) for name, value in dict(state).items()} != kinds:
+            raise TypeError(f"health is no object of {', '.join(kinds)}")
+        for name in state["reported"]:
+            if not isinstance(name, str):
+                raise TypeError(f"a health rule cannot be {name!r}")
+            monitor.reported.append(name)
+        for name, (lines, since) in state["holding"].items():
+            require_count(f"the lines at which {name} holds", lines)
+            require_count(f"the step since which {name} holds", since)
+            monitor.holding[name] = [lines, since]
+        for name, norm in state["initial_norms"].items():
+            require_number(f"the initial {name}", norm)
+            monitor.initial_norms[name] = norm
+        return monitor
 
     def check(self, step: int, means: Mapping[str, float]) -> list[str]:
         """Take in the means of one line of the log; return the messages to report now."""
@@ -142,15 +158,3 @@ class HealthMonitor:
                 self.reported.append(name)
                 messages.append(rule.message.format_map({**values, "since": since}))
         return messages
-
-
-def check_health_state(state: dict) -> None:
-    """Raise KeyError, TypeError or ValueError unless this is the state of a monitor."""
-    if not isinstance(state["reported"], list):
-        raise TypeError(f"reported cannot be {state['reported']!r}")
-    for lines, since in dict(state["holding"]).values():
-        if type(lines) is not int or type(since) is not int:
-            raise TypeError(f"a health rule cannot hold at {lines!r} lines since step {since!r}")
-    for norm in dict(state["initial_norms"]).values():
-        if type(norm) not in (int, float):
-            raise TypeError(f"a gradient norm cannot be {norm!r}")

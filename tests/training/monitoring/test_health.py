@@ -196,11 +196,22 @@ def test_a_resumed_run_reports_what_an_uninterrupted_one_does(
 
 
 @pytest.mark.parametrize(
-    "state", [{}, {"reported": 3, "holding": {}, "initial_norms": {}}, [], {"reported": []}]
+    "state",
+    [
+        {},
+        [],
+        {"reported": []},
+        {"reported": 3, "holding": {}, "initial_norms": {}},
+        {"reported": [3], "holding": {}, "initial_norms": {}},
+        {"reported": [], "holding": {"D wins": [1, 2, 3]}, "initial_norms": {}},
+        {"reported": [], "holding": {"D wins": [-1, 2]}, "initial_norms": {}},
+        {"reported": [], "holding": {}, "initial_norms": {"grad_norm_G": 10**400}},
+        {"reported": [], "holding": {}, "initial_norms": {}, "stray": 1},
+    ],
 )
 def test_a_checkpoint_with_an_invalid_health_state_is_damaged(run, state):
     found = find_checkpoint(run)
-    health.check_health_state(found.header["health"])
+    check_resumable(found)
     found.header["health"] = state
     with pytest.raises(UserError, match="not a usable checkpoint"):
         check_resumable(found)
