@@ -23,7 +23,7 @@ from dcgan.cli import main
 from dcgan.config import DataOptions
 from dcgan.data import pack
 from dcgan.data.sources import lmdb_reader
-from dcgan.data.sources.folder import MAX_BYTES
+from dcgan.data.sources.base import MAX_BYTES
 from dcgan.data.sources.opening import _NAMES, open_source
 from dcgan.data.statistics import sizes_and_modes
 from dcgan.errors import UsageError, UserError
@@ -195,7 +195,7 @@ class TestFolder:
         for root, message in [
             (tmp_path / "none", "does not exist"),
             (tmp_path, r"no images in .* \(looked for .jpg .jpeg"),
-            (write(tmp_path / "text", "a.txt") / "a.txt", "not a complete zip"),
+            (write(tmp_path / "text", "a.txt", data=b"text") / "a.txt", "not a complete zip"),
         ]:
             with pytest.raises(UserError, match=message) as caught:
                 opened("folder", root)
@@ -356,7 +356,7 @@ class TestZip:
         reasons = bad(opened("folder", path))
         assert list(reasons) == ["damaged.jpg", "link.jpg", "secret.jpg"]
         assert reasons["link.jpg"] == "a link"
-        assert reasons["secret.jpg"] == "encrypted"
+        assert reasons["secret.jpg"] == "encrypted: unpack the zip with its password"
         assert "CRC" in reasons["damaged.jpg"]
 
     def test_zip_bombs_are_not_unpacked(self, tmp_path):
@@ -418,7 +418,14 @@ class TestCelebA:
             "official": ("Img/img_align_celeba.zip", "Anno", "Eval"),
             "flat zip": ("img_align_celeba.zip", ".", "."),
             "kaggle": ("img_align_celeba/img_align_celeba", ".", "."),
-        }[kind]
+        }[kind.removeprefix("archive of ").removeprefix("tar of ")]
+        if kind.startswith(("archive", "tar")):
+            whole = self.layout(root / "whole", kind.split(" of ")[1])
+            path = root / f"archive.{'zip' if kind.startswith('archive') else 'tar'}"
+            (whole / "list_bbox_celeba.csv").write_text("image_id,x_1\n")
+            shutil.make_archive(str(path.with_suffix("")), path.suffix[1:], whole)
+            shutil.rmtree(whole)
+            return path
         for folder in (anno, evaluation, str(Path(images).parent)):
             (root / folder).mkdir(parents=True, exist_ok=True)
         if images.endswith(".zip"):
@@ -439,7 +446,13 @@ class TestCelebA:
         (root / evaluation / f"list_eval_partition.{suffix}").write_text("\n".join(rows))
         return root
 
-    @pytest.mark.parametrize("kind", ["torchvision", "official", "flat zip", "kaggle"])
+    @pytest.mark.parametrize(
+        "kind",
+        [
+            *("torchvision", "official", "flat zip", "kaggle"),
+            *("archive of kaggle", "tar of kaggle", "archive of torchvision"),
+        ],
+    )
     def test_every_layout_gives_the_same_images_labels_and_splits(self, tmp_path, kind):
         root = self.layout(tmp_path, kind)
         for split, wanted in [("train", [0, 1, 2]), ("valid", [3, 5]), ("test", [4])]:
@@ -449,7 +462,8 @@ class TestCelebA:
             assert source.labels.tolist() == expected
             assert source.labels.dtype == np.uint8
             assert source.label_names == ("A", "B", "C", "D")
-            assert not source.notes
+            others = ["left out .csv: 1"] if "of" in kind.split() else []
+            assert source.notes == others, "each list is read"
             assert source.default_crop == 178
         assert len(opened("celeba", root, split="all")) == 6
 
@@ -462,6 +476,40 @@ class TestCelebA:
         source = opened("celeba", root, split="valid")
         assert source.labels.shape == (2, 4)
         assert not source.notes
+
+    @pytest.mark.parametrize("kind", ["folder", "zip", "images"])
+    def test_celebamask_hq_has_attributes_and_no_masks_among_its_images(self, tmp_path, kind):
+        root = tmp_path / "CelebAMask-HQ"
+        write(root / "CelebA-HQ-img", *(f"{i}.jpg" for i in range(4)))
+        write(root / "CelebAMask-HQ-mask-anno", "0/00000_hair.png", "0/00000_nose.png")
+        rows = ["4", "A B", *(f"{i}.jpg  {'1' if i % 2 else '-1'} 1" for i in range(4))]
+        (root / "CelebAMask-HQ-attribute-anno.txt").write_text("\n".join(rows))
+        rows = ["idx orig_idx orig_file", *(f"{i}   {9 - i}   00000{9 - i}.jpg" for i in range(4))]
+        (root / "CelebA-HQ-to-CelebA-mapping.txt").write_text("\n".join(rows))
+        if kind == "zip":
+            root = Path(shutil.make_archive(str(tmp_path / "x"), "zip", tmp_path, root.name))
+        elif kind == "images":
+            root = root / "CelebA-HQ-img"
+        source = opened("celeba", root)
+        assert reds(source) == [0, 1, 2, 3]
+        assert source.labels.tolist() == [[0, 1], [1, 1], [0, 1], [1, 1]]
+        assert source.label_names == ("A", "B")
+        assert source.default_crop is None
+        assert source.notes[-1] == "no list_eval_partition.txt: all images are used"
+        beside = root.parent if kind == "images" else tmp_path
+        beside = tmp_path / "CelebAMask-HQ" if kind == "folder" else beside
+        (beside / "list_eval_partition.txt").write_text(
+            "000009.jpg 0\n000008.jpg 1\n000007.jpg 2\n000006.jpg 1\n0.jpg 2\n"
+        )
+        assert reds(opened("celeba", root, split="valid")) == [1, 3]
+
+    def test_the_archive_to_give_as_root_is_named(self, tmp_path):
+        zipped(tmp_path / "archive.zip", "img_align_celeba/img_align_celeba/000001.jpg")
+        with pytest.raises(UserError, match=r"if archive.zip holds the images, give it as --root"):
+            opened("celeba", tmp_path)
+        zipped(tmp_path / "other.zip", "a.jpg", "b.zip")
+        with pytest.raises(UserError, match=r"no img_align_celeba .*left out .zip: 1 \(not opened"):
+            opened("celeba", tmp_path / "other.zip")
 
     def test_a_split_needs_the_partition_file(self, tmp_path):
         write(tmp_path / "img_align_celeba", *self.NAMES)
@@ -505,7 +553,7 @@ class TestCelebA:
             opened("celeba", root, split="valid")
 
     def test_missing_images_and_empty_annotations_are_refused(self, tmp_path):
-        with pytest.raises(UserError, match="no img_align_celeba folder"):
+        with pytest.raises(UserError, match="no img_align_celeba or CelebA-HQ-img folder"):
             opened("celeba", tmp_path)
         (tmp_path / "img_align_celeba").mkdir()
         with pytest.raises(UserError, match="no images in"):
@@ -560,6 +608,45 @@ class TestLsun:
         assert reds(opened("lsun", root, split="valid")) == [6, 7, 8]
         assert reds(opened("lsun", root, split="all", classes=("bedroom",))) == [0, 1, 2, 6, 7, 8]
         assert reds(opened("lsun", root / "bedroom_val_lmdb")) == [6, 7, 8]
+
+    def test_categories_of_objects_have_no_split(self, tmp_path):
+        for number, name in enumerate(["cat", "dog"]):
+            make_lmdb(tmp_path / name, {b"%d" % i: jpeg(20 * (2 * number + i)) for i in range(2)})
+        source = opened("lsun", tmp_path)
+        assert source.label_names == ("cat", "dog")
+        assert source.labels.tolist() == [0, 0, 1, 1]
+        assert reds(source) == [0, 1, 2, 3]
+        assert source.notes == ["no split of cat, dog: all images are used"]
+        assert reds(opened("lsun", tmp_path, classes=("dog",))) == [2, 3]
+        assert reds(opened("lsun", tmp_path, split="all")) == [0, 1, 2, 3]
+        assert reds(opened("lsun", tmp_path / "dog")) == [2, 3]
+        assert reds(opened("lsun", tmp_path / "dog", classes=("dog",))) == [2, 3]
+        with pytest.raises(UserError, match="has no valid split: --split is train or all"):
+            opened("lsun", tmp_path, split="valid")
+        with pytest.raises(UsageError, match=r"a single LMDB, of cat"):
+            opened("lsun", tmp_path / "cat", classes=("dog",))
+        make_lmdb(tmp_path / "bedroom_train_lmdb", {b"0": jpeg(80)})
+        source = opened("lsun", tmp_path)
+        assert source.label_names == ("bedroom", "cat", "dog")
+        assert reds(source) == [4, 0, 1, 2, 3]
+
+    @pytest.mark.parametrize("name", ["cat", "bedroom_train_lmdb"])
+    def test_what_is_no_database_is_named_and_not_passed_over(self, tmp_path, name):
+        make_lmdb(tmp_path / "dog", {b"0": jpeg()})
+        (tmp_path / name / "data.mdb").mkdir(parents=True)
+        for root in (tmp_path, tmp_path / name):
+            with pytest.raises(UserError, match=rf"{name}/data.mdb is a folder: LSUN's is a file"):
+                opened("lsun", root)
+        assert len(opened("lsun", tmp_path, classes=("dog",))) == 1
+
+    def test_zips_of_databases_are_named_with_the_command_that_unpacks_them(self, tmp_path):
+        zipped(tmp_path / "my cat.zip", "cat/data.mdb")
+        with pytest.raises(UserError, match=r"but my cat.zip: unpack it .*`unzip 'my cat.zip'`"):
+            opened("lsun", tmp_path)
+        with pytest.raises(UserError, match=r"my cat.zip is a zip: unpack it"):
+            opened("lsun", tmp_path / "my cat.zip")
+        with pytest.raises(UserError, match=r"no LMDB at .*: unpack .*my cat.zip there"):
+            opened("lsun", tmp_path, classes=("my cat",))
 
     def test_a_database_may_be_a_single_file(self, tmp_path):
         path = tmp_path / "rooms.mdb"
@@ -753,7 +840,10 @@ class TestLsun:
             with pytest.raises(UserError, match=f"bedroom_train_lmdb: .*{message}"):
                 opened("lsun", tmp_path / name)
         (tmp_path / "none" / "bedroom_train_lmdb").mkdir(parents=True)
-        with pytest.raises(UserError, match="no _train_lmdb folder"):
+        with pytest.raises(UserError, match=r"no LMDB at .*bedroom_train_lmdb; unpack LSUN's"):
+            opened("lsun", tmp_path / "none")
+        (tmp_path / "none" / "bedroom_train_lmdb").rmdir()
+        with pytest.raises(UserError, match=r"no _train_lmdb folder in .*, and no folder with a"):
             opened("lsun", tmp_path / "none")
         make_lmdb(tmp_path / "hollow_train_lmdb", {})
         with pytest.raises(UserError, match="hollow_train_lmdb is an LMDB without entries"):
@@ -782,7 +872,8 @@ class TestLsun:
         with pytest.raises(UsageError, match="no categories"):
             opened("lsun", root, split="test", classes=("bedroom",))
         with pytest.raises(UsageError, match="single LMDB"):
-            opened("lsun", root / "bedroom_train_lmdb", classes=("bedroom",))
+            opened("lsun", root / "bedroom_train_lmdb", classes=("tower",))
+        assert len(opened("lsun", root / "bedroom_train_lmdb", classes=("bedroom",))) == 3
 
 
 class TestFaces:

@@ -17,6 +17,7 @@ from dcgan.data.decoding.levels import read_depth
 from dcgan.data.decoding.modes import convert_part
 from dcgan.data.decoding.placement import Placement, bounds_of, choose_reduction, place
 from dcgan.data.decoding.resampling import resample
+from dcgan.data.downloads import HEAD_BYTES, wrong_download
 
 # Increase it when the same file gives other pixels than before, so that it is packed again.
 DECODING_VERSION = 4
@@ -120,7 +121,14 @@ def open_image(file: BinaryIO) -> Iterator[Image.Image]:
     # Pillow warns of damaged metadata and of large images; this module has its own limits.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with Image.open(file, formats=_FORMATS) as image:
+        try:
+            opened = Image.open(file, formats=_FORMATS)
+        except Image.UnidentifiedImageError:
+            file.seek(0)
+            if wrong := wrong_download(file.read(HEAD_BYTES)):
+                raise BadImage(f"{wrong[0]}, not an image") from None
+            raise
+        with opened as image:
             if image.format in ("JPEG", "MPO"):
                 file.seek(0)
                 _check_scans(file.read(), *image.size)

@@ -14,6 +14,7 @@ from PIL import Image
 from dcgan.config import DataOptions
 from dcgan.data.decoding.conversion import Conversion
 from dcgan.data.decoding.image import crop_and_resize
+from dcgan.data.downloads import HEAD_BYTES, check_download
 from dcgan.data.sources.base import MAX_BYTES, Source, file_hash
 from dcgan.errors import UsageError, UserError
 
@@ -116,9 +117,11 @@ def _find_idx(folders: Sequence[Path], names: Sequence[str]) -> list[Path]:
 
 def _read_idx(path: Path, dimensions: int) -> np.ndarray:
     """Read an IDX file of bytes: two zeros, 8 for uint8, the number of dimensions, their sizes."""
+    check_download(path)  # the page may be compressed too, or not although the file should be
     try:
         with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
-            if file.read(4) != bytes([0, 0, 8, dimensions]):
+            if (start := file.read(4)) != bytes([0, 0, 8, dimensions]):
+                check_download(path, start + file.read(HEAD_BYTES))
                 raise UserError(f"{path} is not an IDX file of {dimensions}-dimensional bytes")
             shape = np.frombuffer(file.read(4 * dimensions), ">u4").tolist()
             count = math.prod(shape)
@@ -184,6 +187,9 @@ def _download(class_name: str, root: Path, source: str, **arguments):
         for folder in created:
             with suppress(OSError):  # it is not empty, or was not created
                 folder.rmdir()
+        for path in sorted([*root.glob("*"), *root.glob("*/*")]):
+            if path.is_file():
+                check_download(path)
         reason = " ".join(str(error).split())
         raise UserError(
             f"{source} is missing or incomplete in {root}, and the download failed ({reason}). "

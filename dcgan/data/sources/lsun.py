@@ -1,6 +1,8 @@
 """LSUN: scene photographs, one LMDB for each category and split."""
 
 import io
+import os
+import shlex
 from bisect import bisect_right
 from contextlib import AbstractContextManager
 from itertools import accumulate
@@ -11,6 +13,7 @@ import numpy as np
 
 from dcgan.config import DataOptions
 from dcgan.data.decoding.image import BadImage
+from dcgan.data.downloads import check_download
 from dcgan.data.sources.base import MAX_BYTES, EncodedSource, file_hash
 from dcgan.data.sources.lmdb_reader import (
     DamagedError,
@@ -26,6 +29,7 @@ _SUFFIXES = {
     "valid": ["_val_lmdb"],
     "all": ["_train_lmdb", "_val_lmdb"],
 }
+_DATA = "data.mdb"
 
 
 class Lsun(EncodedSource):
@@ -84,45 +88,88 @@ class Lsun(EncodedSource):
 
 
 def open_lsun(options: DataOptions, root: Path) -> Lsun:
-    """The `lsun` source: one LMDB, or a folder of LMDBs such as `bedroom_train_lmdb`.
+    """The `lsun` source: one LMDB, or a folder of LMDBs: `bedroom_train_lmdb`, or `cat`.
 
-    Two or more categories become labels. `--split all` is train and valid; test has no categories.
-    Raises UserError if an LMDB is missing or damaged, UsageError for --classes with a single LMDB
-    or with test.
+    The categories of objects, such as `cat`, have no split and belong to train. Two or more
+    categories become labels. `--split all` is train and valid; test has no categories. Raises
+    UserError if an LMDB is missing or damaged, UsageError for --classes with a single LMDB of
+    another name, or with test.
     """
-    if data_file(root).is_file():
-        if options.classes:
-            raise UsageError(f"{root} is a single LMDB: --classes needs the folder around it")
-        return Lsun([root])
+    if root.is_file() or os.path.lexists(root / _DATA):
+        category = _category(root.resolve().name)
+        if options.classes and set(options.classes) != {category}:
+            raise UsageError(
+                f"{root} is a single LMDB, of {category}: --classes needs the folder around it"
+            )
+        return Lsun([_existing(root)])
     if options.split == "test":
         if options.classes:
             raise UsageError("the test split of lsun has no categories: leave out --classes")
         return Lsun([_existing(root / "test_lmdb")])
 
     suffixes = _SUFFIXES[options.split]
-    found = {
-        path.name.removesuffix(suffix)
-        for suffix in suffixes
-        for path in root.glob(f"*{suffix}")
-        if data_file(path).is_file()
-    }
+    names = {path.name for path in root.iterdir() if not path.name.startswith(".")}
+    objects = {name for name in names if os.path.lexists(root / name / _DATA)}
+    objects = {name for name in objects if not name.endswith("_lmdb")}
+    found = {name.removesuffix(s) for name in names for s in suffixes if name.endswith(s)}
+    if options.split != "valid":
+        found |= objects
     categories = sorted(set(options.classes) or found)
     if not categories:
-        raise UserError(f"no {suffixes[0]} folder in {root}, e.g. bedroom{suffixes[0]}")
+        raise UserError(_nothing_found(root, names, objects, suffixes[0]))
     databases, labels = [], []
     for label, category in enumerate(categories):
-        names = [category + suffix for suffix in suffixes]
-        existing = [root / name for name in names if data_file(root / name).is_file()]
-        databases += existing or [_existing(root / names[0])]
+        candidates = [category + suffix for suffix in suffixes]
+        if category in objects and options.split != "valid":
+            candidates.append(category)
+        existing = [_existing(root / name) for name in candidates if name in names]
+        databases += existing or [_existing(root / candidates[0])]
         labels += [label] * len(existing)
     source = Lsun(databases)
+    if whole := sorted(objects.intersection(categories)):
+        source.notes.append(f"no split of {', '.join(map(printable, whole))}: all images are used")
     if len(categories) > 1:
         source.labels = np.repeat(np.array(labels, np.int64), np.diff(source.starts))
-        source.label_names = tuple(categories)
+        source.label_names = tuple(map(printable, categories))
     return source
 
 
+def _category(name: str) -> str:
+    for suffix in _SUFFIXES["all"]:
+        name = name.removesuffix(suffix)
+    return name
+
+
+def _nothing_found(root: Path, names: set[str], objects: set[str], suffix: str) -> str:
+    """Why no category is found, and what to do."""
+    if objects:
+        listed = ", ".join(map(printable, sorted(objects)[:3]))
+        return f"{listed} in {root} has no valid split: --split is train or all"
+    if zips := sorted(name for name in names if name.endswith(".zip")):
+        return (
+            f"no LMDB in {root}, but {printable(zips[0])}: unpack it there, with "
+            f"`unzip {shlex.quote(printable(zips[0]))}`"
+        )
+    return f"no {suffix} folder in {root}, e.g. bedroom{suffix}, and no folder with a {_DATA}"
+
+
 def _existing(path: Path) -> Path:
-    if not data_file(path).is_file():
-        raise UserError(f"no LMDB at {path}; unpack LSUN's {path.name}.zip there")
-    return path
+    """The path of an LMDB, whose file is there. Raises UserError."""
+    file = data_file(path)
+    if file.is_file():
+        check_download(file)
+        with open(file, "rb") as opened:
+            if opened.read(4) == b"PK\3\4":
+                raise UserError(f"{file} is a zip: unpack it, and give the folder that comes out")
+        return path
+    if os.path.lexists(file):
+        what = "a folder" if file.is_dir() else "no regular file"
+        raise UserError(f"{file} is {what}: LSUN's is a file. Unpack {path.name}.zip again")
+    name = printable(path.name)
+    for category_zip in (
+        path.with_name(f"{path.name}.zip"),
+        path.with_name(f"{_category(name)}.zip"),
+    ):
+        if category_zip.is_file():
+            raise UserError(f"no LMDB at {path}: unpack {category_zip} there")
+    raise UserError(f"no LMDB at {path}; unpack LSUN's {name}.zip there")

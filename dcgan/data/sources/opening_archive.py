@@ -1,0 +1,44 @@
+"""Opening of an archive of images, or saying what a file is instead."""
+
+import shlex
+from collections.abc import Collection
+from pathlib import Path
+
+from dcgan.data.downloads import HEAD_BYTES, check_download
+from dcgan.data.sources.files import ArchiveFiles
+from dcgan.data.sources.tar_files import TarFiles
+from dcgan.data.sources.zip_files import ZipFiles
+from dcgan.errors import UserError
+
+_COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18")
+_OTHER_ARCHIVES = (b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07")
+_IMAGES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\0", b"MM\0*")
+_TAR_MAGIC, _TAR_MAGIC_AT = b"ustar", 257
+
+
+def open_archive(root: Path, lists: Collection[str] = ()) -> ArchiveFiles:
+    """The images in a zip or an uncompressed tar. Raises UserError if `root` is neither."""
+    with open(root, "rb") as file:
+        head = file.read(HEAD_BYTES)
+    check_download(root, head)
+    if head.startswith((*_COMPRESSED, *_OTHER_ARCHIVES)):
+        raise UserError(
+            f"{root} is compressed and is not read in place. Unpack it, and give the folder: "
+            f"{_unpacking(root, head)}"
+        )
+    if head.startswith(_IMAGES):
+        raise UserError(f"{root} is an image: give the folder around the images")
+    if head.startswith(_TAR_MAGIC, _TAR_MAGIC_AT) or root.suffix.lower() == ".tar":
+        return TarFiles(root, lists)
+    return ZipFiles(root, lists)
+
+
+def _unpacking(root: Path, head: bytes) -> str:
+    """The command that unpacks an archive into a folder of its name."""
+    folder = root.with_name(root.name.split(".")[0] or "images")
+    if folder == root:
+        folder = root.with_name(f"{root.name}-unpacked")
+    source, target = (shlex.quote(str(path)) for path in (root, folder))
+    if head.startswith(_OTHER_ARCHIVES):
+        return f"7z x {source} -o{target}"
+    return f"mkdir {target} && tar xf {source} -C {target}"
