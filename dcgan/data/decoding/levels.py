@@ -25,7 +25,7 @@ class Depth(NamedTuple):
 def read_depth(image: Image.Image) -> Depth:
     """The depth of an image that has been opened and not loaded yet."""
     grey = image.mode.startswith("I;16") or image.mode in ("I", "F")
-    tiles: list[Any] = image.tile  # type: ignore[attr-defined]
+    tiles: list[Any] = getattr(image, "tile", [])  # an image of an array has none
     decoder, *_, arguments = tiles[0] if tiles else ("", None)
     mode, *rest = arguments if isinstance(arguments, tuple) else (arguments,)
     maximum = float(rest[0]) if image.format == "PPM" and decoder != "raw" and rest else None

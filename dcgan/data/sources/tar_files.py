@@ -72,10 +72,10 @@ class TarFiles(ArchiveFiles):
 class _Headers(io.FileIO):
     """A tar of which only headers are read: contents are skipped by seeking."""
 
-    def read(self, size: int | None = -1, /) -> bytes:
-        if size is None or not 0 <= size <= _MAX_HEADER_BYTES:
-            raise tarfile.ReadError(f"a header of {size:,} bytes")
-        return super().read(size)
+    def read(self, length: int | None = -1, /) -> bytes:
+        if length is None or not 0 <= length <= _MAX_HEADER_BYTES:
+            raise tarfile.ReadError(f"a header of {length:,} bytes")
+        return super().read(length)
 
 
 def _members(root: Path) -> Iterator[tarfile.TarInfo]:
