@@ -22,6 +22,7 @@ _MIN_COLUMNS = 60  # of the text of --help, also where the terminal is narrower
 Config = TypeVar("Config")
 
 _MESSAGES_OF_PYTHON = {
+    r"no type matching (\S.*?) could be .* from \[(.*?)\]\. Got errors: .*": r"it is \1, not \2.",
     r"invalid literal for int\(\) with base 10: ('.*')": r"\1 is no whole number",
     r"could not convert string to float: ('.*')": r"\1 is no number",
 }

@@ -43,6 +43,8 @@ from tests.cli.running import ROOT, fail, run_python
         (["--spectral-norm", "true"], "write --spectral-norm or --no-spectral-norm."),
         (["--steps", "1e4"], "'1e4' is no whole number"),
         (["--lr-G", "fast"], "'fast' is no number"),
+        (["--levels", "4095"], "--levels: it is {full,file}|{FLOAT FLOAT}, not '4095'. See"),
+        (["--augment-p", "x"], "--augment-p: it is FLOAT|{adaptive,auto}, not 'x'. See"),
         (["--device", "cuda:x"], "must be auto, cuda, cuda:N, mps or cpu, not cuda:x"),
     ],
 )

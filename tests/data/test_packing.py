@@ -630,10 +630,10 @@ class TestOpenOrPack:
     ):
         options = replace(self.OPTIONS, root=raw)
 
-        def race(*arguments):
+        def race(*arguments, **options):
             monkeypatch.undo()
             monkeypatch.setattr(module, "content_hash", lambda _: winner() or "loser")
-            return pack(*arguments)
+            return pack(*arguments, **options)
 
         def winner():
             monkeypatch.undo()
