@@ -26,6 +26,7 @@ _ROWS = 12  # samples in the picture
 _SIGNIFICANT_Z = 3.0
 
 
+@devices.full_float32_precision()
 def report_memorization(
     checkpoint: Path,
     data: Path,

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from dcgan.runtime.device import full_float32_precision
+
 _MAX_BLOCK_ELEMENTS = 2**24  # of an all-pairs matrix: 128 MiB in float64
 
 
@@ -38,6 +40,7 @@ def row_blocks(x: Tensor, columns: int) -> Iterator[Tensor]:
     return iter(x.split(max(1, _MAX_BLOCK_ELEMENTS // columns)))
 
 
+@full_float32_precision()
 def squared_distances(x: Tensor, y: Tensor) -> Tensor:
     """Squared Euclidean distances of all pairs of rows, [n, F] and [m, F] -> [n, m].
 

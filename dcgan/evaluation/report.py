@@ -31,6 +31,7 @@ from dcgan.runtime.terminal import print_lines
 _PIXEL_IMAGES = 2000  # images for the scores on pixels
 
 
+@devices.full_float32_precision()
 def evaluate(
     checkpoint: Path,
     data: Path,

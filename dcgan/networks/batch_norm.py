@@ -113,6 +113,6 @@ def _channel_moments(maps: Iterable[Tensor]) -> tuple[int, Tensor, Tensor]:
         counts.append(x.numel() // x.shape[1])
         moments.append(torch.stack(torch.var_mean(x, (0, 2, 3), correction=0)))
     variances, means = torch.stack(moments).unbind(1)  # [passes, C] each
-    shares = means.new_tensor(counts)[:, None] / sum(counts)
+    shares = torch.tensor(counts).to(means)[:, None] / sum(counts)
     mean = (shares * means).sum(0)
     return sum(counts), mean, (shares * (variances + (means - mean).square())).sum(0)
