@@ -6,6 +6,7 @@ import os
 import struct
 import subprocess
 import sys
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -499,10 +500,56 @@ class TestBadImages:
         )
         assert int(done.stdout) < 10**6  # kB
 
-    def test_a_text_chunk_that_inflates_to_gigabytes_is_refused(self):
-        text = b"comment\0\0" + zlib.compress(bytes(50_000_000))
-        with pytest.raises(BadImage):
-            decode(png(4, 4, data=b"\0" * 100, extra=chunk(b"zTXt", text)), 32, 3, None)
+    @pytest.mark.parametrize("million", [1, 2, 50])
+    @pytest.mark.parametrize(
+        ("kind", "head"),
+        [
+            (b"iCCP", b"profile\0\0"),
+            (b"zTXt", b"comment\0\0"),
+            (b"iTXt", b"comment\0\1\0en\0Kommentar\0"),
+        ],
+    )
+    @pytest.mark.parametrize("at_once", [2**22, 0])
+    def test_pixels_do_not_depend_on_the_length_of_texts_and_profiles(
+        self, million, kind, head, at_once, monkeypatch
+    ):
+        monkeypatch.setattr(module, "_MAX_BYTES_AT_ONCE", at_once)
+        noise = np.random.default_rng(0).integers(0, 256, 200_000, np.uint8).tobytes()
+        text = zlib.compress(noise + bytes(million * 1_000_000 - 150_000))
+        pixels = np.arange(64, dtype=np.uint8).reshape(8, 8) * 3
+        extra = chunk(kind, head + text) + chunk(b"tRNS", struct.pack(">H", 3))
+        extra = chunk(kind, head + zlib.compress(b"short")) + extra
+        rows = b"".join(b"\0" + row.tobytes() for row in pixels)
+        pixels[0, 1] = 255  # the transparent value, on white
+        tracemalloc.start()
+        decoded = decode(png(8, 8, rows, extra=extra), 8, 1, None)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        np.testing.assert_array_equal(decoded[..., 0], pixels)
+        assert peak < 8_000_000
+
+    def test_many_texts_of_a_megabyte_do_not_lose_the_image(self):
+        text = chunk(b"zTXt", b"comment\0\0" + zlib.compress(bytes(1_000_000)))
+        data = png(4, 4, b"\0\7\7\7\7" * 4, extra=100 * text)
+        assert (decode(data, 4, 1, None) == 7).all()
+
+    def test_an_orientation_in_a_text_of_pngs_is_applied_beside_a_long_one(self):
+        image, upright = picture(40, 40), np.asarray(picture(40, 40))[:, ::-1]
+        xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><d tiff:Orientation="2"/></x:xmpmeta>'
+        data = encode(image)
+        after = data.index(b"IDAT") - 4
+        long = chunk(b"zTXt", b"comment\0\0" + zlib.compress(bytes(2_000_000)))
+        oriented = chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp)
+        data = data[:after] + long + oriented + data[after:]
+        np.testing.assert_array_equal(decode(data, 40, 3, None), upright)
+
+    def test_a_png_of_millions_of_chunks_is_refused(self, monkeypatch):
+        monkeypatch.setattr("dcgan.data.decoding.png._MAX_CHUNKS", 1000)
+        data = png(4, 4, b"\0\7\7\7\7" * 4, extra=chunk(b"juNk", b"") * 997)
+        assert (decode(data, 4, 1, None) == 7).all()
+        data = png(4, 4, b"\0\7\7\7\7" * 4, extra=chunk(b"juNk", b"") * 998)
+        with pytest.raises(BadImage, match="more than 1,000 chunks"):
+            decode(data, 4, 1, None)
 
     def test_a_wrong_checksum_makes_a_bad_image(self):
         data = bytearray(encode(picture()))

@@ -16,11 +16,12 @@ from dcgan.data.decoding.conversion import Conversion
 from dcgan.data.decoding.levels import read_depth
 from dcgan.data.decoding.modes import convert_part
 from dcgan.data.decoding.placement import Placement, bounds_of, choose_reduction, place
+from dcgan.data.decoding.png import drop_long_metadata
 from dcgan.data.decoding.resampling import resample
 from dcgan.data.downloads import HEAD_BYTES, wrong_download
 
 # Increase it when the same file gives other pixels than before, so that it is packed again.
-DECODING_VERSION = 4
+DECODING_VERSION = 5
 
 # The formats of training sets. Pillow's others (PSD, EPS, ...) are refused: each is one more parser
 # that hostile files could attack.
@@ -118,6 +119,7 @@ def open_image(file: BinaryIO) -> Iterator[Image.Image]:
     if length > _MAX_FILE_BYTES:
         raise BadImage(f"{length:,} bytes, more than {_MAX_FILE_BYTES:,}")
     _check_tiff_tags(file)
+    file = drop_long_metadata(file)
     # Pillow warns of damaged metadata and of large images; this module has its own limits.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
