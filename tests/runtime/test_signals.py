@@ -1,6 +1,9 @@
 """Signals during training, as a process, a notebook and a thread get them."""
 
+import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -57,6 +60,31 @@ def test_a_run_in_a_thread_is_that_of_the_main_thread(packed, run, tmp_path):
     )
     assert trained.keys() == expected.keys()
     assert all(torch.equal(value, expected[name]) for name, value in trained.items())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such shell")
+@pytest.mark.parametrize("handling", ["collect_stop_signals", "raise_on_sigterm"])
+def test_a_background_job_of_a_script_ignores_ctrl_c_and_heeds_sigterm(handling):
+    code = (
+        "import signal, sys, time\n"
+        "from dcgan.runtime.signals import *\n"
+        f"with {handling}() as received:\n"
+        "    print('ready', flush=True)\n"
+        "    while not received:\n"
+        "        time.sleep(0.01)\n"
+        "sys.exit(128 + received[0])\n"
+    )
+    script = '"$1" -c "$2" & read go; kill -INT $!; sleep 0.3; kill $!; wait $!; echo "code $?"'
+    command = ["sh", "-c", script, "sh", sys.executable, code]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as shell:
+        assert shell.stdout.readline() == "ready\n"
+        out, err = shell.communicate("go\n", timeout=60)
+    assert "KeyboardInterrupt" not in err
+    if handling == "raise_on_sigterm":
+        assert out == "code 1\n" and "Stopped: terminated" in err
+    else:
+        assert out == "code 143\n" and not err
 
 
 class Kernel:
