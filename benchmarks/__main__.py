@@ -22,6 +22,7 @@ from benchmarks import (
     overhead,
     packing,
     processes,
+    reading,
     sampling,
     step,
 )
@@ -35,6 +36,7 @@ BENCHMARKS = {
     "overhead": overhead.run,
     "neighbour": neighbour.run,
     "packing": packing.run,
+    "reading": reading.run,
     "sampling": sampling.run,
     "memory": memory.run,
     "processes": processes.run,

@@ -7,7 +7,9 @@ Used instead of `np.load(mmap_mode="r")`, with which pages that are read count a
 import mmap
 import os
 import weakref
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
@@ -68,11 +70,24 @@ def keep_rows(array: Path, good: np.ndarray, row_shape: tuple[int, ...]) -> None
         _write_header(file, (target, *row_shape))
 
 
-def row_reader(array: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """A function from indices [n] to the rows [n, ...] of an array.
+class RowReader:
+    """A function from indices [n] to the rows [n, ...] of an array."""
 
-    The rows of a memory-mapped array are read from its file. Raises UserError if the disk fails or
-    the file has been cut short, and IndexError for an index outside of the array.
+    def __init__(self, array: np.ndarray):
+        self.array = array
+
+    def __call__(self, indices: np.ndarray) -> np.ndarray:
+        return self.array[indices]
+
+    def prefetch(self, indices: np.ndarray) -> None:
+        """Request rows that will be read soon, without waiting for them."""
+
+
+def row_reader(array: np.ndarray) -> RowReader:
+    """A reader of the rows of an array.
+
+    Those of a memory-mapped array are read from its file. Reading raises UserError if the disk
+    fails or the file has been cut short, and IndexError for an index outside of the array.
     """
     if (
         isinstance(array, np.memmap)
@@ -83,27 +98,47 @@ def row_reader(array: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
         and hasattr(os, "preadv")
     ):
         return _FileReader(array, array.filename)
-    return array.__getitem__
+    return RowReader(array)
 
 
-class _FileReader:
+class _FileReader(RowReader):
     """Reads rows of a memory-mapped array from its file."""
 
     def __init__(self, array: np.memmap, path: str):
+        super().__init__(array)
         self.path, self.offset = path, array.offset
+        self.row_bytes = array[0].nbytes
         self.row_shape, self.dtype = array.shape[1:], array.dtype
         self.positions = range(len(array))  # translates negative indices and checks the bounds
         self.descriptor = os.open(self.path, os.O_RDONLY)
         weakref.finalize(self, os.close, self.descriptor)
 
     def __call__(self, indices: np.ndarray) -> np.ndarray:
+        self.prefetch(indices)
         rows = np.empty((len(indices), *self.row_shape), self.dtype)
         for row, i in zip(rows, indices.tolist(), strict=True):
-            offset = self.offset + self.positions[i] * row.nbytes
+            offset = self.offset + self.positions[i] * self.row_bytes
             try:
-                complete = os.preadv(self.descriptor, [row], offset) == row.nbytes
+                complete = os.preadv(self.descriptor, [row], offset) == self.row_bytes
             except OSError as error:
                 raise UserError(f"cannot read {self.path}: {error.strerror}") from error
             if not complete:
                 raise UserError(f"{self.path} has been cut short: pack the images again")
         return rows
+
+    def prefetch(self, indices: np.ndarray) -> None:
+        """Request rows all at once: one after another, each would wait for the disk anew."""
+        if not hasattr(os, "posix_fadvise"):
+            return
+        rows = sorted(self.positions[i] for i in indices.tolist())
+        with suppress(OSError):  # it is advice
+            for first, count in _runs(rows):
+                offset, length = self.offset + first * self.row_bytes, count * self.row_bytes
+                os.posix_fadvise(self.descriptor, offset, length, os.POSIX_FADV_WILLNEED)
+
+
+def _runs(rows: list[int]) -> Iterator[tuple[int, int]]:
+    """(first row, number of rows) of each run of consecutive rows in an ascending list."""
+    starts = [i for i, row in enumerate(rows) if i == 0 or row > rows[i - 1] + 1]
+    for start, end in pairwise([*starts, len(rows)]):
+        yield rows[start], rows[end - 1] + 1 - rows[start]

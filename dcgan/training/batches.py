@@ -1,5 +1,7 @@
 """The inputs of a training step, as a pure function of the seed and the step."""
 
+import itertools
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -18,6 +20,7 @@ from dcgan.training.shuffle import EpochShuffle
 
 _RESIDENT_SHARE = 0.25  # of a CUDA device's free memory, at most, for the images
 _COPY_BLOCK = 4096  # images
+_REQUESTED_AHEAD = 2  # batches: a slow disk has the time of so many steps to read their rows
 
 
 class Batch(NamedTuple):
@@ -81,22 +84,35 @@ class BatchLoader:
         """Yield the batches of `step`, `step` + 1, ..., without end."""
         initializer = thread_initializer(self.device)
         with ThreadPoolExecutor(1, "batches", initializer) as background:
-            ahead = background.submit(self._load, step)
+            loaded = self._load_in_order(step)
+            ahead = background.submit(next, loaded)
             while True:
                 # Moved before the next is loaded: the two would compete for the interpreter.
                 batch = self._to_device(ahead.result())
-                step += 1
-                ahead = background.submit(self._load, step)
+                ahead = background.submit(next, loaded)
                 yield batch
 
     def at(self, step: int) -> Batch:
         """The batch of one step."""
-        return self._to_device(self._load(step))
+        return self._to_device(self._load(step, self._indices(step)))
 
-    def _load(self, step: int) -> _HostBatch:
+    def _load_in_order(self, step: int) -> Iterator[_HostBatch]:
+        """Load the batches of `step`, `step` + 1, ...; request the rows of later ones before."""
+        requested: deque[np.ndarray] = deque()
+        for last in itertools.count(step):
+            requested.append(self._indices(last))
+            if self.resident is None:
+                self.rows.prefetch(requested[-1])
+            if len(requested) > _REQUESTED_AHEAD:
+                yield self._load(last - _REQUESTED_AHEAD, requested.popleft())
+
+    def _indices(self, step: int) -> np.ndarray:
+        """The images of this process in a step."""
+        return self.shuffle(step)[self.slice]
+
+    def _load(self, step: int, indices: np.ndarray) -> _HostBatch:
         """Load the images and sample the noise of a step, in any thread."""
         config = self.config
-        indices = self.shuffle(step)[self.slice]
         mirrored = self._rng(_Stream.FLIPS, step).random((config.batch_size, 1, 1, 1)) < 0.5
         shape = (config.batch_size, config.latent_dim)
         z = sample_noise(self._rng(_Stream.LATENTS, step), shape, config.latent)[self.slice]

@@ -7,10 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dcgan.data import rows
 from dcgan.data.packed import _read_array
 from dcgan.errors import UserError
+from dcgan.training.batches import BatchLoader
 
 ROWS = np.random.default_rng(0).integers(0, 256, (50, 8, 8, 3), dtype=np.uint8)
 
@@ -47,6 +51,68 @@ def test_a_read_error_names_the_file(mapped, monkeypatch):
     monkeypatch.setattr(os, "preadv", fail)
     with pytest.raises(UserError, match=r"cannot read .*images\.npy: Input/output error"):
         read(np.array([0]))
+
+
+class SlowDisk:
+    """A disk on which every read takes one unit of time, and which does all it is asked to at once.
+
+    `clock` is the time: reading a row waits until the row has come.
+    """
+
+    def __init__(self, monkeypatch):
+        self.clock, self.requests = 0, {}
+        preadv, fadvise = os.preadv, os.posix_fadvise
+
+        def request(descriptor, offset, length, advice):
+            fadvise(descriptor, offset, length, advice)
+            assert advice == os.POSIX_FADV_WILLNEED
+            asked = dict.fromkeys(range(offset, offset + length), self.clock)
+            self.requests = asked | self.requests  # the first request counts
+
+        def read(descriptor, buffers, offset):
+            asked = min(self.requests.get(i, self.clock) for i in range(offset, offset + 192))
+            self.clock = max(self.clock, asked + 1)
+            return preadv(descriptor, buffers, offset)
+
+        monkeypatch.setattr(os, "posix_fadvise", request)
+        monkeypatch.setattr(os, "preadv", read)
+
+
+needs_fadvise = pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="needs posix_fadvise")
+
+
+@needs_fadvise
+@given(st.lists(st.integers(-50, 49), max_size=60))
+def test_the_rows_of_a_batch_wait_for_a_slow_disk_once_and_not_one_by_one(indices):
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        np.save(Path(folder) / "images.npy", ROWS)
+        read, disk = rows.row_reader(_read_array(Path(folder) / "images.npy")), SlowDisk(patch)
+        np.testing.assert_array_equal(read(np.array(indices, int)), ROWS[np.array(indices, int)])
+        assert disk.clock == (1 if indices else 0)
+
+
+@needs_fadvise
+def test_rows_are_read_where_the_file_system_takes_no_advice(mapped, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    monkeypatch.setattr(os, "posix_fadvise", refuse)
+    np.testing.assert_array_equal(rows.row_reader(mapped)(np.array([7, 3])), ROWS[[7, 3]])
+
+
+@needs_fadvise
+def test_batches_of_training_are_requested_before_the_steps_that_read_them(
+    mapped, tiny, monkeypatch
+):
+    disk = SlowDisk(monkeypatch)
+    loader = BatchLoader(mapped, tiny(batch_size=8, latent_dim=4), torch.device("cpu"))
+    loaded = loader._load_in_order(0)
+    for step in range(20):
+        waited = disk.clock
+        batch = next(loaded)
+        assert torch.equal(batch.images, loader._load(step, loader._indices(step)).images)
+        assert disk.clock == (1 if step == 0 else waited)
+        disk.clock += 1  # a step of training
 
 
 def test_negative_indices_count_from_the_end_and_others_outside_are_refused(mapped):
