@@ -32,8 +32,10 @@ def make_grid(images: np.ndarray, columns: int | None = None, gap: int = 2) -> n
     """Arrange uint8 [N, H, W, C] in rows on white, as one uint8 image [H', W', C].
 
     `columns` defaults to the square root of N, rounded up. `gap` is in pixels. The last row may be
-    incomplete.
+    incomplete. Raises UsageError unless `columns` is a whole number of at least 1.
     """
+    if columns is not None and not (isinstance(columns, int | np.integer) and columns >= 1):
+        raise UsageError(f"columns must be a whole number of at least 1, not {columns!r}")
     count, height, width, channels = images.shape
     columns = min(columns or math.ceil(math.sqrt(count)), count)
     rows = math.ceil(count / columns)

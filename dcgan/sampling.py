@@ -133,8 +133,11 @@ def _pad(z: Tensor, count: int) -> Tensor:
 def render(G: Generator, z: Tensor, precision: str = TrainConfig.precision) -> Iterator[np.ndarray]:
     """Latents [N, latent_dim] -> uint8 [n, S, S, C] in batches, see `batch_size`, in order.
 
-    `precision`: see `make_renderer`.
+    `precision`: see `make_renderer`. Raises UsageError for latents of another shape.
     """
+    z, width = torch.as_tensor(z), G.layers[0].in_channels
+    if z.dim() not in (2, 4) or z.shape[1] != width:
+        raise UsageError(f"latents must have the shape [N, {width}], not {list(z.shape)}")
     renderer = make_renderer(G, precision)
     for batch in z.split(batch_size(G.size)):
         yield renderer(batch).cpu().numpy()
@@ -150,8 +153,11 @@ def sample(
     """Images of seeds, uint8 [n, S, S, C] in batches. Image i depends on G and seeds[i] alone.
 
     `truncation`: see `latent.truncate`; `precision`: see `make_renderer`; `label`: see
-    `parse_label`. Raises UsageError for labels that G was not trained with.
+    `parse_label`. Raises UsageError for labels that G was not trained with, and for seeds that are
+    no whole numbers of at least 0.
     """
+    if not hasattr(seeds, "__len__") or not hasattr(seeds, "__getitem__"):
+        raise UsageError(f"seeds must be a sequence of whole numbers, not {seeds!r}")
     renderer, count = make_renderer(G, precision), batch_size(G.size)
     for start in range(0, len(seeds), count):
         z = latents_from_seeds(G, seeds[start : start + count], truncation, label)
@@ -161,7 +167,11 @@ def sample(
 def sample_grid(
     G: Generator, seeds: Sequence[int], columns: int | None = None, truncation: float | None = None
 ) -> np.ndarray:
-    """The images of seeds as one picture, uint8 [H, W, C]."""
+    """The images of seeds as one picture, uint8 [H, W, C]. Raises UsageError as `sample` does, and
+    for no seeds or too many.
+    """
+    if hasattr(seeds, "__len__"):
+        check_grid_size(G, len(seeds))
     return grid(sample(G, seeds, truncation), columns)
 
 
@@ -176,8 +186,11 @@ def check_grid_size(G: Generator, count: int) -> None:
 
 
 def grid(batches: Iterable[np.ndarray], columns: int | None = None) -> np.ndarray:
-    """Batches of images as one picture, see `images.make_grid`."""
-    return images.make_grid(np.concatenate(list(batches)), columns)
+    """Batches of images as one picture, see `images.make_grid`. UsageError where there are none."""
+    rows = list(batches)
+    if not rows:
+        raise UsageError("a grid needs an image or more: name a seed")
+    return images.make_grid(np.concatenate(rows), columns)
 
 
 def save_each(folder: Path, seeds: Sequence[int], batches: Iterator[np.ndarray]) -> None:

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
         DEFAULT_MEMORIZATION_IMAGES,
         EvaluateConfig,
         NeighboursConfig,
-        validate_evaluation,
-        validate_memorization,
     )
     from dcgan.config.reports import CompareConfig, TimelapseConfig, validate_duration
     from dcgan.config.sampling import (
@@ -70,8 +68,6 @@ __all__ = [
     "require",
     "require_ending",
     "validate_duration",
-    "validate_evaluation",
-    "validate_memorization",
     "validate_network",
 ]
 
@@ -80,8 +76,6 @@ _MODULES = {
     "DEFAULT_MEMORIZATION_IMAGES": "evaluation",
     "EvaluateConfig": "evaluation",
     "NeighboursConfig": "evaluation",
-    "validate_evaluation": "evaluation",
-    "validate_memorization": "evaluation",
     "CompareConfig": "reports",
     "TimelapseConfig": "reports",
     "validate_duration": "reports",

@@ -38,7 +38,7 @@ class EvaluateConfig(SamplingOptions):
 
     def __post_init__(self) -> None:
         validate_types(self)
-        validate_evaluation(self.count, self.reals, self.fidelity, self.weights, self.extractor)
+        _validate_evaluation(self.count, self.reals, self.fidelity, self.weights, self.extractor)
 
 
 @dataclass(frozen=True)
@@ -60,17 +60,17 @@ class NeighboursConfig(SamplingOptions):
 
     def __post_init__(self) -> None:
         validate_types(self)
-        validate_memorization(self.count, self.out)
+        _validate_memorization(self.count, self.out)
 
 
-def validate_evaluation(
+def _validate_evaluation(
     count: int | None,
     reals: int | None,
     fidelity: bool,
     weights: Path | None,
     extractor: str | None,
 ) -> None:
-    """Raise UsageError for invalid arguments of `dcgan.evaluation.evaluate`."""
+    """Raise UsageError for values out of range, and options that need another."""
     for name, value in {"count": count, "reals": reals}.items():
         require(value is None or value >= MIN_IMAGES, name, value, f"at least {MIN_IMAGES}")
     if weights and not fidelity:
@@ -79,7 +79,7 @@ def validate_evaluation(
         raise UsageError(f"--extractor {extractor}: write it as module:Class")
 
 
-def validate_memorization(count: int, out: Path) -> None:
-    """Raise UsageError for invalid arguments of `dcgan.evaluation.report_memorization`."""
+def _validate_memorization(count: int, out: Path) -> None:
+    """Raise UsageError for values out of range."""
     require(count >= MIN_IMAGES, "count", count, f"at least {MIN_IMAGES}")
     require_ending(out, ".png", "out")

@@ -43,11 +43,11 @@ def validate_types(options: Any) -> None:
 
 
 def to_path(path: str | os.PathLike[str]) -> Path:
-    """A path with the user's home folder for "~". Raises UsageError where that cannot be known."""
+    """A path with the user's home folder for "~". Raises UsageError for what is no path."""
     try:
         return Path(path).expanduser()
-    except RuntimeError as error:
-        raise UsageError(f"{path}: {error}") from error
+    except (RuntimeError, TypeError) as error:  # an unknown home folder, or another type
+        raise UsageError(f"{path!r} is no path: {error}") from error
 
 
 def format_flag(name: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from dcgan.config.validation import to_path
 from dcgan.errors import UserError, printable
 
 FORMAT = 1
@@ -92,7 +93,7 @@ def is_packed(folder: Path) -> bool:
 
 def open_packed(folder: Path) -> PackedImages:
     """Open a packed folder. Raises UserError if it is missing, damaged or of another format."""
-    folder = Path(folder).expanduser()
+    folder = to_path(folder)
     try:
         if not is_packed(folder):
             state = "is not a packed folder" if folder.exists() else "does not exist"

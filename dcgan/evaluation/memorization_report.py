@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from dcgan import images, sampling
-from dcgan.config import DEFAULT_MEMORIZATION_IMAGES, MIN_IMAGES, TrainConfig, validate_memorization
+from dcgan.config import DEFAULT_MEMORIZATION_IMAGES, MIN_IMAGES, NeighboursConfig, TrainConfig
 from dcgan.data import PackedImages, open_packed
 from dcgan.errors import UsageError, UserError
 from dcgan.evaluation.memorization import NEIGHBOURS, CopyingTest, find_copies, pixel_features
@@ -53,7 +53,8 @@ def report_memorization(
     Raises UserError for files that are missing or do not fit each other, UsageError for values that
     cannot work.
     """
-    validate_memorization(count=count, out=out)
+    options = NeighboursConfig(**locals())  # the checks of the command line
+    count, out = options.count, options.out
     devices.reuse_freed_memory()
     on = devices.select_device(device)
     G = sampling.load(checkpoint, raw=raw, recalibrate=recalibrate, device=on)

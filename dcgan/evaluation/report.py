@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dcgan import sampling
-from dcgan.config import DEFAULT_MAX_IMAGES, TrainConfig, validate_evaluation
+from dcgan.config import DEFAULT_MAX_IMAGES, EvaluateConfig, TrainConfig
 from dcgan.data import open_packed
 from dcgan.evaluation.comparison import MAX_PAIRWISE_IMAGES, Comparison, FeatureComparison
 from dcgan.evaluation.custom_extractor import load_extractor
@@ -62,9 +62,8 @@ def evaluate(
     Raises UserError for files that are missing or do not fit each other, UsageError for values that
     cannot work.
     """
-    validate_evaluation(
-        count=count, reals=reals, fidelity=fidelity, weights=weights, extractor=extractor
-    )
+    options = EvaluateConfig(**locals())  # the checks of the command line
+    count, reals, weights = options.count, options.reals, options.weights
     devices.reuse_freed_memory()
     on = devices.select_device(device)
     found = find_checkpoint(checkpoint)

@@ -45,6 +45,8 @@ def truncate(z: Tensor, threshold: float, distribution: str) -> Tensor:
     of every latent instead, so that a seed keeps its image, moved towards the mean.
     z: any shape, of distribution "normal" or "uniform". Raises UsageError where threshold <= 0.
     """
+    if not isinstance(threshold, int | float | np.number):
+        raise UsageError(f"--truncation must be a number, not {threshold!r}")
     if not threshold > 0:
         raise UsageError(f"--truncation must be above 0, not {threshold:g}")
     if distribution == "uniform":

@@ -11,6 +11,7 @@ import torch
 
 from dcgan import images, sampling
 from dcgan.config import format_flag, require_ending
+from dcgan.config.validation import to_path
 from dcgan.errors import UserError, printable
 from dcgan.evaluation import has_better_direction, higher_is_better
 from dcgan.runs.checkpoint_folder import find_checkpoint
@@ -69,7 +70,7 @@ def _minutes(line: dict) -> float:
 
 def open_runs(paths: Sequence[Path]) -> list[Run]:
     """Read run folders. Raises UserError for other paths and for runs that have logged nothing."""
-    runs = []
+    runs, paths = [], [to_path(path) for path in paths]
     for path, name in zip(paths, _short_names(paths), strict=True):
         if path.is_file():
             raise UserError(f"{path} is a file: name the run folder")

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from dcgan.config import MIN_FRAME_SECONDS, validate_duration
+from dcgan.config.validation import to_path
 from dcgan.errors import UserError
 from dcgan.runs.layout import SAMPLES, list_sample_grids
 from dcgan.runtime.terminal import print_lines
@@ -19,6 +20,7 @@ def load_frames(run: Path, seconds: float) -> list[np.ndarray]:
     padded with white to one shape. Damaged grids are skipped with a warning. Raises UserError where
     no grid is left, UsageError for a duration that `--seconds` does not allow.
     """
+    run = to_path(run)
     validate_duration(seconds)
     if not (Path(run) / SAMPLES).is_dir():
         raise UserError(f"{run}: no such run folder, or it has no {SAMPLES}")

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from dcgan.config.validation import to_path
 from dcgan.errors import UserError
 from dcgan.runs.checkpoint import Checkpoint, damaged, read
 from dcgan.runs.layout import CHECKPOINTS, list_checkpoints, step_from_name
@@ -49,7 +50,7 @@ def find_checkpoint(path: Path) -> Checkpoint:
 
     Raises UserError if there is none, with the names of checkpoints and runs in the folder.
     """
-    path = Path(path)
+    path = to_path(path)
     try:
         if not path.exists():
             raise UserError(f"{path}: no such checkpoint or run folder")

@@ -24,12 +24,15 @@ _AVAILABLE: dict[str, Callable[[], bool]] = {
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h
 
 
-def select_device(name: str) -> torch.device:
-    """The device called `name`: "cpu", "mps", "cuda" or "cuda:N"; "auto" selects CUDA, then MPS,
+def select_device(device: torch.device | str) -> torch.device:
+    """The device of this name: "cpu", "mps", "cuda" or "cuda:N"; "auto" selects CUDA, then MPS,
     then the CPU, and says on stderr why it passes over a GPU.
 
     Raises UserError where torch cannot compute on the device, UsageError for other names.
     """
+    name = str(device)
+    if isinstance(device, torch.device) and device.type in ("cpu", "mps"):
+        name = device.type  # there is one of each
     if not re.fullmatch(r"auto|cuda(:\d{1,3})?|mps|cpu", name):
         raise UsageError(f"--device must be auto, cuda, cuda:N, mps or cpu, not {name}")
     if name != "auto":

@@ -29,7 +29,8 @@ def progress_bar(total: int, what: str, unit: str, **options: Any) -> tqdm:
     `options`: of tqdm.
     """
     stream = sys.stderr
-    if stream.isatty() or type(stream).__module__.startswith("ipykernel"):
+    is_terminal = getattr(stream, "isatty", lambda: False)()  # a page's stream may have none
+    if stream is None or is_terminal or type(stream).__module__.startswith("ipykernel"):
         return tqdm(total=total, desc=what, unit=unit, dynamic_ncols=True, **options)
     options |= {"mininterval": _LINE_SECONDS, "maxinterval": _LINE_SECONDS}
     lines = _WholeLines(stream)

@@ -190,6 +190,8 @@ def train(config: TrainConfig) -> Path:
     does not cure; UsageError for options that do not fit the data or the number of processes;
     Stopped, with everything saved, after Ctrl-C or SIGTERM.
     """
+    if not isinstance(config, TrainConfig):
+        raise UsageError(f"train needs a TrainConfig, not {config!r}")
     device.configure_torch(config.threads)
     with distributed.process_group(device.select_device(config.device)) as on:
         _check_batch_shares(config)
@@ -200,6 +202,7 @@ def train(config: TrainConfig) -> Path:
             check_same_networks(config, find_checkpoint(config.from_))
         if config.data:
             packed = open_packed(config.data)
+            _check_shape(config, packed)
         else:
             with distributed.main_first():
                 packed = open_or_pack(config, config.size, config.channels, config.data_cache)
@@ -211,6 +214,18 @@ def train(config: TrainConfig) -> Path:
             whose, graphs = ("GPU's ", ", or --no-cuda-graphs") if on.type == "cuda" else ("", "")
             cure = f"a smaller --batch-size, --width or --size, or a larger --accumulate{graphs}"
             raise UserError(f"the {whose}memory is full: try {cure}") from error
+
+
+def _check_shape(config: TrainConfig, packed: PackedImages) -> None:
+    """Raise UsageError unless the networks are for images like these."""
+    for name in ("size", "channels"):
+        theirs = getattr(packed, name)
+        require(
+            getattr(config, name) == theirs,
+            name,
+            getattr(config, name),
+            f"{theirs}, with which the images of {packed.folder} were packed",
+        )
 
 
 def _check_batch_shares(config: TrainConfig) -> None:

@@ -106,7 +106,7 @@ def test_invalid_values_are_refused_with_the_rule(options, complaint):
         (dict(out=3), "--out must be of type Path, not 3"),
         (dict(out=None), "--out must be of type Path, not None"),
         (dict(data=b"packed"), "--data must be of type Path or None, not b'packed'"),
-        (dict(root="~no-such-user/a"), "~no-such-user/a: Could not determine home"),
+        (dict(root="~no-such-user/a"), "'~no-such-user/a' is no path: Could not determine home"),
         (dict(steps=np.float32(10)), "--steps must be of type int, not 10.0"),
         (dict(steps=np.array([10])), "--steps must be of type int, not array([10])"),
         (dict(flip=np.int64(1)), "--flip must be of type bool, not 1"),

@@ -66,8 +66,8 @@ def test_the_function_takes_every_option_of_the_command_with_its_default():
         ({"extractor": "nowhere"}, "--extractor nowhere: write it as module:Class"),
         ({"truncation": -1.0}, "--truncation must be above 0"),
         ({"label": "dog"}, "not trained with --conditional"),
-        ({"precision": "fp16"}, "--precision must be one of auto, fp32, bf16, not fp16"),
-        ({"device": "gpu"}, "--device must be one of auto, cuda, mps, cpu, not gpu"),
+        ({"precision": "fp16"}, "--precision must be one of auto, fp32, bf16, not 'fp16'"),
+        ({"device": "gpu"}, "--device must be auto, cuda, cuda:N, mps or cpu, not gpu"),
     ],
 )
 def test_the_function_refuses_what_the_command_refuses(copied, packed, options, message):

@@ -1,0 +1,97 @@
+"""Mistakes of Python callers are one clear sentence, as on the command line."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+
+import dcgan
+from dcgan import images, sampling
+from dcgan.config import TrainConfig
+from dcgan.errors import UsageError, UserError
+from dcgan.evaluation import evaluate, report_memorization
+from dcgan.reports import load_frames, open_runs
+from tests.conftest import TINY
+
+
+@pytest.fixture(scope="module")
+def G(run):
+    return dcgan.load_generator(run)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda G: list(dcgan.sample(G, [-1])), "whole number of at least 0, not -1"),
+        (lambda G: list(dcgan.sample(G, [1.5])), "whole number of at least 0, not 1.5"),
+        (lambda G: list(dcgan.sample(G, {1, 2})), "seeds must be a sequence"),
+        (lambda G: dcgan.sample_grid(G, 5), "seeds must be a sequence of whole numbers, not 5"),
+        (lambda G: dcgan.sample_grid(G, []), "name a seed"),
+        (lambda G: dcgan.sample_grid(G, range(10**9)), "a grid of 1,000,000,000 images"),
+        (lambda G: dcgan.sample_grid(G, [1, 2], columns=0), "columns must be a whole number"),
+        (lambda G: dcgan.sample_grid(G, [1, 2], columns="2"), "at least 1, not '2'"),
+        (lambda G: dcgan.sample_grid(G, [1], truncation="0.7"), "--truncation must be a number"),
+        (lambda G: dcgan.sample_grid(G, [1], truncation=[0.7]), "must be a number, not [0.7]"),
+        (lambda G: dcgan.sample_grid(G, [1], truncation=float("nan")), "above 0, not nan"),
+        (lambda G: next(sampling.render(G, torch.zeros(3, 7))), "shape [N, 8], not [3, 7]"),
+        (lambda G: next(sampling.render(G, torch.zeros(8))), "shape [N, 8], not [8]"),
+        (lambda G: dcgan.train({"steps": 3}), "train needs a TrainConfig, not {'steps': 3}"),
+        (lambda G: dcgan.load_generator(None), "None is no path"),
+        (lambda G: open_runs([3]), "3 is no path"),
+    ],
+)
+def test_wrong_arguments_are_named(G, call, words):
+    with pytest.raises(UsageError, match=re.escape(words)):
+        call(G)
+
+
+@pytest.mark.parametrize("load", [dcgan.load_generator, dcgan.load_discriminator, sampling.load])
+def test_a_network_is_loaded_to_a_device_that_exists(run, load):
+    for device in ("x", 0, None, "cpu:", torch.device("meta")):
+        with pytest.raises(UsageError, match="--device must be auto, cuda"):
+            load(run, device=device)
+    with pytest.raises(UserError, match="--device cuda: this machine has no cuda"):
+        load(run, device="cuda")
+    for device in ("cpu", "auto", torch.device("cpu", 0)):
+        assert {p.device.type for p in load(run, device=device).parameters()} == {"cpu"}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (dict(count="20"), "--count must be of type int"),
+        (dict(count=1), "--count must be at least 10"),
+        (dict(device=3), "--device"),
+        (dict(precision="fp8"), "--precision"),
+        (dict(truncation="x"), "--truncation must be of type float"),
+    ],
+)
+def test_evaluation_has_the_checks_of_the_command_line(run, packed, tmp_path, options, words):
+    for compare in (evaluate, lambda *a, **o: report_memorization(*a, tmp_path / "a.png", **o)):
+        with pytest.raises(UsageError, match=re.escape(words)):
+            compare(run, packed.folder, **options)
+
+
+def test_images_of_another_shape_are_refused_before_training(packed, tmp_path):
+    options = {name: getattr(TINY, name) for name in ("width", "batch_size", "steps", "device")}
+    options |= dict(data=packed.folder, out=tmp_path / "run")
+    for name, ours, theirs in (("size", 32, 16), ("channels", 1, 3)):
+        shape = dict(size=16, channels=3) | {name: ours}
+        with pytest.raises(UsageError, match=f"--{name} must be {theirs}, .* not {ours}"):
+            dcgan.train(TrainConfig(**options, **shape))
+    assert not (tmp_path / "run").exists()
+
+
+def test_paths_may_be_text_and_latents_and_seeds_arrays(G, run, monkeypatch):
+    monkeypatch.setenv("HOME", str(run.parent))
+    assert dcgan.load_generator(f"~/{run.name}").size == 16
+    assert [found.path for found in open_runs([f"~/{run.name}"])] == [run]
+    assert len(load_frames(f"~/{run.name}", 2)) > 0
+    seeds = np.arange(3)
+    expected = dcgan.sample_grid(G, [0, 1, 2])
+    assert np.array_equal(dcgan.sample_grid(G, seeds), expected)
+    assert np.array_equal(dcgan.sample_grid(G, torch.arange(3)), expected)
+    z = sampling.latents_from_seeds(G, seeds).double().numpy()
+    rendered = np.concatenate(list(sampling.render(G, z)))
+    assert np.array_equal(images.make_grid(rendered), expected)
