@@ -13,6 +13,7 @@ import torch
 
 from dcgan.config import (
     NETWORK_OPTIONS,
+    DataOptions,
     EvaluationOptions,
     LossOptions,
     TrainConfig,
@@ -39,7 +40,10 @@ from dcgan.training.run_state import MAX_ROLLBACKS, RunState
 _ALWAYS_IN_CONFIG = ("size", "width", "latent_dim", "batch_size", "steps", "seed")
 _FIXED = (*NETWORK_OPTIONS, "conditional", "seed", "batch_size", "d_steps")  # along a run
 # Not `root`: the same images may have moved.
-_FIXED_OF_RAW_IMAGES = ("source", "split", "classes", "class_folders", "count", "crop")
+_FREE_OF_RAW_IMAGES = ("root", "max_bad", "workers")
+_FIXED_OF_RAW_IMAGES = tuple(
+    field.name for field in fields(DataOptions) if field.name not in _FREE_OF_RAW_IMAGES
+)
 _CHANGEABLE = (
     *(field.name for kind in (LossOptions, EvaluationOptions) for field in fields(kind)),
     *("lr_G", "lr_D", "beta1", "beta2", "clip", "smooth", "lr_decay", "accumulate", "flip"),

@@ -127,6 +127,8 @@ def test_a_run_is_resumed_by_its_folder_alone(tmp_path, capsys):
     [
         (["mnist"], "holds a run on faces, not mnist: use another --out"),
         (["--count", "31"], "was trained with --count 30, not 31"),
+        (["--levels", "file"], "was trained with --levels full, not file"),
+        (["--fit", "pad"], "was trained with --fit crop, not pad"),
         (["--width", "4"], "was trained with --width 3, not 4"),
     ],
 )
