@@ -28,8 +28,9 @@ class DataOptions:
     """Data set. faces: cartoon faces that dcgan generates itself; folder: your own
     images."""
     root: Path | None = None
-    """Folder or zip file of the raw images, required for celeba, lsun and folder. mnist,
-    fashion-mnist, cifar10, svhn and stl10 are downloaded into it. Default: data/raw/SOURCE."""
+    """Folder, zip or tar of the raw images, or .npy or .npz; required for celeba, lsun and folder.
+    mnist, fashion-mnist, cifar10, svhn and stl10 are downloaded into it. Default:
+    data/raw/SOURCE."""
     split: Literal["train", "valid", "test", "all"] = "train"
     """Split of the data set to load."""
     classes: tuple[str, ...] = ()

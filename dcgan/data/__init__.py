@@ -1,7 +1,7 @@
 """Packed folders: made from raw images, and opened. Importing this does not import torch."""
 
 from dcgan.data.packed import PackedImages, content_hash, is_packed, open_packed
-from dcgan.data.packing import cache_folder, open_or_pack, pack, prepare
+from dcgan.data.packing import cache_folder, open_or_pack, pack, pack_arrays, prepare
 from dcgan.data.rows import row_reader
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "open_or_pack",
     "open_packed",
     "pack",
+    "pack_arrays",
     "prepare",
     "row_reader",
 ]

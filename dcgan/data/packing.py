@@ -10,8 +10,10 @@ The folder appears under its name when it is complete.
 import hashlib
 import json
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
@@ -31,6 +33,7 @@ from dcgan.data.packed import (
 )
 from dcgan.data.parallel import PackingJob, Skipped, run_job
 from dcgan.data.rows import create_array, keep_rows
+from dcgan.data.sources.array_source import check_arrays
 from dcgan.data.sources.base import Source
 from dcgan.data.sources.opening import open_source
 from dcgan.errors import UserError
@@ -55,6 +58,31 @@ def prepare(config: PrepareConfig) -> PackedImages:
         fit=config.fit,
         levels=config.levels,
     )
+
+
+def pack_arrays(
+    images: Any,
+    labels: Any = None,
+    label_names: Sequence[str] | None = None,
+    *,
+    out: Path | str,
+    size: int = PrepareConfig.size,
+    channels: Literal[1, 3] = PrepareConfig.channels,
+    crop: int | None = None,
+    fit: FitName = DataOptions.fit,
+    progress: bool = True,
+) -> PackedImages:
+    """Pack images uint8 [N, H, W] or [N, H, W, C] of 1, 3 or 4 channels into the new folder `out`.
+
+    They are a NumPy array or a CPU tensor. labels: class numbers [N], or attributes [N, A] in {0,
+    1}. Train on them with `TrainConfig(data=out, ...)`. Raises UserError for other types and
+    shapes and as `pack`, UsageError for options out of range.
+    """
+    config = PrepareConfig(out=Path(out), size=size, channels=channels, crop=crop, fit=fit)
+    source = check_arrays(images, labels, label_names, "pack_arrays")
+    source.origin = {"source": "arrays"}
+    folder = config.out.expanduser()
+    return pack(source, folder, size, channels, crop, fit=fit, progress=progress)
 
 
 def open_or_pack(options: DataOptions, size: int, channels: int, data_cache: Path) -> PackedImages:

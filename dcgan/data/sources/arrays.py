@@ -9,13 +9,11 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from dcgan.config import DataOptions
-from dcgan.data.decoding.conversion import Conversion
-from dcgan.data.decoding.image import crop_and_resize
 from dcgan.data.downloads import HEAD_BYTES, check_download
-from dcgan.data.sources.base import MAX_BYTES, Source, file_hash
+from dcgan.data.sources.array_source import ArraySource
+from dcgan.data.sources.base import MAX_BYTES, file_hash
 from dcgan.errors import UsageError, UserError
 
 _DIGITS = tuple("0123456789")
@@ -29,38 +27,6 @@ _OBJECTS = (
 )
 # The torchvision class that downloads them, and the names of their labels.
 _IDX_SETS = {"mnist": ("MNIST", _DIGITS), "fashion-mnist": ("FashionMNIST", _CLOTHES)}
-
-
-class ArraySource(Source):
-    """Images uint8 [N, H, W] or [N, H, W, 3], in memory."""
-
-    in_process = True
-
-    def __init__(
-        self,
-        images: np.ndarray,
-        labels: np.ndarray | None,
-        label_names: Sequence[str],
-        version: str,
-    ):
-        super().__init__()
-        self.images, self.labels, self.version = images, labels, version
-        self.label_names = () if labels is None else tuple(label_names)
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def name(self, i: int) -> str:
-        return f"image {i}"
-
-    def fingerprint(self) -> str:
-        return self.version
-
-    def read_image(
-        self, i: int, size: int, channels: int, crop: int | None, conversion: Conversion
-    ) -> np.ndarray:
-        image = Image.fromarray(self.images[i])
-        return crop_and_resize(image, size, channels, crop, conversion)
 
 
 def _parts_of_split(options: DataOptions) -> list[str]:

@@ -13,6 +13,8 @@ import numpy as np
 
 from dcgan.config import DataOptions
 from dcgan.data.decoding.image import BadImage
+from dcgan.data.sources.array_files import ARRAY_EXTENSIONS, open_array_file
+from dcgan.data.sources.array_source import ArraySource
 from dcgan.data.sources.base import file_hash
 from dcgan.data.sources.files import EXTENSIONS, ArchiveFiles, Files, is_hidden, is_image, read_file
 from dcgan.data.sources.left_out import describe_left_out
@@ -91,15 +93,20 @@ class FolderFiles(Files):
         return read_file(self.root / name)
 
 
-def open_folder(options: DataOptions, root: Path) -> Files:
-    """The `folder` source: a folder, a zip or a tar. Raises UserError if it holds no images.
+def open_folder(options: DataOptions, root: Path) -> Files | ArraySource:
+    """The `folder` source: a folder, a zip, a tar, a .npy or a .npz.
 
     A dataset.json of StyleGAN has the labels; without it, they are the folders if options say so.
+    Raises UserError if there are no images.
     """
     if options.split not in ("train", "all"):
         raise UsageError(f"a folder has no {options.split} split: give the folder of it as --root")
     if options.classes and not options.class_folders:
         raise UsageError("--classes selects first-level folders: add --class-folders")
+    if root.is_file() and root.suffix.lower() in ARRAY_EXTENSIONS:
+        if options.class_folders:
+            raise UsageError(f"--class-folders is for folders of images, not for {root}")
+        return open_array_file(root)
     files = open_files(root, [DATASET_JSON])
     labelled = label_by_dataset_json(files, options.classes)
     if options.class_folders and not labelled:
