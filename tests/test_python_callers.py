@@ -1,5 +1,6 @@
 """Mistakes of Python callers are one clear sentence, as on the command line."""
 
+import dataclasses
 import re
 
 import numpy as np
@@ -80,6 +81,27 @@ def test_images_of_another_shape_are_refused_before_training(packed, tmp_path):
         shape = dict(size=16, channels=3) | {name: ours}
         with pytest.raises(UsageError, match=f"--{name} must be {theirs}, .* not {ours}"):
             dcgan.train(TrainConfig(**options, **shape))
+    assert not (tmp_path / "run").exists()
+
+
+def test_training_leaves_the_settings_of_torch_as_they_were(packed, tmp_path):
+    def settings() -> tuple:
+        precision = torch.get_float32_matmul_precision()
+        return torch.get_num_threads(), torch.backends.cudnn.benchmark, precision
+
+    before = settings()
+    config = dataclasses.replace(TINY, data=packed.folder, out=tmp_path / "run", steps=1)
+    dcgan.train(dataclasses.replace(config, threads=before[0] + 1))
+    assert settings() == before
+    with pytest.raises(UserError, match="trained with --width 4, not 8"):
+        dcgan.train(dataclasses.replace(config, width=8, threads=before[0] + 1))
+    assert settings() == before
+
+
+def test_a_dry_run_does_not_train(packed, tmp_path):
+    config = dataclasses.replace(TINY, data=packed.folder, out=tmp_path / "run", dry_run=True)
+    with pytest.raises(UsageError, match="--dry-run is of the command line alone"):
+        dcgan.train(config)
     assert not (tmp_path / "run").exists()
 
 

@@ -144,6 +144,19 @@ def configure_torch(threads: int | None = None) -> None:
     limit_spinning_of_loaded_torch()
 
 
+@contextmanager
+def restored_settings() -> Iterator[None]:
+    """Undo in the end what `configure_torch` sets in the block: a script may go on with torch."""
+    backends, threads = torch.backends.cudnn, torch.get_num_threads()
+    benchmark, precision = backends.benchmark, torch.get_float32_matmul_precision()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        backends.benchmark = benchmark
+        torch.set_float32_matmul_precision(precision)
+
+
 def reuse_freed_memory() -> None:
     """Make glibc's malloc keep freed memory for later allocations.
 

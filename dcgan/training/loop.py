@@ -181,6 +181,7 @@ def _save_before_errors(batches: Iterator[Batch], tasks: PeriodicTasks) -> Itera
         raise
 
 
+@device.restored_settings()
 def train(config: TrainConfig) -> Path:
     """Pack the images that `config` names, unless they are packed, and train on them.
 
@@ -192,6 +193,8 @@ def train(config: TrainConfig) -> Path:
     """
     if not isinstance(config, TrainConfig):
         raise UsageError(f"train needs a TrainConfig, not {config!r}")
+    if config.dry_run:
+        raise UsageError("--dry-run is of the command line alone: print the TrainConfig instead")
     device.configure_torch(config.threads)
     with distributed.process_group(device.select_device(config.device)) as on:
         _check_batch_shares(config)
