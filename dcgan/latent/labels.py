@@ -107,13 +107,23 @@ class Labels:
             labels[:, index] = value
         return labels
 
+    def variance(self) -> float:
+        """The sum of the variances over the images of the labels, as numbers in {0, 1}."""
+        shares = self.counts / self.counts.sum()
+        if self.rows is not None:
+            shares = np.array([shares[self._have(i)].sum() for i in range(len(self.names))])
+        return float((shares * (1 - shares)).sum())
+
+    def _have(self, index: int) -> np.ndarray:
+        """Which rows have the label `names[index]`, bool [M]."""
+        assert self.rows is not None
+        return (self.rows[:, index // 8] >> (7 - index % 8) & 1).astype(bool)
+
     def _fitting_rows(self, fixed: Mapping[int, float]) -> np.ndarray:
         """Whether a row differs from `fixed` in no more labels than any other row, bool [M]."""
-        assert self.rows is not None
-        differences = np.zeros(len(self.rows), np.int64)
+        differences = np.zeros(len(self.counts), np.int64)
         for index, value in fixed.items():
-            bits = self.rows[:, index // 8] >> (7 - index % 8) & 1
-            differences += bits != value
+            differences += self._have(index) != value
         return differences == differences.min()
 
     @cached_property

@@ -11,9 +11,15 @@ from dcgan.networks.generator import Generator
 _Network = TypeVar("_Network", Generator, Discriminator)
 
 
-def build_networks(config: TrainConfig, num_labels: int = 0) -> tuple[Generator, Discriminator]:
-    """G and D as a configuration describes them, conditional on `num_labels` labels."""
+def build_networks(
+    config: TrainConfig, num_labels: int = 0, label_variance: float = 1.0
+) -> tuple[Generator, Discriminator]:
+    """G and D as a configuration describes them, conditional on `num_labels` labels.
+
+    `label_variance`: see `Generator`.
+    """
     options = {name: getattr(config, name) for name in NETWORK_OPTIONS}
+    options["label_variance"] = label_variance
     G = build_network(Generator, options, num_labels)
     return G, build_network(Discriminator, options, num_labels)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from dcgan.config import TrainConfig
-from dcgan.networks.initialization import dcgan_initialize
+from dcgan.networks.initialization import dcgan_initialize, initialize_label_rows
 from dcgan.networks.layers import (
     BASE_SIZE,
     LatentProjection,
@@ -31,7 +31,8 @@ class Generator(nn.Module):
     `latent` is the distribution of z that the network is trained with. A conditional G reads
     `num_labels` numbers in {0, 1} after those of each z, for which its first layer learns an
     embedding: [N, latent_dim + num_labels]. `labels` says which labels these are; it is None for an
-    unconditional G.
+    unconditional G. `label_variance`, for the initial weights, is the sum of their variances, see
+    `Labels.variance`; the default is that of one of many classes.
     """
 
     labels: Labels | None
@@ -45,21 +46,22 @@ class Generator(nn.Module):
         latent: str = TrainConfig.latent,
         kernel_size: int = TrainConfig.kernel_size,
         num_labels: int = 0,
+        label_variance: float = 1.0,
     ):
         super().__init__()
         self.size, self.channels = size, channels
         self.latent_dim, self.latent = latent_dim, latent
         self.labels = None
         in_channels, *widths = feature_channels(size, width)
-        layers: list[nn.Module] = [
-            LatentProjection(latent_dim + num_labels, in_channels, BASE_SIZE, bias=False)
-        ]
+        first = LatentProjection(latent_dim + num_labels, in_channels, BASE_SIZE, bias=False)
+        layers: list[nn.Module] = [first]
         for out_channels in [*widths, channels]:
             layers += [nn.BatchNorm2d(in_channels), nn.ReLU(inplace=True)]
             layers += [StridedConvTranspose2d(in_channels, out_channels, kernel_size)]
             in_channels = out_channels
         self.layers = nn.Sequential(*layers, nn.Tanh())
         dcgan_initialize(self)
+        initialize_label_rows(first.weight, num_labels, latent, label_variance)
 
     def forward(self, z: Tensor) -> Tensor:
         if z.dim() == 2:

@@ -9,22 +9,51 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from dcgan.networks.layers import LEAKY_SLOPE, StridedConv2d, StridedConvTranspose2d
+from dcgan.networks.layers import (
+    BASE_SIZE,
+    LEAKY_SLOPE,
+    StridedConv2d,
+    StridedConvTranspose2d,
+)
 
 INITIAL_STD = 0.02  # Radford et al. 2015, section 4
+LATENT_VARIANCES = {"normal": 1.0, "uniform": 1 / 3}  # of N(0, 1) and U(-1, 1)
+_MIN_LABEL_VARIANCE = 0.25  # of one label of half of the images; rarer ones get no longer rows
 _LINEAR_LAYERS = (StridedConv2d, StridedConvTranspose2d, nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 
 
 def dcgan_initialize(network: nn.Module) -> None:
-    """Kernels from N(0, 0.02), batch norm from N(1, 0.02) with bias 0, as in the authors' code."""
+    """Kernels from N(0, 0.02), batch norm from N(1, 0.02) with bias 0, as in the authors' code.
+
+    The embedding of D's labels is multiplied by means over the last maps, of side 4, and `score`
+    sums them: with 4 times the standard deviation both contribute alike to the logit.
+    """
     if _is_meta(network):
         return
     for module in network.modules():
         if isinstance(module, _LINEAR_LAYERS):
-            nn.init.normal_(module.weight, 0.0, INITIAL_STD)
+            embeds = isinstance(module, nn.Linear)
+            nn.init.normal_(module.weight, 0.0, INITIAL_STD * (BASE_SIZE if embeds else 1))
         elif isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.weight, 1.0, INITIAL_STD)
             nn.init.zeros_(module.bias)
+
+
+@torch.no_grad()
+def initialize_label_rows(
+    kernel: Tensor, num_labels: int, latent: str, label_variance: float
+) -> None:
+    """Scale the last `num_labels` rows of the kernel of a `LatentProjection` [latent_dim +
+    num_labels, C', k, k], so that labels and latents contribute equal variances to its maps.
+
+    One number in {0, 1} beside a hundred of N(0, 1) would be 1 % of them, and the images would
+    hardly depend on it. `latent`: the distribution of the latents. `label_variance`: the sum of the
+    variances of the labels over the images.
+    """
+    if kernel.is_meta or not num_labels:
+        return
+    latent_variance = (len(kernel) - num_labels) * LATENT_VARIANCES[latent]
+    kernel[-num_labels:] *= (latent_variance / max(label_variance, _MIN_LABEL_VARIANCE)) ** 0.5
 
 
 @torch.no_grad()

@@ -44,7 +44,8 @@ class Trainer:
         self.bf16 = use_bf16(device, config.precision)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            G, D = build_networks(config, len(labels.names) if labels else 0)
+            known = (len(labels.names), labels.variance()) if labels else ()
+            G, D = build_networks(config, *known)
             if config.smooth:
                 init_bilinear(_upsampling_kernels(G), INITIAL_STD)
         G.labels = labels

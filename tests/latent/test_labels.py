@@ -228,6 +228,13 @@ def test_too_many_combinations_are_those_of_random_images(monkeypatch):
     assert {row.tobytes() for row in bits} <= {row.tobytes() for row in rows}
 
 
+def test_the_variance_of_labels():
+    assert classes(*[0] * 6, *[1] * 3, 2).variance() == pytest.approx(0.24 + 0.21 + 0.09)
+    rows = np.random.default_rng(0).integers(0, 2, (50, 11), dtype=np.uint8)
+    labels = attributes(*rows, names=tuple("abcdefghijk"))
+    assert labels.variance() == pytest.approx(rows.var(0).sum())
+
+
 def test_labels_survive_a_checkpoint():
     for labels in (SOME, PETS):
         copy = Labels.from_checkpoint(labels.header(), labels.tensors())

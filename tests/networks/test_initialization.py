@@ -2,11 +2,13 @@
 
 import itertools
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from dcgan.config import TrainConfig
+from dcgan.latent import Labels, noise_from_seeds
 from dcgan.networks import (
     Discriminator,
     Generator,
@@ -29,6 +31,82 @@ def test_initial_weights_follow_the_paper():
                 assert module.weight.mean().item() == pytest.approx(1, abs=0.01)
                 assert module.weight.std().item() == pytest.approx(0.02, rel=0.4)
                 assert not module.bias.any()
+
+
+def classes(counts) -> Labels:
+    images = np.repeat(np.arange(len(counts)), counts)
+    return Labels.from_images("class", tuple(map(str, range(len(counts)))), images)
+
+
+def attributes(count: int, share: float) -> Labels:
+    """Each second one is the same as the one before."""
+    half = np.random.default_rng(0).random((2000, count // 2)) < share
+    rows = half.repeat(2, axis=1).astype(np.uint8)
+    return Labels.from_images("attributes", tuple(map(str, range(count))), rows)
+
+
+@pytest.mark.parametrize(("latent", "latent_dim"), [("normal", 100), ("uniform", 30)])
+@pytest.mark.parametrize(
+    "labels",
+    [
+        classes([7, 7]),
+        classes([5] * 10),
+        classes([3] * 1000),
+        classes(1000 // np.arange(1, 200)),
+        attributes(4, 0.5),
+        attributes(40, 0.2),
+    ],
+    ids=[
+        "2 classes",
+        "10 classes",
+        "1000 classes",
+        "unlike classes",
+        "4 attributes",
+        "40 attributes",
+    ],
+)
+def test_labels_and_latents_contribute_equal_variances_to_the_first_maps(
+    latent, latent_dim, labels
+):
+    torch.manual_seed(0)
+    config = TrainConfig(size=16, latent_dim=latent_dim, latent=latent)
+    G, _ = build_networks(config, len(labels.names), labels.variance())
+    z, numbers = noise_from_seeds(range(2000), latent_dim, latent), labels.from_seeds(range(2000))
+    of_latents, of_labels = (
+        G.layers[0](torch.cat(parts, 1)[:, :, None, None]).var(0).mean().item()
+        for parts in ([z, 0 * numbers], [0 * z, numbers])
+    )
+    assert of_labels / of_latents == pytest.approx(1, rel=0.1)
+    assert G.layers[0].weight[:latent_dim].std().item() == pytest.approx(0.02, rel=0.05)
+
+
+def test_a_generator_by_itself_is_for_one_of_many_classes():
+    torch.manual_seed(0)
+    G = Generator(16, latent_dim=50, num_labels=1000)
+    latents, labels = G.layers[0].weight.split([50, 1000])
+    assert (labels.std() / latents.std()).item() == pytest.approx(50**0.5, rel=0.05)
+
+
+def test_rows_of_labels_that_hardly_vary_stay_bounded():
+    """A class of one image in a thousand, or no variance at all: rows as of an even attribute."""
+    for labels in (classes([9990, 10]), classes([5]), attributes(2, 0.0)):
+        torch.manual_seed(0)
+        G = Generator(16, num_labels=len(labels.names), label_variance=labels.variance())
+        latents, rows = G.layers[0].weight.split([100, len(labels.names)])
+        assert (rows.std() / latents.std()).item() == pytest.approx(20, rel=0.05)
+
+
+@pytest.mark.parametrize("batch_norm_D", [False, True])
+def test_labels_and_images_contribute_alike_to_the_logit(batch_norm_D):
+    """Equally, if the last maps were constant; as they vary, their means are a little smaller."""
+    torch.manual_seed(0)
+    D = Discriminator(32, batch_norm_D=batch_norm_D, bias_D=False, num_labels=1000)
+    ratio = D.embed.weight.std() / D.score.weight.std()
+    assert ratio.item() == pytest.approx(4, rel=0.05)
+    maps = D.features(torch.rand(64, 3, 32, 32) * 2 - 1)[-1]
+    products = maps.mean((2, 3)) @ D.embed.weight
+    scores = maps.flatten(1).norm(dim=1) * D.score.weight.std()  # their standard deviation
+    assert 0.3 < (products.square().mean().sqrt() / scores.square().mean().sqrt()).item() < 1.05
 
 
 def test_he_initialization_keeps_the_scale_of_activations_with_depth(monkeypatch):
