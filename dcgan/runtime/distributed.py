@@ -1,7 +1,8 @@
 """Training in several processes under torchrun: start-up, rank 0, averages over processes."""
 
 import os
-from collections.abc import Iterable, Iterator
+import secrets
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -12,8 +13,10 @@ from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 
 from dcgan.errors import UsageError, UserError
 from dcgan.runtime.host_copy import HostCopy
+from dcgan.runtime.turns import Turns
 
 _STORE_TIMEOUT = timedelta(seconds=5)
+_turns: Turns | None = None  # in the block of `process_group`, where there are several processes
 
 
 def rank() -> int:
@@ -59,13 +62,14 @@ def process_group(device: torch.device) -> Iterator[torch.device]:
     Raises UsageError where there are more processes than GPUs, for the number of one GPU, or no
     backend for the device, and UserError where NCCL cannot start.
     """
+    global _turns
     if not _is_under_torchrun():
         yield device
         return
     if device.index is not None:
         raise UsageError(f"--device {device} with torchrun: give --device {device.type}")
     if device.type == "cuda":
-        device = _local_gpu(int(os.environ.get("LOCAL_RANK", 0)))
+        device = _local_gpu(_local_rank())
         torch.cuda.set_device(device)
         try:
             dist.init_process_group("nccl", device_id=device, **_rendezvous_options())
@@ -78,7 +82,17 @@ def process_group(device: torch.device) -> Iterator[torch.device]:
         dist.init_process_group("gloo", **_rendezvous_options())
     else:
         raise UsageError(f"--device {device.type} cannot be shared by processes: --device cpu can")
-    yield device
+    try:
+        _turns = _make_turns(device) if world_size() > 1 else None
+        yield device
+        with main_first("writing the last files"):
+            pass
+    except Exception as error:
+        if _turns:
+            _turns.fail(error)
+        raise
+    finally:
+        _turns = None
     # Not after an error: the other processes then wait in a collective operation, and a barrier
     # would wait for them. Otherwise needed: Gloo's threads free the tensors of an operation after
     # it has ended, and abort the process if the interpreter exits then (pytorch/pytorch#179291).
@@ -101,6 +115,22 @@ def _rendezvous_options() -> dict:
     return {"store": dist.PrefixStore(start, store), "rank": rank, "world_size": world_size}
 
 
+def _make_turns(device: torch.device) -> Turns:
+    """The turns of this process group, on the store that its processes have met on.
+
+    A random name keeps them apart from those of earlier starts, of which torchrun keeps the store.
+    """
+    name = max_over_processes(secrets.randbits(62) if is_main() else 0, device)
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    store = dist.TCPStore(address, port, is_master=False, wait_for_workers=False)
+    return Turns(dist.PrefixStore(f"turns {name}", store), rank(), world_size())
+
+
+def _local_rank() -> int:
+    """The number of this process on its machine."""
+    return int(os.environ.get("LOCAL_RANK", 0))
+
+
 def _local_gpu(local_rank: int) -> torch.device:
     """The GPU with the index `local_rank`, or the only visible one. UsageError if there is none."""
     count = torch.cuda.device_count()
@@ -110,16 +140,27 @@ def _local_gpu(local_rank: int) -> torch.device:
 
 
 @contextmanager
-def main_first() -> Iterator[None]:
+def main_first(doing: str) -> Iterator[None]:
     """Run the block in rank 0 first, and in the other ranks when that is done.
 
-    If rank 0 fails, torchrun ends the others.
+    They wait as long as rank 0 lives, and say once a minute what it is `doing`. If it fails, they
+    raise UserError with its reason.
     """
-    if not is_main():
-        _barrier()
-    yield
-    if is_main() and dist.is_initialized():
-        _barrier()
+    if _turns:
+        with _turns.first(0, doing):
+            yield
+    else:
+        yield
+
+
+def from_main(doing: str, work: Callable[[], str]) -> str:
+    """The result of `work` in rank 0, which alone calls it, in all processes; see `main_first`."""
+    return _turns.take(0, doing, work) if _turns else work()
+
+
+def from_machine(doing: str, work: Callable[[], str]) -> str:
+    """As `from_main`, with the first process of each machine in the place of rank 0."""
+    return _turns.take(rank() - _local_rank(), doing, work) if _turns else work()
 
 
 @torch.no_grad()

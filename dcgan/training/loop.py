@@ -48,8 +48,9 @@ def fit(
     After a divergence `config.on_nan` decides whether training goes back to the last checkpoint.
     Raises UserError as `train` does, Stopped after a signal.
     """
-    if found:
-        check_same_images(packed, found)
+    with distributed.main_first("reading the packed images"):
+        if found:
+            check_same_images(packed, found)
     rollbacks, best = 0, None
     with collect_stop_signals() as stop:
         while True:
@@ -67,7 +68,8 @@ def fit(
                     announce_resume(config, run, found)
                 return _run_steps(tasks, stop)
             except Diverged as error:
-                with distributed.main_first():  # it may have been writing the newest one
+                # It may still be writing the newest one.
+                with distributed.main_first("saving the diverged networks"):
                     found = latest_checkpoint(run, check_resumable)
                 rollbacks = trainer.rollbacks + 1
                 handle_divergence(error, config, run, found, rollbacks)
@@ -99,7 +101,8 @@ def _save_and_stop(tasks: PeriodicTasks, stop: Sequence[int]) -> None:
     trainer, config = tasks.trainer, tasks.config
     signum = distributed.max_over_processes(max(stop, default=0), trainer.device)
     tasks.save()
-    tasks.flush()
+    with distributed.main_first("saving the run"):
+        tasks.flush()
     command = "the same command"
     if config.fresh:
         command = f"the same without --fresh and with --out {tasks.run}"
@@ -207,7 +210,7 @@ def train(config: TrainConfig) -> Path:
             packed = open_packed(config.data)
             _check_shape(config, packed)
         else:
-            with distributed.main_first():
+            with distributed.main_first("packing the images"):
                 packed = open_or_pack(config, config.size, config.channels, config.data_cache)
         try:
             return fit(config, packed, config.out, on, found)

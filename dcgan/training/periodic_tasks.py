@@ -48,8 +48,12 @@ class PeriodicTasks:
             self.recorder = Recorder(self.config, self.run, trainer.device, state)
 
     def __enter__(self) -> "PeriodicTasks":
-        if not distributed.is_main():
-            return self
+        with distributed.main_first("opening the run folder"):
+            if distributed.is_main():
+                self._open_run_folder()
+        return self
+
+    def _open_run_folder(self) -> None:
         trainer = self.trainer
         with ExitStack() as stack:  # ends the recorder if the rest fails
             stack.enter_context(self.recorder)
@@ -59,7 +63,6 @@ class PeriodicTasks:
             if self.config.eval_every:
                 self.evaluator = Evaluator(self.config, self.packed, trainer.device)
             self._stack = stack.pop_all()
-        return self
 
     def __exit__(
         self,
@@ -88,9 +91,14 @@ class PeriodicTasks:
             trainer.check_finite()  # in every process, so that all of them roll back
         if evaluate or sample or save:
             sampling.recalibrate_batch_norm(trainer.G_ema)  # in every process, so they stay equal
-        if not distributed.is_main():
-            return
-        self.recorder.add_step(trainer.step, scalars)
+        if distributed.is_main():
+            self.recorder.add_step(trainer.step, scalars)
+        if log or evaluate or sample or save:
+            with distributed.main_first("evaluating" if evaluate else "writing files"):
+                if distributed.is_main():
+                    self._do_tasks(log, evaluate, sample, save)
+
+    def _do_tasks(self, log: bool, evaluate: bool, sample: bool, save: bool) -> None:
         scores, is_best = self._evaluate() if evaluate else ({}, False)
         if log or evaluate:
             self.write_scalars(scores)

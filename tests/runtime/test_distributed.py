@@ -1,4 +1,6 @@
 import dataclasses
+import functools
+import io
 import os
 import shutil
 import signal
@@ -6,6 +8,8 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import redirect_stderr
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -14,13 +18,15 @@ import torch.multiprocessing as mp
 from safetensors.torch import load_file
 
 from dcgan.data import open_packed
-from dcgan.errors import UserError
+from dcgan.errors import UsageError, UserError
 from dcgan.runs import checkpoint
+from dcgan.runs.background_writer import BackgroundWriter
 from dcgan.runs.checkpoint_folder import find_checkpoint
-from dcgan.runtime import distributed
+from dcgan.runtime import distributed, turns
 from dcgan.runtime.signals import Stopped
 from dcgan.training import loop
 from dcgan.training.batches import BatchLoader
+from dcgan.training.periodic_evaluation import Evaluator
 from tests.conftest import TINY, fit
 
 ROOT = Path(__file__).parents[2]
@@ -120,23 +126,67 @@ def apart_main(rank, port, folder, out, environment):
         fit(dataclasses.replace(TINY, steps=9), open_packed(folder), out / str(rank), on)
 
 
-def gone_main(rank, port, environment):
+def fails_main(rank, port, environment):
     """Rank 0 fails while rank 1 waits for it."""
     os.environ |= environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
     with (
-        pytest.raises(UserError, match=["it cannot", "another process is gone"][rank]),
+        pytest.raises(UserError, match="it cannot") as raised,
         distributed.process_group(torch.device("cpu")),
-        distributed.main_first(),
+        distributed.main_first("trying"),
     ):
-        raise UserError("it cannot")
+        time.sleep(0.5)
+        raise UsageError("it cannot")
+    assert str(raised.value) == "it cannot", "the same words, so that they are printed once"
+    assert raised.value.exit_code == UsageError.exit_code
 
 
-def in_two_processes(function, *args):
+def killed_main(rank, port, environment):
+    """Rank 0 is killed while rank 1 waits for it."""
+    os.environ |= environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+    with (
+        pytest.raises(UserError, match=r"another process is gone: \S"),
+        distributed.process_group(torch.device("cpu")),
+        distributed.main_first("trying"),
+    ):
+        time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def patient_main(rank, port, folder, out, environment):
+    """Rank 0 takes longer for its tasks than collective operations may take."""
+    os.environ |= environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+    torch.set_num_threads(1)
+    join, limit = torch.distributed.init_process_group, timedelta(seconds=3)
+    torch.distributed.init_process_group = functools.partial(join, timeout=limit)
+    turns._REPORT_SECONDS = 3
+    said = io.StringIO()
+
+    def slowly(function):
+        def wrapped(*args, **options):
+            time.sleep(4)
+            return function(*args, **options)
+
+        return wrapped
+
+    Evaluator.scores, BackgroundWriter.__exit__ = map(
+        slowly, (Evaluator.scores, BackgroundWriter.__exit__)
+    )
+    config = dataclasses.replace(TINY, eval_every=6, eval_images=16)
+    with redirect_stderr(said), distributed.process_group(torch.device("cpu")) as on:
+        # Every process tries to do it, and rank 0 alone may.
+        assert distributed.from_main("packing", slowly(lambda: f"by {rank}")) == "by 0"
+        fit(config, open_packed(folder), out, on)
+    lines = [line for line in said.getvalue().splitlines() if line.startswith("waiting")]
+    doing = ["packing", "evaluating", "writing the last files"]
+    assert lines == [f"waiting for rank 0: {task} (0 min)" for task in doing] * rank
+
+
+def in_two_processes(function, *args, join=True):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     environment = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
-    mp.spawn(function, (port, *args, environment), nprocs=2)
+    return mp.spawn(function, (port, *args, environment), nprocs=2, join=join)
 
 
 @pytest.mark.slow
@@ -175,8 +225,22 @@ def test_processes_that_would_resume_from_different_steps_are_refused(packed, ru
 
 
 @pytest.mark.slow
-def test_a_process_that_waits_for_one_that_failed_gets_an_error():
-    in_two_processes(gone_main)
+def test_a_process_that_waits_for_one_that_fails_gets_its_error():
+    in_two_processes(fails_main)
+
+
+@pytest.mark.slow
+def test_a_process_that_waits_for_one_that_is_killed_gets_an_error():
+    processes = in_two_processes(killed_main, join=False).processes
+    processes[0].join()
+    processes[1].join(30)
+    assert [process.exitcode for process in processes] == [-signal.SIGKILL, 0]
+
+
+@pytest.mark.slow
+def test_waiting_for_rank_0_has_no_limit_of_time(packed, tmp_path):
+    in_two_processes(patient_main, packed.folder, tmp_path / "run")
+    assert find_checkpoint(tmp_path / "run").step == TINY.steps
 
 
 @pytest.mark.parametrize("delayed", [False, True])
