@@ -62,7 +62,7 @@ def test_the_others_run_the_block_after_the_first():
 @pytest.mark.parametrize(
     ("error", "told", "exit_code"),
     [
-        (UserError("the disk\nis full"), "the disk\nis full", 1),
+        (UserError("the disk is full"), "the disk is full", 1),
         (UsageError("no such flag"), "no such flag", 2),
         (ValueError("odd"), "rank 0 has failed: ValueError: odd", 1),
     ],
