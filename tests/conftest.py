@@ -11,6 +11,7 @@ import torch
 from dcgan.config import TrainConfig
 from dcgan.data.packed import PackedImages, content_hash, open_packed
 from dcgan.training import loop
+from tests.windows_files import windows_files as windows_files  # a fixture
 
 # Networks this small gain nothing from threads, and a busy neighbour makes threads wait.
 torch.set_num_threads(1)

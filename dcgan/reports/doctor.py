@@ -89,6 +89,7 @@ def _open_images(
     for note in packed.meta["notes"]:
         say("note", note)
     seconds_per_image = (time.perf_counter() - started) / len(chosen)
+    packed = _in_memory(packed)  # Windows does not delete `scratch` while its files are mapped
     skipped, problems = packed.meta["skipped"], []
     say("broken", f"{len(skipped):,} of {len(chosen):,}" if skipped else "none")
     for image in skipped[:3]:
@@ -102,6 +103,12 @@ def _open_images(
     image_bytes = packed.images[0].nbytes
     cost = PackingCost(seconds_per_image * len(source), len(source) * image_bytes)
     return packed, len(source), cost, problems
+
+
+def _in_memory(packed: PackedImages) -> PackedImages:
+    """The same images and labels, without their files."""
+    labels = None if packed.labels is None else np.array(packed.labels)
+    return dataclasses.replace(packed, images=np.array(packed.images), labels=labels)
 
 
 def _choose_random(count: int, config: TrainConfig) -> np.ndarray:

@@ -62,12 +62,13 @@ class Checkpoint:
     def tensors(self, prefix: str) -> dict[str, Tensor]:
         """The tensors whose names start with `prefix`, on the CPU, by the rest of their names.
 
+        They are copies: Windows does not delete a file while it is mapped to memory.
         Raises UserError if the file cannot be read any more.
         """
         try:
             with safe_open(self.path, "pt") as file:
                 return {
-                    name.removeprefix(prefix): file.get_tensor(name)
+                    name.removeprefix(prefix): file.get_tensor(name).clone()
                     for name in file.keys()  # noqa: SIM118 (it is not a dict)
                     if name.startswith(prefix)
                 }

@@ -19,6 +19,8 @@ from dcgan.training import loop
 from dcgan.training.periodic_evaluation import Evaluator
 from tests.conftest import write_packed
 
+pytestmark = pytest.mark.usefixtures("windows_files")
+
 QUICK = ["--width", "4", "--batch-size", "8", "--device", "cpu", "--workers", "1"]
 
 

@@ -5,6 +5,8 @@ import pytest
 
 from dcgan.runs import layout
 
+pytestmark = pytest.mark.usefixtures("windows_files")
+
 
 def touch(path):
     path.parent.mkdir(parents=True, exist_ok=True)

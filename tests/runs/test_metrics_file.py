@@ -6,6 +6,8 @@ from dcgan.errors import UserError
 from dcgan.runs.layout import METRICS_FILE
 from dcgan.runs.metrics_file import append_metrics, read_metrics, truncate_metrics
 
+pytestmark = pytest.mark.usefixtures("windows_files")
+
 
 @pytest.fixture
 def path(tmp_path):

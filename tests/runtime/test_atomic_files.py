@@ -7,6 +7,8 @@ import pytest
 from dcgan.errors import UserError
 from dcgan.runtime.atomic_files import replace_atomically
 
+pytestmark = pytest.mark.usefixtures("windows_files")
+
 
 def test_old_content_stays_until_the_block_ends(tmp_path):
     target = tmp_path / "a.txt"

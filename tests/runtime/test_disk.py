@@ -6,6 +6,8 @@ import pytest
 from dcgan.errors import UserError
 from dcgan.runtime.disk import check_free_space, disk_errors, format_size, make_folder
 
+pytestmark = pytest.mark.usefixtures("windows_files")
+
 
 def test_an_os_error_becomes_one_line_that_names_the_target(tmp_path):
     message = f"^cannot write {tmp_path / 'a'}: No such file"

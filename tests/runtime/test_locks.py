@@ -10,6 +10,8 @@ from dcgan.errors import UserError
 from dcgan.runtime import locks
 from dcgan.runtime.atomic_files import replace_atomically
 
+pytestmark = pytest.mark.usefixtures("windows_files")
+
 HOLD_FOLDER = (
     "import sys, time; from pathlib import Path\n"
     "from dcgan.runtime.locks import exclusive_access\n"

@@ -9,9 +9,11 @@ from dcgan import cli
 from dcgan.data import open_packed
 from dcgan.errors import UserError
 from dcgan.runs.checkpoint_folder import find_checkpoint
-from dcgan.runs.layout import checkpoint_path
+from dcgan.runs.layout import checkpoint_path, list_checkpoints
 from dcgan.training.resume import announce_resume, checkpoint_to_resume, new_run_folder
 from tests.conftest import fit
+
+pytestmark = pytest.mark.usefixtures("windows_files")
 
 CPU = torch.device("cpu")
 
@@ -153,3 +155,11 @@ def test_a_finished_run_says_so(tiny, packed, run, capsys):
         fit(tiny(steps=steps), packed, run, CPU)
         assert "has done its 6 steps: raise --steps to train longer" in capsys.readouterr().err
     assert content(run) == before
+
+
+def test_a_resumed_run_deletes_the_checkpoint_that_it_was_loaded_from(packed, tiny, tmp_path):
+    """Windows refuses that while Adam's moments are still mapped from its file."""
+    run = tmp_path / "run"
+    for steps in (2, 6):
+        fit(tiny(steps=steps, keep=1), packed, run, torch.device("cpu"))
+    assert list_checkpoints(run) == [checkpoint_path(run, 6)]
