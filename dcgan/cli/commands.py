@@ -26,6 +26,7 @@ from dcgan.config import (
     parse_seeds,
 )
 from dcgan.errors import UsageError, UserError
+from dcgan.runtime.disk import check_writable
 from dcgan.runtime.terminal import print_lines
 
 if TYPE_CHECKING:
@@ -62,8 +63,10 @@ def sample(args: Sequence[str], prog: str) -> None:
 
     G = _load_generator(config)
     grid = config.out or not (config.each or config.npy)
+    out = config.out or Path("samples.png")
     if grid:
         sampling.check_grid_size(G, len(seeds))
+        check_writable(out)
 
     def generate() -> Iterator["np.ndarray"]:
         chunks = sampling.sample(G, seeds, config.truncation, config.precision, config.label)
@@ -76,7 +79,6 @@ def sample(args: Sequence[str], prog: str) -> None:
         sampling.save_npy(config.npy, len(seeds), generate())
         print_lines(config.npy)
     if grid:
-        out = config.out or Path("samples.png")
         images.save_png(out, sampling.grid(generate(), config.columns()))
         print_lines(out)
 
@@ -107,6 +109,7 @@ def walk(args: Sequence[str], prog: str) -> None:
     from dcgan import images, latent, sampling
 
     images.animation_format(config.out)
+    check_writable(config.out)
     G = _load_generator(config)
     stops = sampling.latents_from_seeds(G, seeds, config.truncation, config.label)
     path = latent.walk(stops, config.frames, G.latent_dim)
@@ -176,6 +179,7 @@ def timelapse(args: Sequence[str], prog: str) -> None:
     from dcgan.reports.timelapse import load_frames
 
     images.animation_format(config.out)
+    check_writable(config.out)
     frames = load_frames(config.run, config.seconds)
     images.save_animation(config.out, frames, config.seconds / len(frames))
     print_lines(config.out)

@@ -34,11 +34,16 @@ class EvaluateConfig(SamplingOptions):
     It is read with pickle, so use a file you trust. Default: download."""
     extractor: str | None = None
     """Your own feature extractor as module:Class, a callable from uint8 [N, 3, S, S] to [N, F];
-    the current folder is searched too. Default: the built-in random features."""
+    the current folder is searched last. Default: the built-in random features."""
+    out: Path | None = None
+    """File (.json) for the scores and their protocol. Default: one in the evaluations folder of the
+    run, or beside the checkpoint file."""
 
     def __post_init__(self) -> None:
         validate_types(self)
-        _validate_evaluation(self.count, self.reals, self.fidelity, self.weights, self.extractor)
+        _validate_evaluation(
+            self.count, self.reals, self.fidelity, self.weights, self.extractor, self.out
+        )
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,7 @@ def _validate_evaluation(
     fidelity: bool,
     weights: Path | None,
     extractor: str | None,
+    out: Path | None,
 ) -> None:
     """Raise UsageError for values out of range, and options that need another."""
     for name, value in {"count": count, "reals": reals}.items():
@@ -77,6 +83,7 @@ def _validate_evaluation(
         raise UsageError("--weights needs --fidelity: it is the file of Inception's weights")
     if extractor is not None and not all(extractor.partition(":")):
         raise UsageError(f"--extractor {extractor}: write it as module:Class")
+    require_ending(out, ".json", "out")
 
 
 def _validate_memorization(count: int, out: Path) -> None:

@@ -4,8 +4,9 @@ import importlib
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -18,13 +19,14 @@ from dcgan.evaluation.random_features import FeatureExtractor
 def load_extractor(name: str, size: int, device: torch.device) -> FeatureExtractor:
     """Import the extractor "module:Class", and try it on two images of this size.
 
-    The module may lie in the current folder; a class is called without arguments. Raises UserError,
-    now and at every later call, for any error in it and for outputs that are not features [N, F].
+    The module may lie in the current folder, unless another has its name; a class is called without
+    arguments. Raises UserError, now and at every later call, for any error in it and for outputs
+    that are not features [N, F].
     """
     module, _, attribute = name.partition(":")
     try:
-        with _current_folder_importable():
-            extractor = getattr(importlib.import_module(module), attribute)
+        with ExitStack() as stack:
+            extractor = getattr(_import(module, stack), attribute)
             extractor = extractor() if isinstance(extractor, type) else extractor
             if isinstance(extractor, torch.nn.Module):
                 extractor = extractor.to(device).eval()
@@ -37,10 +39,27 @@ def load_extractor(name: str, size: int, device: torch.device) -> FeatureExtract
     return partial(_extract_checked, name, extractor, num_features=features.shape[1])
 
 
+def _import(name: str, stack: ExitStack) -> ModuleType:
+    """Import a module, which is searched for in the current folder where there is none elsewhere.
+
+    Other files of that folder can then be imported too, until `stack` ends.
+    """
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if not f"{name}.".startswith(f"{error.name}."):  # it is there, and imports what is not
+            raise
+    stack.enter_context(_current_folder_importable())
+    return importlib.import_module(name)
+
+
 @contextmanager
 def _current_folder_importable() -> Iterator[None]:
     folder = os.getcwd()
-    sys.path.insert(0, folder)
+    if folder in sys.path:
+        yield
+        return
+    sys.path.append(folder)  # last: no file there replaces a module of Python or of a library
     try:
         yield
     finally:

@@ -1,6 +1,7 @@
 """FID, KID, Inception Score, precision and recall on Inception's features, by torch-fidelity."""
 
 import hashlib
+import itertools
 import warnings
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
@@ -14,7 +15,7 @@ from torch import Tensor
 from dcgan.errors import UserError
 from dcgan.evaluation.random_features import to_rgb
 
-_BATCH = 64  # images: the size of the chunks that sampling yields
+_BATCH = 64  # images
 _KID_SUBSET = 1000  # images, as by the authors of KID
 _EXTRACTOR = "inception-v3-compat"
 _TRUNCATED_FILE_ERRORS = ("UnpicklingError", "EOFError")
@@ -43,7 +44,7 @@ def inception_scores(
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """Scores on Inception's features, and the protocol they were computed by.
 
-    Images are uint8 [n, S, S, C] in chunks of 64. The scores are fid (Heusel et al. 2017),
+    Images are uint8 [n, S, S, C] in chunks. The scores are fid (Heusel et al. 2017),
     kid_x1000 (Bińkowski et al. 2018), inception_score (Salimans et al. 2016), precision and recall
     (Kynkäänniemi et al. 2019). torch-fidelity unpickles the weights, so their source must be
     trusted. Raises UserError where they cannot be downloaded or are no weights of Inception.
@@ -103,7 +104,7 @@ def inception_scores(
 
 
 def _as_generative_model(chunks: Iterator[np.ndarray]):
-    """Wrap chunks of 64 images as a generative model of torch-fidelity, whose noise is ignored.
+    """Wrap chunks of images as a generative model of torch-fidelity, whose noise is ignored.
 
     So the images are those of our own seeds and latent distribution, and are never files.
     """
@@ -113,10 +114,10 @@ def _as_generative_model(chunks: Iterator[np.ndarray]):
         z_size, z_type, num_classes = 1, "normal", 0
 
         def forward(self, z: Tensor) -> Tensor:
-            images = to_rgb(torch.from_numpy(next(chunks)).to(z.device))
-            assert len(images) == len(z)
-            return images
+            batch = np.stack(list(itertools.islice(images, len(z))))
+            return to_rgb(torch.from_numpy(batch).to(z.device))
 
+    images = itertools.chain.from_iterable(chunks)
     return ImageStream()
 
 

@@ -19,6 +19,7 @@ from dcgan.evaluation.real_images import (
 )
 from dcgan.networks import Generator
 from dcgan.runtime import device as devices
+from dcgan.runtime.disk import check_writable
 from dcgan.runtime.terminal import print_lines
 
 _HELD_OUT_SHARE = 10  # one image in so many is held out where no held-out images are given
@@ -55,8 +56,10 @@ def report_memorization(
     """
     options = NeighboursConfig(**locals())  # the checks of the command line
     count, out = options.count, options.out
+    check_writable(out)
     devices.reuse_freed_memory()
     on = devices.select_device(device)
+    computed_in = devices.describe_computation(on, precision)
     G = sampling.load(checkpoint, raw=raw, recalibrate=recalibrate, device=on)
     packed = open_packed(data)
     training, held_out_images = _split_images(packed, G, count, held_out, label)
@@ -74,7 +77,10 @@ def report_memorization(
         ranks.append(distances[:, 0].argsort().argsort())
         neighbours.append(training[indices.cpu().numpy()])
     counts = f"{len(samples)} samples, {len(held_out_images)} held-out"
-    print_lines(f"{counts} and {len(training)} training images")
+    print_lines(
+        f"{counts} and {len(training)} training images; "
+        f"{computed_in['precision']} on {computed_in['device']}"
+    )
     closest = torch.stack(ranks).amin(0).argsort()[:_ROWS].cpu().numpy()
     images.save_png(out, _picture(samples, packed, closest, neighbours))
     return out

@@ -10,8 +10,6 @@ from dcgan.data import PackedImages, row_reader
 from dcgan.errors import UsageError, UserError
 from dcgan.networks import Generator
 
-_CHUNK = 64  # images that are read at a time
-
 
 def choose_images(
     packed: PackedImages, count: int | None, among: np.ndarray | None = None
@@ -28,10 +26,10 @@ def choose_images(
 
 
 def read_images(packed: PackedImages, indices: np.ndarray) -> Iterator[np.ndarray]:
-    """The images of these indices in chunks, uint8 [n, S, S, C], n <= 64."""
-    read = row_reader(packed.images)
-    for start in range(0, len(indices), _CHUNK):
-        yield read(indices[start : start + _CHUNK])
+    """The images of these indices in chunks, uint8 [n, S, S, C], see `sampling.batch_size`."""
+    read, count = row_reader(packed.images), sampling.batch_size(packed.size)
+    for start in range(0, len(indices), count):
+        yield read(indices[start : start + count])
 
 
 def check_same_shape(G: Generator, packed: PackedImages) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from dcgan import sampling
 from dcgan.config import DEFAULT_MAX_IMAGES, EvaluateConfig, TrainConfig
 from dcgan.data import open_packed
+from dcgan.errors import UserError
 from dcgan.evaluation.comparison import MAX_PAIRWISE_IMAGES, Comparison, FeatureComparison
 from dcgan.evaluation.custom_extractor import load_extractor
 from dcgan.evaluation.inception import check_torch_fidelity, file_sha256, inception_scores
@@ -26,6 +28,7 @@ from dcgan.runs.checkpoint_folder import find_checkpoint
 from dcgan.runs.layout import CHECKPOINTS, EVALUATIONS
 from dcgan.runtime import device as devices
 from dcgan.runtime.atomic_files import replace_atomically
+from dcgan.runtime.disk import check_writable
 from dcgan.runtime.terminal import print_lines
 
 _PIXEL_IMAGES = 2000  # images for the scores on pixels
@@ -47,10 +50,11 @@ def evaluate(
     raw: bool = False,
     precision: str = TrainConfig.precision,
     device: str = TrainConfig.device,
+    out: Path | None = None,
 ) -> Path:
     """Compare images of a checkpoint with those of the packed folder `data`.
 
-    Prints the scores, and returns the JSON file that holds them and their protocol:
+    Prints the scores, and returns the JSON file that holds them and their protocol: `out`, or
     evaluations/step-STEP-PROTOCOL.json in the run folder, or beside a checkpoint file elsewhere.
 
     `count`: images to generate, of seeds 0, 1, 2, ...; None: as many as real ones, at most 50,000.
@@ -63,10 +67,13 @@ def evaluate(
     cannot work.
     """
     options = EvaluateConfig(**locals())  # the checks of the command line
-    count, reals, weights = options.count, options.reals, options.weights
+    count, reals = options.count, options.reals
+    weights, out = options.weights, options.out
     devices.reuse_freed_memory()
     on = devices.select_device(device)
     found = find_checkpoint(checkpoint)
+    with _advice_to_name_a_file(out):
+        check_writable(out or _results_path(found, {}))
     if fidelity:
         check_torch_fidelity(weights)
     G = sampling.load(found.path, raw=raw, recalibrate=recalibrate, device=on)
@@ -74,7 +81,7 @@ def evaluate(
     packed = open_packed(data)
     check_same_shape(G, packed)
     sampling.latents_from_seeds(G, [0], truncation, label)  # wrong values fail before the work
-    devices.use_bf16(on, precision)
+    computed_in = devices.describe_computation(on, precision)
     order = choose_images(packed, reals, match_label(packed, G, label))
     count = count or min(DEFAULT_MAX_IMAGES, len(order))
 
@@ -93,7 +100,7 @@ def evaluate(
         "seeds": "from 0",
         "truncation": truncation,
         "label": label,
-        "precision": precision,
+        **computed_in,
         "images": count,
         "real_images": len(order),
         "real_images_there": len(packed),
@@ -118,7 +125,10 @@ def evaluate(
             fake(), count, real(), len(order), on, weights
         )
     _print_results(results, protocol)
-    return _save_results(found, results, protocol)
+    path = out or _results_path(found, protocol)
+    with _advice_to_name_a_file(out):
+        _save_results(path, results, protocol)
+    return path
 
 
 def _print_results(results: dict[str, dict[str, float]], protocol: dict[str, Any]) -> None:
@@ -129,15 +139,26 @@ def _print_results(results: dict[str, dict[str, float]], protocol: dict[str, Any
     print_lines(f"protocol: {json.dumps(protocol)}")
 
 
-def _save_results(
-    found: Checkpoint, results: dict[str, dict[str, float]], protocol: dict[str, Any]
-) -> Path:
-    """Write scores and protocol to a file named after the step and a hash of the protocol."""
+def _results_path(found: Checkpoint, protocol: dict[str, Any]) -> Path:
+    """The file of a checkpoint's results, named after the step and a hash of the protocol."""
     folder = found.path.parent
     folder = (folder.parent if folder.name == CHECKPOINTS else folder) / EVALUATIONS
     digest = hashlib.sha256(json.dumps(protocol).encode()).hexdigest()[:8]
-    path = folder / f"step-{found.step:08d}-{digest}.json"
+    return folder / f"step-{found.step:08d}-{digest}.json"
+
+
+def _save_results(
+    path: Path, results: dict[str, dict[str, float]], protocol: dict[str, Any]
+) -> None:
     with replace_atomically(path) as partial:
         content = {"protocol": protocol, "results": results}
         partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    return path
+
+
+@contextmanager
+def _advice_to_name_a_file(out: Path | None) -> Iterator[None]:
+    """Add to a UserError of the block how to write elsewhere, unless the user has said where."""
+    try:
+        yield
+    except UserError as error:
+        raise error if out else UserError(f"{error}; name another file with --out") from error

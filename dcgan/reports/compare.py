@@ -18,6 +18,7 @@ from dcgan.runs.checkpoint_folder import find_checkpoint
 from dcgan.runs.loading import load_generator
 from dcgan.runs.metrics_file import is_finite_number, read_metrics
 from dcgan.runtime.atomic_files import replace_atomically
+from dcgan.runtime.disk import check_writable
 
 _CURVES = ("loss_D", "loss_G", "accuracy_real", "accuracy_fake")
 _EVALUATION_PREFIX = "eval/"  # of the names of evaluated metrics
@@ -161,6 +162,7 @@ def save_comparison(
     and for grids that are too large.
     """
     require_ending(path, ".png", "out")
+    check_writable(path)
     generators = [load_generator(run.path, device=device) for run in runs]
     for G in generators:
         sampling.check_grid_size(G, len(seeds))

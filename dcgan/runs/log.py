@@ -1,6 +1,8 @@
 """The log of a run: metrics.jsonl, TensorBoard, and sample grids as PNG files."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,10 +27,12 @@ class RunLog:
         with disk_errors(self.run):
             self.events = EventFileWriter(self.run, purge_step=step + 1 if step else 0)
 
-    def add_scalars(self, step: int, values: dict[str, float]) -> None:
-        """Add a line to metrics.jsonl, and a point to every curve of TensorBoard."""
+    def add_scalars(self, step: int, values: dict[str, float], notes: Mapping[str, Any]) -> None:
+        """Add a line with values and notes to metrics.jsonl, and a point to each value's curve in
+        TensorBoard.
+        """
         with disk_errors(self.run):
-            append_metrics(self.metrics, step, values)
+            append_metrics(self.metrics, step, {**values, **notes})
             self.events.add_scalars(step, values)
 
     def add_text(self, step: int, tag: str, text: str) -> None:

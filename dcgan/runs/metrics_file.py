@@ -4,7 +4,9 @@ import itertools
 import json
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from dcgan.errors import UserError
 from dcgan.runs.layout import METRICS_FILE
@@ -29,7 +31,7 @@ def read_metrics(run: Path) -> list[dict]:
     return lines
 
 
-def append_metrics(path: Path, step: int, values: dict[str, float]) -> None:
+def append_metrics(path: Path, step: int, values: Mapping[str, Any]) -> None:
     """Write one line at the end of a log. Raises OSError if writing fails."""
     with open(path, "a", encoding="utf-8") as file:
         file.write(json.dumps({"step": step, **values}) + "\n")

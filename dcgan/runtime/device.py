@@ -93,6 +93,18 @@ def use_bf16(device: torch.device, precision: str) -> bool:
     return precision == "bf16" or (precision == "auto" and has_native_bf16(device))
 
 
+def describe_computation(device: torch.device, precision: str) -> dict[str, str]:
+    """What forward passes are computed in, for records: precision, device and version of torch.
+
+    `precision` is resolved as by `use_bf16`.
+    """
+    return {
+        "precision": "bf16" if use_bf16(device, precision) else "fp32",
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "torch": torch.__version__,
+    }
+
+
 def has_native_bf16(device: torch.device) -> bool:
     """Whether the device multiplies bf16 matrices in hardware, without emulation."""
     if device.type == "cuda":

@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,13 +28,28 @@ def make_folder(path: Path) -> None:
         raise NotADirectoryError(errno.ENOTDIR, f"{error.filename} is not a folder") from error
 
 
+def check_writable(target: Path) -> None:
+    """Raise UserError unless a file can be written to `target`, before the work for it is done."""
+    with disk_errors(target):
+        path = Path(os.path.realpath(target))
+        if path.exists() and not path.is_file():
+            raise OSError("it is not a file")
+        with tempfile.TemporaryFile(dir=_existing_parent(path)):
+            pass
+
+
+def _existing_parent(path: Path) -> Path:
+    """The nearest folder above `path` that exists. Raises NotADirectoryError if it is a file."""
+    existing = next(parent for parent in path.parents if parent.exists())
+    if not existing.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, f"{existing} is not a folder")
+    return existing
+
+
 def check_free_space(target: Path, needed: int) -> None:
     """Raise UserError unless a file or folder of `needed` bytes can be written to `target`."""
     with disk_errors(target):
-        parents = Path(os.path.realpath(target)).parents
-        existing = next(folder for folder in parents if folder.exists())
-        if not existing.is_dir():
-            raise NotADirectoryError(errno.ENOTDIR, f"{existing} is not a folder")
+        existing = _existing_parent(Path(os.path.realpath(target)))
         if not os.access(existing, os.W_OK):
             raise PermissionError(errno.EACCES, f"{existing} is not writable")
         total, _, free = shutil.disk_usage(existing)

@@ -11,6 +11,7 @@ from dcgan.config import config_to_dict
 from dcgan.data import PackedImages
 from dcgan.runs.layout import best_checkpoint_path, checkpoint_path, diverged_path
 from dcgan.runtime import distributed
+from dcgan.runtime.device import describe_computation
 from dcgan.training.best_evaluation import BestEvaluation
 from dcgan.training.monitoring import Diverged
 from dcgan.training.optimizer import get_lr, lr_factor
@@ -152,7 +153,9 @@ class PeriodicTasks:
             "loss_at_chance": trainer.loss.loss_at_chance,
             "lr_factor": lr_factor((trainer.step - 1) / config.steps, config.lr_decay),
         }
-        self.recorder.write_scalars(trainer.weight_diagnostics(), rates, scores, references)
+        scored_in = describe_computation(trainer.device, config.precision)
+        diagnostics = trainer.weight_diagnostics()
+        self.recorder.write_scalars(diagnostics, rates, scores, references, scored_in)
 
     def write_samples(self) -> None:
         """Render the sample grids of G_ema and of G, and write them."""

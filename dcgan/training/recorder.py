@@ -101,11 +101,12 @@ class Recorder:
         learning_rates: Mapping[str, float],
         scores: Mapping[str, float],
         references: Mapping[str, float],
+        scored_in: Mapping[str, str],
     ) -> None:
         """Log the means since the last line, with other values of this step.
 
-        `diagnostics`: 0-dim tensors; `references`: values for the health monitor, not logged. Waits
-        for the device.
+        `diagnostics`: 0-dim tensors; `references`: values for the health monitor, not logged;
+        `scored_in`: what the scores, if there are any, were computed in. Waits for the device.
         """
         means = self.means.read()  # waits for the device, so the clock is read after it
         means |= {name: float(value) for name, value in diagnostics.items()}
@@ -121,7 +122,8 @@ class Recorder:
             **means,
             **scores,
         }
-        self.writer.submit(self.log.add_scalars, self.step, self.metrics)
+        notes = {"scored_in": dict(scored_in)} if scores else {}
+        self.writer.submit(self.log.add_scalars, self.step, self.metrics, notes)
         self.bar.set_postfix_str(
             f"{rate:.0f} images/s, loss D {means['loss_D']:.3f}, G {means['loss_G']:.3f}",
             refresh=False,

@@ -1,12 +1,16 @@
 """Feature extractors of users: found, compared, and their errors reported in one line."""
 
+import os
+import subprocess
 import sys
 from contextlib import chdir
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+import dcgan
 from dcgan import cli, sampling
 from dcgan.errors import UserError
 from dcgan.evaluation import fit_gaussian, frechet_distance
@@ -81,6 +85,47 @@ def test_wrong_features_are_one_line(copied, packed, tmp_path, capsys, body, wor
 def test_what_is_no_extractor_is_refused(name, words):
     with pytest.raises(UserError, match=f"^--extractor {name}.*{words}"):
         load_extractor(name, 16, torch.device("cpu"))
+
+
+def test_files_of_the_current_folder_replace_no_module(tmp_path):
+    """Neither one that the extractor imports, nor the extractor's own."""
+    (tmp_path / "colorsys.py").write_text("raise RuntimeError('from the current folder')\n")
+    (tmp_path / "helper_of_mine.py").write_text("count = 5\n")
+    text = (
+        "import colorsys, helper_of_mine\n"
+        "def features(x):\n    return x.flatten(1)[:, : helper_of_mine.count].float()\n"
+    )
+    (tmp_path / "my_own.py").write_text(text)
+    sys.modules.pop("colorsys", None)
+    with chdir(tmp_path):
+        extractor = load_extractor("my_own:features", 16, torch.device("cpu"))
+        sys.modules.pop("colorsys", None)
+        with pytest.raises(UserError, match="AttributeError: module 'colorsys'"):
+            load_extractor("colorsys:features", 16, torch.device("cpu"))
+    assert extractor(torch.ones(3, 3, 16, 16, dtype=torch.uint8)).shape == (3, 5)
+
+
+def test_what_a_module_lacks_is_not_blamed_on_the_module(tmp_path):
+    (tmp_path / "needs_more.py").write_text("import no_such_library\n")
+    with chdir(tmp_path), pytest.raises(UserError, match="No module named 'no_such_library'"):
+        load_extractor("needs_more:features", 16, torch.device("cpu"))
+
+
+def test_python_m_dcgan_takes_no_modules_from_the_current_folder(tmp_path):
+    (tmp_path / "safetensors.py").write_text("raise RuntimeError('from the current folder')\n")
+    (tmp_path / "types.py").write_text("raise RuntimeError('from the current folder')\n")
+    command = [sys.executable, "-m", "dcgan", "sample", "no-such-run"]
+    folders = os.pathsep.join(
+        [str(Path(dcgan.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    )
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": folders},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1 and "no-such-run" in done.stderr, done.stderr
 
 
 def test_a_module_that_changes_folder_leaves_sys_path_as_it_was(tmp_path):

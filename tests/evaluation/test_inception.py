@@ -109,3 +109,11 @@ def test_a_damaged_download_is_named(run, packed, tmp_path, capsys, monkeypatch,
     assert cli.main(evaluate_command(run, packed, "--fidelity", "--count", 10)) == 1
     err = capsys.readouterr().err
     assert f"{path} is damaged" in err and "delete it" in err and err.count("\n") == 1, err
+
+
+def test_torch_fidelity_gets_its_batches_from_chunks_of_any_size():
+    images = np.random.default_rng(0).integers(256, size=(20, 8, 8, 3), dtype=np.uint8)
+    chunks = iter([images[:3], images[3:4], images[4:17], images[17:]])
+    model = inception._as_generative_model(chunks)
+    found = [model(torch.zeros(n, 1)).permute(0, 2, 3, 1).numpy() for n in (8, 8, 4)]
+    np.testing.assert_array_equal(np.concatenate(found), images)

@@ -36,7 +36,7 @@ def test_the_command_prints_the_test_and_draws_samples_beside_their_neighbours(
     lines = capsys.readouterr().out.splitlines()
     for name, line in zip(("pixels", "features"), lines, strict=False):
         assert re.match(rf"{name}: .* \(copying score [01]\.\d{{3}}, .* z -?\d+\.\d; .*%", line)
-    assert lines[2] == "30 samples, 20 held-out and 50 training images"
+    assert lines[2] == "30 samples, 20 held-out and 50 training images; fp32 on cpu"
     with Image.open(out) as image:
         picture = np.asarray(image)
     assert picture.shape == (12 * 18 + 2, 7 * 18 + 2, 3)

@@ -1,6 +1,8 @@
 """`dcgan evaluate`: scores, their protocol, and mistakes in what it is given."""
 
 import inspect
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,10 +19,12 @@ from dcgan.evaluation import (
     fit_gaussian,
     frechet_distance,
     read_images,
+    report,
 )
 from dcgan.evaluation.inception import file_sha256
 from dcgan.runs import load_generator
 from dcgan.runs.checkpoint_folder import latest_checkpoint
+from dcgan.runtime import device
 from tests.conftest import write_packed
 from tests.evaluation.commands import evaluate_command, stored_evaluations
 
@@ -64,6 +68,7 @@ def test_the_function_takes_every_option_of_the_command_with_its_default():
         ({"reals": 0}, "--reals must be at least 10, not 0"),
         ({"weights": "a.pth"}, "--weights needs --fidelity"),
         ({"extractor": "nowhere"}, "--extractor nowhere: write it as module:Class"),
+        ({"out": Path("scores.txt")}, "--out scores.txt: the file name must end in .json"),
         ({"truncation": -1.0}, "--truncation must be above 0"),
         ({"label": "dog"}, "not trained with --conditional"),
         ({"precision": "fp16"}, "--precision must be one of auto, fp32, bf16, not 'fp16'"),
@@ -87,6 +92,53 @@ def test_the_protocol_says_what_the_scores_depend_on(copied, packed):
     assert (truncated["images"], truncated["truncation"]) == (50, 0.5)
     assert raw["real_fingerprint"] == packed.fingerprint
     assert raw["checkpoint_sha256"] == file_sha256(copied)
+
+
+@pytest.mark.parametrize(
+    ("asked", "native", "stored"),
+    [("auto", True, "bf16"), ("auto", False, "fp32"), ("bf16", False, "bf16")],
+)
+def test_the_protocol_says_what_was_computed_in(copied, packed, monkeypatch, asked, native, stored):
+    monkeypatch.setattr(device, "has_native_bf16", lambda _: native)
+    evaluate(copied, packed.folder, count=12, precision=asked, device="cpu")
+    (found,) = stored_evaluations(copied.parent)
+    protocol = found["protocol"]
+    assert (protocol["precision"], protocol["device"]) == (stored, "cpu")
+    assert protocol["torch"] == torch.__version__
+
+
+def test_results_go_where_they_are_asked_for(copied, packed, tmp_path, capsys):
+    out = tmp_path / "new" / "scores.json"
+    assert cli.main(evaluate_command(copied, packed, "--count", 12, "--out", out)) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == str(out)
+    assert json.loads(out.read_text())["protocol"]["images"] == 12
+    assert not (copied.parent / "evaluations").exists()
+
+
+def test_a_run_that_cannot_be_written_is_refused_before_the_work(copied, packed, capsys):
+    (copied.parent / "evaluations").write_text("in the way")
+    assert cli.main(evaluate_command(copied, packed, "--count", 12)) == 1
+    printed = capsys.readouterr()
+    assert printed.err.count("\n") == 1 and "name another file with --out" in printed.err
+    assert "frechet" not in printed.out
+    for out in ("/proc/scores.json", copied.parent / "evaluations" / "scores.json"):
+        assert cli.main(evaluate_command(copied, packed, "--count", 12, "--out", out)) == 1
+        printed = capsys.readouterr()
+        assert f"cannot write {out}" in printed.err and "frechet" not in printed.out
+
+
+def test_scores_are_printed_where_they_cannot_be_written_after_all(
+    copied, packed, monkeypatch, capsys
+):
+    def blocked(results, protocol):
+        printing(results, protocol)
+        (copied.parent / "evaluations").write_text("in the way")
+
+    printing = report._print_results
+    monkeypatch.setattr(report, "_print_results", blocked)
+    assert cli.main(evaluate_command(copied, packed, "--count", 12)) == 1
+    printed = capsys.readouterr()
+    assert "frechet" in printed.out and "name another file with --out" in printed.err
 
 
 def test_the_same_evaluation_again_replaces_its_file(copied, packed):

@@ -14,6 +14,8 @@ from dcgan.runs import checkpoint
 from dcgan.runs.checkpoint_folder import find_checkpoint, latest_checkpoint
 from dcgan.runs.layout import best_checkpoint_path, checkpoint_path, list_checkpoints
 from dcgan.runs.loading import load_generator
+from dcgan.runs.metrics_file import read_metrics
+from dcgan.runtime.device import describe_computation
 from dcgan.training import periodic_evaluation, recorder
 from dcgan.training.best_evaluation import BestEvaluation
 from dcgan.training.resume import check_resumable
@@ -187,6 +189,18 @@ def test_pruning_keeps_the_best_checkpoint(worse_and_worse, packed, tiny, tmp_pa
     fit(config, packed, tmp_path / "run", CPU)
     names = sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
     assert names == ["best.safetensors", "step-00000008.safetensors"]
+
+
+def test_the_log_says_what_scores_were_computed_in(evaluated):
+    config, run = evaluated
+    lines = read_metrics(run)
+    assert any("eval/frechet" in line for line in lines)
+    for line in lines:
+        if "eval/frechet" in line:
+            expected = describe_computation(torch.device("cpu"), config.precision)
+            assert line["scored_in"] == expected and expected["precision"] in ("fp32", "bf16")
+        else:
+            assert "scored_in" not in line
 
 
 def test_another_score_forgets_the_best_evaluation(tiny, evaluated):
