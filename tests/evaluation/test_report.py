@@ -161,6 +161,7 @@ def test_evaluations_of_a_run_are_stored_in_its_folder(run, packed, tmp_path):
     [
         (["--extractor", ""], "write it as module:Class"),
         (["--extractor", "nowhere"], "write it as module:Class"),
+        (["--extractor", r"C:\models\mine.py"], "write it as module:Class"),
         (["--weights", "a.pth"], "--weights needs --fidelity"),
         (["--count", "3"], "--count must be at least 10"),
         (["--reals", "0"], "--reals must be at least 10"),
