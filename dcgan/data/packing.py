@@ -11,7 +11,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,7 +35,7 @@ from dcgan.data.parallel import PackingJob, Skipped, run_job
 from dcgan.data.rows import create_array, keep_rows
 from dcgan.data.sources.array_source import check_arrays
 from dcgan.data.sources.base import Source
-from dcgan.data.sources.opening import open_source
+from dcgan.data.sources.opening import open_source, origin
 from dcgan.errors import UserError
 from dcgan.runtime.atomic_files import replace_atomically
 from dcgan.runtime.disk import check_free_space, disk_errors
@@ -112,6 +112,20 @@ def open_or_pack(options: DataOptions, size: int, channels: int, data_cache: Pat
         if is_packed(folder):
             return open_packed(folder)
         raise
+
+
+def find_packed(options: DataOptions, data_cache: Path, fingerprint: str) -> PackedImages | None:
+    """The folder in `data_cache` with this fingerprint that was packed from the root of `options`.
+
+    None where there is none. The raw images are not looked at: they may be many, or gone.
+    """
+    wanted = origin(options)
+    for meta in sorted(data_cache.expanduser().glob(f"{options.source}-*/{META}")):
+        with suppress(UserError):  # damaged: then it is not in use
+            packed = open_packed(meta.parent)
+            if packed.fingerprint == fingerprint and wanted.items() <= packed.meta.items():
+                return packed
+    return None
 
 
 def cache_folder(

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from dcgan.config import TrainConfig, require
-from dcgan.data import PackedImages, open_or_pack, open_packed
+from dcgan.data import PackedImages
 from dcgan.errors import UsageError, UserError
 from dcgan.latent import Labels
 from dcgan.runs.checkpoint import Checkpoint, damaged
@@ -33,6 +33,7 @@ from dcgan.training.resume import (
 )
 from dcgan.training.run_state import RunState
 from dcgan.training.trainer import Trainer
+from dcgan.training.training_images import open_images
 from dcgan.training.transfer import check_same_networks, load_networks
 
 
@@ -206,12 +207,8 @@ def train(config: TrainConfig) -> Path:
         found = checkpoint_to_resume(config, config.out)
         if config.from_ and not found:
             check_same_networks(config, find_checkpoint(config.from_))
-        if config.data:
-            packed = open_packed(config.data)
-            _check_shape(config, packed)
-        else:
-            with distributed.main_first("packing the images"):
-                packed = open_or_pack(config, config.size, config.channels, config.data_cache)
+        packed = open_images(config, found)
+        _check_shape(config, packed)
         try:
             return fit(config, packed, config.out, on, found)
         except (RuntimeError, MemoryError) as error:

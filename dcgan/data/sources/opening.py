@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from dcgan.config import DataOptions
 from dcgan.data.sources.arrays import open_cifar10, open_idx, open_stl10, open_svhn
@@ -50,14 +51,22 @@ def open_source(options: DataOptions) -> Source:
         ) from error
     if source.left_out:
         source.notes.append(describe_left_out(source.left_out))
-    source.origin = {
+    source.origin = origin(options)
+    return source
+
+
+def origin(options: DataOptions) -> dict[str, Any]:
+    """What meta.json says of the options of a source, which need not be there any more."""
+    root = options.root
+    if root is None and options.source in _DOWNLOADED:
+        root = _DOWNLOAD_FOLDER / options.source
+    return {
         "source": options.source,
-        "root": root and printable(str(root.resolve())),
+        "root": root and printable(str(root.expanduser().resolve())),
         "split": options.split,
         "classes": list(options.classes),
         "class_folders": options.class_folders,
     }
-    return source
 
 
 def _root(options: DataOptions) -> Path | None:

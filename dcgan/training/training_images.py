@@ -1,0 +1,61 @@
+"""The images of a run: packed once, and the same in all of its processes."""
+
+import json
+import sys
+from pathlib import Path
+
+from dcgan.config import TrainConfig
+from dcgan.data import PackedImages, find_packed, is_packed, open_or_pack, open_packed
+from dcgan.errors import UserError
+from dcgan.runs.checkpoint import Checkpoint
+from dcgan.runtime import distributed
+from dcgan.runtime.terminal import print_lines
+
+
+def open_images(config: TrainConfig, found: Checkpoint | None) -> PackedImages:
+    """Open the images that `config` names, and pack them first unless they are packed.
+
+    Rank 0 alone looks at the raw images, and no process does in a run that goes on from `found`
+    with its packed images. Where another machine does not have rank 0's folder, its first process
+    does the same. Raises UserError as `open_packed` and `open_or_pack`, and where the images are
+    not the same for all processes.
+    """
+    if distributed.world_size() == 1:
+        return _open(config, found)
+
+    def describe(packed: PackedImages) -> str:
+        return json.dumps([str(packed.folder), packed.fingerprint])
+
+    doing = "packing the images"
+    first = distributed.from_main(doing, lambda: describe(_open(config, found)))
+    folder, fingerprint = json.loads(first)
+
+    def open_here() -> str:
+        if is_packed(Path(folder)) and open_packed(Path(folder)).fingerprint == fingerprint:
+            return first
+        return describe(_open(config, found))
+
+    packed = open_packed(Path(json.loads(distributed.from_machine(doing, open_here))[0]))
+    if packed.fingerprint != fingerprint:
+        raise UserError(
+            f"the images in {packed.folder} are not those that rank 0 has in {folder}: give all "
+            f"machines the same"
+        )
+    return packed
+
+
+def _open(config: TrainConfig, found: Checkpoint | None) -> PackedImages:
+    """Open the images in this process alone."""
+    if config.data:
+        return open_packed(config.data)
+    # The other options of raw images are those of the run: `checkpoint_to_resume` has seen to it.
+    if found and not found.config.get("data"):
+        packed = find_packed(config, config.data_cache, found.header["data"])
+        if packed:
+            later = f"; what {config.root} has got since is not in it (--fresh packs anew)"
+            print_lines(
+                f"using the packed images in {packed.folder}{later if config.root else ''}",
+                file=sys.stderr,
+            )
+            return packed
+    return open_or_pack(config, config.size, config.channels, config.data_cache)
