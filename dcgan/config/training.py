@@ -77,8 +77,9 @@ class OptimizationOptions:
     d_steps: int = 1
     """Updates of D per step, each on a new batch."""
     accumulate: int = 1
-    """Gradient accumulation: split each batch into this many micro-batches, to save memory. Batch
-    norm and --minibatch-std then use the statistics of a micro-batch."""
+    """Gradient accumulation: split each batch into this many micro-batches, to save memory. Fake
+    images are then computed twice, and batch norm and --minibatch-std use the statistics of a
+    micro-batch."""
     flip: bool = True
     """Mirror real images horizontally with probability 0.5."""
     ema_images: int = 10_000

@@ -1,6 +1,6 @@
 """Generator, discriminator, their layers, and the ways to compute stride-2 convolutions."""
 
-from dcgan.networks.batch_norm import fold_batch_norm, recalibrate
+from dcgan.networks.batch_norm import fold_batch_norm, recalibrate, running_statistics_paused
 from dcgan.networks.building import build_network, build_networks
 from dcgan.networks.discriminator import Discriminator
 from dcgan.networks.generator import Generator
@@ -19,4 +19,5 @@ __all__ = [
     "build_networks",
     "fold_batch_norm",
     "recalibrate",
+    "running_statistics_paused",
 ]

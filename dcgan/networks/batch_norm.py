@@ -1,7 +1,8 @@
-"""Batch norm of a generator that is sampled: recalibrated, and folded into convolutions."""
+"""Batch norm of a generator: running statistics that pause or are recalibrated, and folding."""
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
@@ -46,6 +47,19 @@ def fold_batch_norm(G: Generator) -> Generator:
             )
             layers[i] = _ChannelBias(bias)
     return copied.to(memory_format=torch.channels_last)
+
+
+@contextmanager
+def running_statistics_paused(network: nn.Module) -> Iterator[None]:
+    """Leave the running statistics alone in the block; batches are normalised as otherwise."""
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
 
 
 @torch.no_grad()

@@ -10,7 +10,12 @@ from torch import Tensor, nn
 
 from dcgan.config import TrainConfig, has_penalties
 from dcgan.latent import Labels
-from dcgan.networks import INITIAL_STD, StridedConvTranspose2d, build_networks
+from dcgan.networks import (
+    INITIAL_STD,
+    StridedConvTranspose2d,
+    build_networks,
+    running_statistics_paused,
+)
 from dcgan.runtime import distributed
 from dcgan.runtime.device import use_bf16
 from dcgan.training.augmentation import augment, overfitting_heuristic, updated_probability
@@ -114,19 +119,35 @@ class Trainer:
     def d_and_g_step(self, *batches: Batch, penalized: bool = False) -> dict[str, Tensor]:
         """Update both networks. Runs the same operations on the same numbers at every step."""
         eager = penalized and self.config.compile  # compiled code has no second derivative
-        for batch in batches:
-            micro_batches = self.generate_fakes(batch)
+        for number, batch in enumerate(batches, start=1):
+            # G learns from the last batch alone. The graphs of micro-batches together would be as
+            # large as that of the batch: the step of G makes one after another.
+            keep_graphs = number == len(batches) and self.config.accumulate == 1
+            micro_batches = self.generate_fakes(batch, keep_graphs)
             with torch.compiler.set_stance("force_eager") if eager else nullcontext():
                 scalars, real_logits = self.d_step(micro_batches, penalized)
         # Before the step of G, which needs the memory of this copy of the fakes.
         diagnostics = image_diagnostics(batch.real, torch.cat([fake for _, fake in micro_batches]))
         return scalars | self.g_step(micro_batches, real_logits) | diagnostics
 
-    def generate_fakes(self, batch: Batch) -> list[tuple[Batch, Tensor]]:
-        """Split a batch into `accumulate` micro-batches, and generate the fake images of each."""
+    def generate_fakes(self, batch: Batch, keep_graphs: bool = True) -> list[tuple[Batch, Tensor]]:
+        """Split a batch into `accumulate` micro-batches, and generate the fake images of each.
+
+        `keep_graphs`: for the step of G, which computes them again otherwise.
+        """
         chunks = zip(*(tensor.chunk(self.config.accumulate) for tensor in batch), strict=True)
-        with self._autocast():
+        with self._autocast(), torch.set_grad_enabled(keep_graphs):
             return [(micro, self.G(micro.z)) for micro in map(Batch._make, chunks)]
+
+    def with_graph(self, fake: Tensor, batch: Batch) -> Tensor:
+        """The fake images of a micro-batch with the graph of G, computed again if it has none.
+
+        The running statistics of batch norm have seen them already.
+        """
+        if fake.requires_grad:
+            return fake
+        with self._autocast(), running_statistics_paused(self.G):
+            return self.G(batch.z)
 
     def d_step(
         self, micro_batches: list[tuple[Batch, Tensor]], penalized: bool
@@ -174,7 +195,7 @@ class Trainer:
         self.opt_G.zero_grad()
         scalars = []
         for (batch, fake), real_logits in zip(micro_batches, all_real_logits, strict=True):
-            fake = self.augment(fake, batch.augmentation_noise[:, 2])
+            fake = self.augment(self.with_graph(fake, batch), batch.augmentation_noise[:, 2])
             fake_logits = self.discriminate(fake, batch)
             loss = self.loss.G(real_logits, fake_logits)
             (loss / len(micro_batches)).backward()

@@ -1,6 +1,8 @@
 """Batches that processes and micro-batches divide, against the undivided batch."""
 
 import dataclasses
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -59,3 +61,71 @@ def test_the_probability_does_not_depend_on_how_a_batch_is_divided(
     else:
         args = (processes, str(tmp_path / "store"), config, packed.folder, expected)
         mp.spawn(measuring_main, args, nprocs=processes)
+
+
+class SavedBytes(torch.autograd.graph.saved_tensors_hooks):
+    """Bytes that are saved for backward passes, but for those of `parameters`: now and at most."""
+
+    def __init__(self, parameters: Iterable[Tensor]):
+        self.sizes = Counter[int]()
+        self.ignored = {parameter.data_ptr() for parameter in parameters}
+        self.now = self.peak = 0
+        super().__init__(lambda tensor: _Saved(tensor, self), lambda saved: saved.tensor)
+
+
+class _Saved:
+    def __init__(self, tensor: Tensor, total: SavedBytes):
+        self.tensor, self.total = tensor, total
+        self.add(1)
+
+    def __del__(self):
+        self.add(-1)
+
+    def add(self, sign: int) -> None:
+        """Count a storage once, however many tensors share it."""
+        storage, total = self.tensor.untyped_storage(), self.total
+        before = total.sizes[storage.data_ptr()] > 0
+        total.sizes[storage.data_ptr()] += sign
+        change = (total.sizes[storage.data_ptr()] > 0) - before
+        if storage.data_ptr() not in total.ignored:
+            total.now += change * storage.nbytes()
+            total.peak = max(total.peak, total.now)
+
+
+def peak_of_a_step(config: TrainConfig, packed) -> int:
+    ours = loop.Trainer(config, CPU)
+    batches = BatchLoader(packed.images, config, CPU)
+    batches = [batches.at(number) for number in range(config.d_steps)]
+    saved = SavedBytes([*ours.G.parameters(), *ours.D.parameters()])
+    with saved:
+        ours.d_and_g_step(*batches)
+    assert saved.now == 0
+    return saved.peak
+
+
+def test_micro_batches_divide_the_memory_of_the_graphs_and_d_steps_add_none(tiny, packed):
+    """The graphs of G of all parts must not live at once, nor those that no step of G uses."""
+    options = dict(batch_size=32, augment_p=0.5)
+    whole = peak_of_a_step(tiny(**options), packed)
+    assert peak_of_a_step(tiny(**options, d_steps=3), packed) == whole
+    for parts in (2, 4, 8):
+        for d_steps in (1, 3):
+            config = tiny(**options, accumulate=parts, d_steps=d_steps)
+            assert peak_of_a_step(config, packed) <= whole / parts
+
+
+@pytest.mark.parametrize("options", [{}, dict(spectral_norm=True, augment_p=0.5)], ids=str)
+@pytest.mark.parametrize("parts", [2, 4])
+def test_recomputed_fakes_give_the_same_step_bit_for_bit(tiny, packed, options, parts):
+    """Weights, moments and running statistics, which see each micro-batch once."""
+    config = tiny(**options, accumulate=parts)
+    ours, kept = loop.Trainer(config, CPU), loop.Trainer(config, CPU)
+    batches = BatchLoader(packed.images, config, CPU)
+    for batch in (batches.at(step) for step in range(2)):
+        ours.d_and_g_step(batch)
+        with_graphs = kept.generate_fakes(batch, keep_graphs=True)
+        kept.g_step(with_graphs, kept.d_step(with_graphs, penalized=False)[1])
+    expected = kept.tensors()
+    for name, value in ours.tensors().items():
+        assert torch.equal(value, expected[name]), name
+    assert ours.G.layers[1].num_batches_tracked == 2 * parts

@@ -220,11 +220,11 @@ def test_a_resumed_run_takes_new_options_and_says_which(tiny, packed, tmp_path, 
     assert "resumes" not in capsys.readouterr().err
     second = tiny(steps=4, log_every=1, augment_p=0.5, augment=("cutout",), r1=1.5)
     found = loop.checkpoint_to_resume(second, tmp_path / "run")
+    loop.fit(second, packed, tmp_path / "run", CPU, found)
     said = capsys.readouterr().err
     assert said.startswith(f"{tmp_path / 'run'} resumes from step 2 with ")
     for change in ("augment cutout (translation cutout", "augment-p 0.5 (0.25", "steps 4 (2"):
         assert f"--{change} before)" in said
-    loop.fit(second, packed, tmp_path / "run", CPU, found)
     assert [line["augment_p"] for line in logged(tmp_path / "run")] == [0.25, 0.25, 0.5, 0.5]
     ours = loop.Trainer(tiny(augment_p="adaptive"), CPU)
     ours.load(RunState.from_checkpoint(find_checkpoint(tmp_path / "run")))
