@@ -15,6 +15,7 @@ from torch import Tensor
 from dcgan.runtime import distributed
 from dcgan.training.batches import Batch
 
+Step = Callable[..., dict[str, Tensor]]
 WARM_UP = 3  # steps of each kind, in which cuDNN chooses kernels and Adam creates its state
 
 
@@ -44,6 +45,9 @@ class _CapturedStep:
 class CudaGraphs:
     """Runs a training step from Python while it warms up, then captures and replays it.
 
+    It does not hold the step: a method would keep its trainer, which holds this object, in a
+    reference cycle, and with it the memory of both networks.
+
     Steps with and without gradient penalties are captured separately, in one memory pool, once both
     have run WARM_UP times. The number of batches and the shapes of their tensors must not change,
     and everything else that the step reads must be on the device or constant. The next step
@@ -52,29 +56,31 @@ class CudaGraphs:
     `kinds`: the values of `penalized` that will occur.
     """
 
-    def __init__(self, step: Callable[..., dict[str, Tensor]], kinds: Collection[bool]):
-        self.step = step
+    def __init__(self, kinds: Collection[bool]):
         self.eager_steps = dict.fromkeys(kinds, 0)
         self.captured: dict[bool, _CapturedStep] = {}
         self.stream, self.pool = torch.cuda.Stream(), torch.cuda.graph_pool_handle()
 
-    def __call__(self, *batches: Batch, penalized: bool) -> dict[str, Tensor]:
+    def run(self, step: Step, batches: tuple[Batch, ...], penalized: bool) -> dict[str, Tensor]:
+        """Call or replay `step(*batches, penalized=...)`, which must be the same at every call."""
         if min(self.eager_steps.values()) < WARM_UP:
             self.eager_steps[penalized] += 1
-            return self._run_on_side_stream(batches, penalized)
+            return self._run_on_side_stream(step, batches, penalized)
         if penalized not in self.captured:
-            self.captured[penalized] = self._capture(batches, penalized)
+            self.captured[penalized] = self._capture(step, batches, penalized)
         return self.captured[penalized].replay(batches)
 
-    def _run_on_side_stream(self, batches: tuple[Batch, ...], penalized: bool) -> dict[str, Tensor]:
+    def _run_on_side_stream(
+        self, step: Step, batches: tuple[Batch, ...], penalized: bool
+    ) -> dict[str, Tensor]:
         """Run a step on a side stream, which capturing it later requires."""
         self.stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self.stream):
-            result = self.step(*batches, penalized=penalized)
+            result = step(*batches, penalized=penalized)
         torch.cuda.current_stream().wait_stream(self.stream)
         return result
 
-    def _capture(self, batches: tuple[Batch, ...], penalized: bool) -> _CapturedStep:
+    def _capture(self, step: Step, batches: tuple[Batch, ...], penalized: bool) -> _CapturedStep:
         """Capture a step without running it."""
         static = [Batch._make(tensor.clone() for tensor in batch) for batch in batches]
         graph = torch.cuda.CUDAGraph()
@@ -83,7 +89,7 @@ class CudaGraphs:
             _garbage_collection_paused(),
             torch.cuda.graph(graph, self.pool, capture_error_mode="thread_local"),
         ):
-            result = self.step(*static, penalized=penalized)
+            result = step(*static, penalized=penalized)
         return _CapturedStep(graph, static, result)
 
 

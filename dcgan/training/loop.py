@@ -75,7 +75,7 @@ def fit(
                 rollbacks = trainer.rollbacks + 1
                 handle_divergence(error, config, run, found, rollbacks)
             del trainer, tasks
-            gc.collect()  # trainers have reference cycles; two of them may not fit in memory
+            gc.collect()  # torch keeps frames in cycles; two trainers may not fit in memory
 
 
 def _run_steps(tasks: PeriodicTasks, stop: Sequence[int]) -> Path:

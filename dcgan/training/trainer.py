@@ -1,7 +1,7 @@
 """The adversarial training step: update D, then G."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
@@ -85,11 +85,11 @@ class Trainer:
             # compiled first one still reads.
             if not config.spectral_norm:
                 self.D.compile()
-        self.run_step: Callable[..., dict[str, Tensor]] = self.d_and_g_step
+        self.graphs: CudaGraphs | None = None
         self.warm_up = 2  # steps
         if captured:
             kinds = {self.is_penalized(step) for step in (0, 1)}
-            self.run_step = CudaGraphs(self.d_and_g_step, kinds)
+            self.graphs = CudaGraphs(kinds)
             self.warm_up = (WARM_UP + 1) * config.penalty_every
 
     def update(self, *batches: Batch, stop: Sequence[int] = ()) -> dict[str, Tensor]:
@@ -102,7 +102,11 @@ class Trainer:
         factor = lr_factor(self.step / config.steps, config.lr_decay) / 2**self.rollbacks
         set_lr(self.opt_G, config.lr_G * factor)
         set_lr(self.opt_D, config.lr_D * factor)
-        scalars = self.run_step(*batches, penalized=self.is_penalized(self.step))
+        penalized = self.is_penalized(self.step)
+        if self.graphs:
+            scalars = self.graphs.run(self.d_and_g_step, batches, penalized)
+        else:
+            scalars = self.d_and_g_step(*batches, penalized=penalized)
         self.stop_flag.set(bool(stop))
         flags = [self.stop_flag.tensor, self.guard.found_non_finite]
         distributed.average_tensors([*self.statistics, *flags])

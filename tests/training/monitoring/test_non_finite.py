@@ -180,6 +180,28 @@ def test_a_rollback_frees_the_diverged_trainer_before_it_makes_another(
     assert alive == [0, 0, 0]
 
 
+@pytest.mark.parametrize(
+    "options", [{}, dict(accumulate=2, d_steps=2), dict(spectral_norm=True, augment_p="adaptive")]
+)
+def test_a_trainer_is_in_no_reference_cycle(tiny, packed, options):
+    """Its memory would wait for the garbage collector, which does not know how much it is."""
+
+    def step() -> list[weakref.ref]:
+        ours = loop.Trainer(tiny(**options), CPU)
+        batches = BatchLoader(packed.images, ours.config, CPU)
+        ours.update(*(batches.at(number) for number in range(ours.config.d_steps)))
+        moment = ours.opt_D.state[next(ours.D.parameters())]["exp_avg"]
+        return [weakref.ref(it) for it in (ours, ours.G, ours.D, ours.opt_D, moment)]
+
+    step()  # imports that torch puts off keep frames in cycles
+    gc.collect()
+    gc.disable()
+    try:
+        assert [it() is None for it in step()] == [True] * 5
+    finally:
+        gc.enable()
+
+
 def test_a_rollback_equals_a_resume_with_half_the_learning_rates(tiny, packed, tmp_path, poison):
     config = tiny(steps=6, save_every=3)
     poison("z", 5, until=1)
