@@ -10,6 +10,7 @@ import socket
 import struct
 import sys
 import tempfile
+import tracemalloc
 import zipfile
 from pathlib import Path
 from urllib.error import URLError
@@ -1159,3 +1160,15 @@ def test_every_source_of_the_command_line_can_be_opened():
     from dcgan.config import SourceName
 
     assert set(_NAMES) == set(get_args(SourceName))
+
+
+def test_a_walk_keeps_little_of_each_file(tmp_path):
+    """There may be tens of millions of them: a whole `os.stat_result` takes 500 bytes."""
+    for number in range(2000):
+        (tmp_path / f"{number:06}.jpg").touch()
+    tracemalloc.start()
+    files = open_source(DataOptions(source="folder", root=tmp_path))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(files) == 2000
+    assert peak / 2000 < 500

@@ -32,14 +32,14 @@ class FolderFiles(Files):
         digest = hashlib.sha256()
         for name, status in sorted(self._walk(lists), key=lambda found: found[0]):
             self.names.append(name)
-            entry = f"{name} {status and (status.st_size, status.st_mtime_ns)}\n"
+            entry = f"{name} {status}\n"
             digest.update(entry.encode(errors="surrogatepass"))
         self.digest = digest.hexdigest() + (
             file_hash(map(root.joinpath, self.lists)) if self.lists else ""
         )
 
-    def _walk(self, lists: Collection[str]) -> Iterable[tuple[str, os.stat_result | None]]:
-        """Name and status of every image; the status is None if it cannot be read.
+    def _walk(self, lists: Collection[str]) -> Iterable[tuple[str, tuple[int, int] | None]]:
+        """Name of every image, and its size and time; None if they cannot be read.
 
         Runs and packed images of dcgan are passed over, with a note.
         Links to folders are followed last, and no folder is entered twice: loops of links end, and
@@ -54,14 +54,15 @@ class FolderFiles(Files):
                 continue
             entered.add(path)
             try:
-                entries = sorted(os.scandir(path), key=lambda entry: entry.name)
+                entries = sorted(os.scandir(path), key=lambda entry: entry.name, reverse=True)
             except OSError:
                 yield folder, None
                 continue
             if kind := output_kind(Path(path), {entry.name for entry in entries}):
                 self.notes.append(f"left out {printable(folder)}: it holds {kind}, made by dcgan")
                 continue
-            for entry in entries:
+            while entries:
+                entry = entries.pop()  # frees the one before, which keeps its status
                 name = folder + entry.name
                 if is_hidden(entry.name):
                     continue
@@ -74,7 +75,8 @@ class FolderFiles(Files):
                         self.folders.add(name)
                     (linked if entry.is_symlink() else folders).append(name + "/")
                 elif is_image(name):
-                    yield name, status
+                    # The whole status would take 500 bytes more, of perhaps millions of files.
+                    yield name, status and (status.st_size, status.st_mtime_ns)
                 else:
                     self._leave_out(name, lists)
 
