@@ -12,10 +12,12 @@ from dcgan.errors import UsageError, UserError
 def parse_train_config(args: Sequence[str], prog: str, description: str) -> TrainConfig:
     """Parse a preset and the flags that override it.
 
-    Where --out holds a run, the options of that run take the place of the preset. Otherwise the
-    default preset is that of the source of the packed images (--data), else faces; the packed
-    images also set size and channels, and the networks of --from all options of networks. Raises
-    UsageError for flags that contradict these, UserError for files that cannot be read.
+    Where --out holds a run that is resumed, the options of that run take the place of the preset;
+    so do those of a run that is begun again or --fresh, where the arguments name no images.
+    Otherwise the default preset is that of the source of the packed images (--data), else faces;
+    the packed images also set size and channels, and the networks of --from all options of
+    networks. Raises UsageError for flags that contradict these, UserError for files that cannot be
+    read.
     """
     named, args = split_choice(_without_local_rank(args), tuple(PRESETS), "preset")
     preset = named or "faces"
@@ -28,7 +30,8 @@ def parse_train_config(args: Sequence[str], prog: str, description: str) -> Trai
         return parse_flags(TrainConfig, args, prog, description, defaults, tuple(PRESETS))
 
     config = parse(vars(PRESETS[preset]))
-    run = None if config.fresh else _options_of_run(config.out)
+    names_images = named or config.data or config.root or config.out == PRESETS[preset].out
+    run = None if config.fresh and names_images else _options_of_run(config.out, not names_images)
     if run is None and config.data is None and config.from_ is None:
         return config
 
@@ -70,16 +73,19 @@ def _without_local_rank(args: Sequence[str]) -> list[str]:
     return [arg for arg in args if not arg.startswith(("--local-rank=", "--local_rank="))]
 
 
-def _options_of_run(run: Path) -> dict[str, Any] | None:
-    """The options of the run in a folder, whose `out` is that folder; None for a new run."""
-    from dcgan.runs.layout import CHECKPOINTS
+def _options_of_run(run: Path, even_begun: bool) -> dict[str, Any] | None:
+    """The options of the run in a folder, whose `out` is that folder; None for a new run.
 
-    if not (run / CHECKPOINTS).is_dir():
+    even_begun: also where it has no checkpoint yet.
+    """
+    from dcgan.runs.layout import CHECKPOINTS, CONFIG_FILE
+
+    if not any((run / name).exists() for name in (CHECKPOINTS, CONFIG_FILE)):
         return None
 
-    from dcgan.training.resume import config_of_run
+    from dcgan.training.resume import config_of_begun_run, config_of_run
 
-    config = config_of_run(run)
+    config = config_of_run(run) or (config_of_begun_run(run) if even_begun else None)
     return None if config is None else vars(config)
 
 

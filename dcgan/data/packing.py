@@ -10,7 +10,7 @@ The folder appears under its name when it is complete.
 import hashlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -85,12 +85,20 @@ def pack_arrays(
     return pack(source, folder, size, channels, crop, fit=fit, progress=progress)
 
 
-def open_or_pack(options: DataOptions, size: int, channels: int, data_cache: Path) -> PackedImages:
+def open_or_pack(
+    options: DataOptions,
+    size: int,
+    channels: int,
+    data_cache: Path,
+    check: Callable[[Source], None] = lambda source: None,
+) -> PackedImages:
     """Open the packed folder of these options in `data_cache`; pack it first if it is missing.
 
-    Raises UsageError or UserError as `open_source`, `pack` and `open_packed`.
+    `check` may raise UserError for a source before it is packed. Raises UsageError or UserError as
+    `open_source`, `pack` and `open_packed`.
     """
     source = open_source(options)
+    check(source)
     folder = cache_folder(source, options, size, channels, data_cache)
     if is_packed(folder):
         print_lines(f"using the packed images in {folder}", file=sys.stderr)
@@ -114,12 +122,16 @@ def open_or_pack(options: DataOptions, size: int, channels: int, data_cache: Pat
         raise
 
 
-def find_packed(options: DataOptions, data_cache: Path, fingerprint: str) -> PackedImages | None:
+def find_packed(
+    options: DataOptions, data_cache: Path, fingerprint: str, any_root: bool = False
+) -> PackedImages | None:
     """The folder in `data_cache` with this fingerprint that was packed from the root of `options`.
 
     None where there is none. The raw images are not looked at: they may be many, or gone.
     """
     wanted = origin(options)
+    if any_root:
+        del wanted["root"]
     for meta in sorted(data_cache.expanduser().glob(f"{options.source}-*/{META}")):
         with suppress(UserError):  # damaged: then it is not in use
             packed = open_packed(meta.parent)

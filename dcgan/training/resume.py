@@ -27,7 +27,7 @@ from dcgan.errors import UsageError, UserError
 from dcgan.runs import checkpoint
 from dcgan.runs.checkpoint import Checkpoint, damaged
 from dcgan.runs.checkpoint_folder import latest_checkpoint, warn_skipped
-from dcgan.runs.layout import CONFIG_FILE, DIVERGED, best_checkpoint_path
+from dcgan.runs.layout import CONFIG_FILE, DIVERGED, best_checkpoint_path, list_checkpoints
 from dcgan.runtime import distributed
 from dcgan.runtime.disk import disk_errors, make_folder
 from dcgan.runtime.locks import LOCK_FILE
@@ -63,9 +63,23 @@ def config_of_run(run: Path) -> TrainConfig | None:
     if found is None:
         return None
     try:
-        return config_from_dict(found.config | {"out": str(run), "fresh": False, "dry_run": False})
+        return _config_in(run, found.config)
     except (UsageError, TypeError) as error:
         raise damaged(found.path, error) from error
+
+
+def config_of_begun_run(run: Path) -> TrainConfig | None:
+    """The options of a run that stopped before its first checkpoint, from its config.json.
+
+    None where there is none that can be used.
+    """
+    run = Path(run)
+    if list_checkpoints(run) or not (config := _read_config(run)):
+        return None
+    try:
+        return _config_in(run, config)
+    except (UsageError, TypeError):
+        return None
 
 
 def checkpoint_to_resume(config: TrainConfig, run: Path) -> Checkpoint | None:
@@ -205,12 +219,25 @@ def _format_value(value: object) -> str:
     return " ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
 
 
+def _config_in(run: Path, options: dict[str, Any]) -> TrainConfig:
+    """The stored options of a run, which lies in the folder `run` now. Raises UsageError."""
+    return config_from_dict(options | {"out": str(run), "fresh": False, "dry_run": False})
+
+
 def _is_empty_or_new_run(folder: Path) -> bool:
     """Whether a folder is empty, or was begun by a run that stopped before its first checkpoint."""
     try:
-        config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-        return set(_ALWAYS_IN_CONFIG) <= set(config)
-    except FileNotFoundError:
-        return all(path.name == LOCK_FILE for path in folder.iterdir())
-    except (OSError, ValueError, TypeError, RecursionError):
+        if all(path.name == LOCK_FILE for path in folder.iterdir()):
+            return True
+    except OSError:
         return False
+    return _read_config(folder) is not None
+
+
+def _read_config(folder: Path) -> dict[str, Any] | None:
+    """The content of the config.json of a run; None where there is no such file."""
+    try:
+        config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+        return config if set(_ALWAYS_IN_CONFIG) <= set(config) else None
+    except (OSError, ValueError, TypeError, RecursionError):
+        return None

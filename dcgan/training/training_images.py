@@ -6,9 +6,12 @@ from pathlib import Path
 
 from dcgan.config import TrainConfig
 from dcgan.data import PackedImages, find_packed, is_packed, open_or_pack, open_packed
+from dcgan.data.sources.base import Source
 from dcgan.errors import UserError
 from dcgan.runs.checkpoint import Checkpoint
+from dcgan.runs.layout import CONFIG_FILE
 from dcgan.runtime import distributed
+from dcgan.runtime.disk import check_writable
 from dcgan.runtime.terminal import print_lines
 
 
@@ -48,14 +51,34 @@ def _open(config: TrainConfig, found: Checkpoint | None) -> PackedImages:
     """Open the images in this process alone."""
     if config.data:
         return open_packed(config.data)
+    if found is None and distributed.is_main():
+        check_writable(config.out / CONFIG_FILE)  # or the images would be packed in vain
     # The other options of raw images are those of the run: `checkpoint_to_resume` has seen to it.
     if found and not found.config.get("data"):
         packed = find_packed(config, config.data_cache, found.header["data"])
         if packed:
-            later = f"; what {config.root} has got since is not in it (--fresh packs anew)"
+            later = f", without looking for new ones in {config.root}; --fresh does"
             print_lines(
                 f"using the packed images in {packed.folder}{later if config.root else ''}",
                 file=sys.stderr,
             )
             return packed
-    return open_or_pack(config, config.size, config.channels, config.data_cache)
+
+    def check(source: Source) -> None:
+        if found:
+            _check_count(source, config, found)
+
+    return open_or_pack(config, config.size, config.channels, config.data_cache, check)
+
+
+def _check_count(source: Source, config: TrainConfig, found: Checkpoint) -> None:
+    """Raise UserError, before raw images are packed, if there are more or fewer than a checkpoint
+    was trained on. They may have moved.
+    """
+    before = find_packed(config, config.data_cache, found.header["data"], any_root=True)
+    if before and before.meta["found"] != len(source):
+        raise UserError(
+            f"{found.path} was trained on {before.meta['found']:,} images, and {config.root} has "
+            f"{len(source):,}: use another --out, and --from {found.path.parent.parent} to start "
+            f"from its networks"
+        )

@@ -65,8 +65,8 @@ def test_a_run_that_goes_on_does_not_look_at_the_raw_images(config, walks, capsy
     assert walks == [config.root]
     assert find_checkpoint(config.out).step == 4
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("using")]
-    told = f"using the packed images in {folder}; what {config.root} has got since is not in it"
-    assert lines == [f"{told} (--fresh packs anew)"]
+    told = f"using the packed images in {folder}, without looking for new ones in {config.root}"
+    assert lines == [f"{told}; --fresh does"]
 
 
 def test_a_relative_root_is_that_of_the_current_folder(config, walks, tmp_path, monkeypatch):
@@ -114,6 +114,27 @@ def test_images_that_are_not_packed_any_more_are_packed_again(config, walks):
     meta.write_text("{")
     with pytest.raises(UserError, match="is damaged"):
         loop.train(dataclasses.replace(config, steps=8))
+
+
+def test_more_pictures_in_another_folder_are_refused_before_packing(config):
+    loop.train(config)
+    more = config.root.with_name("more")
+    save_pictures(more, range(21))
+    before = sorted(config.data_cache.iterdir())
+    with pytest.raises(UserError, match=r"trained on 12 images, and .*more has 21: .*--from"):
+        loop.train(dataclasses.replace(config, root=more, steps=6))
+    assert sorted(config.data_cache.iterdir()) == before
+    # The same ones may have moved.
+    moved = config.root.rename(config.root.with_name("moved"))
+    loop.train(dataclasses.replace(config, root=moved, steps=6))
+    assert find_checkpoint(config.out).step == 6
+
+
+def test_a_run_folder_that_cannot_be_written_is_refused_before_packing(config, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"cannot write .*file/run"):
+        loop.train(dataclasses.replace(config, out=tmp_path / "file" / "run"))
+    assert not config.data_cache.exists()
 
 
 def distributed_main(rank, port, config, own_disks, environment):

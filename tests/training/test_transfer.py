@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -144,10 +145,26 @@ def test_another_data_set_or_network_is_refused_before_packing(tmp_path, capsys,
     assert sorted(cache.iterdir()) == before
 
 
-def test_fresh_takes_the_preset_and_not_the_options_of_the_run(run):
+def test_fresh_takes_the_options_of_the_run_unless_images_are_named(run):
     flags = ["--out", str(run), "--fresh"]
-    assert parse_train_config(flags, "dcgan", "").width == 24
+    assert parse_train_config(["faces", *flags], "dcgan", "").width == 24
+    assert parse_train_config([*flags, "--root", "r"], "dcgan", "").width == 24
+    config = parse_train_config(flags, "dcgan", "")
+    assert (config.width, config.fresh) == (4, True)
     assert parse_train_config(flags[:2], "dcgan", "").width == 4
+
+
+def test_a_run_without_a_checkpoint_is_begun_again_by_its_folder_alone(run, tmp_path):
+    """It would train on cartoon faces instead of the images that it was begun with."""
+    shutil.copy(run / "config.json", tmp_path)
+    flags = ["--out", str(tmp_path)]
+    config = parse_train_config([*flags, "--steps", "5"], "dcgan", "")
+    assert config == dataclasses.replace(config_of_run(run), out=tmp_path, steps=5)
+    # Other images are a new start, with nothing of the one that was given up.
+    assert parse_train_config(["faces", *flags], "dcgan", "").width == 24
+    assert parse_train_config([*flags, "--root", "r"], "dcgan", "").width == 24
+    (tmp_path / "config.json").write_text(json.dumps({"size": 16}))  # another program's
+    assert parse_train_config(flags, "dcgan", "").width == 24
 
 
 def test_raw_and_packed_images_replace_each_other_when_a_run_is_resumed(run, packed):
