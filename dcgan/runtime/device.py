@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -110,8 +111,18 @@ def has_native_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":
-        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        return not {"avx512_bf16", "amx_tile"}.isdisjoint(_cpu_features())
     return False
+
+
+def _cpu_features() -> set[str]:
+    """The instruction sets of this CPU, by the names that torch and Linux share."""
+    if hasattr(torch.cpu, "get_capabilities"):  # torch 2.10 has none
+        return {name for name, value in torch.cpu.get_capabilities().items() if value is True}
+    try:
+        return set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
+    except OSError:
+        return set()
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 
 from dcgan.errors import UsageError, UserError
 from dcgan.runtime.host_copy import HostCopy
@@ -169,10 +168,12 @@ def average_tensors(tensors: Iterable[Tensor]) -> None:
     tensors = list(tensors)
     if world_size() == 1 or not tensors:
         return
-    flat = _flatten_dense_tensors(tensors)
+    flat = torch.cat([tensor.flatten() for tensor in tensors])
     _all_reduce(flat, dist.ReduceOp.SUM)
     flat /= world_size()
-    torch._foreach_copy_(tensors, list(_unflatten_dense_tensors(flat, tensors)))
+    parts = flat.split([tensor.numel() for tensor in tensors])
+    means = [part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
+    torch._foreach_copy_(tensors, means)
 
 
 def in_own_row(tensor: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +19,10 @@ def make_adam(
     device.
     """
     rate: float | Tensor = lr
+    device = next(network.parameters()).device
+    heeds_found_inf(device)  # so that no step waits for the answer
     if capturable:
-        rate = torch.tensor(lr, device=next(network.parameters()).device)
+        rate = torch.tensor(lr, device=device)
         # The steps before the capture run without a graph on purpose.
         warnings.filterwarnings("ignore", ".* running without CUDA graph capture", UserWarning)
     return torch.optim.Adam(
@@ -58,11 +61,41 @@ def clip_gradients(optimizer: torch.optim.Adam, ratio: float) -> None:
     torch._foreach_mul_(grads, torch.where(rms > 0, factor.clamp_max(1), 1))
 
 
+@torch.no_grad()
 def adam_step(optimizer: torch.optim.Adam, skip: Tensor) -> None:
-    """Update the parameters. A fused Adam leaves them and its moments alone where `skip` is 1."""
-    if optimizer.defaults["fused"]:  # the other implementations cannot skip on the device
+    """Update the parameters, or leave them and the moments alone where `skip`, 0-dim, is 1."""
+    if optimizer.defaults["fused"] and heeds_found_inf(skip.device):
         optimizer.found_inf = skip  # type: ignore[attr-defined]  # Adam reads it
+        optimizer.step()
+        return
+    before = {id(tensor): tensor.clone() for tensor in _tensors_on(skip.device, optimizer)}
     optimizer.step()
+    for tensor in _tensors_on(skip.device, optimizer):
+        old = before.get(id(tensor), torch.zeros_like(tensor))  # moments start as zero
+        tensor.copy_(torch.where(skip > 0, old, tensor))
+
+
+@cache
+def heeds_found_inf(device: torch.device) -> bool:
+    """Whether a fused Adam skips the steps it is told to skip, tried on two weights.
+
+    On Apple's GPUs it does not. Waits for the device once.
+    """
+    weights = nn.Parameter(torch.ones(2, device=device))
+    optimizer = torch.optim.Adam([weights], fused=True)
+    for gradient, skip in ((1.0, 0.0), (math.nan, 1.0)):
+        before = [tensor.detach().clone() for tensor in _tensors_on(device, optimizer)]
+        weights.grad = torch.full_like(weights, gradient)
+        optimizer.found_inf = torch.tensor(skip, device=device)  # type: ignore[attr-defined]
+        optimizer.step()
+    return all(map(torch.equal, before, _tensors_on(device, optimizer)))
+
+
+def _tensors_on(device: torch.device, optimizer: torch.optim.Adam) -> list[Tensor]:
+    """The parameters and the state of an Adam that are on a device."""
+    (group,) = optimizer.param_groups
+    states = (tensor for state in optimizer.state.values() for tensor in state.values())
+    return [tensor for tensor in (*group["params"], *states) if tensor.device == device]
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:

@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 import torch
 
@@ -120,3 +122,14 @@ def test_full_precision_holds_in_the_block_alone_whatever_was_allowed_before():
             assert switches() == before
             changed = [not torch.equal(*pair) for pair in zip(computed(), exact, strict=True)]
             assert changed == [allowed != "highest", conv]
+
+
+def test_bf16_is_found_without_what_torch_2_10_has_not(monkeypatch):
+    """By the names that Linux has for the same instructions."""
+    found = device.has_native_bf16(torch.device("cpu"))
+    if sys.platform == "linux":
+        monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+        assert device.has_native_bf16(torch.device("cpu")) == found
+    for features, native in (({"avx512_bf16"}, True), ({"amx_tile"}, True), ({"avx2"}, False)):
+        monkeypatch.setattr(device, "_cpu_features", lambda features=features: features)
+        assert device.has_native_bf16(torch.device("cpu")) == native

@@ -7,7 +7,13 @@ import torch
 
 from dcgan.training import loop
 from dcgan.training.batches import BatchLoader
-from dcgan.training.optimizer import adam_step, clip_gradients, lr_factor, make_adam
+from dcgan.training.optimizer import (
+    adam_step,
+    clip_gradients,
+    heeds_found_inf,
+    lr_factor,
+    make_adam,
+)
 from tests.conftest import TINY
 
 CPU = torch.device("cpu")
@@ -76,17 +82,37 @@ def test_clipping_leaves_non_finite_gradients_non_finite():
     assert not math.isfinite(seen[-1])
 
 
+@pytest.mark.parametrize("heeded", [False, True])
 @pytest.mark.parametrize("skip", [False, True])
-def test_a_skipped_step_changes_neither_parameters_nor_moments(skip):
+@pytest.mark.parametrize("steps", [0, 1])
+def test_a_skipped_step_changes_neither_parameters_nor_moments(monkeypatch, heeded, skip, steps):
+    """Also where the fused Adam does not heed `found_inf`, as on Apple's GPUs."""
+    monkeypatch.setattr("dcgan.training.optimizer.heeds_found_inf", lambda _: heeded)
+    if not heeded:
+        ignore_found_inf(monkeypatch)
     parameter = torch.nn.Parameter(torch.ones(3))
     optimizer = make_adam(torch.nn.ParameterList([parameter]), 0.1, TINY)
-    parameter.grad = torch.ones(3)
-    adam_step(optimizer, skip=torch.zeros(()))
-    before = [parameter.detach().clone(), *(v.clone() for v in optimizer.state[parameter].values())]
-    parameter.grad = torch.full((3,), 2.0)
+    for _ in range(steps):
+        parameter.grad = torch.ones(3)
+        adam_step(optimizer, skip=torch.zeros(()))
+    zero = {"step": torch.zeros(()), "exp_avg": torch.zeros(3), "exp_avg_sq": torch.zeros(3)}
+    state = optimizer.state[parameter] or zero
+    before = [parameter.detach().clone(), *(v.clone() for v in state.values())]
+    parameter.grad = torch.full((3,), torch.nan if skip else 2.0)
     adam_step(optimizer, skip=torch.tensor(float(skip)))
     after = [parameter.detach(), *optimizer.state[parameter].values()]
     assert [torch.equal(a, b) for a, b in zip(after, before, strict=True)] == [skip] * 4
+
+
+def ignore_found_inf(monkeypatch) -> None:
+    fused = torch._fused_adam_
+    monkeypatch.setattr(torch, "_fused_adam_", lambda *a, **k: fused(*a, **k | {"found_inf": None}))
+
+
+def test_a_fused_adam_that_does_not_skip_is_found_out(monkeypatch):
+    assert heeds_found_inf.__wrapped__(CPU)
+    ignore_found_inf(monkeypatch)
+    assert not heeds_found_inf.__wrapped__(CPU)
 
 
 @pytest.mark.parametrize(
