@@ -22,7 +22,10 @@ _MIN_COLUMNS = 60  # of the text of --help, also where the terminal is narrower
 Config = TypeVar("Config")
 
 _MESSAGES_OF_PYTHON = {
-    r"no type matching (\S.*?) could be .* from \[(.*?)\]\. Got errors: .*": r"it is \1, not \2.",
+    r"no type matching (\S.*?) could be .* from \[\]\. .*": r"give it \1.",
+    r"no type matching (\S.*?) could be .* from \[(.*?)\]\. .*": r"it is \1, not \2.",
+    r"Missing value for argument '(--\S+)'\. Expected 1 values\.": r"\1 needs a value.",
+    r"Missing value for argument '\w+\.(\w+)'\. Expected 1 values\.": r"the \1 is missing.",
     r"invalid literal for int\(\) with base 10: ('.*')": r"\1 is no whole number",
     r"could not convert string to float: ('.*')": r"\1 is no number",
 }
@@ -38,7 +41,10 @@ def split_choice(
     if not args or args[0].startswith("-"):
         return None, args
     if args[0] not in choices:
-        raise UsageError(f"unknown {what} {args[0]!r}: choose one of {', '.join(choices)}")
+        message = f"unknown {what} {args[0]!r}: choose one of {', '.join(choices)}"
+        if "folder" in choices and os.path.exists(args[0]):
+            message += f". Your own images are given as: folder --root {args[0]}"
+        raise UsageError(message)
     return args[0], args[1:]
 
 
@@ -55,18 +61,31 @@ def parse_flags(
     `defaults` replace those of the dataclass. Raises UsageError for wrong flags, with hints.
     `first_words`: words that must come before the flags.
     """
+    _refuse_empty_values(args)
     bases = kind.__bases__[::-1] if len(kind.__bases__) > 1 else (kind,)
     groups = {_heading(base): _group(base, defaults or {}) for base in bases}
     options = dataclasses.make_dataclass("Options", groups.items())
     try:
         parsed = _run_tyro(options, args, prog, description)
     except UsageError as error:
-        advice = hints(kind, args, first_words, prog) if "Unrecognized" in str(error) else ()
+        advice = hints(kind, args, first_words, prog)
         raise UsageError(" ".join([str(error), *advice, f"See {prog} --help"])) from None
     values: dict[str, Any] = {}
     for heading in groups:
         values |= vars(getattr(parsed, heading))
     return kind(**values)
+
+
+def _refuse_empty_values(args: Sequence[str]) -> None:
+    """Raise UsageError for an empty value, which as a path would be the current folder.
+
+    As --out that is refused where anything lies in it.
+    """
+    for before, word in zip(["", *args], args, strict=False):
+        flag = word[:-1] if word.startswith("--") and word.endswith("=") else before
+        if flag != "--out" and (not word or flag != before):
+            place = f" after {flag}" if flag.startswith("--") else ""
+            raise UsageError(f"an empty value{place}: is a variable of the shell not set?")
 
 
 def _run_tyro(options: type, args: Sequence[str], prog: str, description: str | None) -> Any:

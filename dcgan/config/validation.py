@@ -44,6 +44,8 @@ def validate_types(options: Any) -> None:
 
 def to_path(path: str | os.PathLike[str]) -> Path:
     """A path with the user's home folder for "~". Raises UsageError for what is no path."""
+    if path == "":  # which would be the current folder
+        raise UsageError("a path is empty")
     try:
         return Path(path).expanduser()
     except (RuntimeError, TypeError) as error:  # an unknown home folder, or another type
@@ -71,7 +73,7 @@ def _convert(value: object, kind: Any) -> object:
         return next((x for x in converted if _matches(x, kind)), value)
     if get_origin(kind) is tuple and isinstance(value, list | tuple):
         return tuple(_convert(item, parts[0]) for item in value)
-    if kind is Path and isinstance(value, str | os.PathLike):
+    if kind is Path and isinstance(value, str | os.PathLike) and value != "":
         return to_path(value)
     number = getattr(value, "item", None)  # NumPy's
     if number is not None and getattr(value, "ndim", None) == 0:

@@ -15,7 +15,19 @@ from tests.cli.running import ROOT, fail, run_python
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (["--sise", "64"], "--sise"),
+        (["--sise", "64"], "--sise, 64. Did you mean --size?"),
+        (["--lr-g", "1e-3"], "Did you mean --lr-G?"),
+        (["--source", "folder", "--stpes", "3"], "3. Did you mean --steps? See"),
+        (
+            ["--dataset", "folder"],
+            "folder. Here --dataset is a preset as the first word, or --source. See",
+        ),
+        (["--root", "", "--steps", "3"], "an empty value after --root"),
+        (["--root="], "an empty value after --root"),
+        (["--levels"], "--levels: give it {full,file}|{FLOAT FLOAT}. See"),
+        (["--no-flip=False"], "--no-flip takes no value: write --flip or --no-flip."),
+        (["--dry-run", "folder"], "Put folder before the flags"),
+        ([str(ROOT)], f"Your own images are given as: folder --root {ROOT}"),
         (["--size", "abc"], "'abc'"),
         (["--size", "48"], "--size must be a power of two"),
         (["--size", "0"], "--size"),
@@ -32,7 +44,7 @@ from tests.cli.running import ROOT, fail, run_python
         (["--max-bad", "2"], "--max-bad"),
         (["celebrities"], "unknown preset 'celebrities': choose one of faces, celeba"),
         (["faces", "extra"], "extra"),
-        (["--size"], "--size"),
+        (["--size"], "--size needs a value. See"),
         (["--steps", "10", "mnist"], "Put mnist before the flags: dcgan mnist ..."),
         (["folder", "pics"], "A folder of images is given as --root pics."),
         (["--epochs", "5"], "Here --epochs is --steps (an epoch of N images has"),
@@ -61,6 +73,13 @@ def test_wrong_flags_of_train_are_usage_errors_of_one_line(capsys, args, words):
         (cli.train, ["--data", "/no/such/packed"], 1, "/no/such/packed"),
         (cli.sample, ["/no/such/run"], 1, "/no/such/run"),
         (cli.sample, [], 2, "PATH"),
+        (
+            cli.sample,
+            ["--checkpoint", "x"],
+            2,
+            "checkpoint is missing. Leave out --checkpoint: dcgan x",
+        ),
+        (cli.sample, ["-n", "3", "x"], 2, "the checkpoint is missing. Here -n is --count."),
         (cli.sample, [ROOT / "setup.cfg"], 1, "setup.cfg is not a usable checkpoint"),
         (cli.sample, ["x", "--seeds", "5-3"], 2, "--seeds 5-3"),
         (cli.sample, ["x", "--seeds", "1", "--count", "2"], 2, "not both"),
@@ -90,7 +109,10 @@ def test_error_lines_do_not_depend_on_the_terminal(columns, encoding):
     environment = {**os.environ, "COLUMNS": columns, "PYTHONIOENCODING": encoding, "LC_ALL": "C"}
     done = run_python("train.py", "--sise", "4", env=environment)
     assert done.returncode == 2
-    assert done.stderr == "train.py: Unrecognized options: --sise, 4. See train.py --help\n"
+    assert (
+        done.stderr
+        == "train.py: Unrecognized options: --sise, 4. Did you mean --size? See train.py --help\n"
+    )
 
 
 class PlainStream(io.TextIOBase):

@@ -104,6 +104,7 @@ def test_invalid_values_are_refused_with_the_rule(options, complaint):
         (dict(clip=None), "--clip must be of type float, not None"),
         (dict(flip=1), "--flip must be of type bool, not 1"),
         (dict(out=3), "--out must be of type Path, not 3"),
+        (dict(root=""), "--root must be of type Path or None, not ''"),
         (dict(out=None), "--out must be of type Path, not None"),
         (dict(data=b"packed"), "--data must be of type Path or None, not b'packed'"),
         (dict(root="~no-such-user/a"), "'~no-such-user/a' is no path: Could not determine home"),
