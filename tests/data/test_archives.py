@@ -83,6 +83,15 @@ class TestNames:
         assert source.name(2) == "pets/dog/old/3.png"
         assert reds(source) == [0, 1, 2]
 
+    def test_names_of_macos_are_utf8_without_a_flag_and_of_windows_cp437(self, tmp_path):
+        root = write(tmp_path / "x", {"NNNN/1.png": png(0), "cat/2.png": png(1)}, "zip")
+        plain = root.read_bytes()
+        for name, encoding in [("\u044f\u044e", "utf-8"), ("\xe4\xf6\xfc\xe9", "cp437")]:
+            root.write_bytes(plain.replace(b"NNNN", name.encode(encoding)))
+            source = opened(root, class_folders=True)
+            assert source.label_names == ("cat", name)
+            assert reds(source) == [1, 0]
+
     @pytest.mark.parametrize("kind", ["zip", "tar"])
     def test_hostile_names_are_only_names(self, tmp_path, kind):
         names = ["..\\..\\up.png", "/etc/abs.png", "C:\\win.png", "\\\\server\\share.png", "..\\x"]
@@ -174,13 +183,9 @@ class TestStyleGan:
     @pytest.mark.parametrize(
         "content",
         [
-            b"",
-            b"{",
-            b"[" * 100_000,
-            b'{"labels": 7}',
-            b'{"labels": [7]}',
+            b'{"labels": [["00000/img00000000.png", 0], ["0',
             b'{"labels": [["00000/img00000000.png"]]}',
-            b'{"labels": [[0, 0]]}',
+            b'{"labels": [["00000/img00000000.png", 0], 7]}',
             b'{"labels": [["00000/img00000000.png", "cat"]]}',
             b'{"labels": [["00000/img00000000.png", true]]}',
             b'{"labels": [["00000/img00000000.png", -1]]}',
@@ -192,7 +197,7 @@ class TestStyleGan:
             b'{"labels": [["00000/img00000000.png", 1' + b"0" * 9000 + b"]]}",
             b'{"labels": [["a", 0], ["00000/img00000000.png", [0, 1]]]}',
             b'{"labels": [["a", [0]], ["00000/img00000000.png", [0, 1]]]}',
-            b'{"labels": [["a", [[0]]]]}',
+            b'{"labels": [["a.png", [[0]]]]}',
             b'{"labels": [["elsewhere.png", 0]]}',
         ],
     )
@@ -208,12 +213,52 @@ class TestStyleGan:
             message = refusal(root)
             assert "dataset.json" in message and "20" in message
 
-    def test_a_file_of_another_program_leaves_the_folders_classes(self, tmp_path):
-        members = {"cat/1.png": png(0), "dog/1.png": png(1), "dataset.json": b'{"name": "pets"}'}
+    @pytest.mark.parametrize(
+        "content",
+        [
+            b"",
+            b"{",
+            b"[" * 100_000,
+            b'{"a": 1}\n{"a": 2}\n',
+            b'{"name": "pets"}',
+            b'{"labels": 7}',
+            b'{"labels": ["cat", "dog"]}',
+            b'{"labels": [[0, 0]]}',
+            b'{"labels": {"0": "cat", "1": "dog"}}',
+            b'{"labels": {"cat": 0, "dog": 1}}',
+            b'{"labels": [{"image": "cat/1.png", "label": 3}]}',
+        ],
+    )
+    @pytest.mark.parametrize("kind", ["folder", "zip"])
+    def test_a_file_of_another_program_leaves_the_folders_classes(self, tmp_path, content, kind):
+        members = {"cat/1.png": png(0), "dog/1.png": png(1), "dataset.json": content}
         members["cat/dataset.json"] = b'{"labels": [["1.png", 0]]}'
-        source = opened(write(tmp_path / "x", members, "zip"), class_folders=True)
+        source = opened(write(tmp_path / "x", members, kind), class_folders=True)
         assert source.label_names == ("cat", "dog")
         assert source.left_out == {".json": 2}
+        assert "no labels are read from dataset.json: not of StyleGAN" in source.notes
+
+    def test_folders_that_are_no_shards_are_classes_where_there_are_no_labels(self, tmp_path):
+        members = {"cat/1.png": png(0), "dog/1.png": png(1), "dataset.json": b'{"labels": null}'}
+        root = write(tmp_path / "x", members, "zip")
+        assert opened(root, class_folders=True).label_names == ("cat", "dog")
+        source = opened(root, class_folders=True, classes=("dog",))
+        assert source.label_names == ("dog",) and reds(source) == [1]
+        assert "dataset.json: it has none" in source.notes[0]
+
+    @pytest.mark.parametrize("before", ["", ".", "./."])
+    @pytest.mark.parametrize("slash", ["/", "//", "\\"])
+    def test_paths_are_written_in_every_way(self, tmp_path, before, slash):
+        names = [f"{before}/{name}".replace("/", slash) for name in self.NAMES]
+        labels = [list(pair) for pair in zip(names, [3, 0, 1, 3, 1], strict=True)]
+        assert opened(self.root(tmp_path, labels)).labels.tolist() == [3, 0, 1, 3, 1]
+
+    def test_null_stands_for_no_label(self, tmp_path):
+        labels = self.pairs([3, 0, None, 1, 1])
+        source = opened(self.root(tmp_path, [*labels[:4], None]))
+        assert source.labels[[0, 1, 3]].tolist() == [3, 0, 1]
+        _, bad = source.read_images(range(5), 8, 3, None)
+        assert bad == dict.fromkeys([2, 4], "no label in dataset.json")
 
     def test_the_fingerprint_of_a_folder_covers_the_labels(self, tmp_path):
         root = self.root(tmp_path, [[name, 0] for name in self.NAMES], "folder")
@@ -251,6 +296,21 @@ class TestTar:
         source = opened(tmp_path / "x.tar")
         assert [source.name(i) for i in range(2)] == [name, "z.png"]
         assert reds(source) == [0, 1]
+
+    @pytest.mark.parametrize("ends", [0, 1, 2, 5_000])
+    def test_tars_one_after_another_are_all_read(self, tmp_path, ends):
+        whole = b""
+        for part in range(3):
+            members = {f"{part}/{i}.png": png(3 * part + i) for i in range(3)}
+            content = write(tmp_path / "part", members, "tar").read_bytes()
+            content = content[: -(-len(content.rstrip(b"\0")) // 512) * 512]
+            whole += content + bytes(512 * ends)
+        (tmp_path / "x.tar").write_bytes(whole)
+        source = opened(tmp_path / "x.tar", class_folders=True)
+        assert reds(source) == list(range(9))
+        assert source.label_names == ("0", "1", "2")
+        (tmp_path / "x.tar").write_bytes(whole + bytes(1024) + b"no tar" * 1000)
+        assert reds(opened(tmp_path / "x.tar")) == list(range(9))
 
     def test_damage_is_one_clear_line(self, tmp_path):
         path = write(tmp_path / "x", {f"{i}.png": png(i) for i in range(5)}, "tar")

@@ -471,6 +471,8 @@ class TestCelebA:
     def test_the_root_may_be_the_image_folder(self, tmp_path):
         root = self.layout(tmp_path, "torchvision") / "celeba" / "img_align_celeba"
         assert opened("celeba", root).labels.shape == (3, 4)
+        root = self.layout(tmp_path / "2", "kaggle") / "img_align_celeba" / "img_align_celeba"
+        assert opened("celeba", root).labels.shape == (3, 4)
 
     def test_the_root_may_be_the_zip_of_the_official_layout(self, tmp_path):
         root = self.layout(tmp_path, "official") / "Img" / "img_align_celeba.zip"
@@ -648,6 +650,13 @@ class TestLsun:
             opened("lsun", tmp_path / "my cat.zip")
         with pytest.raises(UserError, match=r"no LMDB at .*: unpack .*my cat.zip there"):
             opened("lsun", tmp_path, classes=("my cat",))
+
+    def test_missing_categories_may_be_of_scenes_or_objects(self, tmp_path):
+        with pytest.raises(UserError, match=r"cow_train_lmdb.zip, or cow.zip of its objects"):
+            opened("lsun", tmp_path, classes=("cow",))
+        make_lmdb(tmp_path / "cow" / "cow", {b"0": jpeg()})
+        with pytest.raises(UserError, match=f"but .*data.mdb: give {tmp_path / 'cow'} as --root"):
+            opened("lsun", tmp_path)
 
     def test_a_database_may_be_a_single_file(self, tmp_path):
         path = tmp_path / "rooms.mdb"

@@ -60,7 +60,9 @@ def open_celeba(options: DataOptions, root: Path) -> Files:
     root = Path(os.path.abspath(root))
     layouts = [layout for layout in _LAYOUTS if layout.images == root.stem] or _LAYOUTS
     if layouts is not _LAYOUTS:
-        root = root.parent.parent if root.parent.name == "Img" else root.parent
+        root = root.parent
+        if root.name in ("Img", layouts[0].images):  # Kaggle's has a folder around the folder
+            root = root.parent
     files, layout, find = (_open_archive if root.is_file() else _open_folder)(root, layouts)
     if not len(files):
         raise UserError(f"no images in {files.root}")

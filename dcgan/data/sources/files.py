@@ -91,7 +91,7 @@ class ArchiveFiles(Files):
         """
         places: dict[str, int] = {}
         for place, member in enumerate(members):
-            parts = [part for part in member.replace("\\", "/").split("/") if part not in ("", ".")]
+            parts = split_name(member)
             if not parts or any(map(is_hidden, parts)):
                 continue
             folders = parts if member.endswith(("/", "\\")) else parts[:-1]
@@ -116,6 +116,11 @@ def is_image(name: str) -> bool:
 
 def is_hidden(name: str) -> bool:
     return (name.startswith(".") and name not in (".", "..")) or name.lower() in _JUNK
+
+
+def split_name(name: str) -> list[str]:
+    """The parts of a name in an archive or a list, between slashes or Windows' backslashes."""
+    return [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
 
 
 def base_name(name: str) -> str:

@@ -150,6 +150,8 @@ def _nothing_found(root: Path, names: set[str], objects: set[str], suffix: str) 
             f"no LMDB in {root}, but {printable(zips[0])}: unpack it there, with "
             f"`unzip {shlex.quote(printable(zips[0]))}`"
         )
+    if inner := min(root.glob(f"*/*/{_DATA}"), default=None):
+        return f"no LMDB in {root}, but {inner}: give {inner.parent.parent} as --root"
     return f"no {suffix} folder in {root}, e.g. bedroom{suffix}, and no folder with a {_DATA}"
 
 
@@ -172,4 +174,7 @@ def _existing(path: Path) -> Path:
     ):
         if category_zip.is_file():
             raise UserError(f"no LMDB at {path}: unpack {category_zip} there")
-    raise UserError(f"no LMDB at {path}; unpack LSUN's {name}.zip there")
+    either = f"{name}.zip"
+    if name.endswith(_SUFFIXES["train"][0]):
+        either += f", or {printable(_category(path.name))}.zip of its objects,"
+    raise UserError(f"no LMDB at {path}; unpack LSUN's {either} there")

@@ -6,14 +6,13 @@ from pathlib import Path
 
 from dcgan.data.downloads import HEAD_BYTES, check_download
 from dcgan.data.sources.files import ArchiveFiles
-from dcgan.data.sources.tar_files import TarFiles
+from dcgan.data.sources.tar_files import TarFiles, is_tar
 from dcgan.data.sources.zip_files import ZipFiles
 from dcgan.errors import UserError
 
 _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18")
 _OTHER_ARCHIVES = (b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07")
 _IMAGES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\0", b"MM\0*")
-_TAR_MAGIC, _TAR_MAGIC_AT = b"ustar", 257
 
 
 def open_archive(root: Path, lists: Collection[str] = ()) -> ArchiveFiles:
@@ -28,7 +27,7 @@ def open_archive(root: Path, lists: Collection[str] = ()) -> ArchiveFiles:
         )
     if head.startswith(_IMAGES):
         raise UserError(f"{root} is an image: give the folder around the images")
-    if head.startswith(_TAR_MAGIC, _TAR_MAGIC_AT) or root.suffix.lower() == ".tar":
+    if is_tar(head) or root.suffix.lower() == ".tar":
         return TarFiles(root, lists)
     return ZipFiles(root, lists)
 

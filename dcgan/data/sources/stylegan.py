@@ -5,23 +5,27 @@ vector: one-hot vectors are classes, others of zeros and ones attributes (Karras
 """
 
 import json
+import re
 from typing import Any
 
 import numpy as np
 
-from dcgan.data.sources.files import Files
+from dcgan.data.sources.files import Files, is_image, split_name
 from dcgan.data.sources.left_out import file_kind
 from dcgan.errors import UserError, printable
 
 DATASET_JSON = "dataset.json"
 _MAX_CLASSES = 2**16
+_CUT_SHORT = re.compile(rb'\s*\{\s*"labels"\s*:\s*(\[\s*\[|\{)\s*"')
+_SHARD = re.compile(r"(.*/)?\d{5}/img\d{8}\.\w+")
 
 
 def label_by_dataset_json(files: Files, classes: tuple[str, ...]) -> bool:
     """Label the images by the dataset.json around them; with `classes`, keep only those.
 
-    Returns False if there is no such file. Raises UserError if it is damaged, or if it does not
-    have the `classes`.
+    Returns False if the folders may be classes instead: there is no such file, it is of another
+    program, or it has no labels and the folders are no shards. Raises UserError if it is damaged,
+    or if it does not have the `classes`.
     """
     name = min(files.lists, key=len, default="")
     table: dict[str, Any] | None = None
@@ -29,6 +33,8 @@ def label_by_dataset_json(files: Files, classes: tuple[str, ...]) -> bool:
         folder, where = name.removesuffix(DATASET_JSON), f"{files.root}/{printable(name)}"
         if all(image.startswith(folder) for image in files.names):
             table = _read_table(files.read_list(name), where)
+            if table is None:
+                files.notes.append(f"no labels are read from {printable(name)}: not of StyleGAN")
     files.left_out.update(
         file_kind(other) for other in files.lists if table is None or other != name
     )
@@ -36,35 +42,46 @@ def label_by_dataset_json(files: Files, classes: tuple[str, ...]) -> bool:
         return False
     labels = _to_array(list(table.values()), where) if table else "it has none"
     if isinstance(labels, str):
-        if classes:
+        shards = all(map(_SHARD.fullmatch, files.names))
+        if classes and shards:
             raise UserError(f"no class {classes[0]} in {where}: {labels}")
         files.notes.append(f"no labels are read from {printable(name)}: {labels}")
-    else:
-        rows = {folder + image: row for row, image in enumerate(table)}
-        _label(files, rows, labels, classes, where)
+        return shards
+    rows = {folder + image: row for row, image in enumerate(table)}
+    _label(files, rows, labels, classes, where)
     return True
 
 
 def _read_table(content: bytes, where: str) -> dict[str, Any] | None:
-    """The labels by name, none if the images have none; None for a file of another kind.
+    """The labels by name, none if the images have none; None for a file of another program.
 
     Raises UserError for a damaged file.
     """
     try:
         whole = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{where} is damaged: {error}") from error
+        if _CUT_SHORT.match(content):
+            raise UserError(f"{where} is damaged: {error}") from error
+        return None
     if not isinstance(whole, dict) or "labels" not in whole:
         return None
-    pairs = whole["labels"] or []
-    pairs = list(pairs.items()) if isinstance(pairs, dict) else pairs
-    if not isinstance(pairs, list) or not all(map(_is_pair, pairs)):
+    pairs = whole["labels"]
+    pairs = list(pairs.items()) if isinstance(pairs, dict) else [] if pairs is None else pairs
+    if not isinstance(pairs, list) or (pairs and not any(map(_names_image, pairs))):
+        return None
+    pairs = [pair for pair in pairs if pair is not None]
+    if not all(map(_is_pair, pairs)):
         raise UserError(f'{where} is damaged: its "labels" are no list of names and labels')
-    return {name.replace("\\", "/"): label for name, label in pairs}
+    return {"/".join(split_name(name)): label for name, label in pairs if label is not None}
 
 
 def _is_pair(pair: object) -> bool:
     return isinstance(pair, list | tuple) and len(pair) == 2 and isinstance(pair[0], str)
+
+
+def _names_image(row: object) -> bool:
+    first = row[0] if isinstance(row, list | tuple) and row else None
+    return isinstance(first, str) and is_image(first)
 
 
 def _to_array(values: list[Any], where: str) -> np.ndarray | str:

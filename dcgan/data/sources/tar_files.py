@@ -15,6 +15,12 @@ from dcgan.data.sources.files import MAX_LIST_BYTES, ArchiveFiles
 from dcgan.errors import UserError
 
 _MAX_HEADER_BYTES = 2**20  # of the long name or the extended header of a member
+_MAX_PADDING_BYTES = 2**24  # zeros between two tars
+
+
+def is_tar(head: bytes) -> bool:
+    """Whether a file that begins with `head` is a tar of POSIX or GNU."""
+    return head.startswith(b"ustar", 257)
 
 
 class TarFiles(ArchiveFiles):
@@ -79,7 +85,16 @@ class _Headers(io.FileIO):
 
 
 def _members(root: Path) -> Iterator[tarfile.TarInfo]:
-    with _Headers(root) as file, tarfile.open(fileobj=file, mode="r:") as archive:
+    """The members of a tar, and of those that are appended to it, as `cat a.tar b.tar` does."""
+    with _Headers(root) as file:
+        yield from _members_of_one(file)
+        while _seek_next_tar(file):
+            yield from _members_of_one(file)
+
+
+def _members_of_one(file: _Headers) -> Iterator[tarfile.TarInfo]:
+    """The members of the tar that begins at the position of the file, and moves it to its end."""
+    with tarfile.open(fileobj=file, mode="r:") as archive:
         end = -1
         while (member := archive.next()) is not None:
             if member.offset <= end:  # a negative size: it would be followed for ever
@@ -91,3 +106,17 @@ def _members(root: Path) -> Iterator[tarfile.TarInfo]:
         file.seek(archive.offset)
         if file.read(tarfile.BLOCKSIZE).strip(b"\0"):
             raise tarfile.ReadError(f"a damaged header at byte {archive.offset:,}")
+
+
+def _seek_next_tar(file: _Headers) -> bool:
+    """Pass over the zeros after a tar, up to 16 MB; whether another tar follows."""
+    position = file.tell()
+    for _ in range(_MAX_PADDING_BYTES // _MAX_HEADER_BYTES):
+        block = file.read(_MAX_HEADER_BYTES)
+        if filled := block.lstrip(b"\0"):
+            gap = len(block) - len(filled)
+            gap -= gap % tarfile.BLOCKSIZE
+            file.seek(position + gap)
+            return is_tar(block[gap:])
+        position += len(block)
+    return False

@@ -17,6 +17,7 @@ _METHODS = (
     *(zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA),
     getattr(zipfile, "ZIP_ZSTANDARD", zipfile.ZIP_STORED),  # of Python 3.14
 )
+_UTF8_FLAG = 0x800
 _METHOD_NAMES = {9: "Deflate64", 93: "Zstandard", 95: "XZ", 98: "PPMd"}
 
 
@@ -27,13 +28,15 @@ class ZipFiles(ArchiveFiles):
         super().__init__(root)
         self.archive: zipfile.ZipFile | None = None
         try:
-            members = [info.filename for info in self._opened().infolist()]
+            infos = self._opened().infolist()
         # Damaged fields raise many kinds of exceptions.
         except Exception as error:
             raise UserError(f"{root} is not a complete zip archive: {error}") from error
-        places = self._index(members, lists)
+        places = self._index(map(_decode_name, infos), lists)
         # Of most members the name here is the name in the zip.
-        self.renamed = {n: members[i] for n, i in places.items() if members[i] != n}
+        self.renamed = {
+            name: infos[i].filename for name, i in places.items() if infos[i].filename != name
+        }
 
     def __getstate__(self) -> dict[str, object]:
         return {**super().__getstate__(), "archive": None}
@@ -65,6 +68,16 @@ class ZipFiles(ArchiveFiles):
         # Every compression method raises its own kinds of exceptions.
         except Exception as error:
             raise BadImage(f"damaged in the zip: {error}") from error
+
+
+def _decode_name(info: zipfile.ZipInfo) -> str:
+    """The name of a member. That of macOS is UTF-8 without the flag that says so."""
+    if info.filename.isascii() or info.flag_bits & _UTF8_FLAG:
+        return info.filename
+    try:
+        return info.filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return info.filename
 
 
 def _check_member(info: zipfile.ZipInfo, max_bytes: int) -> None:
