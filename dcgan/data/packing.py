@@ -238,7 +238,7 @@ def _write_all(
 
     Raises UserError if too many are bad.
     """
-    total, losses = len(job.source), Losses()
+    total, done, losses = len(job.source), 0, Losses()
     skipped: dict[int, Skipped] = {}
     with (
         progress_bar(total, "packing", "img", disable=not progress) as bar,
@@ -247,10 +247,11 @@ def _write_all(
         for chunk in chunks:
             skipped |= chunk.skipped
             losses += chunk.losses
+            done += chunk.done
             bar.update(chunk.done)
             if len(skipped) > max_bad * total:
                 raise UserError(
-                    f"{len(skipped)} of {bar.n} images cannot be read, more than --max-bad "
+                    f"{len(skipped)} of {done} images cannot be read, more than --max-bad "
                     f"{max_bad:g} of {total} allows: {_first_reasons(skipped)}"
                 )
     return dict(sorted(skipped.items())), losses

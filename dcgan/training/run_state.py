@@ -91,7 +91,7 @@ class RunState:
             if total.shape != () or not total.is_floating_point():
                 raise ValueError(f"its sum of {name} is not a number")
         p = self.tensors.get("augment.p")
-        if p is None or p.shape != () or not 0 <= p <= 1:
+        if p is None or p.shape != () or not p.is_floating_point() or not 0 <= p <= 1:
             raise ValueError("its augment.p is not a probability")
         HealthMonitor.from_state(self.health)
         BestEvaluation.from_state(self.best)

@@ -415,6 +415,9 @@ class TestBadImages:
         for data, reason in [
             (b"", "empty file"),
             (b"this is text", "not an image"),
+            (b"\0\0\0\x18ftypheic\0\0\0\0mif1", "HEIC, not read here: convert it to PNG or JPEG"),
+            (b"\0\0\0\x1cftypavif\0\0\0\0mif1", "AVIF, not read here: convert it to PNG or JPEG"),
+            (b"\x89PNG\r\n\x1a\n" + bytes(99), "damaged: its header cannot be read"),
             (b"%!PS-Adobe-3.0 EPSF-3.0\n", "not an image"),
             (encode(picture(), "JPEG")[:1000], "truncated"),
             (encode(picture(), "JPEG")[:20], "."),

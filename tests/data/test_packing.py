@@ -295,6 +295,11 @@ class TestMaxBad:
             assert "--max-bad 0.004" in str(caught.value)
         assert not list(tmp_path.iterdir())
 
+    def test_the_images_read_so_far_are_counted_without_a_progress_bar(self, raw, tmp_path):
+        source = open_source(config(raw, tmp_path / "out"))
+        with pytest.raises(UserError, match=r"^2 of 32 images cannot"):
+            pack(source, tmp_path / "out", 16, 3, max_bad=0, workers=1, progress=False)
+
     def test_a_share_equal_to_max_bad_is_allowed(self, raw, tmp_path):
         assert len(prepare(config(raw, tmp_path / "out", max_bad=5 / 600))) == 595
 

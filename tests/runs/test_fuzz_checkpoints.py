@@ -185,6 +185,14 @@ def test_a_run_with_an_invalid_header_resumes_or_is_refused(
     refused(partial(resume, packed=packed), changed)
 
 
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.int64, torch.bool])
+def test_an_augmentation_probability_of_another_type_is_refused(whole, tmp_path, dtype):
+    _, _, header, tensors = whole
+    path = tmp_path / "step-00000006.safetensors"
+    checkpoint.save(path, header, tensors | {"augment.p": torch.zeros((), dtype=dtype)})
+    assert refused(use, path)
+
+
 SHAPES = st.lists(st.integers(0, 9), max_size=5)
 DTYPES = st.sampled_from([torch.float32, torch.float16, torch.int64, torch.uint8, torch.bool])
 

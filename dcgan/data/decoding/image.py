@@ -27,6 +27,10 @@ DECODING_VERSION = 5
 # that hostile files could attack.
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 
+# Telephones and browsers save these under the names of others too.
+_UNREAD_BRANDS = {b"ftyphei": "HEIC", b"ftypmif": "HEIC", b"ftypavi": "AVIF"}
+_PNG_OR_JPEG = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
+
 # A file of 2 KB may declare 10 gigapixels. 134 megapixels is as much as the largest cameras take
 # in one exposure, and half a gigabyte as RGBA.
 _MAX_PIXELS = 2**27
@@ -127,8 +131,13 @@ def open_image(file: BinaryIO) -> Iterator[Image.Image]:
             opened = Image.open(file, formats=_FORMATS)
         except Image.UnidentifiedImageError:
             file.seek(0)
-            if wrong := wrong_download(file.read(HEAD_BYTES)):
+            head = file.read(HEAD_BYTES)
+            if wrong := wrong_download(head):
                 raise BadImage(f"{wrong[0]}, not an image") from None
+            if unread := _UNREAD_BRANDS.get(head[4:11]):
+                raise BadImage(f"{unread}, not read here: convert it to PNG or JPEG") from None
+            if head.startswith(_PNG_OR_JPEG):
+                raise BadImage("damaged: its header cannot be read") from None
             raise
         with opened as image:
             if image.format in ("JPEG", "MPO"):

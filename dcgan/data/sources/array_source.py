@@ -67,10 +67,12 @@ def check_arrays(
         return ArraySource(images, None, (), version)
     labels = _check_labels(_to_array(labels, f"the labels of {where}"), len(images), where)
     count = labels.shape[1] if labels.ndim == 2 else int(labels.max()) + 1
-    names = tuple(map(str, range(count) if label_names is None else label_names))
+    names = tuple(map(str, range(count)))
+    if label_names is not None:
+        names = _check_names(label_names, where)
     if len(names) < count or (labels.ndim == 2 and len(names) > count):
         raise UserError(f"{where} has {count:,} labels, but names for {len(names):,}")
-    return ArraySource(images, labels, tuple(map(printable, names)), version)
+    return ArraySource(images, labels, names, version)
 
 
 def _to_array(values: Any, what: str) -> np.ndarray:
@@ -89,6 +91,8 @@ def _check_images(images: np.ndarray, what: str) -> None:
         if images.dtype.kind == "f":
             hint = ", e.g. (x * 255).round().astype(np.uint8) for values from 0 to 1"
         raise UserError(f"{what} are {images.dtype} {shape}; {_EXPECTED}{hint}")
+    if images.ndim == 3 and images.shape[2] in _CHANNELS:
+        raise UserError(f"{what} are {shape}; {_EXPECTED}. Is it one image? Then give x[None]")
     if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in _CHANNELS):
         hint = ""
         if images.ndim == 4 and images.shape[1] in _CHANNELS:
@@ -96,6 +100,21 @@ def _check_images(images: np.ndarray, what: str) -> None:
         raise UserError(f"{what} are {shape}; {_EXPECTED}{hint}")
     if not images.size:
         raise UserError(f"{what} are {shape}: no pixels")
+
+
+def _check_names(names: Any, where: str) -> tuple[str, ...]:
+    """The names of labels in printable characters. Raises UserError unless they differ."""
+    if isinstance(names, np.ndarray):
+        names = names.tolist()
+    if not isinstance(names, Sequence) or isinstance(names, str | bytes):
+        raise UserError(f"the names of labels of {where} are no list")
+    found = tuple(
+        printable(name.decode(errors="replace") if isinstance(name, bytes) else str(name))
+        for name in names
+    )
+    if len(set(found)) < len(found):
+        raise UserError(f"two labels of {where} have the same name: {', '.join(found[:9])}")
+    return found
 
 
 def _check_labels(labels: np.ndarray, count: int, where: str) -> np.ndarray:
