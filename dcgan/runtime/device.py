@@ -5,7 +5,7 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ import torch
 from dcgan.errors import UsageError, UserError
 from dcgan.runtime.openmp import limit_spinning_of_loaded_torch
 from dcgan.runtime.terminal import print_lines
+from dcgan.runtime.threads import once_for_all_threads
 
 # The devices that "auto" prefers to the CPU, in this order.
 _AVAILABLE: dict[str, Callable[[], bool]] = {
@@ -125,6 +126,7 @@ def _cpu_features() -> set[str]:
         return set()
 
 
+@once_for_all_threads
 @contextmanager
 def full_float32_precision() -> Iterator[None]:
     """Compute float32 products and convolutions in float32 in the block, on every device.
@@ -132,26 +134,43 @@ def full_float32_precision() -> Iterator[None]:
     Elsewhere torch may round their inputs to TF32's 11 bits or to bf16's 8, as `configure_torch`
     allows for training and as torch does in convolutions by default.
     """
-    backends: Any = torch.backends  # mypy does not see how their modules are replaced by objects
-    operations = (
-        *(backends.mkldnn.matmul, backends.mkldnn.conv),
-        *(backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn),
-    )
-    before = [operation.fp32_precision for operation in operations]
-    # The older switches have to say the same: torch refuses to compute where they differ.
-    torch.set_float32_matmul_precision("highest")
-    backends.cudnn.allow_tf32 = False
-    for operation in operations:
-        operation.fp32_precision = "ieee"
+    with _restored_precision():
+        _set_precision("highest", False, ["ieee"] * len(_float32_operations()))
+        yield
+
+
+@contextmanager
+def _restored_precision() -> Iterator[None]:
+    """Undo in the end what the block changes in the precision of float32 operations."""
+    before = [operation.fp32_precision for operation in _float32_operations()]
     try:
         yield
     finally:
         cpu_matmul, _, gpu_matmul, gpu_conv, _ = before
-        older = {"tf32": "high", "bf16": "medium"}
-        torch.set_float32_matmul_precision(older.get(cpu_matmul, older.get(gpu_matmul, "highest")))
-        backends.cudnn.allow_tf32 = gpu_conv == "tf32"
-        for operation, precision in zip(operations, before, strict=True):
-            operation.fp32_precision = precision
+        # They cannot be read where a script has set only the newer ones.
+        older = "highest"
+        if gpu_matmul == "tf32":
+            older = "medium" if cpu_matmul == "bf16" else "high"
+        _set_precision(older, gpu_conv == "tf32", before)
+
+
+def _float32_operations() -> tuple[Any, ...]:
+    """What torch has a precision of float32 for: products and convolutions on CPUs and GPUs."""
+    backends: Any = torch.backends  # mypy does not see how their modules are replaced by objects
+    return (
+        *(backends.mkldnn.matmul, backends.mkldnn.conv),
+        *(backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn),
+    )
+
+
+def _set_precision(matmul: str, conv_tf32: bool, precisions: Sequence[str]) -> None:
+    """Set the precision of each operation, and torch's older switches `matmul` and `conv_tf32` to
+    the same: torch refuses to compute where they differ.
+    """
+    torch.set_float32_matmul_precision(matmul)
+    torch.backends.cudnn.allow_tf32 = conv_tf32
+    for operation, precision in zip(_float32_operations(), precisions, strict=True):
+        operation.fp32_precision = precision
 
 
 def configure_torch(threads: int | None = None) -> None:
@@ -170,14 +189,23 @@ def configure_torch(threads: int | None = None) -> None:
 @contextmanager
 def restored_settings() -> Iterator[None]:
     """Undo in the end what `configure_torch` sets in the block: a script may go on with torch."""
-    backends, threads = torch.backends.cudnn, torch.get_num_threads()
-    benchmark, precision = backends.benchmark, torch.get_float32_matmul_precision()
+    threads = torch.get_num_threads()  # of this thread: others have numbers of their own
     try:
-        yield
+        with _restored_backends():
+            yield
     finally:
         torch.set_num_threads(threads)
-        backends.benchmark = benchmark
-        torch.set_float32_matmul_precision(precision)
+
+
+@once_for_all_threads
+@contextmanager
+def _restored_backends() -> Iterator[None]:
+    benchmark = torch.backends.cudnn.benchmark
+    try:
+        with _restored_precision():
+            yield
+    finally:
+        torch.backends.cudnn.benchmark = benchmark
 
 
 def reuse_freed_memory() -> None:

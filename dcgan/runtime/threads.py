@@ -1,13 +1,16 @@
-"""A thread pool for files, and variables for the processes that are started."""
+"""A thread pool for files, and settings of the process that several threads change."""
 
+import functools
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import TypeVar
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import TypeVar, cast
 
 Item = TypeVar("Item")
+Manager = TypeVar("Manager", bound=Callable[[], AbstractContextManager])
 _MAX_THREADS = 8  # more would not help: a fourth of the work holds Python's interpreter lock
 
 
@@ -24,6 +27,31 @@ def environment_variables(variables: Mapping[str, str]) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def once_for_all_threads(manager: Manager) -> Manager:
+    """A context manager that sets and restores what all threads share: of blocks that overlap, the
+    first one enters `manager`, and the last one leaves it.
+    """
+    lock, entered, blocks = threading.RLock(), ExitStack(), 0
+
+    @contextmanager
+    @functools.wraps(manager)
+    def shared() -> Iterator[None]:
+        nonlocal blocks
+        with lock:
+            if not blocks:
+                entered.enter_context(manager())
+            blocks += 1
+        try:
+            yield
+        finally:
+            with lock:
+                blocks -= 1
+                if not blocks:
+                    entered.close()
+
+    return cast(Manager, shared)
 
 
 def parallel_for_each(

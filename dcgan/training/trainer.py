@@ -1,6 +1,7 @@
 """The adversarial training step: update D, then G."""
 
 import copy
+import threading
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -40,6 +41,8 @@ from dcgan.training.optimizer import (
 )
 from dcgan.training.run_state import RunState, load_tensors, named_tensors
 
+_building = threading.Lock()  # torch's random numbers are of all threads
+
 
 class Trainer:
     """Both networks, their optimizers, the EMA of G, and the training step."""
@@ -47,7 +50,7 @@ class Trainer:
     def __init__(self, config: TrainConfig, device: torch.device, labels: Labels | None = None):
         self.config, self.device, self.labels = config, device, labels
         self.bf16 = use_bf16(device, config.precision)
-        with torch.random.fork_rng(devices=[]):
+        with _building, torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             known = (len(labels.names), labels.variance()) if labels else ()
             G, D = build_networks(config, *known)

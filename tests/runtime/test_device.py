@@ -1,4 +1,5 @@
 import sys
+from operator import attrgetter
 
 import pytest
 import torch
@@ -93,6 +94,29 @@ def test_more_processes_than_gpus_are_a_usage_error(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(UsageError, match="process 2 has no GPU: this machine has 2"):
         distributed._local_gpu(2)
+
+
+@pytest.mark.parametrize("precision", ["tf32", "ieee"])
+@pytest.mark.parametrize("names", ["cuda.matmul", "cudnn.conv", "mkldnn.matmul", "cudnn", ""])
+@restored_precision()
+def test_settings_of_a_script_by_torchs_newer_switches_are_restored(names, precision):
+    """torch does not tell its older switches then."""
+    b = torch.backends
+    operations = [b.cuda.matmul, b.cudnn.conv, b.cudnn.rnn, b.mkldnn.matmul, b.mkldnn.conv]
+    switch = attrgetter(names)(b) if names else b
+    switches = [b, *operations]
+    before = [one.fp32_precision for one in switches]
+    switch.fp32_precision = precision
+    try:
+        theirs = [one.fp32_precision for one in switches]
+        with device.restored_settings():
+            device.configure_torch()
+            with device.full_float32_precision():
+                assert {one.fp32_precision for one in operations} == {"ieee"}
+        assert [one.fp32_precision for one in switches] == theirs
+    finally:
+        for one, value in zip(switches, before, strict=True):
+            one.fp32_precision = value
 
 
 @restored_precision()

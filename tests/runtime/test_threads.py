@@ -1,9 +1,11 @@
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
-from dcgan.runtime.threads import parallel_for_each
+from dcgan.runtime.threads import once_for_all_threads, parallel_for_each
 
 
 def test_every_item_is_processed_once():
@@ -77,3 +79,32 @@ def test_an_error_of_the_iterator_lets_running_work_finish(error):
     with pytest.raises(error):
         parallel_for_each(work, items(), max_pending=10)
     assert sorted(begun) == sorted(ended)
+
+
+def test_a_setting_of_all_threads_is_restored_by_the_last_block_that_needs_it():
+    value = "users"
+
+    @once_for_all_threads
+    @contextmanager
+    def setting() -> Iterator[None]:
+        nonlocal value
+        before, value = value, "ours"
+        yield
+        value = before
+
+    def second():
+        with setting():
+            entered.set()
+            left.wait(60)
+
+    for _ in range(2):
+        entered, left = threading.Event(), threading.Event()
+        thread = threading.Thread(target=second)
+        with pytest.raises(KeyError), setting(), setting():
+            thread.start()
+            entered.wait(60)
+            raise KeyError
+        assert value == "ours"
+        left.set()
+        thread.join()
+        assert value == "users"
