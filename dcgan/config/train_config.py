@@ -71,17 +71,24 @@ def config_to_dict(config: TrainConfig) -> dict[str, Any]:
 
 
 def _decide_penalties(config: TrainConfig) -> None:
-    """Leave out R1 and R2 beside the WGAN-GP penalty unless their weights were given: they pull the
-    gradients of D to 0, and it pulls them to 1.
-    """
     for name in ("r1", "r2"):
         if isinstance(getattr(config, name), Implied):
-            weight = Implied(0) if config.gradient_penalty else getattr(TrainConfig, name)
+            weight = _implied_weight(name, config.gradient_penalty)
             object.__setattr__(config, name, weight)  # the class is frozen
 
 
+def _implied_weight(name: str, gradient_penalty: object) -> Implied:
+    """The default weight of R1 or R2: 0 beside the WGAN-GP penalty, which pulls the gradients of D
+    to 1, while they pull them to 0.
+    """
+    return Implied(0) if gradient_penalty else getattr(TrainConfig, name)
+
+
 def config_from_dict(values: Mapping[str, Any]) -> TrainConfig:
-    """The inverse of `config_to_dict`. Raises UsageError for unknown options or invalid values."""
+    """The inverse of `config_to_dict`, also after JSON, which cannot tell a default from the same
+    number: defaults that follow other options stay such. Raises UsageError for unknown options or
+    invalid values.
+    """
     kinds = {field.name: field.type for field in dataclasses.fields(TrainConfig)}
     if unknown := sorted(set(values) - set(kinds)):
         raise UsageError(f"{', '.join(unknown)}: no options of this dcgan")
@@ -90,6 +97,10 @@ def config_from_dict(values: Mapping[str, Any]) -> TrainConfig:
         if isinstance(value, str) and kinds[name] in (Path, Path | None):
             value = Path(value)
         options[name] = tuple(value) if isinstance(value, list) else value
+    for name in ("r1", "r2"):
+        implied = _implied_weight(name, options.get("gradient_penalty"))
+        if options.get(name) == implied:
+            options[name] = implied
     return TrainConfig(**options)
 
 

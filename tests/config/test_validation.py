@@ -19,6 +19,7 @@ from dcgan.config import (
     TimelapseConfig,
     TrainConfig,
     WalkConfig,
+    config_from_dict,
     config_to_dict,
     format_flag,
     format_option,
@@ -226,6 +227,18 @@ def test_the_wgan_gp_penalty_replaces_r1_and_r2_unless_they_are_given(loss, opti
         again = dataclasses.replace(config, gradient_penalty=0.0)
         given = options.get("r1", 1), options.get("r2", 1)
         assert (again.r1, again.r2) == given, "they come back"
+
+
+def test_implied_weights_stay_such_in_the_json_of_a_run():
+    """A run that is resumed with --gradient-penalty 10 trains without R1 and R2 from then on."""
+    for options in ({}, dict(gradient_penalty=10), dict(gradient_penalty=10, r1=0.5)):
+        config = TrainConfig(loss="wasserstein", **options)
+        again = config_from_dict(json.loads(json.dumps(config_to_dict(config))))
+        assert again == config
+        for penalty in (0, 3):
+            changed = dataclasses.replace(again, gradient_penalty=penalty)
+            assert changed == dataclasses.replace(config, gradient_penalty=penalty)
+            assert changed.r2 == (0 if penalty else 1)
 
 
 def test_the_networks_of_a_checkpoint_are_validated_by_the_rules_of_train():

@@ -167,6 +167,13 @@ def test_a_run_without_a_checkpoint_is_begun_again_by_its_folder_alone(run, tmp_
     assert parse_train_config(flags, "dcgan", "").width == 24
 
 
+def test_the_wgan_gp_penalty_replaces_r1_and_r2_of_a_resumed_run_too(run):
+    flags = ["--out", str(run), "--loss", "wasserstein", "--gradient-penalty", "10"]
+    for more, weights in (([], (0, 0)), (["--r1", "1"], (1, 0))):
+        config = parse_train_config([*flags, *more], "dcgan", "")
+        assert (config.r1, config.r2) == weights
+
+
 def test_raw_and_packed_images_replace_each_other_when_a_run_is_resumed(run, packed):
     config = parse_train_config(["--out", str(run), "--root", "/pictures"], "dcgan", "")
     assert (config.data, str(config.root)) == (None, "/pictures")
