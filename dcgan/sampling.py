@@ -76,6 +76,13 @@ def recalibrate_batch_norm(G: Generator, count: int = _RECALIBRATION_LATENTS) ->
     recalibrate(G, latents, max_latents=most)
 
 
+def _check_generator(G: object) -> None:
+    """Raise UsageError for what has no latents, for example the path of a checkpoint."""
+    if not hasattr(G, "latent_dim"):
+        kind = type(G).__name__
+        raise UsageError(f"sampling needs a Generator, see dcgan.load_generator, not a {kind}")
+
+
 def parse_label(G: Generator, label: str | None) -> dict[int, float]:
     """Parse the labels "smiling=1,hat=0" or "dog" -> {index: 0 or 1}; None gives {}.
 
@@ -95,6 +102,7 @@ def latents_from_seeds(
     num_labels] for a conditional G. `truncation`: see `latent.truncate`; `label`: see
     `parse_label`.
     """
+    _check_generator(G)
     fixed = parse_label(G, label)
     z = noise_from_seeds(seeds, G.latent_dim, G.latent, truncation)
     return z if G.labels is None else torch.cat([z, G.labels.from_seeds(seeds, fixed)], 1)
@@ -108,6 +116,7 @@ def make_renderer(
     It holds a copy of G's weights as they are now, in evaluation mode. `precision`: "auto", "fp32"
     or "bf16", see `use_bf16`; "fp32" is full float32 in training too.
     """
+    _check_generator(G)
     device = next(G.parameters()).device
     dtype = torch.bfloat16 if use_bf16(device, precision) else torch.float32
     network = fold_batch_norm(G).to(dtype)
@@ -138,10 +147,10 @@ def render(G: Generator, z: Tensor, precision: str = TrainConfig.precision) -> I
 
     `precision`: see `make_renderer`. Raises UsageError for latents of another shape.
     """
+    renderer = make_renderer(G, precision)
     z, width = torch.as_tensor(z), G.layers[0].in_channels
     if z.dim() not in (2, 4) or z.shape[1] != width:
         raise UsageError(f"latents must have the shape [N, {width}], not {list(z.shape)}")
-    renderer = make_renderer(G, precision)
     for batch in z.split(batch_size(G.size)):
         yield renderer(batch).cpu().numpy()
 
@@ -180,6 +189,7 @@ def sample_grid(
 
 def check_grid_size(G: Generator, count: int) -> None:
     """Raise UsageError where a grid of `count` images would have over _MAX_GRID_PIXELS pixels."""
+    _check_generator(G)
     pixels = count * G.size**2
     if pixels > _MAX_GRID_PIXELS:
         raise UsageError(

@@ -2,13 +2,14 @@
 
 import dataclasses
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 import dcgan
-from dcgan import images, sampling
+from dcgan import cli, data, images, sampling
 from dcgan.config import TrainConfig
 from dcgan.errors import UsageError, UserError
 from dcgan.evaluation import evaluate, report_memorization
@@ -40,6 +41,19 @@ def G(run):
         (lambda G: dcgan.train({"steps": 3}), "train needs a TrainConfig, not {'steps': 3}"),
         (lambda G: dcgan.load_generator(None), "None is no path"),
         (lambda G: open_runs([3]), "3 is no path"),
+        (lambda G: list(dcgan.sample("run", [1])), "needs a Generator, see dcgan.load_generator"),
+        (lambda G: dcgan.sample_grid("run", [1]), "dcgan.load_generator, not a str"),
+        (lambda G: sampling.latents_from_seeds(Path("run"), [1]), "load_generator, not a Posix"),
+        (lambda G: next(sampling.render(dcgan.Discriminator(), 0)), "not a Discriminator"),
+        (lambda G: data.prepare("faces"), "prepare needs a PrepareConfig, not 'faces'"),
+        (lambda G: dcgan.Generator(size=48), "--size must be a power of two from 8 to 1024, not 4"),
+        (lambda G: dcgan.Generator(latent="cauchy"), "--latent must be normal or uniform"),
+        (lambda G: dcgan.Discriminator(size=4), "--size must be a power of two"),
+        (lambda G: dcgan.Discriminator(width=0), "--width must be from 1 to 1024, not 0"),
+        (
+            lambda G: dcgan.Discriminator(batch_norm_D=True, spectral_norm=True),
+            "--batch-norm-D and --spectral-norm exclude each other",
+        ),
     ],
 )
 def test_wrong_arguments_are_named(G, call, words):
@@ -117,3 +131,12 @@ def test_paths_may_be_text_and_latents_and_seeds_arrays(G, run, monkeypatch):
     z = sampling.latents_from_seeds(G, seeds).double().numpy()
     rendered = np.concatenate(list(sampling.render(G, z)))
     assert np.array_equal(images.make_grid(rendered), expected)
+
+
+def test_networks_and_commands_take_numpys_numbers_and_paths(run, tmp_path):
+    size = np.int64(16)
+    assert dcgan.Generator(size, width=np.int32(2))(torch.zeros(2, 100)).shape == (2, 3, 16, 16)
+    assert dcgan.Discriminator(size, width=2)(torch.zeros(2, 3, 16, 16)).shape == (2,)
+    out = tmp_path / "a.npy"
+    assert cli.main(["sample", run, "--count", np.int64(3), "--npy", out]) == 0
+    assert len(np.load(out)) == 3

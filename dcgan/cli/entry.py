@@ -30,10 +30,11 @@ def run(command: Command, args: Sequence[str] | None, prog: str) -> int:
     owns_process = args is None
     if owns_process:
         _prepare_output()
+    words = [str(arg) for arg in (sys.argv[1:] if args is None else args)]
     code, message = 0, None
     try:
         with raise_on_sigterm(), on_second_signal(_exit_at_once if owns_process else interrupt):
-            code = _exit_code(command, sys.argv[1:] if args is None else args, prog)
+            code = _exit_code(command, words, prog)
             if owns_process:
                 sys.stdout.flush()
     except UserError as error:

@@ -58,15 +58,15 @@ def validate_network(
     size: int,
     channels: int,
     width: int,
-    latent_dim: int,
-    latent: str,
     kernel_size: int,
-    batch_norm_D: bool,
-    bias_D: bool,
-    spectral_norm: bool,
-    minibatch_std: bool,
+    latent_dim: int = NetworkOptions.latent_dim,
+    latent: str = NetworkOptions.latent,
+    batch_norm_D: bool = NetworkOptions.batch_norm_D,
+    bias_D: bool = NetworkOptions.bias_D,
+    spectral_norm: bool = NetworkOptions.spectral_norm,
+    minibatch_std: bool = NetworkOptions.minibatch_std,
 ) -> None:
-    """Raise UsageError unless networks with these NETWORK_OPTIONS can be built."""
+    """Raise UsageError unless a network with these NETWORK_OPTIONS can be built."""
     validate_size(size)
     require(channels in (1, 3), "channels", channels, "1 or 3")
     require(1 <= width <= 1024, "width", width, "from 1 to 1024")

@@ -36,7 +36,7 @@ from dcgan.data.rows import create_array, keep_rows
 from dcgan.data.sources.array_source import check_arrays
 from dcgan.data.sources.base import Source
 from dcgan.data.sources.opening import open_source, origin
-from dcgan.errors import UserError
+from dcgan.errors import UsageError, UserError
 from dcgan.runtime.atomic_files import replace_atomically
 from dcgan.runtime.disk import check_free_space, disk_errors
 from dcgan.runtime.locks import locked_folder, remove_abandoned
@@ -47,6 +47,8 @@ from dcgan.runtime.threads import available_cpus
 
 def prepare(config: PrepareConfig) -> PackedImages:
     """Pack the raw images of `config` into the new folder `config.out`. Raises as `pack`."""
+    if not isinstance(config, PrepareConfig):
+        raise UsageError(f"prepare needs a PrepareConfig, not {config!r}")
     return pack(
         open_source(config),
         config.out.expanduser(),

@@ -3,19 +3,22 @@
 import torch
 from torch import Tensor
 
+from dcgan.latent.noise import ArrayLike, as_floats
+
 _PARALLEL = 1e-4  # sine of the angle below which directions count as parallel or opposite
 
 
-def lerp(a: Tensor, b: Tensor, t: Tensor | float) -> Tensor:
+def lerp(a: ArrayLike, b: ArrayLike, t: ArrayLike) -> Tensor:
     """Linear interpolation from a (t = 0) to b (t = 1), exact at both ends.
 
     a, b: [..., D]; t: a number or [..., 1] -> [..., D].
     """
+    a, b = as_floats(a), as_floats(b)
     t = torch.as_tensor(t, dtype=a.dtype, device=a.device)
     return torch.where(t < 0.5, a + t * (b - a), b - (1 - t) * (b - a))
 
 
-def slerp(a: Tensor, b: Tensor, t: Tensor | float) -> Tensor:
+def slerp(a: ArrayLike, b: ArrayLike, t: ArrayLike) -> Tensor:
     """Spherical linear interpolation from a (t = 0) to b (t = 1), exact at both ends (Shoemake
     1985; White 2016, arXiv:1609.04468).
 
@@ -26,6 +29,7 @@ def slerp(a: Tensor, b: Tensor, t: Tensor | float) -> Tensor:
 
     a, b: [..., D]; t: a number or [..., 1] -> [..., D].
     """
+    a, b = as_floats(a), as_floats(b)
     if a.shape[-1] == 1:
         return lerp(a, b, t)
     t = torch.as_tensor(t, dtype=a.dtype, device=a.device)
@@ -60,12 +64,13 @@ def _perpendicular(unit: Tensor) -> Tensor:
     return rest / rest.norm(dim=-1, keepdim=True)
 
 
-def walk(stops: Tensor, frames: int, latent_dim: int | None = None) -> Tensor:
+def walk(stops: ArrayLike, frames: int, latent_dim: int | None = None) -> Tensor:
     """Latents of a closed walk along great circles: stops [K, D] -> [frames, D].
 
     Every stop gets an equal share of the frames, and the last leg leads back to the first stop.
     Columns from `latent_dim` on are labels, which are interpolated linearly. Default: none are.
     """
+    stops = as_floats(stops)
     position = torch.arange(frames) * len(stops) / frames
     leg = position.long()
     t = (position - leg)[:, None]

@@ -10,6 +10,14 @@ from torch import Tensor
 
 from dcgan.errors import UsageError
 
+ArrayLike = Tensor | np.ndarray | Sequence | float
+
+
+def as_floats(values: ArrayLike) -> Tensor:
+    """A floating-point tensor of the same numbers; no copy where they are that already."""
+    tensor = torch.as_tensor(values)
+    return tensor if tensor.is_floating_point() else tensor.to(torch.get_default_dtype())
+
 
 def sample_noise(rng: np.random.Generator, shape: tuple[int, ...], distribution: str) -> np.ndarray:
     """float32 samples of N(0, 1) ("normal") or U(-1, 1) ("uniform", Radford et al. 2015)."""
@@ -38,7 +46,7 @@ def _generator(seed: int) -> np.random.Generator:
         raise UsageError(f"a seed must be a whole number of at least 0, not {seed!r}") from None
 
 
-def truncate(z: Tensor, threshold: float, distribution: str) -> Tensor:
+def truncate(z: ArrayLike, threshold: float, distribution: str) -> Tensor:
     """Map latents into [-threshold, threshold], where they follow the truncated distribution.
 
     Brock et al. 2019 (BigGAN, section 3.1) sample again what falls outside. This maps the quantile
@@ -49,6 +57,7 @@ def truncate(z: Tensor, threshold: float, distribution: str) -> Tensor:
         raise UsageError(f"--truncation must be a number, not {threshold!r}")
     if not threshold > 0:
         raise UsageError(f"--truncation must be above 0, not {threshold:g}")
+    z = as_floats(z)
     if distribution == "uniform":
         return z * min(threshold, 1.0)
     outside = _normal_cdf(torch.tensor(-threshold, dtype=torch.float64))

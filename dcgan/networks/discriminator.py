@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor, nn
 
-from dcgan.config import TrainConfig
+from dcgan.config import TrainConfig, validate_network
 from dcgan.networks.initialization import dcgan_initialize, equalize_kernel_scales, he_initialize
 from dcgan.networks.layers import (
     BASE_SIZE,
@@ -44,6 +44,14 @@ class Discriminator(nn.Module):
         num_labels: int = 0,
     ):
         super().__init__()
+        validate_network(
+            size=size,
+            channels=channels,
+            width=width,
+            kernel_size=kernel_size,
+            batch_norm_D=batch_norm_D,
+            spectral_norm=spectral_norm,
+        )
         last, *widths = feature_channels(size, width)
         blocks: list[nn.Sequential] = []
         convolutions: list[StridedConv2d] = []

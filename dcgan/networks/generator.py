@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from dcgan.config import TrainConfig
+from dcgan.config import TrainConfig, validate_network
 from dcgan.networks.initialization import dcgan_initialize, initialize_label_rows
 from dcgan.networks.layers import (
     BASE_SIZE,
@@ -49,6 +49,14 @@ class Generator(nn.Module):
         label_variance: float = 1.0,
     ):
         super().__init__()
+        validate_network(
+            size=size,
+            channels=channels,
+            width=width,
+            latent_dim=latent_dim,
+            latent=latent,
+            kernel_size=kernel_size,
+        )
         self.size, self.channels = size, channels
         self.latent_dim, self.latent = latent_dim, latent
         self.labels = None

@@ -68,5 +68,5 @@ class MinibatchStdLayer(nn.Module):
 
 def feature_channels(size: int, width: int) -> list[int]:
     """Channels of the feature maps of side 4, 8, ..., size/2, for example 512, 256, 128, 64."""
-    depth = size.bit_length() - BASE_SIZE.bit_length()
+    depth = int(size).bit_length() - BASE_SIZE.bit_length()
     return [width * min(_MAX_WIDTH_FACTOR, 2**i) for i in reversed(range(depth))]

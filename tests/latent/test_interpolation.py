@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,6 +11,16 @@ from hypothesis import strategies as st
 from dcgan.latent import lerp, slerp, walk
 
 vectors = st.lists(st.floats(-5, 5, width=32), min_size=4, max_size=4).map(torch.tensor)
+
+
+def test_arrays_lists_and_whole_numbers_are_latents_too():
+    expected = slerp(torch.tensor([3.0, 0.0]), torch.tensor([0.0, 1.0]), 0.5)
+    torch.testing.assert_close(expected, torch.full((2,), 2 / 2**0.5))
+    for a, b in (([3, 0], [0, 1]), (np.array([3, 0]), np.array([0, 1])), np.diag([3.0, 1.0])):
+        torch.testing.assert_close(slerp(a, b, np.float32(0.5)).float(), expected)
+        torch.testing.assert_close(lerp(a, b, 0.5).float(), torch.tensor([1.5, 0.5]))
+        stops = walk(np.stack([a, b]), 4)
+        torch.testing.assert_close(stops[1].float(), expected)
 
 
 @settings(deadline=None)
