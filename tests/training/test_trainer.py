@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,7 @@ from dcgan.training.batches import Batch, BatchLoader
 from dcgan.training.monitoring import Diverged, image_diagnostics
 from dcgan.training.optimizer import make_adam
 from dcgan.training.periodic_tasks import PeriodicTasks
+from dcgan.training.trainer import Trainer
 from tests.conftest import PLAIN, fit, write_packed
 
 CPU = torch.device("cpu")
@@ -583,3 +585,15 @@ def test_training_a_finished_run_changes_nothing(tiny, packed, run, tmp_path):
         path = fit(tiny(steps=steps), packed, tmp_path / "copy", CPU)
         assert path == find_checkpoint(tmp_path / "copy").path
     assert {path: path.read_bytes() for path in (tmp_path / "copy").rglob("*.*")} == before
+
+
+def test_trainers_that_threads_build_at_once_get_the_weights_of_their_seeds(tiny):
+    configs = [tiny(seed=seed, width=32) for seed in range(4)]
+    expected = [Trainer(config, CPU) for config in configs]
+    before = torch.get_rng_state()
+    with ThreadPoolExecutor(len(configs)) as pool:
+        built = [*pool.map(lambda config: Trainer(config, CPU), configs)]
+    for ours, theirs in zip(built, expected, strict=True):
+        for one, other in zip([ours.G, ours.D], [theirs.G, theirs.D], strict=True):
+            assert all(map(torch.equal, one.parameters(), other.parameters()))
+    assert torch.equal(torch.get_rng_state(), before)
