@@ -96,8 +96,7 @@ def open_packed(folder: Path) -> PackedImages:
     folder = to_path(folder)
     try:
         if not is_packed(folder):
-            state = "is not a packed folder" if folder.exists() else "does not exist"
-            raise UserError(f"{folder} {state}; `dcgan prepare` makes one from raw images")
+            raise UserError(f"{folder} {_describe_other(folder)}")
         meta = _read_meta(folder / META)
         images = _read_array(folder / IMAGES)
         labels = _read_array(folder / LABELS) if meta["label_kind"] else None
@@ -107,6 +106,15 @@ def open_packed(folder: Path) -> PackedImages:
     except _DAMAGE_ERRORS as error:
         raise UserError(f"{folder} is damaged: {error}; pack the images again") from error
     return PackedImages(folder, images, labels, tuple(map(printable, meta["label_names"])), meta)
+
+
+def _describe_other(folder: Path) -> str:
+    """What a folder is that is no packed folder, and what to give instead."""
+    state = "is not a packed folder" if folder.exists() else "does not exist"
+    inside = sorted(meta.parent.name for meta in folder.glob(f"*/{META}"))
+    if inside:
+        return f"{state}: name one of those in it: {', '.join(inside[:10])}"
+    return f"{state}; `dcgan prepare` makes one from raw images"
 
 
 def _read_meta(path: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from dcgan.config import format_flag, require_ending
 from dcgan.config.validation import to_path
 from dcgan.errors import UserError, printable
 from dcgan.evaluation import has_better_direction, higher_is_better
-from dcgan.runs.checkpoint_folder import find_checkpoint
+from dcgan.runs.checkpoint_folder import find_checkpoint, run_folder
 from dcgan.runs.loading import load_generator
 from dcgan.runs.metrics_file import is_finite_number, read_metrics
 from dcgan.runtime.atomic_files import replace_atomically
@@ -71,7 +71,7 @@ def _minutes(line: dict) -> float:
 
 def open_runs(paths: Sequence[Path]) -> list[Run]:
     """Read run folders. Raises UserError for other paths and for runs that have logged nothing."""
-    runs, paths = [], [to_path(path) for path in paths]
+    runs, paths = [], [run_folder(to_path(path)) for path in paths]
     for path, name in zip(paths, _short_names(paths), strict=True):
         if path.is_file():
             raise UserError(f"{path} is a file: name the run folder")

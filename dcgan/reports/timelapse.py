@@ -9,6 +9,7 @@ from PIL import Image
 from dcgan.config import MIN_FRAME_SECONDS, validate_duration
 from dcgan.config.validation import to_path
 from dcgan.errors import UserError
+from dcgan.runs.checkpoint_folder import no_run_folder, run_folder
 from dcgan.runs.layout import SAMPLES, list_sample_grids
 from dcgan.runtime.terminal import print_lines
 
@@ -20,10 +21,10 @@ def load_frames(run: Path, seconds: float) -> list[np.ndarray]:
     padded with white to one shape. Damaged grids are skipped with a warning. Raises UserError where
     no grid is left, UsageError for a duration that `--seconds` does not allow.
     """
-    run = to_path(run)
+    run = run_folder(to_path(run))
     validate_duration(seconds)
-    if not (Path(run) / SAMPLES).is_dir():
-        raise UserError(f"{run}: no such run folder, or it has no {SAMPLES}")
+    if not (run / SAMPLES).is_dir():
+        raise no_run_folder(run, SAMPLES)
     paths = list_sample_grids(run)
     max_frames = max(int(seconds / MIN_FRAME_SECONDS), 1)
     if len(paths) > max_frames:  # the first and the last stay

@@ -1,13 +1,14 @@
 """The checkpoints of a run folder: which one is loaded, and which ones are kept."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 from dcgan.config.validation import to_path
 from dcgan.errors import UserError
 from dcgan.runs.checkpoint import Checkpoint, damaged, read
-from dcgan.runs.layout import CHECKPOINTS, list_checkpoints, step_from_name
+from dcgan.runs.layout import CHECKPOINTS, SAMPLES, list_checkpoints, step_from_name
 from dcgan.runtime import distributed
 from dcgan.runtime.terminal import print_lines
 
@@ -39,14 +40,18 @@ def latest_checkpoint(
 
 
 def warn_skipped(error: UserError) -> None:
-    """Print on stderr why a file is skipped, in the main process."""
+    """Print on stderr why a file is skipped, once, in the main process."""
     if distributed.is_main():
-        print_lines(f"skipped: {error}", file=sys.stderr)
+        _warn(f"skipped: {error}")
+
+
+@cache  # the command line reads a run before training does
+def _warn(line: str) -> None:
+    print_lines(line, file=sys.stderr)
 
 
 def find_checkpoint(path: Path) -> Checkpoint:
-    """Open a checkpoint file, or the newest usable checkpoint of a run folder, or of the folder
-    `checkpoints` in it.
+    """Open a checkpoint file, or the newest usable checkpoint of a run folder (see `run_folder`).
 
     Raises UserError if there is none, with the names of checkpoints and runs in the folder.
     """
@@ -56,24 +61,40 @@ def find_checkpoint(path: Path) -> Checkpoint:
             raise UserError(f"{path}: no such checkpoint or run folder")
         if path.is_file():
             return read(path)
-        run = path.resolve().parent if path.resolve().name == CHECKPOINTS else path
+        run = run_folder(path)
         if (run / CHECKPOINTS).is_dir() and (found := latest_checkpoint(run)):
             return found
-        raise UserError(f"{path} is no run folder: {_describe_content(path)}")
+        paths = sorted(path.iterdir())
+        files = [path.name for path in paths if path.suffix == ".safetensors" and path.is_file()]
+        raise no_run_folder(path, f"{CHECKPOINTS}/step-*.safetensors", files)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
 
 
-def _describe_content(folder: Path) -> str:
-    """Which checkpoints or runs a folder holds, so that one of them can be named instead."""
-    paths = sorted(folder.iterdir())
-    files = [path.name for path in paths if path.suffix == ".safetensors" and path.is_file()]
-    runs = [path.name for path in paths if (path / CHECKPOINTS).is_dir()]
+def run_folder(path: Path) -> Path:
+    """The run folder that a path names: itself, or the one around its checkpoints or samples."""
+    real = path.resolve()
+    is_part = real.name in (CHECKPOINTS, SAMPLES) and (real.parent / CHECKPOINTS).is_dir()
+    return real.parent if is_part else path
+
+
+def no_run_folder(path: Path, lacks: str, files: Sequence[str] = ()) -> UserError:
+    """The error to raise for a path without the files of a run.
+
+    It names the runs in the folder, or the checkpoint `files`, so that one of them can be given.
+    """
+    if not path.is_dir():
+        is_file = path.exists()
+        return UserError(
+            f"{path} is a file: name the run folder" if is_file else f"{path}: no such run folder"
+        )
+    runs = sorted(run.parent.name for run in path.glob(f"*/{CHECKPOINTS}") if run.is_dir())
     for names, what in ((runs, "run"), (files, "checkpoint")):
         if names:
             more = ", ..." if len(names) > _MAX_NAMES else ""
-            return f"name one {what} of those in it: {', '.join(names[:_MAX_NAMES])}{more}"
-    return f"it has no {CHECKPOINTS}/step-*.safetensors"
+            listed = ", ".join(names[:_MAX_NAMES]) + more
+            return UserError(f"{path} is no run folder: name one {what} of those in it: {listed}")
+    return UserError(f"{path} is no run folder: it has no {lacks}")
 
 
 def prune_checkpoints(newest: Path, keep: int) -> None:

@@ -3,28 +3,36 @@
 import zipfile
 from pathlib import Path
 
+from dcgan.runtime.downloads import HEAD_BYTES, wrong_download
+
+# The number that torch.save pickled first, before torch 1.6.
+_TORCH_MAGIC = 0x1950A86A20F9469CFC6C.to_bytes(10, "little")
+# How pictures begin: PNG, JPEG, GIF, WEBP.
+_PICTURES = (b"\x89PNG", b"\xff\xd8", b"GIF8", b"RIFF")
+
 
 def describe_foreign_file(path: Path) -> str | None:
-    """One line on a file of another program that is taken for a checkpoint; None if unknown.
+    """One line on a file of another program that is taken for a checkpoint; None for a damaged
+    safetensors file.
 
     Nothing in the file is unpickled or executed.
     """
     with open(path, "rb") as file:
-        start = file.read(512)
+        start = file.read(HEAD_BYTES)
     if not start:
         return "it is empty"
-    if _is_torch_zip(path, start) or _is_legacy_pickle(start):
+    by_torch = _is_torch_zip(path, start) or _TORCH_MAGIC in start[:32]
+    if by_torch or _is_pickle(start):
         return (
-            "it is a pickle of torch.save, which can run code and is not read; docs/conversion.md "
-            "shows how to convert the weights of PyTorch's DCGAN example"
+            f"it is a pickle{' of torch.save' if by_torch else ''}, which can run code and is not "
+            "read; docs/conversion.md shows how to convert the weights of PyTorch's DCGAN example"
         )
-    if start.lstrip()[:1] == b"<":
-        return "it is a web page (HTML), perhaps of a download that needs a confirmation"
-    if start.startswith((b"\x89PNG", b"\xff\xd8")):
+    if wrong := wrong_download(start):
+        return f"it is {wrong[0]}, {wrong[1]}"
+    if start.startswith(_PICTURES):
         return "it is a picture"
-    if start.startswith(b"version https://git-lfs"):
-        return "it is a pointer of Git LFS: fetch the file itself with `git lfs pull`"
-    return None
+    # The length of the header, and the header, which is JSON; 8 zeros come from a crash.
+    return None if start[8:9] == b"{" or not any(start[:8]) else "it is no safetensors file"
 
 
 def _is_torch_zip(path: Path, start: bytes) -> bool:
@@ -38,6 +46,6 @@ def _is_torch_zip(path: Path, start: bytes) -> bool:
         return False
 
 
-def _is_legacy_pickle(start: bytes) -> bool:
-    """Whether a file starts as a pickle of protocol 2 or later, as older torch.save wrote."""
+def _is_pickle(start: bytes) -> bool:
+    """Whether a file starts as a pickle of protocol 2 or later."""
     return start[:1] == b"\x80" and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")

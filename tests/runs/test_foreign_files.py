@@ -1,5 +1,6 @@
 """Files and folders that are no checkpoint: what they are is said, and what to name instead."""
 
+import pickle
 import runpy
 import shutil
 
@@ -12,6 +13,8 @@ from benchmarks import pytorch_example
 from dcgan import sampling
 from dcgan.errors import UserError
 from dcgan.images import to_uint8
+from dcgan.reports.compare import open_runs
+from dcgan.reports.timelapse import load_frames
 from dcgan.runs.checkpoint_folder import find_checkpoint
 from dcgan.runs.layout import checkpoint_path
 from tests.markdown import PAGES, blocks
@@ -31,7 +34,13 @@ def test_a_pickle_of_torch_is_named_and_not_read(tmp_path, zipped):
     [
         (b"", "it is empty"),
         (b"\n <!DOCTYPE html><html>Quota exceeded</html>", "web page"),
+        ("<html>log in</html>".encode("utf-16"), "web page"),
         (b"\x89PNG\r\n\x1a\n" + bytes(20), "picture"),
+        (b"GIF89a" + bytes(20), "picture"),
+        (pickle.dumps({"G_ema": 1}), r"it is a pickle, which can run code"),
+        (b"a text of some length\n", "it is no safetensors file"),
+        (b'{"a": 1}', "it is no safetensors file"),
+        (b"\x08\x07\x12\x07pytorch" * 9, "it is no safetensors file"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "git lfs pull"),
     ],
 )
@@ -63,6 +72,25 @@ def test_a_folder_of_runs_or_of_copied_checkpoints_names_them(run, tmp_path):
     with pytest.raises(UserError, match=r"name one checkpoint of those in it: copy\.safetensors$"):
         find_checkpoint(tmp_path)
     assert find_checkpoint(tmp_path / "copy.safetensors").step == 6
+
+
+def test_parts_of_a_run_stand_for_it_in_other_commands_too(run, tmp_path):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "one").symlink_to(run)
+    assert find_checkpoint(run / "samples").step == 6
+    for part in ("samples", "checkpoints"):
+        assert len(load_frames(run / part, 8)) == len(load_frames(run, 8))
+        assert open_runs([run / part])[0].step == 6
+    with pytest.raises(UserError, match=r"name one run of those in it: one$"):
+        load_frames(tmp_path / "runs", 8)
+    with pytest.raises(UserError, match=r"runs is no run folder: name one run"):
+        open_runs([tmp_path / "runs"])
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="file is a file: name the run folder"):
+        load_frames(tmp_path / "file", 8)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="empty is no run folder: it has no samples"):
+        load_frames(tmp_path / "empty", 8)
 
 
 def test_the_script_for_the_weights_of_pytorchs_example_keeps_its_images(tmp_path, monkeypatch):

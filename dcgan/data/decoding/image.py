@@ -18,7 +18,7 @@ from dcgan.data.decoding.modes import convert_part
 from dcgan.data.decoding.placement import Placement, bounds_of, choose_reduction, place
 from dcgan.data.decoding.png import drop_long_metadata
 from dcgan.data.decoding.resampling import resample
-from dcgan.data.downloads import HEAD_BYTES, wrong_download
+from dcgan.runtime.downloads import HEAD_BYTES, wrong_download
 
 # Increase it when the same file gives other pixels than before, so that it is packed again.
 DECODING_VERSION = 5

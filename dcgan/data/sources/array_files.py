@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from dcgan.data.downloads import check_download
 from dcgan.data.sources.array_source import ArraySource, check_arrays
 from dcgan.data.sources.base import file_hash
 from dcgan.errors import UserError, printable
+from dcgan.runtime.downloads import check_download
 
 ARRAY_EXTENSIONS = (".npy", ".npz")
 _MAX_NPZ_BYTES = 2**32  # of one array, which is held in memory

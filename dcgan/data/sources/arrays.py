@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from dcgan.config import DataOptions
-from dcgan.data.downloads import HEAD_BYTES, check_download
 from dcgan.data.sources.array_source import ArraySource
 from dcgan.data.sources.base import MAX_BYTES, file_hash
 from dcgan.errors import UsageError, UserError
+from dcgan.runtime.downloads import HEAD_BYTES, check_download
 
 _DIGITS = tuple("0123456789")
 _CLOTHES = (

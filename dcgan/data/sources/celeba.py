@@ -9,12 +9,12 @@ from typing import NamedTuple
 import numpy as np
 
 from dcgan.config import DataOptions
-from dcgan.data.downloads import check_download
 from dcgan.data.sources.base import file_hash
 from dcgan.data.sources.files import Files, base_name, read_file
 from dcgan.data.sources.folder import open_files
 from dcgan.data.sources.left_out import describe_left_out
 from dcgan.errors import UserError, printable
+from dcgan.runtime.downloads import check_download
 
 _SPLITS = {"train": "0", "valid": "1", "test": "2"}
 

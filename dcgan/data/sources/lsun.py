@@ -13,7 +13,6 @@ import numpy as np
 
 from dcgan.config import DataOptions
 from dcgan.data.decoding.image import BadImage
-from dcgan.data.downloads import check_download
 from dcgan.data.sources.base import MAX_BYTES, EncodedSource, file_hash
 from dcgan.data.sources.lmdb_reader import (
     DamagedError,
@@ -23,6 +22,7 @@ from dcgan.data.sources.lmdb_reader import (
     index_keys,
 )
 from dcgan.errors import UsageError, UserError, printable
+from dcgan.runtime.downloads import check_download
 
 _SUFFIXES = {
     "train": ["_train_lmdb"],

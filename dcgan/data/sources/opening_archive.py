@@ -4,11 +4,11 @@ import shlex
 from collections.abc import Collection
 from pathlib import Path
 
-from dcgan.data.downloads import HEAD_BYTES, check_download
 from dcgan.data.sources.files import ArchiveFiles
 from dcgan.data.sources.tar_files import TarFiles, is_tar
 from dcgan.data.sources.zip_files import ZipFiles
 from dcgan.errors import UserError
+from dcgan.runtime.downloads import HEAD_BYTES, check_download
 
 _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18")
 _OTHER_ARCHIVES = (b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07")
