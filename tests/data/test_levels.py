@@ -174,12 +174,26 @@ class TestPacking:
             decode(files[0], 16, 3, None, Conversion(levels=(0, 4095)))
 
     def test_bright_images_and_a_range_without_use(self, tmp_path):
-        assert self.notes(tmp_path, [grey(RAMP * 4, "PNG"), grey(RAMP * 16, "TIFF")]) == []
+        one_of_eleven = [grey(RAMP * 4, "PNG"), *[grey(RAMP * 16, "TIFF")] * 10]
+        assert self.notes(tmp_path, one_of_eleven) == []
+        (remark,) = self.notes(tmp_path, one_of_eleven[:10])
+        assert remark.startswith("1 of 10 16-bit grey images have no value above 16,380")
         eight = [encode(Image.new("L", (64, 64), 9))] * 2
         assert self.notes(tmp_path, eight) == []
         assert self.notes(tmp_path, eight, "file") == [
             "--levels has no effect: no image is grey with more than 8 bits"
         ]
+
+    @pytest.mark.parametrize(("declared", "remarks"), [(65535, 1), (4095, 0)])
+    def test_a_dark_pgm_of_text_is_told_from_one_of_fewer_bits(self, tmp_path, declared, remarks):
+        text = f"P2 64 64 {declared}\n{' '.join(map(str, RAMP.ravel()))}\n".encode()
+        (tmp_path / "raw").mkdir()
+        (tmp_path / "raw" / "0.pgm").write_bytes(text)
+        source = open_source(DataOptions(source="folder", root=tmp_path / "raw"))
+        notes = pack(source, tmp_path / "out", 16, 1).meta["notes"]
+        assert ["4,095 of 65,535 and are packed nearly black" in note for note in notes] == (
+            [True] * remarks
+        )
 
     def test_every_range_has_its_own_images(self, tmp_path):
         (tmp_path / "raw").mkdir()

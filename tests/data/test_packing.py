@@ -721,3 +721,8 @@ class TestDamaged:
         packed = open_packed(folder)
         with pytest.raises(ValueError, match="read-only"):
             packed.images[0] = 0
+
+
+def test_a_folder_of_packed_folders_names_them(packed):
+    with pytest.raises(UserError, match=r"packed folder: name one of those in it: noise$"):
+        open_packed(packed.folder.parent)

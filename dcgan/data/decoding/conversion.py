@@ -12,6 +12,7 @@ from dcgan.data.decoding.modes import extremes
 
 _MUCH = 0.2  # of the pixels; a picture of 4:3 loses a fourth
 _DARK = 2**14  # of 16 bits; a quarter of the range
+_MANY = 0.1  # of the 16-bit pictures; some are of the night
 
 
 @dataclass
@@ -75,7 +76,7 @@ class Losses:
             "colour": "scale them to the whole range before",
         }
         for kind, depths in (("grey", self.grey), ("colour", self.colour)):
-            if depths.dark > depths.images / 2:
+            if depths.dark and depths.dark >= _MANY * depths.images:
                 yield (
                     f"{depths.dark:,} of {depths.images:,} 16-bit {kind} images have no value "
                     f"above {depths.brightest:,} of 65,535 and are packed nearly black: "
@@ -106,7 +107,9 @@ class Conversion:
             return None
         low, high = extremes(image)
         chosen = choose_range(self.levels, image.mode, depth.declared, (low, high))
-        self.losses.grey.count(_DARK if depth.declared else int(high))
+        # A PGM that declares less than 16 bits has been stretched to them.
+        stretched = depth.declared and depth.declared < 65535
+        self.losses.grey.count(_DARK if stretched else int(high))
         return chosen
 
     def count_placement(self, width: int, height: int, crop: int | None) -> None:
