@@ -14,7 +14,7 @@ import torch
 import tyro
 
 import benchmarks.__main__ as speed
-from benchmarks import quality
+from benchmarks import labels, quality
 from dcgan import cli, config
 from dcgan.data import open_packed
 from tests.conftest import TINY, fit, write_packed
@@ -65,7 +65,11 @@ def test_other_commands_fail_only_because_files_are_missing(command, capsys, no_
 @pytest.mark.parametrize("command", BENCHMARKS)
 def test_benchmark_commands_are_understood(command):
     module, *words = shlex.split(command.replace("PART", "step"))[2:]
-    options = {"benchmarks": speed.Options, "benchmarks.quality": quality.Options}
+    options = {
+        "benchmarks": speed.Options,
+        "benchmarks.labels": labels.Options,
+        "benchmarks.quality": quality.Options,
+    }
     if module in options:
         tyro.cli(options[module], args=words)
     else:
@@ -108,7 +112,7 @@ def test_paths_exist(name):
 def test_flags_exist(name):
     exported = [getattr(config, name) for name in config.__all__]
     options = [kind for kind in exported if dataclasses.is_dataclass(kind)]
-    options += [speed.Options, quality.Options]
+    options += [speed.Options, labels.Options, quality.Options]
     fields = {field.name for kind in options for field in dataclasses.fields(kind)}
     known = {config.format_flag(field)[2:] for field in fields}
     known |= {f"no-{field}" for field in known} | OTHER_FLAGS

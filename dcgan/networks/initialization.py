@@ -25,15 +25,15 @@ _LINEAR_LAYERS = (StridedConv2d, StridedConvTranspose2d, nn.Conv2d, nn.ConvTrans
 def dcgan_initialize(network: nn.Module) -> None:
     """Kernels from N(0, 0.02), batch norm from N(1, 0.02) with bias 0, as in the authors' code.
 
-    The embedding of D's labels is multiplied by means over the last maps, of side 4, and `score`
-    sums them: with 4 times the standard deviation both contribute alike to the logit.
+    The embedding of D's labels is multiplied by means over the 16 positions of the last maps, where
+    Miyato and Koyama's code takes sums: 16 times the standard deviation makes up for that.
     """
     if _is_meta(network):
         return
     for module in network.modules():
         if isinstance(module, _LINEAR_LAYERS):
             embeds = isinstance(module, nn.Linear)
-            nn.init.normal_(module.weight, 0.0, INITIAL_STD * (BASE_SIZE if embeds else 1))
+            nn.init.normal_(module.weight, 0.0, INITIAL_STD * (BASE_SIZE**2 if embeds else 1))
         elif isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.weight, 1.0, INITIAL_STD)
             nn.init.zeros_(module.bias)

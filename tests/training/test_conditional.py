@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from benchmarks import labels as label_benchmark
 from dcgan import cli, images, sampling
 from dcgan.data import open_packed
 from dcgan.errors import UsageError, UserError
@@ -289,3 +290,21 @@ def test_each_class_gets_its_own_colour(tiny, tmp_path):
         means = drawn.mean((1, 2))
         far = np.abs(means - colour).max(1)
         assert (far < 60).mean() > 0.95, name
+
+
+@pytest.mark.slow
+def test_a_classifier_reads_the_digit_that_was_asked_for(tiny, tmp_path):
+    """In at least 95 % of the samples after a short run."""
+    pictures, labels, names = label_benchmark.draw_all(1, 100, 16, seed=0)
+    classifier = label_benchmark.train_classifier(pictures, labels)
+    held_out, held_out_labels, _ = label_benchmark.draw_all(1, 30, 16, seed=1)
+    assert label_benchmark.agreement(classifier, held_out, held_out_labels) > 0.99
+    folder = write_packed(tmp_path / "digits", pictures, labels, names, "class")
+    config = tiny(width=16, latent_dim=100, batch_size=64, steps=900, save_every=900)
+    few = dict(sample_every=900, log_every=100, ema_images=6400)
+    config = conditional(config, flip=False, lr_G=1e-3, **few)
+    fit(config, open_packed(folder), tmp_path / "run", CPU)
+    G = load_generator(tmp_path / "run")
+    drawn = np.concatenate(list(sampling.sample(G, range(1000))))
+    asked = G.labels.from_seeds(range(1000)).argmax(1).numpy()
+    assert label_benchmark.agreement(classifier, drawn, asked) >= 0.95
