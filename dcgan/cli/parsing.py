@@ -7,6 +7,7 @@ import io
 import os
 import re
 import shutil
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
@@ -18,6 +19,7 @@ from dcgan.config import format_flag
 from dcgan.errors import UsageError
 
 _MIN_COLUMNS = 60  # of the text of --help, also where the terminal is narrower
+_parsing = threading.Lock()  # stderr and the environment are of all threads
 
 Config = TypeVar("Config")
 
@@ -95,7 +97,7 @@ def _run_tyro(options: type, args: Sequence[str], prog: str, description: str | 
     """
     errors = io.StringIO()
     try:
-        with contextlib.redirect_stderr(errors), _wide_terminal():
+        with _parsing, contextlib.redirect_stderr(errors), _wide_terminal():
             return tyro.cli(
                 options,
                 args=args,

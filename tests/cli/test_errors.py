@@ -4,6 +4,7 @@ import io
 import os
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from PIL import Image
@@ -231,3 +232,14 @@ def test_a_file_or_folder_that_may_not_be_read_is_named_without_error_numbers(ca
 
     code, err = fail(capsys, refused)
     assert (code, err) == (1, f"dcgan: {tmp_path}: Is a directory\n")
+
+
+def test_threads_that_parse_at_once_report_their_own_errors_on_the_same_stderr(capsys):
+    stderr, columns = sys.stderr, os.environ.get("COLUMNS")
+    with ThreadPoolExecutor(4) as pool:
+        codes = [*pool.map(lambda _: cli.main(["walk", "--frames", "x"]), range(16))]
+    assert codes == [2] * 16
+    assert (sys.stderr, os.environ.get("COLUMNS")) == (stderr, columns)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 16
+    assert {line[:6] for line in lines} == {"dcgan:"} and len({*lines}) == 1

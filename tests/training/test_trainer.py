@@ -588,7 +588,7 @@ def test_training_a_finished_run_changes_nothing(tiny, packed, run, tmp_path):
 
 
 def test_trainers_that_threads_build_at_once_get_the_weights_of_their_seeds(tiny):
-    configs = [tiny(seed=seed, width=32) for seed in range(4)]
+    configs = [tiny(seed=seed, width=32) for seed in range(8)]
     expected = [Trainer(config, CPU) for config in configs]
     before = torch.get_rng_state()
     with ThreadPoolExecutor(len(configs)) as pool:
