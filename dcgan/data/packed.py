@@ -12,6 +12,7 @@ import numpy as np
 
 from dcgan.config.validation import to_path
 from dcgan.errors import UserError, printable
+from dcgan.runtime.downloads import check_download
 
 FORMAT = 1
 IMAGES, LABELS, META = "images.npy", "labels.npy", "meta.json"
@@ -104,6 +105,8 @@ def open_packed(folder: Path) -> PackedImages:
     except PermissionError as error:
         raise UserError(f"cannot read {folder}: permission denied") from error
     except _DAMAGE_ERRORS as error:
+        for name in (META, IMAGES, LABELS):
+            check_download(folder / name)
         raise UserError(f"{folder} is damaged: {error}; pack the images again") from error
     return PackedImages(folder, images, labels, tuple(map(printable, meta["label_names"])), meta)
 

@@ -117,14 +117,19 @@ class _FileReader(RowReader):
         self.prefetch(indices)
         rows = np.empty((len(indices), *self.row_shape), self.dtype)
         for row, i in zip(rows, indices.tolist(), strict=True):
-            offset = self.offset + self.positions[i] * self.row_bytes
+            self._fill(memoryview(row).cast("B"), self.offset + self.positions[i] * self.row_bytes)
+        return rows
+
+    def _fill(self, buffer: memoryview, offset: int) -> None:
+        """Read from the offset until the buffer is full: network disks may give less at a time."""
+        while buffer:
             try:
-                complete = os.preadv(self.descriptor, [row], offset) == self.row_bytes
+                count = os.preadv(self.descriptor, [buffer], offset)
             except OSError as error:
                 raise UserError(f"cannot read {self.path}: {error.strerror}") from error
-            if not complete:
+            if not count:
                 raise UserError(f"{self.path} has been cut short: pack the images again")
-        return rows
+            buffer, offset = buffer[count:], offset + count
 
     def prefetch(self, indices: np.ndarray) -> None:
         """Request rows all at once: one after another, each would wait for the disk anew."""

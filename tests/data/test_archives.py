@@ -183,6 +183,7 @@ class TestStyleGan:
     @pytest.mark.parametrize(
         "content",
         [
+            PAGE,
             b'{"labels": [["00000/img00000000.png", 0], ["0',
             b'{"labels": [["00000/img00000000.png"]]}',
             b'{"labels": [["00000/img00000000.png", 0], 7]}',

@@ -658,6 +658,12 @@ class TestDamaged:
     def folder(self, raw, tmp_path) -> Path:
         return prepare(config(raw, tmp_path / "out", workers=1)).folder
 
+    @pytest.mark.parametrize("name", ["images.npy", "labels.npy", "meta.json"])
+    def test_web_pages_in_the_place_of_files_are_named(self, folder, name):
+        (folder / name).write_bytes(b"<!DOCTYPE html><html></html>")
+        with pytest.raises(UserError, match=rf"out/{name} is a web page \(HTML\)"):
+            open_packed(folder)
+
     @pytest.mark.parametrize("name", ["images.npy", "labels.npy"])
     def test_damaged_arrays_are_refused(self, folder, name):
         path = folder / name

@@ -53,6 +53,13 @@ def test_a_read_error_names_the_file(mapped, monkeypatch):
         read(np.array([0]))
 
 
+@pytest.mark.skipif(not hasattr(os, "preadv"), reason="needs preadv")
+def test_a_disk_may_give_a_row_in_parts(mapped, monkeypatch):
+    preadv = os.preadv
+    monkeypatch.setattr(os, "preadv", lambda file, buffers, at: preadv(file, [buffers[0][:50]], at))
+    np.testing.assert_array_equal(rows.row_reader(mapped)(np.array([7, 49])), ROWS[[7, 49]])
+
+
 class SlowDisk:
     """A disk on which every read takes one unit of time, and which does all it is asked to at once.
 

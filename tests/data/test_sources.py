@@ -104,6 +104,7 @@ class TestFolder:
     def test_what_is_left_out_is_named_by_kind_and_number(self, tmp_path, kind):
         others = [f"{i}.HEIC" for i in range(20)] + ["a.zip", "b/c.zip", "README", "x.000001"]
         system = ["Thumbs.db", "b/desktop.ini", "__MACOSX/._0.jpg", "._0.jpg"]
+        system += ["b/@eaDir/0.jpg/SYNOPHOTO_THUMB_M.jpg", "$RECYCLE.BIN/1.jpg"]
         images = [f"b/{i}.jpg" for i in range(15)]
         if kind == "folder":
             root = write(tmp_path, *images, *others, *system)

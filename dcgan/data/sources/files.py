@@ -16,7 +16,7 @@ EXTENSIONS = (
     *(".ppm", ".pgm", ".pbm", ".pnm"),
 )
 # What systems put beside the files of a user.
-_JUNK = ("__macosx", "thumbs.db", "desktop.ini")
+_JUNK = ("__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin")
 MAX_LIST_BYTES = 2**28  # of a file of labels
 
 

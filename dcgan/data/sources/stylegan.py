@@ -6,6 +6,7 @@ vector: one-hot vectors are classes, others of zeros and ones attributes (Karras
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from dcgan.data.sources.files import Files, is_image, split_name
 from dcgan.data.sources.left_out import file_kind
 from dcgan.errors import UserError, printable
+from dcgan.runtime.downloads import check_download
 
 DATASET_JSON = "dataset.json"
 _MAX_CLASSES = 2**16
@@ -55,8 +57,9 @@ def label_by_dataset_json(files: Files, classes: tuple[str, ...]) -> bool:
 def _read_table(content: bytes, where: str) -> dict[str, Any] | None:
     """The labels by name, none if the images have none; None for a file of another program.
 
-    Raises UserError for a damaged file.
+    Raises UserError for a damaged file, and for a web page.
     """
+    check_download(Path(where), content)
     try:
         whole = json.loads(content)
     except (ValueError, RecursionError) as error:
