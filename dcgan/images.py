@@ -5,12 +5,15 @@ import math
 import struct
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
+from dcgan.config import OUTPUT_MARK
 from dcgan.errors import UsageError
 from dcgan.runtime.atomic_files import replace_atomically
 
@@ -53,9 +56,10 @@ def to_pil(image: np.ndarray) -> Image.Image:
 
 def encode_png(image: np.ndarray) -> bytes:
     """Encode uint8 [H, W, 1 or 3] as the content of a PNG file."""
-    content = io.BytesIO()
+    content, mark = io.BytesIO(), PngInfo()
+    mark.add_text("Comment", OUTPUT_MARK)
     # zlib's fastest level: up to five times as fast as Pillow's default, files at most 1/6 larger.
-    to_pil(image).save(content, format="PNG", compress_level=1)
+    to_pil(image).save(content, format="PNG", compress_level=1, pnginfo=mark)
     return content.getvalue()
 
 
@@ -88,7 +92,11 @@ def save_animation(path: Path, frames: Sequence[np.ndarray], seconds_per_frame: 
     """
     kind = animation_format(path)
     first, *rest = [to_pil(frame) for frame in frames]
-    options = {"lossless": True} if kind == "WEBP" else {}
+    of_format: dict[str, dict[str, Any]] = {
+        "GIF": {"comment": OUTPUT_MARK},
+        "WEBP": {"lossless": True},
+        "PNG": {},
+    }
     with replace_atomically(path, durable=False) as partial, open(partial, "wb") as file:
         try:
             first.save(
@@ -100,7 +108,7 @@ def save_animation(path: Path, frames: Sequence[np.ndarray], seconds_per_frame: 
                     len(frames), seconds_per_frame, 10 if kind == "GIF" else 1
                 ),
                 loop=0,
-                **options,
+                **of_format[kind],
             )
         except (OverflowError, ValueError, struct.error) as error:
             raise UsageError(

@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "errors": "",
     "runtime": "errors",
     "config": "errors",
-    "images": "errors runtime",
+    "images": "config errors runtime",
     "networks": "config",
     "latent": "errors",
     "data": "config errors runtime",

@@ -7,12 +7,12 @@ import json
 import os
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from dcgan.cli.parsing import parse_flags, split_choice
 from dcgan.cli.train_parsing import parse_train_config
 from dcgan.config import (
+    DEFAULT_GRID,
     PRESETS,
     CompareConfig,
     EvaluateConfig,
@@ -63,7 +63,7 @@ def sample(args: Sequence[str], prog: str) -> None:
 
     G = _load_generator(config)
     grid = config.out or not (config.each or config.npy)
-    out = config.out or Path("samples.png")
+    out = config.out or DEFAULT_GRID
     if grid:
         sampling.check_grid_size(G, len(seeds))
         check_writable(out)

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     )
     from dcgan.config.reports import CompareConfig, TimelapseConfig, validate_duration
     from dcgan.config.sampling import (
+        DEFAULT_GRID,
         MIN_FRAME_SECONDS,
+        OUTPUT_MARK,
         SampleConfig,
         SamplingOptions,
         WalkConfig,
@@ -37,11 +39,13 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "DEFAULT_GRID",
     "DEFAULT_MAX_IMAGES",
     "DEFAULT_MEMORIZATION_IMAGES",
     "MIN_FRAME_SECONDS",
     "MIN_IMAGES",
     "NETWORK_OPTIONS",
+    "OUTPUT_MARK",
     "PRESETS",
     "CompareConfig",
     "DataOptions",
@@ -79,7 +83,9 @@ _MODULES = {
     "CompareConfig": "reports",
     "TimelapseConfig": "reports",
     "validate_duration": "reports",
+    "DEFAULT_GRID": "sampling",
     "MIN_FRAME_SECONDS": "sampling",
+    "OUTPUT_MARK": "sampling",
     "SampleConfig": "sampling",
     "SamplingOptions": "sampling",
     "WalkConfig": "sampling",

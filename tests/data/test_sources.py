@@ -28,6 +28,7 @@ from dcgan.data.sources.base import MAX_BYTES
 from dcgan.data.sources.opening import _NAMES, open_source
 from dcgan.data.statistics import sizes_and_modes
 from dcgan.errors import UsageError, UserError
+from tests.conftest import write_packed
 
 
 def may_read_everything() -> bool:
@@ -279,6 +280,28 @@ class TestOutputs:
         (packed,) = pictures.glob("data/folder-32-*")
         with pytest.raises(UserError, match="holds packed images, made by dcgan: give it as"):
             opened("folder", packed)
+
+    def test_pictures_that_commands_write_by_default_are_left_out(self, run, pictures):
+        before = opened("folder", pictures)
+        real, other = np.random.default_rng(1).integers(0, 256, (2, 30, 16, 16, 3), np.uint8)
+        held_out = write_packed(pictures.parent / "held out", other)
+        real = write_packed(pictures.parent / "real", real)
+        for command, *flags in (
+            ("sample", "--count", "4"),
+            ("walk", "--frames", "3", "--seconds", "1"),
+            ("timelapse", "--seconds", "1"),
+            ("neighbours", "--count", "10", "--data", str(real), "--held-out", str(held_out)),
+        ):
+            assert main([command, str(run), *flags]) == 0
+        shutil.copytree(run, other := pictures.parent / "other")
+        assert main(["compare", str(run), str(other)]) == 0
+        after = opened("folder", pictures)
+        assert (names(after), after.fingerprint()) == (names(before), before.fingerprint())
+        written = ("samples.png", "walk.gif", "timelapse.gif", "neighbours.png", "compare.png")
+        assert set(after.notes) == {f"left out {name}: it is made by dcgan" for name in written}
+        # Pictures of the user may have these names.
+        Image.new("RGB", (32, 32)).save(pictures / "samples.png")
+        assert "samples.png" in names(opened("folder", pictures))
 
     @pytest.mark.parametrize("out", [".", "../pics", "data"])
     def test_pictures_as_out_are_refused_before_anything_is_written(self, pictures, out, capsys):

@@ -19,7 +19,7 @@ from dcgan.data.sources.base import file_hash
 from dcgan.data.sources.files import EXTENSIONS, ArchiveFiles, Files, is_hidden, is_image, read_file
 from dcgan.data.sources.left_out import describe_left_out
 from dcgan.data.sources.opening_archive import open_archive
-from dcgan.data.sources.outputs import output_around, output_kind
+from dcgan.data.sources.outputs import is_output_picture, output_around, output_kind
 from dcgan.data.sources.stylegan import DATASET_JSON, label_by_dataset_json
 from dcgan.errors import UsageError, UserError, printable
 
@@ -41,7 +41,7 @@ class FolderFiles(Files):
     def _walk(self, lists: Collection[str]) -> Iterable[tuple[str, tuple[int, int] | None]]:
         """Name of every image, and its size and time; None if they cannot be read.
 
-        Runs and packed images of dcgan are passed over, with a note.
+        Runs, packed images and pictures of dcgan are passed over, with a note.
         Links to folders are followed last, and no folder is entered twice: loops of links end, and
         an image is named by its own path rather than by a link.
         """
@@ -74,6 +74,8 @@ class FolderFiles(Files):
                     if name.count("/") <= 1:
                         self.folders.add(name)
                     (linked if entry.is_symlink() else folders).append(name + "/")
+                elif status and stat.S_ISREG(status.st_mode) and is_output_picture(entry.path):
+                    self.notes.append(f"left out {printable(name)}: it is made by dcgan")
                 elif is_image(name):
                     # The whole status would take 500 bytes more, of perhaps millions of files.
                     yield name, status and (status.st_size, status.st_mtime_ns)

@@ -1,15 +1,30 @@
-"""Folders that dcgan has written: they are never read as raw images, wherever they lie."""
+"""What dcgan has written: it is never read as raw images, wherever it lies."""
 
 import json
+import os
 from collections.abc import Collection
 from pathlib import Path
 
+from dcgan.config import (
+    DEFAULT_GRID,
+    OUTPUT_MARK,
+    CompareConfig,
+    NeighboursConfig,
+    TimelapseConfig,
+    WalkConfig,
+)
 from dcgan.data.packed import IMAGES, META
 
 _CONFIG_FILE = "config.json"
 _ALWAYS_IN_CONFIG = {"latent_dim", "batch_size", "seed"}  # of a run
 _SAMPLES = "samples"  # of a run
 _MAX_CONFIG_BYTES = 2**20
+# To look into every picture would take much longer than a walk.
+_PICTURES = {
+    DEFAULT_GRID.name,
+    *(kind.out.name for kind in (WalkConfig, NeighboursConfig, CompareConfig, TimelapseConfig)),
+}
+_MARKED_BYTES = 2**12  # from the start
 
 
 def output_kind(folder: Path, names: Collection[str]) -> str | None:
@@ -28,6 +43,17 @@ def output_around(root: Path) -> str | None:
         if kind := output_kind(folder, [path.name for path in folder.iterdir()]):
             return kind
     return None
+
+
+def is_output_picture(path: str) -> bool:
+    """Whether this file is a picture that a command has written under its default name."""
+    if os.path.basename(path) not in _PICTURES:
+        return False
+    try:
+        with open(path, "rb") as file:
+            return OUTPUT_MARK.encode() in file.read(_MARKED_BYTES)
+    except OSError:
+        return False
 
 
 def _is_run_config(path: Path) -> bool:
