@@ -19,6 +19,7 @@ import numpy as np
 
 import dcgan
 from dcgan.config import DataOptions, FitName, Levels, PrepareConfig
+from dcgan.config.validation import to_path
 from dcgan.data.decoding.conversion import Losses
 from dcgan.data.decoding.image import DECODING_VERSION
 from dcgan.data.packed import (
@@ -80,11 +81,19 @@ def pack_arrays(
     1}. Train on them with `TrainConfig(data=out, ...)`. Raises UserError for other types and
     shapes and as `pack`, UsageError for options out of range.
     """
-    config = PrepareConfig(out=Path(out), size=size, channels=channels, crop=crop, fit=fit)
+    config = PrepareConfig(out=to_path(out), size=size, channels=channels, crop=crop, fit=fit)
     source = check_arrays(images, labels, label_names, "pack_arrays")
     source.origin = {"source": "arrays"}
-    folder = config.out.expanduser()
-    return pack(source, folder, size, channels, crop, fit=fit, progress=progress)
+    # Those of `config` are Python's numbers where NumPy's were given.
+    return pack(
+        source,
+        config.out,
+        config.size,
+        config.channels,
+        config.crop,
+        fit=config.fit,
+        progress=progress,
+    )
 
 
 def open_or_pack(

@@ -214,6 +214,12 @@ def test_options_out_of_range_are_refused(tmp_path):
     np.save(tmp_path / "x.npy", COLOUR)
     with pytest.raises(UsageError, match="--class-folders is for folders"):
         opened(tmp_path / "x.npy", class_folders=True)
-    for options in ({"size": 17}, {"channels": 2}, {"crop": 0}):
+    for options in ({"size": 17}, {"channels": 2}, {"crop": 0}, {"out": None}, {"out": 5}):
         with pytest.raises(UsageError):
-            pack_arrays(COLOUR, out=tmp_path / "out", **options)
+            pack_arrays(COLOUR, **{"out": tmp_path / "out", **options})
+
+
+def test_options_may_be_numbers_of_numpy(tmp_path):
+    options = {"size": np.int64(16), "channels": np.uint8(3), "crop": np.int32(8)}
+    packed = pack_arrays(COLOUR, out=tmp_path / "out", **options)
+    assert (packed.size, packed.channels, packed.meta["crop"]) == (16, 3, 8)
