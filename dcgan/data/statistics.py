@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dcgan.data.decoding.image import open_image
+from dcgan.data.decoding.opening import open_image
 from dcgan.data.processes import ChildFailed, ChildNotStarted, stream_from_child
 from dcgan.data.sources.base import EncodedSource
 from dcgan.errors import UserError

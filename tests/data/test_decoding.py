@@ -18,9 +18,10 @@ from PIL import Image
 
 from dcgan.data import faces
 from dcgan.data.decoding import image as module
-from dcgan.data.decoding import jpeg, modes
+from dcgan.data.decoding import jpeg, modes, opening
 from dcgan.data.decoding.conversion import Conversion
-from dcgan.data.decoding.image import BadImage, decode
+from dcgan.data.decoding.image import decode
+from dcgan.data.decoding.opening import BadImage
 from dcgan.data.decoding.placement import choose_reduction, place
 
 
@@ -441,7 +442,7 @@ class TestBadImages:
         """The file is sparse; Pillow would read all of a WebP."""
         with open(tmp_path / "a.webp", "w+b", buffering=0) as file:
             file.write(b"RIFF\xff\xff\xff\x7fWEBPVP8 \xf0\xff\xff\x7f")
-            file.truncate(module._MAX_FILE_BYTES + 1)
+            file.truncate(opening._MAX_FILE_BYTES + 1)
             with pytest.raises(BadImage, match="536,870,913 bytes, more than 536,870,912"):
                 decode(file, 32, 3, None)
 
@@ -471,7 +472,7 @@ class TestBadImages:
             decode(head + entry + bytes(4 * 300_000 + 8), 32, 3, None)
 
     def test_a_tiff_with_a_long_colour_profile_is_decoded(self):
-        data = encode(picture(), "TIFF", icc_profile=bytes(module._MAX_TAG_NUMBERS + 1))
+        data = encode(picture(), "TIFF", icc_profile=bytes(opening._MAX_TAG_NUMBERS + 1))
         assert decode(data, 32, 3, None).shape == (32, 32, 3)
 
     def test_a_tiff_is_decoded_even_if_stderr_is_closed(self, monkeypatch):

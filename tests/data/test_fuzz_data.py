@@ -23,7 +23,8 @@ from PIL import Image
 
 from dcgan.config import DataOptions
 from dcgan.data import pack
-from dcgan.data.decoding.image import BadImage, decode
+from dcgan.data.decoding.image import decode
+from dcgan.data.decoding.opening import BadImage
 from dcgan.data.processes import Child, ChildFailed
 from dcgan.data.sources import lmdb_reader, open_source
 from dcgan.data.sources.base import MAX_BYTES

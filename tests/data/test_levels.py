@@ -14,8 +14,9 @@ from dcgan import cli
 from dcgan.config import DataOptions, PrepareConfig
 from dcgan.data import open_or_pack, pack
 from dcgan.data.decoding.conversion import Conversion
-from dcgan.data.decoding.image import BadImage, decode
+from dcgan.data.decoding.image import decode
 from dcgan.data.decoding.levels import to_bytes
+from dcgan.data.decoding.opening import BadImage
 from dcgan.data.sources import open_source
 from dcgan.errors import UsageError
 from tests.data.test_decoding import encode, png

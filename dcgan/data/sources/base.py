@@ -10,7 +10,8 @@ from typing import BinaryIO
 import numpy as np
 
 from dcgan.data.decoding.conversion import Conversion
-from dcgan.data.decoding.image import BadImage, decode
+from dcgan.data.decoding.image import decode
+from dcgan.data.decoding.opening import BadImage
 
 MAX_BYTES = 2**28  # of one image file, or of an array of small images, uncompressed in memory
 

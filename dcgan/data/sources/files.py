@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO
 
-from dcgan.data.decoding.image import BadImage
+from dcgan.data.decoding.opening import BadImage
 from dcgan.data.sources.base import EncodedSource, file_hash
 from dcgan.data.sources.left_out import file_kind
 from dcgan.errors import UserError, printable

@@ -12,7 +12,7 @@ from typing import BinaryIO
 import numpy as np
 
 from dcgan.config import DataOptions
-from dcgan.data.decoding.image import BadImage
+from dcgan.data.decoding.opening import BadImage
 from dcgan.data.sources.array_files import ARRAY_EXTENSIONS, open_array_file
 from dcgan.data.sources.array_source import ArraySource
 from dcgan.data.sources.base import file_hash

@@ -12,7 +12,7 @@ from typing import BinaryIO
 import numpy as np
 
 from dcgan.config import DataOptions
-from dcgan.data.decoding.image import BadImage
+from dcgan.data.decoding.opening import BadImage
 from dcgan.data.sources.base import MAX_BYTES, EncodedSource, file_hash
 from dcgan.data.sources.lmdb_reader import (
     DamagedError,

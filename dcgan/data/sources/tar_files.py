@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from dcgan.data.decoding.image import BadImage
+from dcgan.data.decoding.opening import BadImage
 from dcgan.data.sources.base import MAX_BYTES
 from dcgan.data.sources.files import MAX_LIST_BYTES, ArchiveFiles
 from dcgan.errors import UserError

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO
 
-from dcgan.data.decoding.image import BadImage
+from dcgan.data.decoding.opening import BadImage
 from dcgan.data.sources.base import MAX_BYTES
 from dcgan.data.sources.files import MAX_LIST_BYTES, ArchiveFiles
 from dcgan.errors import UserError
