@@ -159,7 +159,7 @@ def test_evaluations_of_a_run_are_stored_in_its_folder(run, packed, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--extractor", ""], "write it as module:Class"),
+        (["--extractor", ""], "an empty value after --extractor"),
         (["--extractor", "nowhere"], "write it as module:Class"),
         (["--extractor", r"C:\models\mine.py"], "write it as module:Class"),
         (["--weights", "a.pth"], "--weights needs --fidelity"),
