@@ -150,6 +150,7 @@ class TestStyleGan:
         assert source.label_names == ("9", "10")
         assert source.labels.tolist() == [0, 1, 0]
         assert reds(source) == [0, 1, 3]
+        assert not source.notes, "those of other classes are there"
         assert "no class 4" in refusal(root, class_folders=True, classes=("4",))
 
     def test_one_hot_vectors_are_classes_and_others_of_zeros_and_ones_attributes(self, tmp_path):
@@ -371,6 +372,9 @@ class TestWrongFiles:
             (b"Rar!\x1a\x07\x01\0", "7z x"),
             (png(0), "is an image: give the folder"),
             (b"PK\3\4 cut short", "is not a complete zip"),
+            (b"name,label\n", "is no archive: a root is a folder, a zip"),
+            (b"PAR1 a table", "is no archive: a root is a folder, a zip"),
+            (b"\0\0\0\x18ftypheic", "is no archive: a root is a folder, a zip"),
         ],
     )
     @pytest.mark.parametrize("name", ["x.zip", "x.tar", "x"])
@@ -379,6 +383,8 @@ class TestWrongFiles:
         path.write_bytes(head + bytes(100))
         if name == "x.tar" and head.startswith(b"PK"):
             return
+        if name != "x" and "archive" in message:
+            message = f"is not a complete {name[2:]} archive"
         found = refusal(path)
         assert message in found and str(path) in found
         if "HTML" in message:

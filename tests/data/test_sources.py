@@ -198,7 +198,10 @@ class TestFolder:
         for root, message in [
             (tmp_path / "none", "does not exist"),
             (tmp_path, r"no images in .* \(looked for .jpg .jpeg"),
-            (write(tmp_path / "text", "a.txt", data=b"text") / "a.txt", "not a complete zip"),
+            (
+                write(tmp_path / "text", "a.txt", data=b"text") / "a.txt",
+                "is no archive: a root is a folder",
+            ),
         ]:
             with pytest.raises(UserError, match=message) as caught:
                 opened("folder", root)
@@ -537,6 +540,14 @@ class TestCelebA:
         zipped(tmp_path / "other.zip", "a.jpg", "b.zip")
         with pytest.raises(UserError, match=r"no img_align_celeba .*left out .zip: 1 \(not opened"):
             opened("celeba", tmp_path / "other.zip")
+
+    @pytest.mark.parametrize("kind", ["folder", "zip"])
+    def test_images_outside_of_any_folder_are_named(self, tmp_path, kind):
+        names = "000001.jpg", "000002.jpg"
+        root = tmp_path / f"x.{kind}"
+        zipped(root, *names) if kind == "zip" else write(root, *names)
+        with pytest.raises(UserError, match=r"move CelebA's into img_align_celeba, use the source"):
+            opened("celeba", root)
 
     def test_a_split_needs_the_partition_file(self, tmp_path):
         write(tmp_path / "img_align_celeba", *self.NAMES)

@@ -10,7 +10,7 @@ import numpy as np
 
 from dcgan.config import DataOptions
 from dcgan.data.sources.base import file_hash
-from dcgan.data.sources.files import Files, base_name, read_file
+from dcgan.data.sources.files import Files, base_name, is_image, read_file
 from dcgan.data.sources.folder import open_files
 from dcgan.data.sources.left_out import describe_left_out
 from dcgan.errors import UserError, printable
@@ -35,6 +35,7 @@ _LAYOUTS = (
         None,
     ),
 )
+_LOOSE_IMAGES = f"; move CelebA's into {_LAYOUTS[0].images}, use the source folder for others"
 _PARTITION = ("list_eval_partition.txt", "list_eval_partition.csv")
 _LISTS = (*_PARTITION, *(name for one in _LAYOUTS for name in (*one.attributes, *one.mapping)))
 
@@ -85,10 +86,10 @@ def _open_folder(root: Path, layouts: Sequence[_Layout]) -> tuple[Files, _Layout
             return files, layout, lambda names: _read_beside(root, names)
     zips = ", ".join(printable(path.name) for path in sorted(root.glob("*.zip"))[:3])
     names = " or ".join(layout.images for layout in _LAYOUTS)
-    raise UserError(
-        f"no {names} folder and no {_LAYOUTS[0].images}.zip in {root}"
-        + (f"; if {zips} holds the images, give it as --root" if zips else "")
-    )
+    hint = f"; if {zips} holds the images, give it as --root" if zips else ""
+    if any(is_image(path.name) for path in root.iterdir()):
+        hint += _LOOSE_IMAGES
+    raise UserError(f"no {names} folder and no {_LAYOUTS[0].images}.zip in {root}{hint}")
 
 
 def _open_archive(root: Path, layouts: Sequence[_Layout]) -> tuple[Files, _Layout, _Finder]:
@@ -99,6 +100,7 @@ def _open_archive(root: Path, layouts: Sequence[_Layout]) -> tuple[Files, _Layou
     else:
         names = " or ".join(layout.images for layout in _LAYOUTS)
         found = f"; {describe_left_out(files.left_out)}" if files.left_out else ""
+        found += _LOOSE_IMAGES if len(files) else ""
         raise UserError(f"no {names} folder with images in {root}{found}")
     before = len(files)
     files.keep(lambda name: f"/{layout.images}/" in f"/{name}")

@@ -1,6 +1,7 @@
 """Opening of an archive of images, or saying what a file is instead."""
 
 import shlex
+import zipfile
 from collections.abc import Collection
 from pathlib import Path
 
@@ -29,6 +30,12 @@ def open_archive(root: Path, lists: Collection[str] = ()) -> ArchiveFiles:
         raise UserError(f"{root} is an image: give the folder around the images")
     if is_tar(head) or root.suffix.lower() == ".tar":
         return TarFiles(root, lists)
+    is_zip = head.startswith(b"PK") or root.suffix.lower() == ".zip"
+    if not is_zip and not zipfile.is_zipfile(root):  # one that begins with a program is a zip too
+        raise UserError(
+            f"{root} is no archive: "
+            "a root is a folder, a zip, an uncompressed tar, a .npy or a .npz"
+        )
     return ZipFiles(root, lists)
 
 

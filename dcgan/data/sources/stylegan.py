@@ -119,6 +119,9 @@ def _label(
     files: Files, rows: dict[str, int], labels: np.ndarray, classes: tuple[str, ...], where: str
 ) -> None:
     """Set the labels of the images. An image that has none is refused."""
+    there = set(files.names)
+    if absent := sum(name not in there for name in rows):
+        files.notes.append(f"{DATASET_JSON} labels {absent:,} images that are not there")
     count = labels.shape[1] if labels.ndim == 2 else int(labels.max()) + 1
     names = tuple(map(str, range(count)))
     if classes:
@@ -136,5 +139,3 @@ def _label(
     files.labels, files.label_names = labels[at], names
     for i in np.flatnonzero(at < 0):
         files.refused[int(i)] = f"no label in {DATASET_JSON}"
-    if absent := len(rows) - len(set(at[at >= 0].tolist())):
-        files.notes.append(f"{DATASET_JSON} labels {absent:,} images that are not there")
