@@ -128,7 +128,7 @@ class _FileReader(RowReader):
             except OSError as error:
                 raise UserError(f"cannot read {self.path}: {error.strerror}") from error
             if not count:
-                raise UserError(f"{self.path} has been cut short: pack the images again")
+                raise UserError(f"{self.path} has been cut short: copy or pack it again")
             buffer, offset = buffer[count:], offset + count
 
     def prefetch(self, indices: np.ndarray) -> None:

@@ -207,7 +207,9 @@ def test_damaged_and_hostile_files_are_one_clear_line(tmp_path):
 def test_arrays_that_would_fill_the_memory_are_not_read(tmp_path, monkeypatch):
     np.savez_compressed(tmp_path / "x.npz", images=np.zeros((10, 64, 64), np.uint8))
     monkeypatch.setattr("dcgan.data.sources.array_files._MAX_NPZ_BYTES", 10_000)
-    assert "more than 10,000 bytes: save it as .npy" in refusal(tmp_path / "x.npz")
+    assert "images: over 10,000 bytes, save it as .npy" in refusal(tmp_path / "x.npz")
+    np.savez(tmp_path / "x.npz", images=COLOUR, unread=np.zeros((10, 64, 64), np.uint8))
+    assert len(opened(tmp_path / "x.npz")) == 5
 
 
 def test_options_out_of_range_are_refused(tmp_path):

@@ -525,7 +525,9 @@ class TestCelebA:
         assert source.labels.tolist() == [[0, 1], [1, 1], [0, 1], [1, 1]]
         assert source.label_names == ("A", "B")
         assert source.default_crop is None
-        assert source.notes[-1] == "no list_eval_partition.txt: all images are used"
+        assert "no list_eval_partition.txt: all images are used" in source.notes
+        masks = {"image outside of CelebA-HQ-img": 2} if kind == "zip" else {}
+        assert source.left_out == masks
         beside = root.parent if kind == "images" else tmp_path
         beside = tmp_path / "CelebAMask-HQ" if kind == "folder" else beside
         (beside / "list_eval_partition.txt").write_text(

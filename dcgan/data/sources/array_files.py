@@ -61,8 +61,9 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
                 if len(names) != 1:
                     return dict.fromkeys(names, np.empty(0))
             for info in archive.zip.infolist():
-                if info.file_size > _MAX_NPZ_BYTES:
-                    raise ValueError(f"more than {_MAX_NPZ_BYTES:,} bytes: save it as .npy")
+                name = info.filename.removesuffix(".npy")
+                if name in names and info.file_size > _MAX_NPZ_BYTES:
+                    raise ValueError(f"{name}: over {_MAX_NPZ_BYTES:,} bytes, save it as .npy")
             return {name: archive[name] for name in names}
     except Exception as error:
         raise UserError(f"cannot read {path}: {_reason(error)}") from error

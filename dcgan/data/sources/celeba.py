@@ -105,7 +105,7 @@ def _open_archive(root: Path, layouts: Sequence[_Layout]) -> tuple[Files, _Layou
     before = len(files)
     files.keep(lambda name: f"/{layout.images}/" in f"/{name}")
     if others := before - len(files):
-        files.notes.append(f"left out {others:,} images outside of {layout.images}")
+        files.left_out[f"image outside of {layout.images}"] = others
 
     def find(names: tuple[str, ...]) -> _List | None:
         for name in files.lists:
