@@ -199,9 +199,13 @@ def test_damaged_and_hostile_files_are_one_clear_line(tmp_path):
     assert "holds the arrays train, test, and none is named images" in refusal(npz)
     np.save(npy, np.asfortranarray(COLOUR))
     assert "is in Fortran order" in refusal(npy)
+    page = b"<!DOCTYPE html><html></html>"
+    np.save(npy, COLOUR)
+    (tmp_path / "x_labels.npy").write_bytes(page)
+    assert "x_labels.npy is a web page (HTML)" in refusal(npy)
     for path in (npy, npz):
-        path.write_bytes(b"<!DOCTYPE html><html></html>")
-        assert "is a web page (HTML)" in refusal(path)
+        path.write_bytes(page)
+        assert f"{path.name} is a web page (HTML)" in refusal(path)
 
 
 def test_arrays_that_would_fill_the_memory_are_not_read(tmp_path, monkeypatch):

@@ -21,7 +21,6 @@ def open_array_file(root: Path) -> ArraySource:
     A .npz holds `images`, and may hold `labels` and `label_names`; or it holds one array. A .npy is
     mapped, a .npz is read into memory. Raises UserError if they are damaged, or no images.
     """
-    check_download(root)
     if root.suffix.lower() == ".npz":
         arrays = _read_npz(root)
         images = arrays.get("images", next(iter(arrays.values())) if len(arrays) == 1 else None)
@@ -38,6 +37,7 @@ def open_array_file(root: Path) -> ArraySource:
 
 
 def _map_npy(path: Path) -> np.ndarray:
+    check_download(path)
     try:
         with warnings.catch_warnings(action="ignore"):  # what NumPy says of odd headers
             array = np.lib.format.open_memmap(path, mode="r")
@@ -51,6 +51,7 @@ def _map_npy(path: Path) -> np.ndarray:
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     """The arrays of a .npz by name; those that take no part are not read if one is `images`."""
+    check_download(path)
     if not zipfile.is_zipfile(path):
         raise UserError(f"cannot read {path}: it is not a complete zip of arrays")
     try:
