@@ -16,11 +16,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dcgan.evaluation.pairwise import squared_distances
-from dcgan.evaluation.random_features import FeatureExtractor, to_rgb
+from dcgan.evaluation.random_features import FeatureExtractor, extract_features
 
 NEIGHBOURS = 3  # training images found for each sample
 _MAX_SIDE = 64  # pixels: larger images are compared at this size
-_BATCH = 64  # images in a forward pass
 _CLOSE_QUANTILE = 0.01  # of the held-out distances: samples below it count as copies
 
 
@@ -92,18 +91,10 @@ def find_copies(
     Images are uint8 [N, S, S, C]; `read_training` yields chunks of the training images. Distances
     are Euclidean distances of the extractor's features.
     """
-
-    def extract(images: np.ndarray) -> Tensor:
-        return extractor(to_rgb(torch.from_numpy(images).to(device)))
-
-    queries = torch.cat(
-        [
-            extract(images[i : i + _BATCH])
-            for images in (samples, held_out)
-            for i in range(0, len(images), _BATCH)
-        ]
+    queries = torch.cat(list(extract_features(extractor, [samples, held_out], device)))
+    distances, indices = _nearest_rows(
+        queries, extract_features(extractor, read_training(), device)
     )
-    distances, indices = _nearest_rows(queries, map(extract, read_training()))
     count = len(samples)
     test = copying_test(distances[:count, 0], distances[count:, 0])
     return test, distances[:count], indices[:count]

@@ -40,8 +40,7 @@ def replace_atomically(target: Path, durable: bool = True) -> Iterator[Path]:
             make_folder(target.parent)
             yield partial
             if durable:
-                for path in [partial, *partial.rglob("*")] if partial.is_dir() else [partial]:
-                    fsync(path)
+                flush(partial)
             _rename(partial, target)
             if durable:
                 fsync(target.parent)
@@ -65,6 +64,12 @@ def _rename(partial: Path, target: Path) -> None:
 def partial_pattern(name: str) -> str:
     """Glob pattern of the temporary files and folders of a target; `name` may be a pattern too."""
     return f".{name}.{'[0-9a-f]' * 8}{PARTIAL_SUFFIX}"
+
+
+def flush(path: Path) -> None:
+    """Flush a file, or a folder with all that is in it, to the disk."""
+    for each in [path, *path.rglob("*")] if path.is_dir() else [path]:
+        fsync(each)
 
 
 def fsync(path: Path) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dcgan.errors import UsageError, UserError
 from dcgan.runtime.host_copy import HostCopy
-from dcgan.runtime.turns import Turns
+from dcgan.runtime.turns import Turns, connection_errors
 
 _STORE_TIMEOUT = timedelta(seconds=5)
 _turns: Turns | None = None  # in the block of `process_group`, where there are several processes
@@ -228,20 +228,11 @@ def all_equal(number: int, device: torch.device) -> bool:
 
 def _all_reduce(tensor: Tensor, operation: dist.ReduceOp.RedOpType) -> None:
     """Reduce a tensor over all processes in place. Raises UserError if one of them has ended."""
-    with _connection_errors():
+    with connection_errors():
         dist.all_reduce(tensor, operation)
 
 
 def _barrier() -> None:
     """Wait until all processes have called this. Raises UserError if one of them has ended."""
-    with _connection_errors():
+    with connection_errors():
         dist.barrier()
-
-
-@contextmanager
-def _connection_errors() -> Iterator[None]:
-    """Turn the error of a lost connection into a UserError."""
-    try:
-        yield
-    except RuntimeError as error:  # Gloo's; NCCL ends the process itself
-        raise UserError(f"another process is gone: {str(error).splitlines()[0]}") from error

@@ -11,7 +11,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from dcgan.errors import UserError
-from dcgan.runtime.atomic_files import partial_pattern, remove
+from dcgan.runtime.atomic_files import flush, partial_pattern, remove
 from dcgan.runtime.disk import disk_errors, make_folder
 from dcgan.runtime.terminal import print_lines
 
@@ -48,13 +48,15 @@ def exclusive_access(folder: Path) -> Iterator[bool]:
 def locked_folder(partial: Path) -> Iterator[None]:
     """Make a temporary folder that `remove_abandoned` leaves alone while this process lives.
 
-    The lock file is deleted after the block, before the folder gets its final name.
+    The content is flushed to the disk after the block, which can take minutes, and then the lock file
+    is deleted. The folder must get its final name within a minute.
     """
     partial.mkdir()
     lock = _lock_of(partial)
     _acquire(lock)
     try:
         yield
+        flush(partial)
     finally:
         lock.release()
         (partial / LOCK_FILE).unlink(missing_ok=True)

@@ -21,6 +21,15 @@ _FAREWELL_SECONDS = 2.0  # for the others to read why this process ends
 _FAILED, _ENDED = "failed", "ended"
 
 
+@contextmanager
+def connection_errors() -> Iterator[None]:
+    """Turn the error of a lost connection into a UserError."""
+    try:
+        yield
+    except RuntimeError as error:  # Gloo's and the store's; NCCL ends the process itself
+        raise UserError(f"another process is gone: {str(error).splitlines()[0]}") from error
+
+
 class Turns:
     """The turns of all processes of a group. All of them must begin the same turns, in order."""
 
@@ -66,9 +75,11 @@ class Turns:
         try:
             yield results
         except Exception as error:
-            self.store.set(key, self._describe(error))
+            with suppress(RuntimeError):  # the store is gone
+                self.store.set(key, self._describe(error))
             raise
-        self.store.set(key, json.dumps({"result": next(iter(results), "")}))
+        with connection_errors():
+            self.store.set(key, json.dumps({"result": next(iter(results), "")}))
 
     def _wait(self, worker: int, doing: str) -> str:
         """Wait for a turn of another process, and return its result.
@@ -93,12 +104,10 @@ class Turns:
 
     def _look(self, key: str) -> dict | None:
         """What has been said under a key, or by a process that has failed; None so far."""
-        try:
+        with connection_errors():
             for name in (key, _FAILED):
                 if self.store.check([name]):
                     return json.loads(self.store.get(name))
-        except RuntimeError as error:
-            raise UserError(f"another process is gone: {str(error).splitlines()[0]}") from error
         return None
 
     def _next(self, worker: int) -> str:

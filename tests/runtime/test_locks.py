@@ -185,3 +185,20 @@ def test_temporary_folders_of_killed_processes_are_deleted_and_those_in_use_are_
     make_old(partial)
     locks.remove_abandoned(target)
     assert sorted(os.listdir(tmp_path)) == [other.name, young.name]
+
+
+def test_a_folder_in_use_is_kept_while_it_is_flushed_which_takes_minutes(tmp_path, monkeypatch):
+    target, fsync, flushed = tmp_path / "packed", os.fsync, set()
+
+    def slow(descriptor):
+        if os.fstat(descriptor).st_ino not in flushed:  # then there is something to write
+            make_old(*tmp_path.glob(".packed.*"))
+            locks.remove_abandoned(target)
+        flushed.add(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", slow)
+    with replace_atomically(target) as partial, locks.locked_folder(partial):
+        (partial / "a").write_text("a")
+    assert os.listdir(target) == ["a"]
+    assert flushed

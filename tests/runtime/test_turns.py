@@ -3,6 +3,7 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 import torch.distributed as dist
@@ -97,6 +98,23 @@ def test_the_failure_of_any_process_ends_the_waiting_of_the_others():
     errors = everywhere(main, 3)
     assert [str(error) for error in errors] == ["no memory"] * 3
     assert time.monotonic() - started < turns._FAREWELL_SECONDS, "nobody is left to stay for"
+
+
+@pytest.mark.parametrize("work", [str, lambda: int("odd")])
+def test_a_store_that_is_gone_does_not_hide_why_a_turn_failed(work):
+    """As where torchrun, which holds it, was killed."""
+    with ThreadPoolExecutor(1) as pool:
+        store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+        ours = dist.TCPStore("127.0.0.1", store.port, is_master=False, wait_for_workers=False)
+        del store
+        with suppress(RuntimeError):
+            ours.check(["anything"])  # the first call after the end may go unanswered
+        error = pool.submit(Turns(ours, 0, 2).take, 0, "working", work).exception()
+    if work is str:
+        assert isinstance(error, UserError)
+        assert str(error).startswith("another process is gone: ")
+    else:
+        assert isinstance(error, ValueError)
 
 
 def test_rank_0_stays_until_the_others_have_read_why_it_ends(monkeypatch):
