@@ -19,6 +19,11 @@ class UsageError(UserError):
     exit_code = 2
 
 
+def describe_os_error(error: OSError) -> str:
+    """An error of the system in one line: the file, if it has one, and the reason."""
+    return str(error) if error.filename is None else f"{error.filename}: {error.strerror}"
+
+
 def printable(text: str) -> str:
     r"""The text with escapes such as \x1b for characters that command a terminal or hide on it:
     control characters, line breaks, changes of the writing direction, surrogates.

@@ -8,7 +8,7 @@ from types import FrameType
 
 import dcgan
 from dcgan.cli.commands import COMMANDS, Command
-from dcgan.errors import UsageError, UserError
+from dcgan.errors import UsageError, UserError, describe_os_error
 from dcgan.runtime.signals import interrupt, on_second_signal, raise_on_sigterm
 from dcgan.runtime.terminal import print_lines
 
@@ -42,9 +42,8 @@ def run(command: Command, args: Sequence[str] | None, prog: str) -> int:
     except KeyboardInterrupt:
         code, message = 130, "interrupted"
     except OSError as error:
-        code, message = 1, f"{error.filename}: {error.strerror}"
+        code, message = 1, describe_os_error(error)
         if error.filename is None:
-            message = str(error)
             if owns_process:
                 _discard_stdout()
             if isinstance(error, BrokenPipeError):

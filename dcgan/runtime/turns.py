@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 
 import torch.distributed as dist
 
-from dcgan.errors import UserError
+from dcgan.errors import UserError, describe_os_error
 from dcgan.runtime.terminal import print_lines
 
 _REPORT_SECONDS = 60.0
@@ -115,8 +115,10 @@ class Turns:
         return f"turn {self.begun} of {worker}"
 
     def _describe(self, error: Exception) -> str:
-        """An error as `_wait` reads it: that of the user in the same words, to be printed once."""
+        """An error as `_wait` reads it, in the words of the command line, which prints them once."""
         if isinstance(error, UserError):
             return json.dumps({"error": str(error), "exit_code": error.exit_code})
+        if isinstance(error, OSError):
+            return json.dumps({"error": describe_os_error(error), "exit_code": 1})
         text = f"rank {self.rank} has failed: {type(error).__name__}: {error}"
         return json.dumps({"error": text, "exit_code": 1})

@@ -65,6 +65,8 @@ def test_the_others_run_the_block_after_the_first():
     [
         (UserError("the disk is full"), "the disk is full", 1),
         (UsageError("no such flag"), "no such flag", 2),
+        (OSError(5, "Input/output error", "/a"), "/a: Input/output error", 1),
+        (OSError(28, "No space left"), "[Errno 28] No space left", 1),
         (ValueError("odd"), "rank 0 has failed: ValueError: odd", 1),
     ],
 )
