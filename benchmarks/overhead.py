@@ -17,8 +17,8 @@ from dcgan.config import PRESETS, TrainConfig
 from dcgan.data import open_or_pack
 from dcgan.runtime import device
 from dcgan.training.batches import BatchLoader
-from dcgan.training.loop import Trainer
 from dcgan.training.periodic_tasks import PeriodicTasks
+from dcgan.training.trainer import Trainer
 
 # name -> configuration, and steps to time in a round
 CASES = {"faces": (PRESETS["faces"], 20), "width 64, batch 64": (TrainConfig(), 2)}

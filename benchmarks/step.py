@@ -56,7 +56,7 @@ def start_dcgan_step(
     from dcgan.runtime.device import reuse_freed_memory
     from dcgan.training.augmentation import NOISE_DIM
     from dcgan.training.batches import Batch
-    from dcgan.training.loop import Trainer
+    from dcgan.training.trainer import Trainer
 
     if not winograd:
         strided_convolution.CPU_CAPABILITY = "none"

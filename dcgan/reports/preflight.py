@@ -19,7 +19,7 @@ from dcgan.reports.disk_space import estimate_run_size, find_full_disks
 from dcgan.runs import checkpoint
 from dcgan.runs.metrics_file import read_metrics
 from dcgan.runtime.disk import format_size
-from dcgan.training import loop
+from dcgan.training import loop, preparation
 from dcgan.training.monitoring import Diverged
 
 _TIMED_SECONDS = 3.0  # over which steps are timed, at least two of them
@@ -116,9 +116,9 @@ def _compare_resumed_run(
 
 def _time_step(config: TrainConfig, packed: PackedImages, device: torch.device) -> float:
     """Mean seconds of a step after warm-up."""
-    trainer = loop.make_trainer(packed, config, device)
+    trainer = preparation.make_trainer(packed, config, device)
     started, steps = 0.0, -trainer.warm_up
-    batches = [loop.make_batches(trainer, packed)] * config.d_steps
+    batches = [preparation.make_batches(trainer, packed)] * config.d_steps
     for step_batches in zip(*batches, strict=False):
         float(trainer.update(*step_batches)["loss_D"])  # waits for the device
         steps += 1

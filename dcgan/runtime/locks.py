@@ -48,8 +48,8 @@ def exclusive_access(folder: Path) -> Iterator[bool]:
 def locked_folder(partial: Path) -> Iterator[None]:
     """Make a temporary folder that `remove_abandoned` leaves alone while this process lives.
 
-    The content is flushed to the disk after the block, which can take minutes, and then the lock file
-    is deleted. The folder must get its final name within a minute.
+    After the block the content is flushed to the disk, which can take minutes, and then the lock
+    file is deleted. The folder must get its final name within a minute.
     """
     partial.mkdir()
     lock = _lock_of(partial)

@@ -115,7 +115,7 @@ class Turns:
         return f"turn {self.begun} of {worker}"
 
     def _describe(self, error: Exception) -> str:
-        """An error as `_wait` reads it, in the words of the command line, which prints them once."""
+        """An error as `_wait` reads it, in the words that the command line prints, and once."""
         if isinstance(error, UserError):
             return json.dumps({"error": str(error), "exit_code": error.exit_code})
         if isinstance(error, OSError):

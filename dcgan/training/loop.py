@@ -1,4 +1,4 @@
-"""The training loop, and what it needs before it starts."""
+"""The training loop."""
 
 import dataclasses
 import gc
@@ -8,20 +8,25 @@ from pathlib import Path
 
 import torch
 
-from dcgan.config import TrainConfig, require
+from dcgan.config import TrainConfig
 from dcgan.data import PackedImages
 from dcgan.errors import UsageError, UserError
-from dcgan.latent import Labels
-from dcgan.runs.checkpoint import Checkpoint, damaged
+from dcgan.runs.checkpoint import Checkpoint
 from dcgan.runs.checkpoint_folder import find_checkpoint, latest_checkpoint
 from dcgan.runs.layout import checkpoint_path
 from dcgan.runtime import device, distributed
 from dcgan.runtime.signals import Stopped, collect_stop_signals
 from dcgan.runtime.terminal import print_lines
-from dcgan.training.augmentation import resolve_probability
-from dcgan.training.batches import Batch, BatchLoader, no_labels
+from dcgan.training.batches import Batch
 from dcgan.training.monitoring import Diverged
 from dcgan.training.periodic_tasks import PeriodicTasks
+from dcgan.training.preparation import (
+    check_batch_shares,
+    check_shape,
+    load_state,
+    make_batches,
+    make_trainer,
+)
 from dcgan.training.resume import (
     announce_resume,
     best_to_resume,
@@ -31,8 +36,6 @@ from dcgan.training.resume import (
     handle_divergence,
     new_run_folder,
 )
-from dcgan.training.run_state import RunState
-from dcgan.training.trainer import Trainer
 from dcgan.training.training_images import open_images
 from dcgan.training.transfer import check_same_networks, load_networks
 
@@ -58,7 +61,7 @@ def fit(
             trainer = make_trainer(packed, config, on)
             if config.from_ and not found:
                 load_networks(trainer, find_checkpoint(config.from_))
-            state = _load_state(trainer, run, found)
+            state = load_state(trainer, run, found)
             trainer.rollbacks = max(trainer.rollbacks, rollbacks)
             best = best or best_to_resume(config, run, state)
             tasks = PeriodicTasks(trainer, packed, run, state, best)
@@ -126,55 +129,6 @@ def _is_finished(tasks: PeriodicTasks) -> bool:
     return True
 
 
-def _load_state(trainer: Trainer, run: Path, found: Checkpoint | None) -> RunState | None:
-    """Load a checkpoint into a new trainer; return its state, with no tensors but the "sums.".
-
-    Raises UserError where the checkpoint is of other networks, and where processes have found
-    checkpoints of different steps.
-    """
-    step = found.step if found else 0
-    if not distributed.all_equal(step, trainer.device):
-        raise UserError(
-            f"this process would resume from step {step}, and others from other steps: "
-            f"{run} must be the same folder for all processes"
-        )
-    if found is None:
-        return None
-    state = RunState.from_checkpoint(found)
-    try:
-        trainer.load(state)
-    except ValueError as error:
-        raise damaged(found.path, error) from error
-    kept = {name: value for name, value in state.tensors.items() if name.startswith("sums.")}
-    return dataclasses.replace(state, tensors=kept)
-
-
-def make_trainer(packed: PackedImages, config: TrainConfig, on: torch.device) -> Trainer:
-    """A new trainer for these images. Raises UsageError for --conditional without labels."""
-    augment_p = resolve_probability(config, len(packed))
-    config = dataclasses.replace(config, augment_p=augment_p)
-    if not config.conditional:
-        return Trainer(config, on)
-    if packed.labels is None:
-        raise UsageError(f"--conditional: the images of {packed.folder} have no labels")
-    return Trainer(config, on, read_labels(packed))
-
-
-def read_labels(packed: PackedImages) -> Labels:
-    """The labels of packed images, counted."""
-    assert packed.labels is not None
-    return Labels.from_images(packed.meta["label_kind"], packed.label_names, packed.labels)
-
-
-def make_batches(trainer: Trainer, packed: PackedImages) -> Iterator[Batch]:
-    """The batches of this process from the trainer's step on, --d-steps for each step."""
-    config = trainer.config
-    labels = packed.multi_hot if config.conditional else no_labels
-    share = distributed.rank(), distributed.world_size()
-    loader = BatchLoader(packed.images, config, trainer.device, *share, labels)
-    return loader.starting_at(trainer.step * config.d_steps)
-
-
 def _save_before_errors(batches: Iterator[Batch], tasks: PeriodicTasks) -> Iterator[Batch]:
     """Yield batches; where one cannot be read, save the steps done before the error is raised."""
     try:
@@ -201,14 +155,14 @@ def train(config: TrainConfig) -> Path:
         raise UsageError("--dry-run is of the command line alone: print the TrainConfig instead")
     device.configure_torch(config.threads)
     with distributed.process_group(device.select_device(config.device)) as on:
-        _check_batch_shares(config)
+        check_batch_shares(config)
         if config.fresh:
             config = dataclasses.replace(config, out=new_run_folder(config.out, on))
         found = checkpoint_to_resume(config, config.out)
         if config.from_ and not found:
             check_same_networks(config, find_checkpoint(config.from_))
         packed = open_images(config, found)
-        _check_shape(config, packed)
+        check_shape(config, packed)
         try:
             return fit(config, packed, config.out, on, found)
         except (RuntimeError, MemoryError) as error:
@@ -217,36 +171,6 @@ def train(config: TrainConfig) -> Path:
             whose, graphs = ("GPU's ", ", or --no-cuda-graphs") if on.type == "cuda" else ("", "")
             cure = f"a smaller --batch-size, --width or --size, or a larger --accumulate{graphs}"
             raise UserError(f"the {whose}memory is full: try {cure}") from error
-
-
-def _check_shape(config: TrainConfig, packed: PackedImages) -> None:
-    """Raise UsageError unless the networks are for images like these."""
-    for name in ("size", "channels"):
-        theirs = getattr(packed, name)
-        require(
-            getattr(config, name) == theirs,
-            name,
-            getattr(config, name),
-            f"{theirs}, with which the images of {packed.folder} were packed",
-        )
-
-
-def _check_batch_shares(config: TrainConfig) -> None:
-    """Raise UsageError unless every micro-batch of every process has two images or more."""
-    processes = distributed.world_size()
-    require(
-        config.batch_size % processes == 0 and config.batch_size >= 2 * processes,
-        "batch_size",
-        config.batch_size,
-        f"a multiple of the {processes} processes, with at least 2 images for each",
-    )
-    share = config.batch_size // processes
-    require(
-        share % config.accumulate == 0 and share // config.accumulate >= 2,
-        "accumulate",
-        config.accumulate,
-        f"a divisor of the {share} images of each process, and smaller than that",
-    )
 
 
 def _is_out_of_memory(error: BaseException | None) -> bool:

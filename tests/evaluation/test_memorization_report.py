@@ -15,7 +15,7 @@ from dcgan.evaluation import report_memorization
 from dcgan.evaluation.memorization_report import _split_images
 from dcgan.networks import Generator
 from dcgan.runs import load_generator
-from dcgan.training.loop import read_labels
+from dcgan.training.preparation import read_labels
 from tests.conftest import write_packed
 
 

@@ -15,8 +15,9 @@ from dcgan.data import faces, open_or_pack, open_packed, row_reader
 from dcgan.data.sources import Subset, open_source
 from dcgan.reports import disk_space, doctor, preflight
 from dcgan.runs.checkpoint_folder import latest_checkpoint
-from dcgan.training import loop
+from dcgan.training import loop, preparation
 from dcgan.training.periodic_evaluation import Evaluator
+from dcgan.training.trainer import Trainer
 from tests.conftest import write_packed
 
 pytestmark = pytest.mark.usefixtures("windows_files")
@@ -135,14 +136,14 @@ def test_images_of_a_single_colour_are_not_fit_to_train(consult, tmp_path):
 
 
 def test_a_resume_that_is_not_exact_is_reported(consult, packed, monkeypatch):
-    load = loop.Trainer.load
+    load = Trainer.load
 
     def forgetful(self, state):
         load(self, state)
         for moments in self.opt_G.state.values():
             moments["exp_avg_sq"].zero_()
 
-    monkeypatch.setattr(loop.Trainer, "load", forgetful)
+    monkeypatch.setattr(Trainer, "load", forgetful)
     code, said, err = consult(packed.folder)
     assert (code, said["resume"]) == (1, ["differs from a run without a stop"])
     assert "a resumed run differs" in err
@@ -153,7 +154,7 @@ def test_a_step_that_fails_is_one_line(consult, packed, monkeypatch, error):
     def refuse(*_):
         raise error("out of memory: 7 GB\nand much more")
 
-    monkeypatch.setattr(loop.Trainer, "d_step", refuse)
+    monkeypatch.setattr(Trainer, "d_step", refuse)
     code, _, err = consult(packed.folder)
     assert code == 1
     assert err == "dcgan: not fit to train: a step fails (out of memory: 7 GB)\n"
@@ -236,12 +237,12 @@ def test_automatic_augmentation_depends_on_the_number_of_all_images(consult, mon
     monkeypatch.setattr(doctor, "_MAX_IMAGES", 20)
     adaptive = []
 
-    class Watched(loop.Trainer):
+    class Watched(Trainer):
         def __init__(self, *args):
             super().__init__(*args)
             adaptive.append(self.adaptive)
 
-    monkeypatch.setattr(loop, "Trainer", Watched)
+    monkeypatch.setattr(preparation, "Trainer", Watched)
     assert consult("faces", "--count", 5000, "--size", 16)[0] == 0
     assert adaptive and not any(adaptive)
     adaptive.clear()

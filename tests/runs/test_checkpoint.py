@@ -23,6 +23,7 @@ from dcgan.runtime.host_copy import HostCopy
 from dcgan.training import loop
 from dcgan.training.resume import check_resumable
 from dcgan.training.run_state import RunState
+from dcgan.training.trainer import Trainer
 from tests.conftest import TINY, fit
 
 pytestmark = pytest.mark.usefixtures("windows_files")
@@ -253,7 +254,7 @@ def test_a_full_disk_is_one_clear_line_and_keeps_the_old_checkpoint(copy, tiny, 
         assert re.search(rf"cannot write .*{name}.*: .*File too large", last_line)
         assert "Traceback" not in done.stderr
     assert latest_checkpoint(copy).step == 6
-    state = loop.Trainer(tiny(), torch.device("cpu"))
+    state = Trainer(tiny(), torch.device("cpu"))
     fit(tiny(), packed, tmp_path / "other", torch.device("cpu"))
     state.load(RunState.from_checkpoint(find_checkpoint(tmp_path / "other")))
     tensors = HostCopy(state.tensors()).read()

@@ -27,6 +27,7 @@ from dcgan.runtime.signals import Stopped
 from dcgan.training import loop
 from dcgan.training.batches import BatchLoader
 from dcgan.training.periodic_evaluation import Evaluator
+from dcgan.training.trainer import Trainer
 from tests.conftest import TINY, fit
 
 ROOT = Path(__file__).parents[2]
@@ -52,7 +53,7 @@ def rank_main(rank, port, folder, out, environment):
             torch.testing.assert_close(reduced, whole)
         assert distributed.max_over_processes(5 * rank, on) == 5
 
-        state = loop.Trainer(TINY, on)
+        state = Trainer(TINY, on)
         packed = open_packed(folder)
         batches = BatchLoader(packed.images, TINY, on, rank, 2)
         for step in range(3):
@@ -69,14 +70,14 @@ def stopping_main(rank, port, folder, out, environment):
     """Rank 1 gets a signal in its fourth step; both ranks must stop soon, after the same step."""
     os.environ |= environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
     torch.set_num_threads(1)
-    update = loop.Trainer.update
+    update = Trainer.update
 
     def interrupted(self, *args, **options):
         if rank == 1 and self.step == 3:
             os.kill(os.getpid(), signal.SIGTERM)
         return update(self, *args, **options)
 
-    loop.Trainer.update = interrupted
+    Trainer.update = interrupted
     config = dataclasses.replace(TINY, steps=100, log_every=100, save_every=100)
     with distributed.process_group(torch.device("cpu")) as on:
         with pytest.raises(Stopped, match=r"stopped after step [45] of 100") as stopped:

@@ -22,7 +22,7 @@ from dcgan.runs import checkpoint
 from dcgan.runs.checkpoint_folder import find_checkpoint
 from dcgan.runs.layout import best_checkpoint_path
 from dcgan.runs.loading import load_discriminator, load_generator
-from dcgan.training import loop
+from dcgan.training import loop, preparation
 from dcgan.training.batches import BatchLoader
 from dcgan.training.periodic_evaluation import Evaluator
 from tests.conftest import TINY, fit, write_packed
@@ -74,7 +74,7 @@ def test_loaded_networks_have_the_labels_and_use_them(labelled, trained):
     assert G.labels.kind == labelled.meta["label_kind"]
     assert G.labels.names == labelled.label_names
     assert G.labels.counts.sum() == N
-    expected = loop.read_labels(labelled).from_seeds(range(99))
+    expected = preparation.read_labels(labelled).from_seeds(range(99))
     assert torch.equal(G.labels.from_seeds(range(99)), expected)
     assert G.layers[0].weight.shape[0] == 8 + len(labelled.label_names)
     D = load_discriminator(trained)
@@ -108,8 +108,8 @@ def test_a_compiled_conditional_step_with_spectral_norm_has_the_gradients_of_the
     """
     torch.compiler.reset()  # after eight compilations torch would go on in eager mode
     config = conditional(tiny(), spectral_norm=True, precision=precision)
-    eager = loop.make_trainer(labelled, config, CPU)
-    compiled = loop.make_trainer(labelled, dataclasses.replace(config, compile=True), CPU)
+    eager = preparation.make_trainer(labelled, config, CPU)
+    compiled = preparation.make_trainer(labelled, dataclasses.replace(config, compile=True), CPU)
     for _, batch in zip(range(3), loop.make_batches(eager, labelled)):  # noqa: B905 (endless)
         for name in ("G", "D", "opt_G", "opt_D"):
             state = copy.deepcopy(getattr(eager, name).state_dict())

@@ -12,16 +12,16 @@ from torch import Tensor
 
 from dcgan.config import TrainConfig
 from dcgan.data import open_packed
-from dcgan.training import loop
 from dcgan.training.augmentation import _OVERFITTING_TARGET, _RAMP_IMAGES
 from dcgan.training.batches import BatchLoader
+from dcgan.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 
 
 def measures(config: TrainConfig, folder: Path, rank: int = 0, world_size: int = 1) -> Tensor:
     """The overfitting heuristic and the probability after each of some steps: [steps, 2]."""
-    ours = loop.Trainer(config, CPU)
+    ours = Trainer(config, CPU)
     ours.G.eval()  # its images must not depend on the rest of the batch
     ours.augment_p.fill_(0.3)
     batches = BatchLoader(open_packed(folder).images, config, CPU, rank, world_size)
@@ -93,7 +93,7 @@ class _Saved:
 
 
 def peak_of_a_step(config: TrainConfig, packed) -> int:
-    ours = loop.Trainer(config, CPU)
+    ours = Trainer(config, CPU)
     batches = BatchLoader(packed.images, config, CPU)
     batches = [batches.at(number) for number in range(config.d_steps)]
     saved = SavedBytes([*ours.G.parameters(), *ours.D.parameters()])
@@ -119,7 +119,7 @@ def test_micro_batches_divide_the_memory_of_the_graphs_and_d_steps_add_none(tiny
 def test_recomputed_fakes_give_the_same_step_bit_for_bit(tiny, packed, options, parts):
     """Weights, moments and running statistics, which see each micro-batch once."""
     config = tiny(**options, accumulate=parts)
-    ours, kept = loop.Trainer(config, CPU), loop.Trainer(config, CPU)
+    ours, kept = Trainer(config, CPU), Trainer(config, CPU)
     batches = BatchLoader(packed.images, config, CPU)
     for batch in (batches.at(step) for step in range(2)):
         ours.d_and_g_step(batch)

@@ -15,6 +15,7 @@ from dcgan.training.kernel_smoothing import (
     smooth_kernels,
     smooth_updates,
 )
+from dcgan.training.trainer import Trainer
 from tests.tensor_float32 import as_in_training
 
 KERNEL_SIZES = pytest.mark.parametrize("side", [4, 5])
@@ -205,13 +206,12 @@ def test_bilinear_upsampling_of_a_ramp_is_a_ramp():
 
 
 def test_the_upsampling_kernels_of_a_generator_alone_start_as_bilinear(tiny):
-    from dcgan.training import loop
 
     G = Generator(16, width=4)
     kernels = step._upsampling_kernels(G)
     assert [k.shape[2:] for k in kernels] == [(4, 4)] * 2
-    ours = loop.Trainer(tiny(smooth=True), torch.device("cpu"))
-    plain = loop.Trainer(tiny(smooth=False), torch.device("cpu"))
+    ours = Trainer(tiny(smooth=True), torch.device("cpu"))
+    plain = Trainer(tiny(smooth=False), torch.device("cpu"))
     assert torch.equal(ours.D.score.weight, plain.D.score.weight)
     assert torch.equal(ours.G.layers[0].weight, plain.G.layers[0].weight)
     for weight in step._upsampling_kernels(ours.G):

@@ -5,7 +5,6 @@ import math
 import pytest
 import torch
 
-from dcgan.training import loop
 from dcgan.training.batches import BatchLoader
 from dcgan.training.optimizer import (
     adam_step,
@@ -14,6 +13,7 @@ from dcgan.training.optimizer import (
     lr_factor,
     make_adam,
 )
+from dcgan.training.trainer import Trainer
 from tests.conftest import TINY
 
 CPU = torch.device("cpu")
@@ -136,7 +136,7 @@ def test_both_networks_are_clipped(tiny, packed, name, options, limit):
     """D by a limit that leaves the gradients of lazily regularised steps as they are."""
     ratios = []
     for clip in (3.0, 0.0):
-        ours = loop.Trainer(tiny(clip=clip, **options), CPU)
+        ours = Trainer(tiny(clip=clip, **options), CPU)
         network, optimizer = getattr(ours, name), getattr(ours, f"opt_{name}")
         for parameter in network.parameters():
             parameter.register_hook(lambda g, ours=ours: g * (1000 if ours.step == 20 else 1))

@@ -33,6 +33,7 @@ from dcgan.training import loop
 from dcgan.training.batches import BatchLoader
 from dcgan.training.periodic_tasks import PeriodicTasks
 from dcgan.training.sample_grids import GRID_SEEDS
+from dcgan.training.trainer import Trainer
 from tests.conftest import fit
 
 CPU = torch.device("cpu")
@@ -52,7 +53,7 @@ def start(tiny, packed, tmp_path):
         config = tiny(
             **{"steps": 99, "log_every": 99, "sample_every": 99, "save_every": 99} | changes
         )
-        ours = loop.Trainer(config, CPU)
+        ours = Trainer(config, CPU)
         tasks = PeriodicTasks(ours, packed, tmp_path / "run")
         batches = BatchLoader(packed.images, config, CPU).starting_at(0)
 

@@ -50,7 +50,7 @@ def state(run):
 
 def test_one_step_equals_an_independent_implementation(tiny, packed):
     """That of 2014, against an independent step in float64 with BCE and torch's unfused Adam."""
-    ours = loop.Trainer(tiny(**PLAIN), CPU)
+    ours = Trainer(tiny(**PLAIN), CPU)
     for network in (ours.G, ours.D):
         network.double()
     ours.opt_G = make_adam(ours.G, 1e-2, ours.config)
@@ -100,7 +100,7 @@ def test_one_step_equals_an_independent_implementation(tiny, packed):
 
 
 def test_g_step_leaves_no_gradient_in_D(tiny, packed):
-    ours = loop.Trainer(tiny(), CPU)
+    ours = Trainer(tiny(), CPU)
     batch = BatchLoader(packed.images, ours.config, CPU).at(0)
     parts = ours.generate_fakes(batch)
     _, real_logits = ours.d_step(parts, penalized=True)
@@ -120,7 +120,7 @@ def test_the_step_runs_on_the_meta_device(tiny, packed, monkeypatch, options):
 
     monkeypatch.setattr("dcgan.training.trainer.make_adam", plain_adam)
     meta = torch.device("meta")
-    ours = loop.Trainer(tiny(**options), meta)
+    ours = Trainer(tiny(**options), meta)
     shapes = BatchLoader(packed.images, ours.config, CPU).at(0)
     batch = Batch._make(torch.empty_like(tensor, device=meta) for tensor in shapes)
     for _ in range(2):  # what clips gradients knows none before the second
@@ -177,7 +177,7 @@ def test_the_counter_sees_every_kind_of_host_sync(sync):
 )
 def test_only_steps_that_log_sample_or_save_wait_for_the_device(tiny, packed, tmp_path, options):
     config = tiny(steps=20, log_every=10, sample_every=4, save_every=3, **options)
-    ours = loop.Trainer(config, CPU)
+    ours = Trainer(config, CPU)
     batches = BatchLoader(packed.images, config, CPU)
     waits = []
     with PeriodicTasks(ours, packed, tmp_path / "run") as tasks:
@@ -211,7 +211,7 @@ class Operations(TorchDispatchMode):
 @pytest.mark.parametrize("options", [{}, dict(d_steps=2, accumulate=2, augment_p="adaptive")])
 def test_every_step_does_the_same_operations_on_the_same_numbers(tiny, packed, penalized, options):
     """What a CUDA graph has recorded it does again: a learning rate or a shape included."""
-    ours = loop.Trainer(tiny(**options), CPU)
+    ours = Trainer(tiny(**options), CPU)
     batches = BatchLoader(packed.images, ours.config, CPU).starting_at(0)
     recordings = []
     for _ in range(4):
@@ -234,7 +234,7 @@ def test_every_step_does_the_same_operations_on_the_same_numbers(tiny, packed, p
 )
 def test_the_first_two_steps_show_every_kind_of_step(tiny, options, kinds):
     """Or a recording would wait for ever for one that never comes."""
-    ours = loop.Trainer(tiny(**options), CPU)
+    ours = Trainer(tiny(**options), CPU)
     assert [ours.is_penalized(step) for step in range(6)] == kinds
     assert set(kinds[:2]) == set(kinds)
 
@@ -243,14 +243,14 @@ def test_full_gpu_memory_gives_one_line_with_what_to_reduce(tiny, packed, tmp_pa
     def full(*_, **__):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
 
-    monkeypatch.setattr(loop.Trainer, "update", full)
+    monkeypatch.setattr(Trainer, "update", full)
     config = tiny(data=packed.folder, out=tmp_path / "run")
     with pytest.raises(UserError, match="memory is full: try a smaller --batch-size"):
         loop.train(config)
 
 
 def losses_of(config, packed, on, steps=16) -> torch.Tensor:
-    ours = loop.Trainer(config, on)
+    ours = Trainer(config, on)
     batches = BatchLoader(packed.images, ours.config, on).starting_at(0)
     groups = zip(range(steps), *[batches] * config.d_steps, strict=False)
     scalars = (ours.update(*group) for _, *group in groups)
@@ -265,8 +265,8 @@ def test_compiled_networks_learn_as_eager_ones(tiny, packed):
     eager = losses_of(tiny(**options), packed, CPU, steps=3)
     compiled = losses_of(tiny(**options, compile=True), packed, CPU, steps=3)
     torch.testing.assert_close(compiled, eager, rtol=1e-3, atol=1e-4)
-    names = set(loop.Trainer(tiny(compile=True), CPU).G.state_dict())
-    assert names == set(loop.Trainer(tiny(), CPU).G.state_dict())
+    names = set(Trainer(tiny(compile=True), CPU).G.state_dict())
+    assert names == set(Trainer(tiny(), CPU).G.state_dict())
 
 
 def test_too_little_memory_gives_one_line(packed, tmp_path):
@@ -311,7 +311,7 @@ def test_captured_and_compiled_steps_learn_as_eager_ones_on_a_gpu(tiny, packed, 
 def test_bf16_gives_nearly_the_same_losses(tiny, packed):
     batch = BatchLoader(packed.images, tiny(), CPU).at(0)
     single, half = (
-        loop.Trainer(tiny(precision=precision, width=16), CPU).update(batch)
+        Trainer(tiny(precision=precision, width=16), CPU).update(batch)
         for precision in ("fp32", "bf16")
     )
     for name in ("loss_D", "loss_G"):
@@ -337,7 +337,7 @@ def test_a_crashed_run_resumes_with_the_logs_of_an_uninterrupted_one(tiny, packe
     """Checkpoints fall between two lines of the log here, so its sums must be kept in them."""
     config = tiny(log_every=3, save_every=2)
     fit(config, packed, tmp_path / "whole", CPU)
-    crashed = loop.Trainer(config, CPU)
+    crashed = Trainer(config, CPU)
     batches = BatchLoader(packed.images, config, CPU)
     with PeriodicTasks(crashed, packed, tmp_path / "parts") as tasks:
         for step in range(done):
@@ -356,7 +356,7 @@ def test_a_crashed_run_resumes_with_the_logs_of_an_uninterrupted_one(tiny, packe
 def test_non_finite_networks_are_never_saved(tiny, packed, tmp_path):
     """A poisoned weight between two lines of the log must not push out the good checkpoints."""
     config = tiny(steps=40, log_every=40, save_every=2, keep=1)
-    ours = loop.Trainer(config, CPU)
+    ours = Trainer(config, CPU)
     batches = BatchLoader(packed.images, config, CPU)
     with (
         pytest.raises(Diverged, match="G is not finite in step 4"),
@@ -411,11 +411,11 @@ def test_a_damaged_log_does_not_stop_a_run(tiny, packed, run, tmp_path):
 
 def test_the_initial_weights_depend_on_the_seed_alone(tiny):
     torch.manual_seed(99)
-    a = loop.Trainer(tiny(), CPU)
+    a = Trainer(tiny(), CPU)
     before = torch.rand(1)
     torch.manual_seed(99)
     assert torch.rand(1) == before, "a trainer must not touch the caller's random state"
-    b, c = loop.Trainer(tiny(), CPU), loop.Trainer(tiny(seed=1), CPU)
+    b, c = Trainer(tiny(), CPU), Trainer(tiny(seed=1), CPU)
     weight = a.G.layers[0].weight
     assert torch.equal(weight, b.G.layers[0].weight)
     assert not torch.equal(weight, c.G.layers[0].weight)
@@ -518,14 +518,14 @@ def at_step(monkeypatch):
     """`at_step(3, action)` does that in the step after the third."""
 
     def wait(step, action):
-        update = loop.Trainer.update
+        update = Trainer.update
 
         def acting(self, *batches, **options):
             if self.step == step:
                 action()
             return update(self, *batches, **options)
 
-        monkeypatch.setattr(loop.Trainer, "update", acting)
+        monkeypatch.setattr(Trainer, "update", acting)
 
     return wait
 

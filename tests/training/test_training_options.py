@@ -17,15 +17,16 @@ from dcgan.training.batches import Batch, BatchLoader
 from dcgan.training.optimizer import make_adam
 from dcgan.training.periodic_tasks import PeriodicTasks
 from dcgan.training.run_state import RunState
+from dcgan.training.trainer import Trainer
 from tests.conftest import PLAIN, fit
 from tests.training.test_trainer import logged, state
 
 CPU = torch.device("cpu")
 
 
-def start(config, packed) -> tuple[loop.Trainer, Batch]:
+def start(config, packed) -> tuple[Trainer, Batch]:
     """A trainer in float64, and its first batch."""
-    ours = loop.Trainer(config, CPU)
+    ours = Trainer(config, CPU)
     for network in (ours.G, ours.D):
         network.double()
     ours.opt_G = make_adam(ours.G, config.lr_G, config)
@@ -67,7 +68,7 @@ def test_the_copy_of_the_fakes_for_diagnostics_is_freed_before_the_step_of_g(
     tiny, packed, monkeypatch
 ):
     copies, alive = [], []
-    diagnostics, g_step = trainer.image_diagnostics, loop.Trainer.g_step
+    diagnostics, g_step = trainer.image_diagnostics, Trainer.g_step
 
     def watched_diagnostics(real, fake):
         copies.append(weakref.ref(fake))
@@ -78,7 +79,7 @@ def test_the_copy_of_the_fakes_for_diagnostics_is_freed_before_the_step_of_g(
         return g_step(*args)
 
     monkeypatch.setattr(trainer, "image_diagnostics", watched_diagnostics)
-    monkeypatch.setattr(loop.Trainer, "g_step", watched_g_step)
+    monkeypatch.setattr(Trainer, "g_step", watched_g_step)
     ours, batch = start(tiny(accumulate=2), packed)
     ours.d_and_g_step(batch)
     assert alive == [[False]]
@@ -87,13 +88,13 @@ def test_the_copy_of_the_fakes_for_diagnostics_is_freed_before_the_step_of_g(
 def test_each_d_step_has_a_batch_of_its_own(tiny, packed, tmp_path, monkeypatch):
     config = tiny(d_steps=2, steps=5, save_every=2)
     seen = []
-    d_step = loop.Trainer.d_step
+    d_step = Trainer.d_step
 
     def watched(self, parts, penalized):
         seen.append(parts[0][0])
         return d_step(self, parts, penalized)
 
-    monkeypatch.setattr(loop.Trainer, "d_step", watched)
+    monkeypatch.setattr(Trainer, "d_step", watched)
     fit(config, packed, tmp_path / "whole", CPU)
     batches = BatchLoader(packed.images, config, CPU)
     assert len(seen) == 10
@@ -126,7 +127,7 @@ def test_learning_rates_decay_and_resume(tiny, packed, tmp_path, law, factors):
     lines = logged(tmp_path / "whole")
     np.testing.assert_allclose([line["lr_G"] for line in lines], 1e-2 * np.array(factors))
     np.testing.assert_allclose([line["lr_D"] for line in lines], 1e-3 * np.array(factors))
-    crashed = loop.Trainer(config, CPU)
+    crashed = Trainer(config, CPU)
     with PeriodicTasks(crashed, packed, tmp_path / "parts") as tasks:
         for step in range(3):
             tasks.after_step(crashed.update(BatchLoader(packed.images, config, CPU).at(step)))
@@ -156,7 +157,7 @@ def test_lazy_penalties_are_weighted_for_their_interval(tiny, packed, tmp_path):
         values.append(ours.penalty(batch, real, fake, *logits).item())
     assert values[1] == pytest.approx(4 * values[0])
 
-    class Counting(loop.Trainer):
+    class Counting(Trainer):
         def penalty(self, *args):
             steps.append(self.step)
             return super().penalty(*args)
@@ -192,7 +193,7 @@ def test_every_recipe_resumes_bit_for_bit_and_loads(tiny, packed, tmp_path, opti
     whole, parts = state(tmp_path / "whole"), state(tmp_path / "parts")
     assert set(whole) == set(parts)
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
-    ours = loop.Trainer(tiny(**options), CPU)
+    ours = Trainer(tiny(**options), CPU)
     ours.load(RunState.from_checkpoint(find_checkpoint(tmp_path / "whole")))
     x = torch.rand(8, 3, 16, 16) * 2 - 1
     loaded = load_discriminator(tmp_path / "whole")
@@ -226,7 +227,7 @@ def test_a_resumed_run_takes_new_options_and_says_which(tiny, packed, tmp_path, 
     for change in ("augment cutout (translation cutout", "augment-p 0.5 (0.25", "steps 4 (2"):
         assert f"--{change} before)" in said
     assert [line["augment_p"] for line in logged(tmp_path / "run")] == [0.25, 0.25, 0.5, 0.5]
-    ours = loop.Trainer(tiny(augment_p="adaptive"), CPU)
+    ours = Trainer(tiny(augment_p="adaptive"), CPU)
     ours.load(RunState.from_checkpoint(find_checkpoint(tmp_path / "run")))
     assert ours.augment_p == 0.5, "adaptive goes on from where it was"
 

@@ -13,7 +13,8 @@ from dcgan.cli.train_parsing import parse_train_config
 from dcgan.data import open_packed
 from dcgan.errors import UsageError, UserError
 from dcgan.runs.checkpoint_folder import find_checkpoint
-from dcgan.training.loop import make_trainer, train
+from dcgan.training.loop import train
+from dcgan.training.preparation import make_trainer
 from dcgan.training.resume import config_of_run
 from dcgan.training.transfer import load_networks
 from tests.conftest import fit, write_packed

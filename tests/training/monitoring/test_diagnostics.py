@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from dcgan.training import loop
 from dcgan.training.batches import BatchLoader
 from dcgan.training.monitoring import diagnostics
 from dcgan.training.monitoring.health import HEALTH_RULES
+from dcgan.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 
@@ -71,7 +71,7 @@ def test_half_of_a_saturated_checkerboard_is_counted():
 @pytest.mark.parametrize("beta1", [0.0, 0.5])
 @pytest.mark.parametrize("smooth", [False, True])
 def test_weight_diagnostics_equal_the_changes_of_the_weights(tiny, packed, beta1, smooth):
-    ours = loop.Trainer(tiny(beta1=beta1, smooth=smooth, lr_G=1e-2, lr_D=3e-3), CPU)
+    ours = Trainer(tiny(beta1=beta1, smooth=smooth, lr_G=1e-2, lr_D=3e-3), CPU)
     for step, batch in zip(range(3), BatchLoader(packed.images, ours.config, CPU).starting_at(0)):  # noqa: B905
         before = {"G": copy.deepcopy(ours.G), "D": copy.deepcopy(ours.D)}
         ours.update(batch)

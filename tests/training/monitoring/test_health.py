@@ -12,11 +12,12 @@ from dcgan.errors import UserError
 from dcgan.runs import checkpoint
 from dcgan.runs.checkpoint_folder import find_checkpoint
 from dcgan.runs.layout import METRICS_FILE, checkpoint_path
-from dcgan.training import loop, trainer
+from dcgan.training import preparation, trainer
 from dcgan.training.batches import BatchLoader
 from dcgan.training.monitoring import HealthMonitor, health
 from dcgan.training.periodic_tasks import PeriodicTasks
 from dcgan.training.resume import check_resumable
+from dcgan.training.trainer import Trainer
 from tests.conftest import PLAIN, fit
 
 CPU = torch.device("cpu")
@@ -46,7 +47,7 @@ def train(tiny, faces, tmp_path, monkeypatch):
             sample_every=10_000,
             save_every=10_000,
         )
-        ours = loop.Trainer(config, CPU)
+        ours = Trainer(config, CPU)
         sabotage(ours)
         batches = BatchLoader(faces.images, config, CPU).starting_at(0)
         with PeriodicTasks(ours, faces, tmp_path / "run") as tasks:
@@ -176,7 +177,7 @@ def test_a_resumed_run_reports_what_an_uninterrupted_one_does(
     config = tiny(**options, steps=100)
     fit(config, packed, tmp_path / "whole", CPU)
     whole = logged_messages(tmp_path / "whole")
-    crashed = loop.make_trainer(packed, config, CPU)
+    crashed = preparation.make_trainer(packed, config, CPU)
     batches = BatchLoader(packed.images, config, CPU)
     with PeriodicTasks(crashed, packed, tmp_path / "parts") as tasks:
         for step in range(stop):

@@ -187,7 +187,7 @@ def test_a_trainer_is_in_no_reference_cycle(tiny, packed, options):
     """Its memory would wait for the garbage collector, which does not know how much it is."""
 
     def step() -> list[weakref.ref]:
-        ours = loop.Trainer(tiny(**options), CPU)
+        ours = Trainer(tiny(**options), CPU)
         batches = BatchLoader(packed.images, ours.config, CPU)
         ours.update(*(batches.at(number) for number in range(ours.config.d_steps)))
         moment = ours.opt_D.state[next(ours.D.parameters())]["exp_avg"]
