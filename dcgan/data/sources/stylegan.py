@@ -75,11 +75,16 @@ def _read_table(content: bytes, where: str) -> dict[str, Any] | None:
     pairs = [pair for pair in pairs if pair is not None]
     if not all(map(_is_pair, pairs)):
         raise UserError(f'{where} is damaged: its "labels" are no list of names and labels')
-    return {"/".join(split_name(name)): label for name, label in pairs if label is not None}
+    table = {"/".join(split_name(name)): label for name, label in pairs if label is not None}
+    return table if all(map(_is_label, table.values())) else None
 
 
 def _is_pair(pair: object) -> bool:
     return isinstance(pair, list | tuple) and len(pair) == 2 and isinstance(pair[0], str)
+
+
+def _is_label(value: object) -> bool:
+    return all(type(n) in (int, float) for n in (value if isinstance(value, list) else [value]))
 
 
 def _names_image(row: object) -> bool:
@@ -93,9 +98,8 @@ def _to_array(values: list[Any], where: str) -> np.ndarray | str:
     Raises UserError for values that are no labels.
     """
     rows = [value if isinstance(value, list) else [value] for value in values]
-    if {type(number) for row in rows for number in row} - {int, float} or len(
-        {(isinstance(value, list), len(row)) for value, row in zip(values, rows, strict=True)}
-    ) > 1:
+    shapes = {(isinstance(value, list), len(row)) for value, row in zip(values, rows, strict=True)}
+    if len(shapes) > 1:
         raise UserError(
             f"{where} is damaged: its labels are neither class numbers nor vectors of one length"
         )
