@@ -36,6 +36,9 @@ class DirEntry:
     def __init__(self, path: str):
         self.path = path
 
+    def __repr__(self) -> str:  # part of a test's name, which all workers must agree on
+        return f"DirEntry({self.path!r})"
+
     def __fspath__(self) -> str:
         return self.path
 
