@@ -90,3 +90,16 @@ def test_large_images_are_averaged_to_64_pixels():
     blocks = torch.randint(256, (2, 3, 64, 64), dtype=torch.uint8)
     large = blocks.repeat_interleave(2, 2).repeat_interleave(2, 3)
     torch.testing.assert_close(pixel_features(large), pixel_features(blocks))
+
+
+def test_few_large_images_are_in_memory_at_a_time():
+    seen = []
+
+    def extract(images):
+        seen.append(images.shape)
+        return images[:, :, :4, :4].float().flatten(1)
+
+    images = np.random.default_rng(0).integers(256, size=(40, 128, 128, 3), dtype=np.uint8)
+    _, distances, indices = find_copies(images, images, lambda: iter([images]), extract, CPU)
+    assert indices[:, 0].tolist() == list(range(40)) and not distances[:, 0].any()
+    assert max(seen) == (16, 3, 128, 128)
