@@ -13,10 +13,10 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from dcgan.config import OUTPUT_MARK
 from dcgan.errors import UsageError
 from dcgan.runtime.atomic_files import replace_atomically
 
+OUTPUT_MARK = "made by dcgan"  # in pictures that commands write, which are no training images
 _ANIMATIONS = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG"}
 
 

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from dcgan.config.sampling import (
         DEFAULT_GRID,
         MIN_FRAME_SECONDS,
-        OUTPUT_MARK,
         SampleConfig,
         SamplingOptions,
         WalkConfig,
@@ -45,7 +44,6 @@ __all__ = [
     "MIN_FRAME_SECONDS",
     "MIN_IMAGES",
     "NETWORK_OPTIONS",
-    "OUTPUT_MARK",
     "PRESETS",
     "CompareConfig",
     "DataOptions",
@@ -85,7 +83,6 @@ _MODULES = {
     "validate_duration": "reports",
     "DEFAULT_GRID": "sampling",
     "MIN_FRAME_SECONDS": "sampling",
-    "OUTPUT_MARK": "sampling",
     "SampleConfig": "sampling",
     "SamplingOptions": "sampling",
     "WalkConfig": "sampling",

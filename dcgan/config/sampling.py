@@ -13,7 +13,6 @@ from dcgan.errors import UsageError
 _MAX_IMAGES = 10_000_000  # that one command generates
 _MAX_FRAMES = 100_000  # of an animation, which is held in memory
 DEFAULT_GRID = Path("samples.png")
-OUTPUT_MARK = "made by dcgan"  # in the pictures that commands write, which are no training images
 MIN_FRAME_SECONDS = 0.02  # the shortest time for which viewers show a frame
 
 # Metadata of a field that the command line takes as a word without a flag.

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from dcgan import images, sampling
-from dcgan.config import OUTPUT_MARK, format_flag, require_ending
+from dcgan.config import format_flag, require_ending
 from dcgan.config.validation import to_path
 from dcgan.errors import UserError, printable
 from dcgan.evaluation import has_better_direction, higher_is_better
@@ -202,7 +202,7 @@ def save_comparison(
     for text, run in zip(legend.get_texts(), runs, strict=True):
         text.set(text=run.name, parse_math=False)
     with replace_atomically(path, durable=False) as partial:
-        figure.savefig(partial, format="png", dpi=80, metadata={"Comment": OUTPUT_MARK})
+        figure.savefig(partial, format="png", dpi=80, metadata={"Comment": images.OUTPUT_MARK})
     plt.close(figure)
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from dcgan.config import (
     DEFAULT_GRID,
-    OUTPUT_MARK,
     CompareConfig,
     NeighboursConfig,
     TimelapseConfig,
     WalkConfig,
 )
 from dcgan.data.packed import IMAGES, META
+from dcgan.images import OUTPUT_MARK
 
 _CONFIG_FILE = "config.json"
 _ALWAYS_IN_CONFIG = {"latent_dim", "batch_size", "seed"}  # of a run
