@@ -15,8 +15,8 @@ from torch import Tensor
 
 from dcgan.errors import UsageError
 from dcgan.runtime.atomic_files import replace_atomically
+from dcgan.runtime.picture_mark import OUTPUT_MARK
 
-OUTPUT_MARK = "made by dcgan"  # in pictures that commands write, which are no training images
 _ANIMATIONS = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG"}
 
 

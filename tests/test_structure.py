@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "images": "errors runtime",
     "networks": "config",
     "latent": "errors",
-    "data": "config errors images runtime",
+    "data": "config errors runtime",
     "runs": "config errors images latent networks runtime",
     "sampling": "config errors images latent networks runs runtime",
     "evaluation": "config data errors images networks runs runtime sampling",

@@ -19,6 +19,7 @@ from dcgan.runs.loading import load_generator
 from dcgan.runs.metrics_file import is_finite_number, read_metrics
 from dcgan.runtime.atomic_files import replace_atomically
 from dcgan.runtime.disk import check_writable
+from dcgan.runtime.picture_mark import OUTPUT_MARK
 
 _CURVES = ("loss_D", "loss_G", "accuracy_real", "accuracy_fake")
 _EVALUATION_PREFIX = "eval/"  # of the names of evaluated metrics
@@ -202,7 +203,7 @@ def save_comparison(
     for text, run in zip(legend.get_texts(), runs, strict=True):
         text.set(text=run.name, parse_math=False)
     with replace_atomically(path, durable=False) as partial:
-        figure.savefig(partial, format="png", dpi=80, metadata={"Comment": images.OUTPUT_MARK})
+        figure.savefig(partial, format="png", dpi=80, metadata={"Comment": OUTPUT_MARK})
     plt.close(figure)
 
 

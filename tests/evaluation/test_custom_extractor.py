@@ -115,9 +115,9 @@ def test_python_m_dcgan_takes_no_modules_from_the_current_folder(tmp_path):
     (tmp_path / "safetensors.py").write_text("raise RuntimeError('from the current folder')\n")
     (tmp_path / "types.py").write_text("raise RuntimeError('from the current folder')\n")
     command = [sys.executable, "-m", "dcgan", "sample", "no-such-run"]
-    folders = os.pathsep.join(
-        [str(Path(dcgan.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-    )
+    # An empty entry would be the current folder.
+    others = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    folders = os.pathsep.join([str(Path(dcgan.__file__).parents[1]), *others])
     done = subprocess.run(
         command,
         cwd=tmp_path,

@@ -20,12 +20,23 @@ from tests.conftest import TINY, fit
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+@pytest.fixture
+def not_ignored() -> Iterator[None]:
+    """Handlers of all signals, also where the tests are run by nohup or in the background."""
+    before = handlers()
+    for signum in SIGNALS:
+        signal.signal(signum, signal.default_int_handler)
+    yield
+    for signum, handler in zip(SIGNALS, before, strict=True):
+        signal.signal(signum, handler)
+
+
 def handlers() -> list:
     return [signal.getsignal(signum) for signum in SIGNALS]
 
 
 @pytest.mark.parametrize("second", SIGNALS)
-def test_a_second_signal_is_a_keyboard_interrupt_and_all_handlers_are_restored(second):
+def test_a_second_signal_is_a_keyboard_interrupt_and_all_handlers_are_restored(second, not_ignored):
     before = handlers()
     with pytest.raises(KeyboardInterrupt), collect_stop_signals() as received:
         signal.raise_signal(signal.SIGTERM)

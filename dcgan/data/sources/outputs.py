@@ -13,7 +13,7 @@ from dcgan.config import (
     WalkConfig,
 )
 from dcgan.data.packed import IMAGES, META
-from dcgan.images import OUTPUT_MARK
+from dcgan.runtime.picture_mark import OUTPUT_MARK
 
 _CONFIG_FILE = "config.json"
 _ALWAYS_IN_CONFIG = {"latent_dim", "batch_size", "seed"}  # of a run
