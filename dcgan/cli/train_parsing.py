@@ -35,7 +35,7 @@ def parse_train_config(args: Sequence[str], prog: str, description: str) -> Trai
     if run is None and config.data is None and config.from_ is None:
         return config
 
-    shape = _shape_of_packed(config.data) if config.data else {}
+    preset_of_data, shape = _preset_and_shape(config.data)
     if run:
         packed_once = config.data or run["data"]  # then `source` says nothing
         if named and PRESETS[named].source != run["source"] and not packed_once:
@@ -45,7 +45,7 @@ def parse_train_config(args: Sequence[str], prog: str, description: str) -> Trai
         images = {"data": None} if config.root else {}  # given anew, in place of those of the run
         images |= {"root": None} if config.data else {}
         return parse(run | shape | images)
-    defaults = vars(PRESETS[preset if named else _preset_of_packed(config.data) or preset]) | shape
+    defaults = vars(PRESETS[named or preset_of_data or preset]) | shape
     if config.from_:
         networks = _networks_of_checkpoint(config.from_)
         for name, value in shape.items():
@@ -89,22 +89,19 @@ def _options_of_run(run: Path, even_begun: bool) -> dict[str, Any] | None:
     return None if config is None else vars(config)
 
 
-def _shape_of_packed(folder: Path) -> dict[str, Any]:
+def _preset_and_shape(folder: Path | None) -> tuple[str | None, dict[str, Any]]:
+    """The preset of the source of packed images, folder for sources without one; and their size and
+    channels. Nothing of both without packed images.
+    """
+    if folder is None:
+        return None, {}
+
     from dcgan.data import open_packed
 
     packed = open_packed(folder)
-    return {"size": packed.size, "channels": packed.channels}
-
-
-def _preset_of_packed(folder: Path | None) -> str | None:
-    """The preset of the source of packed images: folder for sources without one."""
-    if folder is None:
-        return None
-
-    from dcgan.data import open_packed
-
-    source = str(open_packed(folder).meta.get("source"))
-    return source if source in PRESETS else "folder"
+    source = str(packed.meta.get("source"))
+    preset = source if source in PRESETS else "folder"
+    return preset, {"size": packed.size, "channels": packed.channels}
 
 
 def _networks_of_checkpoint(path: Path) -> dict[str, Any]:

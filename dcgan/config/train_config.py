@@ -89,14 +89,10 @@ def config_from_dict(values: Mapping[str, Any]) -> TrainConfig:
     number: defaults that follow other options stay such. Raises UsageError for unknown options or
     invalid values.
     """
-    kinds = {field.name: field.type for field in dataclasses.fields(TrainConfig)}
-    if unknown := sorted(set(values) - set(kinds)):
+    known = {field.name for field in dataclasses.fields(TrainConfig)}
+    if unknown := sorted(set(values) - known):
         raise UsageError(f"{', '.join(unknown)}: no options of this dcgan")
-    options: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, str) and kinds[name] in (Path, Path | None):
-            value = Path(value)
-        options[name] = tuple(value) if isinstance(value, list) else value
+    options = dict(values)
     for name in ("r1", "r2"):
         implied = _implied_weight(name, options.get("gradient_penalty"))
         if options.get(name) == implied:

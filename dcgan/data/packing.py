@@ -50,17 +50,7 @@ def prepare(config: PrepareConfig) -> PackedImages:
     """Pack the raw images of `config` into the new folder `config.out`. Raises as `pack`."""
     if not isinstance(config, PrepareConfig):
         raise UsageError(f"prepare needs a PrepareConfig, not {config!r}")
-    return pack(
-        open_source(config),
-        config.out.expanduser(),
-        config.size,
-        config.channels,
-        config.crop,
-        config.max_bad,
-        config.workers,
-        fit=config.fit,
-        levels=config.levels,
-    )
+    return _pack_with(config, open_source(config), config.out, config.size, config.channels)
 
 
 def pack_arrays(
@@ -85,15 +75,7 @@ def pack_arrays(
     source = check_arrays(images, labels, label_names, "pack_arrays")
     source.origin = {"source": "arrays"}
     # Those of `config` are Python's numbers where NumPy's were given.
-    return pack(
-        source,
-        config.out,
-        config.size,
-        config.channels,
-        config.crop,
-        fit=config.fit,
-        progress=progress,
-    )
+    return _pack_with(config, source, config.out, config.size, config.channels, progress)
 
 
 def open_or_pack(
@@ -115,17 +97,7 @@ def open_or_pack(
         print_lines(f"using the packed images in {folder}", file=sys.stderr)
         return open_packed(folder)
     try:
-        return pack(
-            source,
-            folder,
-            size,
-            channels,
-            options.crop,
-            options.max_bad,
-            options.workers,
-            fit=options.fit,
-            levels=options.levels,
-        )
+        return _pack_with(options, source, folder, size, channels)
     except UserError:
         # Another process may have packed the same images meanwhile.
         if is_packed(folder):
@@ -175,6 +147,24 @@ def cache_folder(
             settings.append([name, value if isinstance(value, str) else [*map(float, value)]])
     key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:12]
     return data_cache.expanduser() / f"{options.source}-{size}-{key}"
+
+
+def _pack_with(
+    options: DataOptions, source: Source, out: Path, size: int, channels: int, progress: bool = True
+) -> PackedImages:
+    """Pack a source with the options of data that do not choose the source."""
+    return pack(
+        source,
+        out,
+        size,
+        channels,
+        options.crop,
+        options.max_bad,
+        options.workers,
+        progress,
+        options.fit,
+        options.levels,
+    )
 
 
 def pack(
