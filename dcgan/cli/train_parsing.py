@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from dcgan.cli.parsing import parse_flags, split_choice
-from dcgan.config import NETWORK_OPTIONS, PRESETS, TrainConfig, format_flag
+from dcgan.config import PRESETS, TrainConfig, format_flag
 from dcgan.errors import UsageError, UserError
 
 
@@ -106,7 +106,7 @@ def _preset_and_shape(folder: Path | None) -> tuple[str | None, dict[str, Any]]:
 
 def _networks_of_checkpoint(path: Path) -> dict[str, Any]:
     """The NETWORK_OPTIONS of a checkpoint file or run folder."""
+    from dcgan.runs.checkpoint import network_options
     from dcgan.runs.checkpoint_folder import find_checkpoint
 
-    config = find_checkpoint(path).config
-    return {name: config[name] for name in NETWORK_OPTIONS}
+    return network_options(find_checkpoint(path).config)
