@@ -12,8 +12,7 @@ from pathlib import Path
 
 from dcgan.runtime.threads import environment_variables
 
-# What torch does by default; `import dcgan` would change it, and children inherit that.
-_DEFAULT_SPINNING = {"GOMP_SPINCOUNT": "300000"}
+_PAUSE = 1.5  # seconds, in which a process sees that the one before it has become idle
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ def variant_process(variant: Variant):
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, variant), daemon=False)
-    with environment_variables(_DEFAULT_SPINNING | variant.environment):
+    with environment_variables(variant.environment):
         process.start()
     theirs.close()
 
@@ -111,6 +110,7 @@ def _serve(pipe, variant: Variant) -> None:
     work = variant.start(*variant.args)
     try:
         while pipe.recv():
+            time.sleep(_PAUSE)
             begun = time.perf_counter()
             items = work()
             pipe.send((time.perf_counter() - begun) / items)

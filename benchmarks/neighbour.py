@@ -1,19 +1,19 @@
-"""Training steps of `faces` by the way OpenMP threads wait, alone and beside a busy process."""
+"""Training steps beside a busy process, by the way torch's threads are placed and wait."""
 
 import subprocess
 import sys
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 
 from benchmarks.harness import Variant, time_in_processes
-from benchmarks.step import start_dcgan_step
+from benchmarks.step import repeat_work, start_dcgan_step
 from dcgan.config import PRESETS
-from dcgan.runtime.openmp import LIMITED_SPINNING
 
-ROUND_FACTOR = 40  # times --rounds: the steps are short and vary for many at a time
+STEPS = {"faces": 80, "folder": 16}  # of a turn: seconds
 
 
 @contextmanager
-def _busy_process():
+def _busy_process() -> Iterator[None]:
     process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
         yield
@@ -22,19 +22,42 @@ def _busy_process():
         process.wait()
 
 
+def _start_with_one_thread(*args) -> Callable[[], int]:
+    import torch
+
+    torch.set_num_threads(1)
+    return start_dcgan_step(*args)
+
+
+def _variants(preset: str) -> list[Variant]:
+    config = PRESETS[preset]
+    step = (config.width, config.batch_size, "auto", True, True, {}, "cpu")
+    count = STEPS[preset]
+    return [
+        Variant("torch's threads", repeat_work, (count, start_dcgan_step, *step, False)),
+        Variant(
+            "threads that sleep after 1000 turns",
+            repeat_work,
+            (count, start_dcgan_step, *step, False),
+            {"GOMP_SPINCOUNT": "1000"},
+        ),
+        Variant("one thread", repeat_work, (count, _start_with_one_thread, *step, False)),
+        Variant("dcgan: threads on free CPUs", repeat_work, (count, start_dcgan_step, *step)),
+    ]
+
+
 def run(rounds: int) -> list[dict]:
-    faces = (PRESETS["faces"].width, PRESETS["faces"].batch_size, "auto", True, True, {})
-    variants = [
-        Variant("threads that spin, as by default", start_dcgan_step, faces),
-        Variant("threads that sleep at once", start_dcgan_step, faces, {"GOMP_SPINCOUNT": "0"}),
-        Variant("dcgan: sleep after 1000 turns", start_dcgan_step, faces, LIMITED_SPINNING),
+    return [
+        timing.row(f"step of `{preset}`, {place}")
+        for preset in STEPS
+        for place, neighbour in {
+            "alone": nullcontext,
+            "beside a busy process": _busy_process,
+        }.items()
+        for timing in _time_beside(neighbour, preset, rounds)
     ]
-    rows = [
-        t.row("step of `faces`, alone") for t in time_in_processes(variants, ROUND_FACTOR * rounds)
-    ]
-    with _busy_process():
-        rows += [
-            t.row("beside a busy process")
-            for t in time_in_processes(variants, ROUND_FACTOR * rounds)
-        ]
-    return rows
+
+
+def _time_beside(neighbour: Callable, preset: str, rounds: int) -> list:
+    with neighbour():
+        return time_in_processes(_variants(preset), rounds)

@@ -10,7 +10,6 @@ from tempfile import TemporaryDirectory
 import torch
 
 from benchmarks.harness import Variant, time_in_processes, time_in_turns
-from dcgan.runtime.openmp import LIMITED_SPINNING
 
 ROOT = Path(__file__).parent.parent
 COUNT = 256  # images in a turn of a variant
@@ -108,10 +107,10 @@ def run(rounds: int, width: int = 64) -> list[dict]:
 
     generating = [
         Variant("eager fp32 G, as in PyTorch's example", start_example, (width,)),
-        Variant("dcgan fp32", start_dcgan, (width, "fp32"), LIMITED_SPINNING),
+        Variant("dcgan fp32", start_dcgan, (width, "fp32")),
     ]
     if has_native_bf16(torch.device("cpu")):
-        generating.append(Variant("dcgan bf16", start_dcgan, (width, "bf16"), LIMITED_SPINNING))
+        generating.append(Variant("dcgan bf16", start_dcgan, (width, "bf16")))
     rows = [
         timing.row(f"drawing 64x64, width {width}")
         for timing in time_in_processes(generating, rounds)

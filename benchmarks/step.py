@@ -6,13 +6,14 @@ as a measure of peak speed.
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 
 import torch
 
 from benchmarks.harness import Variant, time_in_processes
 from dcgan.config import PRESETS
-from dcgan.runtime.openmp import LIMITED_SPINNING
 
+_for_ever = ExitStack()
 SIDE = 2048  # of the matrices, in elements
 # The recipe of PyTorch's example, so that both do the same work.
 EXAMPLE = {
@@ -46,13 +47,16 @@ def start_dcgan_step(
     malloc: bool = True,
     recipe: Mapping = EXAMPLE,
     device: str = "cpu",
+    share_cpus: bool = True,
 ) -> Callable[[], int]:
     """Training steps of dcgan, with all optimisations or without some.
 
-    `recipe` holds options of training that differ from the defaults.
+    `recipe` holds options of training that differ from the defaults. `share_cpus` is for the rest
+    of the process.
     """
     from dcgan.config import TrainConfig
     from dcgan.networks import strided_convolution
+    from dcgan.runtime.cpu_sharing import sharing_cpus
     from dcgan.runtime.device import reuse_freed_memory
     from dcgan.training.augmentation import NOISE_DIM
     from dcgan.training.batches import Batch
@@ -62,6 +66,8 @@ def start_dcgan_step(
         strided_convolution.CPU_CAPABILITY = "none"
     if malloc:
         reuse_freed_memory()
+    if share_cpus:
+        _for_ever.enter_context(sharing_cpus())
     config = TrainConfig(width=width, batch_size=batch_size, precision=precision, **recipe)
     trainer = Trainer(config, torch.device(device))
     real = (torch.rand(batch_size, 3, 64, 64) * 2 - 1).contiguous(memory_format=torch.channels_last)
@@ -129,23 +135,21 @@ def run(rounds: int, width: int = 64, batch_size: int = 128) -> list[dict]:
             "dcgan fp32: channels last, frozen D, fused Adam",
             start_dcgan_step,
             (*sizes, "fp32", False, False),
-            LIMITED_SPINNING,
         ),
         Variant(
             "+ freed memory is kept",
             start_dcgan_step,
             (*sizes, "fp32", False, True),
-            LIMITED_SPINNING,
         ),
-        Variant("+ Winograd, where it pays", start_dcgan_step, (*sizes, "fp32"), LIMITED_SPINNING),
+        Variant("+ Winograd, where it pays", start_dcgan_step, (*sizes, "fp32")),
     ]
     products = [Variant("fp32", _start_matrix_product, (torch.float32,))]
     if has_native_bf16(torch.device("cpu")):
-        variants += [Variant("dcgan bf16", start_dcgan_step, (*sizes, "bf16"), LIMITED_SPINNING)]
+        variants += [Variant("dcgan bf16", start_dcgan_step, (*sizes, "bf16"))]
         products += [Variant("bf16", _start_matrix_product, (torch.bfloat16,))]
     # One interval of the lazy penalties.
     default = (TrainConfig.penalty_every, start_dcgan_step, *sizes, "auto", True, True, {})
-    default = Variant("dcgan, the default recipe", repeat_work, default, LIMITED_SPINNING)
+    default = Variant("dcgan, the default recipe", repeat_work, default)
     timings = time_in_processes([*variants, *products, default], rounds)
     steps, products = timings[: len(variants)], timings[len(variants) : -1]
     work = _count_operations(width)

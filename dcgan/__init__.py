@@ -3,8 +3,6 @@
 import importlib as _importlib
 from typing import TYPE_CHECKING
 
-from dcgan.runtime.openmp import limit_spinning as _limit_spinning
-
 if TYPE_CHECKING:  # the same names for editors and type checkers
     from dcgan.config import PRESETS, TrainConfig
     from dcgan.errors import UserError
@@ -30,8 +28,6 @@ __all__ = [
 ]
 
 __version__: str  # of the installed package, or "unknown"
-
-_limit_spinning()  # before torch is imported, which may be next
 
 _MODULES = {
     "PRESETS": "config",

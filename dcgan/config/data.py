@@ -52,7 +52,7 @@ class DataOptions:
     max_bad: float = 0.01
     """Largest fraction of unreadable images, which are skipped. Packing fails if it is exceeded."""
     workers: int | None = None
-    """Processes that decode images in parallel. Default: one per CPU core."""
+    """Processes that decode images in parallel. Default: one for each CPU that is free."""
 
 
 @dataclass(frozen=True)

@@ -100,8 +100,8 @@ class ComputeOptions:
     """Device to compute on: auto, cuda, cuda:N, mps or cpu. auto: cuda if available, else mps, else
     cpu."""
     threads: int | None = None
-    """CPU threads of PyTorch. Default: one per core. Waiting threads sleep early, unless the
-    environment sets GOMP_SPINCOUNT or OMP_WAIT_POLICY."""
+    """CPU threads of PyTorch, on which the last bits of results depend. Default: those that the run
+    was begun with, or one per core."""
     compile: bool = False
     """Compile both networks with torch.compile. Takes a minute at the start; no gain on CPUs."""
     cuda_graphs: bool = True

@@ -39,11 +39,11 @@ from dcgan.data.sources.base import Source
 from dcgan.data.sources.opening import open_source, origin
 from dcgan.errors import UsageError, UserError
 from dcgan.runtime.atomic_files import replace_atomically
+from dcgan.runtime.cpu_sharing import free_cpus
 from dcgan.runtime.disk import check_free_space, disk_errors
 from dcgan.runtime.locks import locked_folder, remove_abandoned
 from dcgan.runtime.progress import progress_bar
 from dcgan.runtime.terminal import print_lines
-from dcgan.runtime.threads import available_cpus
 
 
 def prepare(config: PrepareConfig) -> PackedImages:
@@ -195,7 +195,7 @@ def pack(
         images = partial / IMAGES
         create_array(images, (len(source), size, size, channels))
         job = PackingJob(source, images, size, channels, crop, fit, levels)
-        skipped, losses = _write_all(job, max_bad, workers or available_cpus(), progress)
+        skipped, losses = _write_all(job, max_bad, workers or free_cpus(), progress)
         if len(skipped) == len(source):
             raise UserError(
                 f"none of the {len(source)} images can be read: {_first_reasons(skipped)}"

@@ -28,12 +28,14 @@ from dcgan.runs.checkpoint_folder import find_checkpoint
 from dcgan.runs.layout import CHECKPOINTS, EVALUATIONS
 from dcgan.runtime import device as devices
 from dcgan.runtime.atomic_files import replace_atomically
+from dcgan.runtime.cpu_sharing import sharing_cpus
 from dcgan.runtime.disk import check_writable
 from dcgan.runtime.terminal import print_lines
 
 _PIXEL_IMAGES = 2000  # images for the scores on pixels
 
 
+@sharing_cpus()
 @devices.full_float32_precision()
 def evaluate(
     checkpoint: Path,

@@ -19,6 +19,7 @@ from dcgan.runtime import device as devices
 from dcgan.runtime.disk import check_free_space
 from dcgan.training import loop
 from dcgan.training.augmentation import resolve_probability
+from dcgan.training.preparation import choose_threads
 
 _MAX_IMAGES = 4096  # checked, chosen at random
 _MAX_BYTES = 2**28  # of their pixels, if that is fewer images
@@ -30,9 +31,9 @@ def diagnose(config: TrainConfig, say: Say) -> list[str]:
     Findings are passed to `say`, one (topic, line) at a time. Leaves no files behind. Raises
     UserError where the check cannot continue.
     """
-    devices.configure_torch(config.threads)
     device = devices.select_device(config.device)
     found = None if config.fresh else loop.checkpoint_to_resume(config, config.out)
+    devices.configure_torch(choose_threads(config, found))
     check_free_space(config.out if config.fresh else config.out / CONFIG_FILE, 0)
     with tempfile.TemporaryDirectory(prefix="dcgan-doctor-") as folder:
         scratch = Path(folder)

@@ -9,7 +9,6 @@ from dcgan.networks import Discriminator, Generator, build_network
 from dcgan.runs.checkpoint import Checkpoint, damaged, network_options
 from dcgan.runs.checkpoint_folder import find_checkpoint
 from dcgan.runtime.device import select_device
-from dcgan.runtime.openmp import limit_spinning_of_loaded_torch
 
 _Network = TypeVar("_Network", Generator, Discriminator)
 
@@ -52,6 +51,5 @@ def _load_network(
     if not all(tensor.isfinite().all() for tensor in tensors.values()):
         raise damaged(found.path, f"its {kind.__name__} has numbers that are not finite")
     network.load_state_dict(tensors, assign=True)
-    limit_spinning_of_loaded_torch()
     network = network.to(on).to(memory_format=torch.channels_last)
     return network.requires_grad_(False).eval()

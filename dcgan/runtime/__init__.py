@@ -1,4 +1,1 @@
-"""The machine: device, processes, signals, threads, files.
-
-Nothing is re-exported: `import dcgan` imports `openmp`, and must not import torch.
-"""
+"""The machine: device, processes, signals, threads, files. Nothing is re-exported."""

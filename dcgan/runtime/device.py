@@ -14,7 +14,6 @@ from typing import Any
 import torch
 
 from dcgan.errors import UsageError, UserError
-from dcgan.runtime.openmp import limit_spinning_of_loaded_torch
 from dcgan.runtime.terminal import print_lines
 from dcgan.runtime.threads import once_for_all_threads
 
@@ -183,7 +182,6 @@ def configure_torch(threads: int | None = None) -> None:
     torch.backends.cudnn.benchmark = True
     torch.set_float32_matmul_precision("high")
     reuse_freed_memory()
-    limit_spinning_of_loaded_torch()
 
 
 @contextmanager

@@ -130,6 +130,11 @@ def _local_rank() -> int:
     return int(os.environ.get("LOCAL_RANK", 0))
 
 
+def local_size() -> int:
+    """The number of processes of this job on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if _is_under_torchrun() else 1
+
+
 def _local_gpu(local_rank: int) -> torch.device:
     """The GPU with the index `local_rank`, or the only visible one. UsageError if there is none."""
     count = torch.cuda.device_count()

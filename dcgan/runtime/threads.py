@@ -7,10 +7,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
 from typing import TypeVar, cast
 
 Item = TypeVar("Item")
 Manager = TypeVar("Manager", bound=Callable[[], AbstractContextManager])
+_CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of the container, as seen inside it
 _MAX_THREADS = 8  # more would not help: a fourth of the work holds Python's interpreter lock
 
 
@@ -76,7 +78,19 @@ def parallel_for_each(
 
 
 def available_cpus() -> int:
-    """How many CPUs this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """How many CPUs this process may use, by its affinity and by the quota of its container."""
+    if not hasattr(os, "sched_getaffinity"):
+        return os.cpu_count() or 1
+    cpus, quota = len(os.sched_getaffinity(0)), _cpu_quota(_CGROUP_QUOTA)
+    return min(cpus, quota) if quota else cpus
+
+
+def _cpu_quota(path: Path) -> int | None:
+    """The CPUs that a control group may use, 1 at least, from its cpu.max (cgroup v2); None for any
+    number.
+    """
+    try:
+        quota, period = path.read_text(encoding="ascii").split()
+        return max(1, int(quota) // int(period))
+    except (OSError, ValueError):  # no limit is "max"
+        return None

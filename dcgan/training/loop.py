@@ -15,6 +15,7 @@ from dcgan.runs.checkpoint import Checkpoint
 from dcgan.runs.checkpoint_folder import find_checkpoint, latest_checkpoint
 from dcgan.runs.layout import checkpoint_path
 from dcgan.runtime import device, distributed
+from dcgan.runtime.cpu_sharing import sharing_cpus
 from dcgan.runtime.signals import Stopped, collect_stop_signals
 from dcgan.runtime.terminal import print_lines
 from dcgan.training.batches import Batch
@@ -23,6 +24,7 @@ from dcgan.training.periodic_tasks import PeriodicTasks
 from dcgan.training.preparation import (
     check_batch_shares,
     check_shape,
+    choose_threads,
     load_state,
     make_batches,
     make_trainer,
@@ -153,18 +155,20 @@ def train(config: TrainConfig) -> Path:
         raise UsageError(f"train needs a TrainConfig, not {config!r}")
     if config.dry_run:
         raise UsageError("--dry-run is of the command line alone: print the TrainConfig instead")
-    device.configure_torch(config.threads)
     with distributed.process_group(device.select_device(config.device)) as on:
         check_batch_shares(config)
         if config.fresh:
             config = dataclasses.replace(config, out=new_run_folder(config.out, on))
         found = checkpoint_to_resume(config, config.out)
+        config = dataclasses.replace(config, threads=choose_threads(config, found))
+        device.configure_torch(config.threads)
         if config.from_ and not found:
             check_same_networks(config, find_checkpoint(config.from_))
         packed = open_images(config, found)
         check_shape(config, packed)
         try:
-            return fit(config, packed, config.out, on, found)
+            with sharing_cpus():
+                return fit(config, packed, config.out, on, found)
         except (RuntimeError, MemoryError) as error:
             if not _is_out_of_memory(error):
                 raise

@@ -12,6 +12,7 @@ from dcgan.errors import UsageError, UserError
 from dcgan.latent import Labels
 from dcgan.runs.checkpoint import Checkpoint, damaged
 from dcgan.runtime import distributed
+from dcgan.runtime.threads import available_cpus
 from dcgan.training.augmentation import resolve_probability
 from dcgan.training.batches import Batch, BatchLoader, no_labels
 from dcgan.training.run_state import RunState
@@ -34,6 +35,20 @@ def check_batch_shares(config: TrainConfig) -> None:
         config.accumulate,
         f"a divisor of the {share} images of each process, and smaller than that",
     )
+
+
+def choose_threads(config: TrainConfig, found: Checkpoint | None) -> int:
+    """The number of threads to train with: --threads, else that of the run that is resumed.
+
+    Results depend on it in their last bits. Where this machine has too few CPUs for it, and in a
+    new run, it is torch's own choice.
+    """
+    if config.threads:
+        return config.threads
+    recorded = found.config.get("threads") if found else None
+    if isinstance(recorded, int) and 1 <= recorded <= available_cpus() // distributed.local_size():
+        return recorded
+    return min(torch.get_num_threads(), available_cpus())
 
 
 def check_shape(config: TrainConfig, packed: PackedImages) -> None:

@@ -48,7 +48,7 @@ _CHANGEABLE = (
     *(field.name for kind in (LossOptions, EvaluationOptions) for field in fields(kind)),
     *("lr_G", "lr_D", "beta1", "beta2", "clip", "smooth", "lr_decay", "accumulate", "flip"),
     *("ema_images", "precision", "steps", "log_every", "sample_every", "save_every"),
-    *("keep", "on_nan"),
+    *("keep", "on_nan", "threads"),
 )
 
 
@@ -63,7 +63,7 @@ def config_of_run(run: Path) -> TrainConfig | None:
     if found is None:
         return None
     try:
-        return _config_in(run, found.config)
+        return _config_in(run, found.config | {"threads": None})  # see `choose_threads`
     except (UsageError, TypeError) as error:
         raise damaged(found.path, error) from error
 

@@ -5,7 +5,17 @@ from contextlib import contextmanager
 
 import pytest
 
-from dcgan.runtime.threads import once_for_all_threads, parallel_for_each
+from dcgan.runtime.threads import _cpu_quota, once_for_all_threads, parallel_for_each
+
+
+@pytest.mark.parametrize(
+    ("content", "cpus"),
+    [("200000 100000\n", 2), ("150000 100000\n", 1), ("50000 100000", 1), ("max 100000", None)],
+)
+def test_the_quota_of_a_container_limits_the_cpus(content, cpus, tmp_path):
+    (tmp_path / "cpu.max").write_text(content)
+    assert _cpu_quota(tmp_path / "cpu.max") == cpus
+    assert _cpu_quota(tmp_path / "missing") is None
 
 
 def test_every_item_is_processed_once():

@@ -10,7 +10,14 @@ from dcgan.data import open_packed
 from dcgan.errors import UserError
 from dcgan.runs.checkpoint_folder import find_checkpoint
 from dcgan.runs.layout import checkpoint_path, list_checkpoints
-from dcgan.training.resume import announce_resume, checkpoint_to_resume, new_run_folder
+from dcgan.runtime.threads import available_cpus
+from dcgan.training.preparation import choose_threads
+from dcgan.training.resume import (
+    announce_resume,
+    checkpoint_to_resume,
+    config_of_run,
+    new_run_folder,
+)
 from tests.conftest import fit
 
 pytestmark = pytest.mark.usefixtures("windows_files")
@@ -163,3 +170,40 @@ def test_a_resumed_run_deletes_the_checkpoint_that_it_was_loaded_from(packed, ti
     for steps in (2, 6):
         fit(tiny(steps=steps, keep=1), packed, run, torch.device("cpu"))
     assert list_checkpoints(run) == [checkpoint_path(run, 6)]
+
+
+def test_a_resumed_run_takes_its_number_of_threads_again(packed, tiny, tmp_path, capsys):
+    """Sums over several threads differ in their last bits from those of one."""
+    out, count = tmp_path / "run", available_cpus()
+    torch.set_num_threads(count)
+    try:
+        cli.main(["train", *as_flags(packed, out), "--steps", "2"])
+        assert find_checkpoint(out).config["threads"] == count
+        torch.set_num_threads(1)
+        cli.main(["train", *as_flags(packed, out), "--steps", "3"])
+        assert find_checkpoint(out).config["threads"] == count
+        assert "--threads" not in capsys.readouterr().err
+        assert config_of_run(out).threads is None, "or it would seem to be the user's choice"
+        cli.main(["train", *as_flags(packed, out), "--steps", "4", "--threads", str(count + 1)])
+        assert f"--threads {count + 1} ({count} before)" in capsys.readouterr().err
+        found = find_checkpoint(out)
+        assert found.config["threads"] == count + 1
+        assert choose_threads(tiny(), found) == 1, "this machine has too few CPUs for more"
+    finally:
+        torch.set_num_threads(1)
+
+
+def as_flags(packed, out) -> list[str]:
+    shape = [
+        "--size",
+        "16",
+        "--width",
+        "4",
+        "--batch-size",
+        "8",
+        "--save-every",
+        "10",
+        "--sample-every",
+        "10",
+    ]
+    return ["--data", str(packed.folder), "--out", str(out), "--device", "cpu", *shape]

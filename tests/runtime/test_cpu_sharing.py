@@ -1,0 +1,164 @@
+"""Which CPUs torch's threads keep to beside busy processes."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dcgan.runtime.cpu_sharing import _Load, _Sleeper, choose_cpus, free_cpus, sharing_cpus
+from dcgan.runtime.threads import available_cpus
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="placement is of Linux alone")
+with_two_cpus = pytest.mark.skipif(available_cpus() < 2, reason="there is nothing to choose")
+
+# Waits for a CPU that is free of other processes in vain where the machine is busy; then moves.
+WATCHED = """
+import os, sys, time, torch
+from dcgan.runtime.cpu_sharing import sharing_cpus
+torch.set_num_threads(2)
+x = torch.ones(600, 600)
+with sharing_cpus():
+    end = time.monotonic() + 20
+    while time.monotonic() < end and len(os.sched_getaffinity(0)) == int(sys.argv[1]):
+        x @ x
+    inside = len(os.sched_getaffinity(0))
+print(inside, len(os.sched_getaffinity(0)), *(
+    len(os.sched_getaffinity(int(task))) for task in os.listdir("/proc/self/task")
+))
+"""
+
+
+def test_threads_use_all_cpus_while_others_leave_enough():
+    idle = {0: 0.0, 1: 0.0, 2: 0.1, 3: 0.0}
+    assert choose_cpus(4, set(idle), idle) == {0, 1, 2, 3}
+    half = {0: 1.0, 1: 1.0, 2: 0.0, 3: 0.0}
+    assert choose_cpus(2, set(half), half) == {0, 1, 2, 3}, "two threads fit beside two others"
+
+
+def test_threads_leave_the_cpus_of_others_to_them():
+    assert choose_cpus(2, {0, 1}, {0: 0.9, 1: 0.1}) == {1}
+    assert choose_cpus(4, {0, 1, 2, 3}, {0: 0.0, 1: 1.0, 2: 0.0, 3: 1.0}) == {0, 2}
+
+
+def test_threads_stay_where_they_are_unless_another_cpu_is_freer():
+    assert choose_cpus(2, {1}, {0: 0.5, 1: 0.5}) == {1}
+    assert choose_cpus(2, {1}, {0: 0.4, 1: 0.6}) == {1}
+    assert choose_cpus(2, {1}, {0: 0.0, 1: 1.0}) == {0}, "pinned beside a process that cannot move"
+
+
+def test_threads_return_to_all_cpus_when_the_others_are_gone():
+    assert choose_cpus(2, {1}, {0: 0.02, 1: 0.01}) == {0, 1}
+
+
+@given(st.integers(1, 64), st.lists(st.floats(0, 1), min_size=1, max_size=32))
+def test_some_cpu_is_always_left_to_the_threads(threads, loads):
+    load = dict(enumerate(loads))
+    chosen = choose_cpus(threads, set(load), load)
+    assert chosen and chosen <= set(load)
+    if len(chosen) < len(load):
+        assert len(chosen) < threads
+        assert abs(len(chosen) - max(1, len(load) - sum(loads))) <= 0.5
+        assert max(load[cpu] for cpu in chosen) <= min(load[cpu] for cpu in load.keys() - chosen), (
+            "the least loaded ones"
+        )
+
+
+@on_linux
+def test_the_load_of_others_leaves_out_this_process():
+    """This process keeps one CPU busy, which must not be counted; a child does, which must be."""
+    child = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        time.sleep(0.2)
+        load, started = _Load(), time.process_time()
+        begun = time.monotonic()
+        while time.monotonic() < begun + 1:
+            pass
+        own = time.process_time() - started
+        cpus = os.sched_getaffinity(0)
+        others = sum(load.of_others(cpus).values())
+    finally:
+        child.kill()
+        child.wait()
+    assert own > 0.2
+    total = len(cpus)
+    # The machine may be full of other processes; but never of more than it has.
+    assert 0.3 < others < total - own + 0.3
+
+
+@on_linux
+@with_two_cpus
+@pytest.mark.slow
+def test_threads_move_beside_busy_processes_and_back_at_the_end():
+    """As many busy processes as CPUs leave none free: the threads keep to one."""
+    count = available_cpus()
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        command = [sys.executable, "-c", WATCHED, str(count)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+    inside, *after = map(int, done.stdout.split())
+    assert inside == 1
+    assert set(after) == {count}, "threads stay on fewer CPUs afterwards"
+
+
+@on_linux
+@with_two_cpus
+def test_waiting_threads_spin_until_there_are_sleepers():
+    """Threads that wait for the next product use CPU time only where they spin."""
+
+    def waiting_seconds() -> float:
+        x = torch.ones(300, 300)
+        x @ x
+        started = time.process_time()
+        for _ in range(60):
+            x @ x
+            time.sleep(0.003)
+        return time.process_time() - started
+
+    def measure() -> tuple[float, float, float]:
+        torch.set_num_threads(available_cpus())
+        try:
+            before = waiting_seconds()
+            sleeper = _Sleeper()
+            between = waiting_seconds()
+            sleeper.end()
+            return before, between, waiting_seconds()
+        finally:
+            torch.set_num_threads(1)
+
+    if any(name in os.environ for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")):
+        pytest.skip("the environment decides how threads wait")
+    before, between, after = measure()
+    assert between < 0.5 * before
+    assert after > 2 * between
+
+
+@on_linux
+def test_free_cpus_are_those_that_others_leave():
+    assert 1 <= free_cpus(0.05) <= available_cpus()
+    busy = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        for _ in range(available_cpus())
+    ]
+    try:
+        time.sleep(0.3)
+        assert free_cpus(0.3) == 1
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+
+
+def test_one_thread_is_left_alone():
+    before = threading.active_count()
+    with sharing_cpus():
+        assert threading.active_count() == before
