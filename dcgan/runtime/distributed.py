@@ -213,6 +213,8 @@ def _in_memory_order(tensor: Tensor) -> Tensor:
 
 def in_own_row(tensor: Tensor) -> Tensor:
     """Rows [world_size, ...] whose average over the processes holds the tensors of all of them."""
+    if world_size() == 1:
+        return tensor[None]
     rows = tensor.new_zeros(world_size(), *tensor.shape)
     rows[rank()] = tensor * world_size()
     return rows
