@@ -22,7 +22,7 @@ LONGEST = 15  # kernels that are listed by name
 # Kinds of kernels and their names in cuDNN, cuBLAS, NCCL and PyTorch. The first match counts.
 KINDS = {
     "averages over processes": "nccl",
-    "changes of layout": "nchwToNhwc|nhwcToNchw|Folded|AddPadding|transpose",
+    "changes of layout": "nchwToNhwc|nhwcToNchw|Folded|AddPadding|convertTensor|transpose",
     "optimizers, norms and averages of parameters": "multi_tensor_apply",
     "batch norm": "batch_?norm|bn_(fw|bw)",
     "convolutions": "fprop|dgrad|wgrad|conv|implicit",
