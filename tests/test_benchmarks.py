@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from benchmarks import __main__ as benchmarks
 from benchmarks import end_to_end, gpu, quality, step
 from benchmarks.harness import ForeignLoad, Variant, time_in_turns, variant_process
+from benchmarks.pytorch_example import ExampleTrainer
 from benchmarks.report import PAGE, RESULTS, seconds, table, with_results
 from dcgan.cli.train_parsing import parse_train_config
 from dcgan.config import has_penalties
@@ -56,11 +58,55 @@ def test_steps_on_a_gpu_are_many_between_two_waits_and_differ_as_they_say(monkey
     """Here on the CPU, where nothing is recorded; where there is no GPU there are no rows."""
     monkeypatch.setattr(gpu, "STEPS", 2)
     variants = gpu.make_variants(4, 4, "cpu")
-    assert [variant.start(*variant.args)() for variant in variants] == [8] * 9
-    for variant in variants[1:]:
-        *_, recipe, _ = variant.args
+    assert [variant.start(*variant.args)() for variant in variants] == [8] * 8
+    for variant in variants[2:]:
+        *_, precision, _, _, recipe, _ = variant.args
         assert recipe.get("cuda_graphs", True) == ("recorded" in variant.name)
+        assert precision in variant.name
     assert gpu.run(1) == []
+
+
+def test_the_example_in_bf16_learns_as_in_fp32():
+    """It is the same work: only roundings differ."""
+    real = torch.rand(8, 3, 64, 64) * 2 - 1
+    losses = []
+    for wrap in (lambda network: network, gpu._InBf16):
+        torch.manual_seed(0)
+        trainer = ExampleTrainer(8)
+        trainer.G, trainer.D = wrap(trainer.G), wrap(trainer.D)
+        losses.append([trainer.update(real) for _ in range(2)])
+    assert losses[1] == [pytest.approx(of_step, rel=0.05) for of_step in losses[0]]
+    assert losses[1] != losses[0]
+
+
+def test_the_kernels_of_a_step_are_counted_by_kind_and_the_longest_by_name():
+    conv = "sm90_xmma_fprop_implicit_gemm_bf16bf16_bf16f32_f32_nhwckrsc_nhwc_tilesize128x64x64"
+    adam = "void at::native::(anonymous namespace)::multi_tensor_apply_kernel<FusedAdamMathFunctor>"
+    kernels = [
+        gpu.Kernel(adam, 2, 1e-4),
+        gpu.Kernel(conv, 9, 5e-4),
+        gpu.Kernel("cudnn::engines_precompiled::nchwToNhwcKernel", 1, 1e-5),
+        gpu.Kernel("void cutlass__5x_cudnn::Kernel<cutlass_tensorop_bf16_s16816dgrad>", 3, 1e-4),
+        gpu.Kernel("ncclDevKernel_AllReduce_Sum_f32_RING_LL", 2, 2e-5),
+        gpu.Kernel("void at::native::vectorized_elementwise_kernel<4, bfloat16_copy>", 1, 3e-5),
+        gpu.Kernel("void at::native::vectorized_elementwise_kernel<4, leaky_relu>", 1, 3e-5),
+        gpu.Kernel("Memcpy DtoD (Device -> Device)", 1, 1e-5),
+    ]
+    rows = gpu.kernel_rows("a step", 1e-3, kernels)
+    kinds = {
+        row["variant"]: row["share"] for row in rows if row["benchmark"] == "kernels of a step"
+    }
+    assert kinds == {
+        "averages over processes: 2 a step": pytest.approx(0.02),
+        "changes of layout: 1 a step": pytest.approx(0.01),
+        "optimizers, norms and averages of parameters: 2 a step": pytest.approx(0.1),
+        "convolutions: 12 a step": pytest.approx(0.6),
+        "copies and casts: 2 a step": pytest.approx(0.04),
+        "other elementwise: 1 a step": pytest.approx(0.03),
+        "all: 20 a step": pytest.approx(0.8),
+    }
+    assert rows[len(kinds)]["variant"] == f"`{conv}`: 9 a step"
+    assert len(rows) == len(kinds) + len(kernels)
 
 
 def broken():

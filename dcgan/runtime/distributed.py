@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -16,6 +17,7 @@ from dcgan.runtime.turns import Turns, connection_errors
 
 _STORE_TIMEOUT = timedelta(seconds=5)
 _turns: Turns | None = None  # in the block of `process_group`, where there are several processes
+_graphs: weakref.WeakSet[torch.cuda.CUDAGraph] = weakref.WeakSet()  # see `reset_at_end`
 
 
 def rank() -> int:
@@ -70,6 +72,9 @@ def process_group(device: torch.device) -> Iterator[torch.device]:
     if device.type == "cuda":
         device = _local_gpu(_local_rank())
         torch.cuda.set_device(device)
+        # NCCL would register the buffers of operations in CUDA graphs, which saves copies of some
+        # MB, and has been seen to hang (NVIDIA/nccl#2389, pytorch/torchtitan#3306).
+        os.environ.setdefault("NCCL_GRAPH_REGISTER", "0")
         try:
             dist.init_process_group("nccl", device_id=device, **_rendezvous_options())
         except dist.DistBackendError as error:
@@ -92,6 +97,9 @@ def process_group(device: torch.device) -> Iterator[torch.device]:
         raise
     finally:
         _turns = None
+        # The traceback of an error may hold them longer than this process holds NCCL.
+        for graph in list(_graphs):
+            graph.reset()
     # Not after an error: the other processes then wait in a collective operation, and a barrier
     # would wait for them. Otherwise needed: Gloo's threads free the tensors of an operation after
     # it has ended, and abort the process if the interpreter exits then (pytorch/pytorch#179291).
@@ -167,22 +175,51 @@ def from_machine(doing: str, work: Callable[[], str]) -> str:
     return _turns.take(rank() - _local_rank(), doing, work) if _turns else work()
 
 
+def can_capture_averages() -> bool:
+    """Whether CUDA graphs may contain averages over processes: with NCCL, in the block of
+    `process_group`, or where there is one process.
+    """
+    return world_size() == 1 or (_turns is not None and dist.get_backend() == dist.Backend.NCCL)
+
+
+def reset_at_end(graph: torch.cuda.CUDAGraph) -> None:
+    """Reset a CUDA graph at the end of `process_group`, also after an error.
+
+    NCCL ends only when no graph contains its operations any more (pytorch/pytorch#115388).
+    """
+    _graphs.add(graph)
+
+
 @torch.no_grad()
 def average_tensors(tensors: Iterable[Tensor]) -> None:
-    """Replace tensors of one dtype by their mean over all processes, in one all-reduce."""
+    """Replace tensors of one dtype by their mean over all processes, in one all-reduce.
+
+    The tensors must be laid out in memory in the same order in all processes, without gaps, or
+    RuntimeError is raised.
+    """
     tensors = list(tensors)
     if world_size() == 1 or not tensors:
         return
-    flat = torch.cat([tensor.flatten() for tensor in tensors])
+    views = [_in_memory_order(tensor) for tensor in tensors]
+    flat = torch.cat(views)
     _all_reduce(flat, dist.ReduceOp.SUM)
     flat /= world_size()
-    parts = flat.split([tensor.numel() for tensor in tensors])
-    means = [part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
-    torch._foreach_copy_(tensors, means)
+    torch._foreach_copy_(views, flat.split([view.numel() for view in views]))
+
+
+def _in_memory_order(tensor: Tensor) -> Tensor:
+    """A tensor as a view [numel] in the order of its memory. RuntimeError if it has gaps.
+
+    Another order would take one kernel per tensor to read and one to write, instead of one for all.
+    """
+    dimensions = sorted(range(tensor.dim()), key=tensor.stride, reverse=True)
+    return tensor.permute(dimensions).view(-1)
 
 
 def in_own_row(tensor: Tensor) -> Tensor:
     """Rows [world_size, ...] whose average over the processes holds the tensors of all of them."""
+    if world_size() == 1:
+        return tensor[None]
     rows = tensor.new_zeros(world_size(), *tensor.shape)
     rows[rank()] = tensor * world_size()
     return rows

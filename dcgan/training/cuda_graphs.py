@@ -20,9 +20,9 @@ WARM_UP = 3  # steps of each kind, in which cuDNN chooses kernels and Adam creat
 
 
 def can_capture(device: torch.device) -> bool:
-    """Whether steps can be captured: on an NVIDIA GPU, in a job of one process."""
+    """Whether steps can be captured: on NVIDIA GPUs, with their averages over processes."""
     on_nvidia = device.type == "cuda" and torch.version.cuda is not None
-    return on_nvidia and distributed.world_size() == 1
+    return on_nvidia and distributed.can_capture_averages()
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,12 @@ class CudaGraphs:
     have run WARM_UP times. The number of batches and the shapes of their tensors must not change,
     and everything else that the step reads must be on the device or constant. The next step
     overwrites the scalars that a step returns.
+
+    Averages over processes are captured with the step. All processes must capture and replay the
+    same steps, so that only the number of steps decides when, and the first steps open the
+    connections that NCCL needs. PyTorch ends a process that waits ten minutes for another one in an
+    operation launched from Python, but does not see those in graphs: every step must be followed by
+    an average that is not captured.
 
     `kinds`: the values of `penalized` that will occur.
     """
@@ -84,12 +90,14 @@ class CudaGraphs:
         """Capture a step without running it."""
         static = [Batch._make(tensor.clone() for tensor in batch) for batch in batches]
         graph = torch.cuda.CUDAGraph()
-        # Meanwhile other threads pin the next batch and copy tensors that are being written.
+        # Meanwhile other threads pin the next batch, copy tensors that are being written, and look
+        # for failures of NCCL.
         with (
             _garbage_collection_paused(),
             torch.cuda.graph(graph, self.pool, capture_error_mode="thread_local"),
         ):
             result = step(*static, penalized=penalized)
+        distributed.reset_at_end(graph)
         return _CapturedStep(graph, static, result)
 
 

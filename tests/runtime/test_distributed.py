@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import redirect_stderr
+from contextlib import nullcontext, redirect_stderr
 from datetime import timedelta
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from dcgan.runtime import distributed, turns
 from dcgan.runtime.signals import Stopped
 from dcgan.training import loop
 from dcgan.training.batches import BatchLoader
+from dcgan.training.cuda_graphs import can_capture
 from dcgan.training.periodic_evaluation import Evaluator
 from dcgan.training.trainer import Trainer
 from tests.conftest import TINY, fit
@@ -44,6 +45,7 @@ def rank_main(rank, port, folder, out, environment):
     torch.set_num_threads(1)
     with distributed.process_group(torch.device("cpu")) as on:
         network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Conv2d(4, 1, 3))
+        network.to(memory_format=torch.channels_last)
         for p in network.parameters():
             torch.nn.init.normal_(p, generator=torch.Generator().manual_seed(p.numel()))
         x = torch.randn(8, 3, 6, 6, generator=torch.Generator().manual_seed(1))
@@ -51,7 +53,10 @@ def rank_main(rank, port, folder, out, environment):
         distributed.average_tensors(mine)
         for reduced, whole in zip(mine, gradient(network, x), strict=True):
             torch.testing.assert_close(reduced, whole)
+        with pytest.raises(RuntimeError, match="view"):
+            distributed.average_tensors([torch.zeros(4, 4)[:, :2]])
         assert distributed.max_over_processes(5 * rank, on) == 5
+        assert not can_capture(torch.device("cuda")), "Gloo's averages are no kernels"
 
         state = Trainer(TINY, on)
         packed = open_packed(folder)
@@ -242,6 +247,40 @@ def test_a_process_that_waits_for_one_that_is_killed_gets_an_error():
 def test_waiting_for_rank_0_has_no_limit_of_time(packed, tmp_path):
     in_two_processes(patient_main, packed.folder, tmp_path / "run")
     assert find_checkpoint(tmp_path / "run").step == TINY.steps
+
+
+class Graph:
+    """In the place of a CUDA graph: notes whether NCCL could still be there when it was reset."""
+
+    found_group = None
+
+    def reset(self):
+        self.found_group = torch.distributed.is_initialized()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_graphs_are_reset_before_their_process_group_ends(monkeypatch, fails):
+    """NCCL would wait for them for ever, at the latest when the interpreter exits."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    own = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    for name, value in (own | {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}).items():
+        monkeypatch.setenv(name, value)
+    graph = Graph()
+    try:
+        with (
+            pytest.raises(UserError) if fails else nullcontext(),
+            distributed.process_group(torch.device("cpu")),
+        ):
+            distributed.reset_at_end(graph)
+            assert graph.found_group is None
+            if fails:
+                raise UserError("no")
+        assert graph.found_group
+    finally:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
 
 
 @pytest.mark.parametrize("delayed", [False, True])
