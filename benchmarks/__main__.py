@@ -15,6 +15,7 @@ import torch
 import tyro
 
 from benchmarks import (
+    convolutions,
     end_to_end,
     gpu,
     memory,
@@ -30,6 +31,7 @@ from benchmarks.harness import ForeignLoad, processor
 from benchmarks.report import chart, table
 
 BENCHMARKS = {
+    "convolutions": convolutions.run,
     "step": step.run,
     "gpu": gpu.run,
     "end-to-end": end_to_end.run,

@@ -63,7 +63,7 @@ def start_dcgan_step(
     from dcgan.training.trainer import Trainer
 
     if not winograd:
-        strided_convolution.CPU_CAPABILITY = "none"
+        strided_convolution.MEASURED_TYPES.clear()
     if malloc:
         reuse_freed_memory()
     if share_cpus:

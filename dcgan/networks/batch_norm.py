@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torch.optim.swa_utils import update_bn
 
+from dcgan.networks.channels_last import to_channels_last
 from dcgan.networks.generator import Generator
 from dcgan.networks.layers import LatentProjection, StridedConvTranspose2d
-from dcgan.networks.strided_convolution import to_channels_last
 
 
 class _ChannelBias(nn.Module):

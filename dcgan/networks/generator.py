@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from dcgan.config import TrainConfig, validate_network
+from dcgan.networks.channels_last import to_channels_last
 from dcgan.networks.initialization import dcgan_initialize, initialize_label_rows
 from dcgan.networks.layers import (
     BASE_SIZE,
@@ -16,7 +17,6 @@ from dcgan.networks.layers import (
     StridedConvTranspose2d,
     feature_channels,
 )
-from dcgan.networks.strided_convolution import to_channels_last
 
 if TYPE_CHECKING:
     from dcgan.latent import Labels

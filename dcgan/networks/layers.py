@@ -20,9 +20,7 @@ class StridedConv2d(nn.Module):
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        maps = strided_conv2d(x, self.weight)
-        # Adding an fp32 bias to bf16 maps would return fp32 maps.
-        return maps if self.bias is None else maps + self.bias.to(maps.dtype)[:, None, None]
+        return strided_conv2d(x, self.weight, self.bias)
 
 
 class StridedConvTranspose2d(nn.Module):

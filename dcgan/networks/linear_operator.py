@@ -41,11 +41,22 @@ class LinearOperator(torch.autograd.Function):
 _LIBRARY = torch.library.Library("dcgan", "DEF")
 
 
-def register_operator(function: Callable[[Tensor], Tensor]) -> Callable[..., Any]:
-    """Register a function of one tensor as a PyTorch operator, named after it, and return that.
+def register_operator(function: Callable[..., Tensor]) -> Callable[..., Any]:
+    """Register a function of tensors as a PyTorch operator, named after it, and return that.
 
-    vmap can run a registered operator over a batch of gradients (`is_grads_batched`).
+    vmap can run a registered operator over a batch, one after another.
     """
-    _LIBRARY.define(f"{function.__name__}(Tensor x) -> Tensor")
+    name = f"dcgan::{function.__name__}"
+    _LIBRARY.define(function.__name__ + torch.library.infer_schema(function, mutates_args=()))
     _LIBRARY.impl(function.__name__, function, "CompositeExplicitAutograd")
-    return getattr(torch.ops.dcgan, function.__name__).default
+    operator = getattr(torch.ops.dcgan, function.__name__).default
+
+    def run_over_batch(info, dims: tuple[int | None, ...], *tensors: Tensor) -> tuple[Tensor, int]:
+        parts = [
+            [tensor] * info.batch_size if dim is None else tensor.unbind(dim)
+            for tensor, dim in zip(tensors, dims, strict=True)
+        ]
+        return torch.stack([operator(*of_one) for of_one in zip(*parts, strict=True)]), 0
+
+    torch.library.register_vmap(name, run_over_batch, lib=_LIBRARY)
+    return operator

@@ -1,34 +1,43 @@
 """The two convolutions that the networks are built from: stride 2, and its transpose.
 
-They are PyTorch's operators, except on CPUs where multiplications limit the direct convolution:
-there wide layers take Winograd's algorithm with 9 of 16 multiplications (`winograd.py`), and the
-layer that makes the image is computed as a sub-pixel convolution.
+Each can be computed in several ways. Which one is fastest depends on the processor, on the data
+type and on the shapes; `choose_way` has the rule, and `python -m benchmarks convolutions` times all
+ways beside it (docs/speed.md has the measurements).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dcgan.networks.winograd import to_nchw, to_nhwc, winograd_conv2d, winograd_conv_transpose2d
+from dcgan.networks.channels_last import to_channels_last, to_nchw, to_nhwc
+from dcgan.networks.matrix_product import product_conv2d, product_conv_transpose2d
+from dcgan.networks.winograd import winograd_conv2d, winograd_conv_transpose2d
 
-# PyTorch's operators are replaced on CPUs of this capability only, where the replacements were
-# measured to be faster (`python -m benchmarks step`). AVX-512 has not been measured.
-CPU_CAPABILITY = "AVX2"
-_MIN_WINOGRAD_CHANNELS = 256  # of the smaller maps
-_MIN_WINOGRAD_POSITIONS = 256  # N H W of the smaller maps
+Way = Literal["torch", "products", "winograd", "subpixel"]
+
+# The data types for which the rule was measured, by what torch calls the capability of a CPU. All
+# x86 CPUs that multiply bf16 matrices in hardware have AVX-512.
+MEASURED_TYPES = {"AVX2": (torch.float32,), "AVX512": (torch.float32, torch.bfloat16)}
+# Channels and positions (N H W) are those of the smaller maps, unless it says otherwise.
+_MIN_PRODUCT_CHANNELS = 256
+_MIN_WINOGRAD_CHANNELS = 96
+_MIN_WINOGRAD_NUMBERS = 2**17  # channels times positions: fewer do not make up for the transforms
 _MAX_SUBPIXEL_CHANNELS = 4  # of the larger maps
 
 
-def strided_conv2d(x: Tensor, weight: Tensor) -> Tensor:
+def strided_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Convolution of stride 2 that halves even sides.
 
-    x: [N, C, H, W], weight: [C', C, k, k] -> [N, C', H/2, W/2]
+    x: [N, C, H, W], weight: [C', C, k, k], bias: [C'] -> [N, C', H/2, W/2]
     """
-    if _prefers_winograd(x, weight, x.shape[2:]):
-        return winograd_conv2d(x, weight)
-    return F.conv2d(x, weight, stride=2, padding=(weight.shape[-1] - 1) // 2)
+    way = choose_way(x, weight)
+    if way != "torch":
+        x, weight = _in_autocast_dtype(x), _in_autocast_dtype(weight)
+        bias = bias if bias is None else _in_autocast_dtype(bias)
+    return CONVOLUTIONS[way](x, weight, bias)
 
 
 def strided_conv_transpose2d(x: Tensor, weight: Tensor) -> Tensor:
@@ -36,43 +45,59 @@ def strided_conv_transpose2d(x: Tensor, weight: Tensor) -> Tensor:
 
     x: [N, C', H, W], weight: [C', C, k, k] -> [N, C, 2H, 2W]
     """
-    if _prefers_winograd(x, weight, [2 * side for side in x.shape[2:]]):
-        return winograd_conv_transpose2d(x, weight)
-    if _prefers_subpixel(x, weight):
-        return _subpixel_conv_transpose2d(x, weight)
-    kernel_size = weight.shape[-1]
-    return F.conv_transpose2d(
-        x, weight, stride=2, padding=(kernel_size - 1) // 2, output_padding=kernel_size % 2
-    )
+    way = choose_way(x, weight, transposed=True)
+    if way != "torch":
+        x, weight = _in_autocast_dtype(x), _in_autocast_dtype(weight)
+    return TRANSPOSES[way](x, weight)
 
 
-def _prefers_winograd(x: Tensor, weight: Tensor, larger_sides: Sequence[int]) -> bool:
-    """Whether Winograd's algorithm is faster; `larger_sides` are those of the larger maps."""
-    height, width = larger_sides
-    return (
-        _is_measured(x, weight)
-        and height % 4 == width % 4 == 0
-        and weight.shape[0] >= _MIN_WINOGRAD_CHANNELS
-        and len(x) * height * width >= 4 * _MIN_WINOGRAD_POSITIONS
-    )
+def choose_way(x: Tensor, weight: Tensor, transposed: bool = False) -> Way:
+    """The fastest way to compute `strided_conv2d`, or its transpose, of these tensors.
+
+    It follows from the processor, the data type and the shapes, so that results can be reproduced.
+    """
+    dtype = _autocast_dtype(x)
+    if (
+        x.device.type != "cpu"
+        or dtype not in MEASURED_TYPES.get(torch.backends.cpu.get_cpu_capability(), ())
+        or dtype != _autocast_dtype(weight)
+        or weight.shape[-1] != 4
+        or torch.compiler.is_compiling()
+        or torch.jit.is_tracing()
+    ):
+        return "torch"
+    channels, larger_channels = weight.shape[:2]
+    if dtype == torch.bfloat16:
+        return "products" if channels >= _MIN_PRODUCT_CHANNELS else "torch"
+    if transposed and larger_channels <= _MAX_SUBPIXEL_CHANNELS:
+        return "subpixel"
+    height, width = x.shape[2:] if transposed else [side // 2 for side in x.shape[2:]]
+    if (
+        height % 2 == width % 2 == 0  # tiles of 2 x 2
+        and channels >= _MIN_WINOGRAD_CHANNELS
+        and channels * len(x) * height * width >= _MIN_WINOGRAD_NUMBERS
+    ):
+        return "winograd"
+    return "torch"
 
 
-def _prefers_subpixel(x: Tensor, weight: Tensor) -> bool:
-    """Whether the larger maps have so few channels that the sub-pixel convolution is faster."""
-    return _is_measured(x, weight) and weight.shape[1] <= _MAX_SUBPIXEL_CHANNELS
+def _autocast_dtype(x: Tensor) -> torch.dtype:
+    """The data type that convolutions of x on the CPU are computed in."""
+    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
 
 
-def _is_measured(x: Tensor, weight: Tensor) -> bool:
-    """Whether the replacements were measured for this CPU, data type and kernel."""
-    return (
-        not torch.compiler.is_compiling()
-        and not torch.jit.is_tracing()
-        and x.device.type == "cpu"
-        and torch.backends.cpu.get_cpu_capability() == CPU_CAPABILITY
-        and x.dtype == weight.dtype == torch.float32
-        and not torch.is_autocast_enabled("cpu")
-        and weight.shape[-1] == 4
-    )
+def _in_autocast_dtype(x: Tensor) -> Tensor:
+    return x.to(_autocast_dtype(x))
+
+
+def _torch_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    return F.conv2d(x, weight, bias, stride=2, padding=(weight.shape[-1] - 1) // 2)
+
+
+def _torch_conv_transpose2d(x: Tensor, weight: Tensor) -> Tensor:
+    side = weight.shape[-1]
+    padding, output_padding = (side - 1) // 2, side % 2
+    return F.conv_transpose2d(x, weight, stride=2, padding=padding, output_padding=output_padding)
 
 
 def _subpixel_conv_transpose2d(x: Tensor, weight: Tensor) -> Tensor:
@@ -90,6 +115,14 @@ def _subpixel_conv_transpose2d(x: Tensor, weight: Tensor) -> Tensor:
     return to_nchw(pixels.flatten(3, 4).flatten(1, 2)[:, 1:-1, 1:-1])
 
 
-def to_channels_last(x: Tensor) -> Tensor:
-    """x, channels last in memory. vmap does not support `contiguous(memory_format=...)`."""
-    return to_nchw(to_nhwc(x).contiguous())
+CONVOLUTIONS: dict[Way, Callable[..., Tensor]] = {
+    "torch": _torch_conv2d,
+    "products": product_conv2d,
+    "winograd": winograd_conv2d,
+}
+TRANSPOSES: dict[Way, Callable[[Tensor, Tensor], Tensor]] = {
+    "torch": _torch_conv_transpose2d,
+    "products": product_conv_transpose2d,
+    "winograd": winograd_conv_transpose2d,
+    "subpixel": _subpixel_conv_transpose2d,
+}

@@ -18,10 +18,11 @@ gradient of each transform is its adjoint.
 import torch
 from torch import Tensor
 
+from dcgan.networks.channels_last import to_nchw, to_nhwc
 from dcgan.networks.linear_operator import LinearOperator, register_operator
 
 
-def winograd_conv2d(x: Tensor, weight: Tensor) -> Tensor:
+def winograd_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`strided_conv2d` of 4 x 4 kernels, for sides divisible by 4."""
     points = LinearOperator.apply(to_nhwc(x), _transform_input, _transform_input_adjoint)
     kernels = LinearOperator.apply(to_nhwc(weight), _transform_kernel, _transform_kernel_adjoint)
@@ -29,7 +30,8 @@ def winograd_conv2d(x: Tensor, weight: Tensor) -> Tensor:
         points.flatten(5).flatten(2, 4).flatten(0, 1), kernels.flatten(3).flatten(0, 1).mT
     )
     products = products.unflatten(1, points.shape[2:5]).unflatten(0, (3, 3))
-    return to_nchw(LinearOperator.apply(products, _transform_output, _transform_output_adjoint))
+    y = LinearOperator.apply(products, _transform_output, _transform_output_adjoint)
+    return to_nchw(y if bias is None else y + bias)
 
 
 def winograd_conv_transpose2d(x: Tensor, weight: Tensor) -> Tensor:
@@ -42,16 +44,6 @@ def winograd_conv_transpose2d(x: Tensor, weight: Tensor) -> Tensor:
     points = points.unflatten(2, kernels.shape[3:]).unflatten(1, products.shape[2:5])
     points = points.unflatten(0, (3, 3))
     return to_nchw(LinearOperator.apply(points, _transform_input_adjoint, _transform_input))
-
-
-def to_nhwc(x: Tensor) -> Tensor:
-    """A view of [N, C, H, W] as [N, H, W, C]."""
-    return x.permute(0, 2, 3, 1)
-
-
-def to_nchw(x: Tensor) -> Tensor:
-    """A view of [N, H, W, C] as [N, C, H, W]."""
-    return x.permute(0, 3, 1, 2)
 
 
 # Input transform: the larger maps [n, 4h, 4w, C] <-> points [3, 3, n, h, w, 2, 2, C], by parity.

@@ -131,14 +131,14 @@ def discriminator_metrics(
     }
 
 
-def zero_centered_gradient_penalty(logits: Tensor, images: Tensor) -> Tensor:
-    """Mean over the images of ‖∇ₓ D(x)‖²: Mescheder et al. 2018, equations 9 and 10.
+def squared_gradient_norms(logits: Tensor, images: Tensor) -> Tensor:
+    """‖∇ₓ D(x)‖² of every image: Mescheder et al. 2018, equations 9 and 10.
 
-    R1 on real images, R2 on fake ones; its weight there is gamma / 2. logits: [N], D's output for
-    `images`; images: [N, ...], which must have required gradients when D saw them -> scalar. Makes
-    no further pass through D.
+    Their mean is R1 on real images and R2 on fake ones, whose weight there is gamma / 2. logits:
+    [N], D's output for `images`; images: [N, ...], which must have required gradients when D saw
+    them -> [N]. Makes no further pass through D.
     """
-    return _image_gradients(logits, images).square().sum(1).mean()
+    return _image_gradients(logits, images).square().sum(1)
 
 
 def gradient_penalty(

@@ -28,7 +28,7 @@ from dcgan.training.losses import (
     LOSSES,
     discriminator_metrics,
     gradient_penalty,
-    zero_centered_gradient_penalty,
+    squared_gradient_norms,
 )
 from dcgan.training.monitoring import NonFiniteGuard, image_diagnostics, weight_diagnostics
 from dcgan.training.optimizer import (
@@ -164,15 +164,13 @@ class Trainer:
         self.opt_D.zero_grad()
         scalars, all_logits = [], []
         for batch, fake in micro_batches:
-            noise = batch.augmentation_noise
-            real = self.augment(batch.real, noise[:, 0]).requires_grad_(penalized)
-            fake = self.augment(fake.detach(), noise[:, 1]).requires_grad_(penalized)
-            real_logits = self.discriminate(real, batch)
-            fake_logits = self.discriminate(fake, batch)
-            loss = self.loss_D(real_logits, fake_logits)
-            penalty = self.penalty(batch, real, fake, real_logits, fake_logits) if penalized else 0
+            noise = torch.cat(batch.augmentation_noise[:, :2].unbind(1))
+            images = self.augment(torch.cat([batch.real, fake.detach()]), noise)
+            logits = self.discriminate(images.requires_grad_(penalized), batch)
+            loss = self.loss_D(*logits.chunk(2))
+            penalty = self.penalty(batch, images, logits) if penalized else 0
             ((loss + penalty) / len(micro_batches)).backward()
-            logits = torch.stack([real_logits, fake_logits]).detach()
+            logits = logits.detach().unflatten(0, (2, -1))  # of real and of fake images
             scalars.append({"loss_D": loss.detach(), **discriminator_metrics(self.loss, *logits)})
             all_logits.append(logits)
         means = _mean_scalars(scalars)
@@ -220,29 +218,33 @@ class Trainer:
         return means | {"grad_norm_G": norm}
 
     def discriminate(self, images: Tensor, batch: Batch) -> Tensor:
-        """D's logits [n] of images [n, C, S, S] with the labels of a batch, in float32."""
+        """D's logits [n] of images [n, C, S, S], of one batch or more, in float32.
+
+        All have the labels of `batch`, in its order.
+        """
+        batches = len(images) // len(batch.z)
         with self._autocast():
-            return self.D(images, batch.labels).float()
+            return self.D(images, batch.labels.repeat(batches, 1), batches).float()
 
     def augment(self, images: Tensor, noise: Tensor) -> Tensor:
         """Augment images differentiably with the current probability; noise: [n, NOISE_DIM]."""
         return augment(images, noise, self.augment_p, self.augmentations)
 
-    def penalty(
-        self, batch: Batch, real: Tensor, fake: Tensor, real_logits: Tensor, fake_logits: Tensor
-    ) -> Tensor | float:
+    def penalty(self, batch: Batch, images: Tensor, logits: Tensor) -> Tensor | float:
         """The weighted gradient penalties, times `penalty_every`, since only one of so many steps
         has them (Karras et al. 2020, StyleGAN2, section 3.1).
+
+        images: [2n, C, S, S], the real ones of a batch before the fake ones; logits: [2n].
         """
         config = self.config
         total: Tensor | float = 0.0
-        if config.r1:
-            total += config.r1 / 2 * zero_centered_gradient_penalty(real_logits, real)
-        if config.r2:
-            total += config.r2 / 2 * zero_centered_gradient_penalty(fake_logits, fake)
+        if config.r1 or config.r2:
+            real_norms, fake_norms = squared_gradient_norms(logits, images).chunk(2)
+            total += config.r1 / 2 * real_norms.mean() + config.r2 / 2 * fake_norms.mean()
         if config.gradient_penalty:
             D = partial(self.discriminate, batch=batch)
             alpha = batch.alpha[:, None, None, None]
+            real, fake = images.chunk(2)
             total += config.gradient_penalty * gradient_penalty(D, real, fake, alpha)
         return config.penalty_every * total
 

@@ -152,3 +152,21 @@ def test_logits_of_bf16_features_are_computed_in_float32(options, offset):
     torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=0)
     if offset:
         assert len(expected.bfloat16().unique()) < 10 < 50 < len(found.unique())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [dict(), dict(batch_norm_D=True, bias_D=False), dict(minibatch_std=True), dict(num_labels=3)],
+    ids=str,
+)
+def test_batches_in_one_pass_do_not_see_each_other(options):
+    """Not even in the running statistics of batch norm."""
+    torch.manual_seed(0)
+    together = Discriminator(size=16, width=8, **options).double()
+    apart = copy.deepcopy(together)
+    real, fake = torch.rand(8, 3, 16, 16).double(), 2 - torch.randn(8, 3, 16, 16).double()
+    labels = torch.eye(3, dtype=torch.float64)[torch.arange(8) % 3]
+    found = together(torch.cat([real, fake]), labels.repeat(2, 1), batches=2)
+    expected = torch.cat([apart(real, labels), apart(fake, labels)])
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(together.state_dict(), apart.state_dict())

@@ -10,7 +10,7 @@ from dcgan.networks import Discriminator, strided_convolution
 from dcgan.training.losses import (
     LOSSES,
     gradient_penalty,
-    zero_centered_gradient_penalty,
+    squared_gradient_norms,
 )
 
 N, SHAPE = 5, (3, 4, 4)
@@ -29,7 +29,7 @@ def images(n: int = N, shape=SHAPE, dtype=torch.float64) -> torch.Tensor:
 
 
 def r1(D, x: torch.Tensor) -> torch.Tensor:
-    return zero_centered_gradient_penalty(D(x), x)
+    return squared_gradient_norms(D(x), x).mean()
 
 
 def test_the_zero_centered_penalty_of_a_linear_D_is_its_squared_norm():
@@ -124,16 +124,15 @@ def test_in_place_activations_keep_second_derivatives_correct(penalty):
 
 def test_a_wide_D_in_float32_agrees_with_float64(monkeypatch):
     """Wide layers and big batches use Winograd convolutions, for second derivatives too."""
-    monkeypatch.setattr(
-        strided_convolution, "CPU_CAPABILITY", torch.backends.cpu.get_cpu_capability()
-    )
+    capability = torch.backends.cpu.get_cpu_capability()
+    monkeypatch.setitem(strided_convolution.MEASURED_TYPES, capability, (torch.float32,))
     taken = set()
 
-    def winograd_conv2d(x, weight, real=strided_convolution.winograd_conv2d):
+    def winograd_conv2d(x, weight, bias, real=strided_convolution.winograd_conv2d):
         taken.add(tuple(weight.shape))
-        return real(x, weight)
+        return real(x, weight, bias)
 
-    monkeypatch.setattr(strided_convolution, "winograd_conv2d", winograd_conv2d)
+    monkeypatch.setitem(strided_convolution.CONVOLUTIONS, "winograd", winograd_conv2d)
     torch.manual_seed(0)
     D = Discriminator(size=16, width=128).to(memory_format=torch.channels_last)
     for block in D.blocks:
@@ -170,8 +169,8 @@ def distances(name: str, *, r1=0.0, r2=0.0, gp=0.0, steps=300, lr=0.1) -> torch.
 
         real_logits, fake_logits = D(real), D(fake)
         loss = losses.D(real_logits, fake_logits)
-        loss = loss + r1 / 2 * zero_centered_gradient_penalty(real_logits, real)
-        loss = loss + r2 / 2 * zero_centered_gradient_penalty(fake_logits, fake)
+        loss = loss + r1 / 2 * squared_gradient_norms(real_logits, real).mean()
+        loss = loss + r2 / 2 * squared_gradient_norms(fake_logits, fake).mean()
         if gp:
             loss = loss + gp * gradient_penalty(D, real, fake, torch.full((1, 1), 0.5))
         (of_psi,) = torch.autograd.grad(loss, psi, retain_graph=True)

@@ -1,0 +1,185 @@
+"""Stride-2 convolutions of 4 x 4 kernels, and their transposes, as matrix products.
+
+im2col copies the 4 x 4 window of every output position into a row of a matrix of "columns"
+(Chellapilla et al. 2006, "High Performance Convolutional Neural Networks for Document Processing").
+With x [N, C, H, W], weights w [C', C, 4, 4] and y [N, C', H/2, W/2],
+
+    convolution      y = columns(x) wᵀ
+    its transpose    x = pixel_shuffle(windows(y) taps(w))
+    gradient of w    w = yᵀ columns(x)
+
+are one bilinear map each, and the derivatives of any of them are the other two. The transpose is a
+sub-pixel convolution (Shi et al. 2016, arXiv:1609.07009), so that a product adds up all that is
+added to one number: bf16 products do that in float32.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dcgan.networks.channels_last import to_nchw, to_nhwc
+from dcgan.networks.linear_operator import register_operator
+
+
+def product_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`strided_conv2d` of 4 x 4 kernels, for even sides."""
+    return _Convolution.apply(x, weight, bias, _constant_columns(x))
+
+
+def product_conv_transpose2d(x: Tensor, weight: Tensor) -> Tensor:
+    """`strided_conv_transpose2d` of 4 x 4 kernels."""
+    return _Transpose.apply(x, weight)
+
+
+class _Convolution(torch.autograd.Function):
+    """y of x, w and a bias, computed from the columns of x."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, weight: Tensor, bias: Tensor | None, columns: Tensor) -> Tensor:
+        return _convolution(columns, weight, bias)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:
+        x, weight, _, columns = inputs
+        ctx.save_for_backward(x, weight, columns)
+        ctx.save_for_forward(x, weight, columns)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, columns = ctx.saved_tensors
+        needs_x, needs_weight, needs_bias, _ = ctx.needs_input_grad
+        return (
+            _Transpose.apply(gradient, weight) if needs_x else None,
+            _WeightGradient.apply(x, gradient, columns) if needs_weight else None,
+            gradient.sum((0, 2, 3)) if needs_bias else None,
+            None,
+        )
+
+    @staticmethod
+    def jvp(ctx, x_tangent, weight_tangent, bias_tangent, _) -> Tensor:
+        x, weight, columns = ctx.saved_tensors
+        n, h, w, _ = columns.shape
+        terms = [] if bias_tangent is None else [bias_tangent[:, None, None].expand(n, -1, h, w)]
+        if x_tangent is not None:
+            terms.append(product_conv2d(x_tangent, weight))
+        if weight_tangent is not None:
+            terms.append(_Convolution.apply(x, weight_tangent, None, columns))
+        return sum(terms[1:], terms[0])
+
+
+class _Transpose(torch.autograd.Function):
+    """x of y and w."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(y: Tensor, weight: Tensor) -> Tensor:
+        return _transpose(y, weight)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:
+        ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        y, weight = ctx.saved_tensors
+        needs_y, needs_weight = ctx.needs_input_grad
+        columns = _constant_columns(gradient)
+        return (
+            _Convolution.apply(gradient, weight, None, columns) if needs_y else None,
+            _WeightGradient.apply(gradient, y, columns) if needs_weight else None,
+        )
+
+    @staticmethod
+    def jvp(ctx, y_tangent, weight_tangent) -> Tensor:
+        y, weight = ctx.saved_tensors
+        terms = []
+        if y_tangent is not None:
+            terms.append(_Transpose.apply(y_tangent, weight))
+        if weight_tangent is not None:
+            terms.append(_Transpose.apply(y, weight_tangent))
+        return sum(terms[1:], terms[0])
+
+
+class _WeightGradient(torch.autograd.Function):
+    """w of x and y, computed from the columns of x."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, y: Tensor, columns: Tensor) -> Tensor:
+        return _weight_gradient(columns, y)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:
+        ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, y, columns = ctx.saved_tensors
+        needs_x, needs_y, _ = ctx.needs_input_grad
+        return (
+            _Transpose.apply(y, gradient) if needs_x else None,
+            _Convolution.apply(x, gradient, None, columns) if needs_y else None,
+            None,
+        )
+
+    @staticmethod
+    def jvp(ctx, x_tangent, y_tangent, _) -> Tensor:
+        x, y, columns = ctx.saved_tensors
+        terms = []
+        if x_tangent is not None:
+            terms.append(_WeightGradient.apply(x_tangent, y, _constant_columns(x_tangent)))
+        if y_tangent is not None:
+            terms.append(_WeightGradient.apply(x, y_tangent, columns))
+        return sum(terms[1:], terms[0])
+
+
+def _constant_columns(x: Tensor) -> Tensor:
+    """The columns of x, for functions that return derivatives with respect to x itself."""
+    with torch.no_grad():
+        return _columns(x)
+
+
+@register_operator
+def _columns(x: Tensor) -> Tensor:
+    """im2col: the 4 x 4 windows of stride 2 of x, padded: [N, C, H, W] -> [N, H/2, W/2, 16 C]."""
+    return _windows(x, side=4, step=2)
+
+
+@register_operator
+def _convolution(columns: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return to_nchw(F.linear(columns, to_nhwc(weight).flatten(1), bias))
+
+
+@register_operator
+def _weight_gradient(columns: Tensor, y: Tensor) -> Tensor:
+    weight = to_nhwc(y).flatten(0, 2).mT @ columns.flatten(0, 2)
+    return to_nchw(weight.unflatten(1, (4, 4, -1)))
+
+
+@register_operator
+def _transpose(y: Tensor, weight: Tensor) -> Tensor:
+    """In one dimension y[i] w[k] is added to x[2i - 1 + k]: the even and the odd x are each a
+    convolution of y with two taps.
+    """
+    small, large = weight.shape[:2]
+    taps = weight.reshape(small, large, 2, 2, 2, 2).flip(2, 3, 4, 5)  # [C', C, tap, p, tap, q]
+    taps = taps.permute(2, 4, 0, 3, 5, 1).reshape(4 * small, 4 * large)
+    parities = (_windows(y, side=2, step=1) @ taps).unflatten(3, (2, 2, -1))
+    n, _, h, w = y.shape
+    x = y.new_empty(n, h, 2, w, 2, large)
+    for p in (0, 1):
+        for q in (0, 1):
+            x[:, :, p, :, q] = parities[:, p : p + h, q : q + w, p, q]
+    return to_nchw(x.flatten(3, 4).flatten(1, 2))
+
+
+def _windows(x: Tensor, side: int, step: int) -> Tensor:
+    """Square windows of x, padded: [N, C, H, W] -> [N, rows, columns, side side C]."""
+    padded = F.pad(to_nhwc(x), (0, 0, 1, 1, 1, 1))
+    return padded.unfold(1, side, step).unfold(2, side, step).permute(0, 1, 2, 4, 5, 3).flatten(3)
