@@ -34,7 +34,7 @@ def smooth_gradients(kernels: Iterable[Tensor]) -> None:
     """Smooth the gradients of `kernels` [C', C, k, k] in place: call it before Adam's step."""
     for kernel in kernels:
         assert kernel.grad is not None
-        kernel.grad.copy_(smooth_kernels(kernel.grad))
+        kernel.grad = smooth_kernels(kernel.grad)
 
 
 @torch.no_grad()
@@ -43,15 +43,20 @@ def smooth_updates(kernels: Sequence[Tensor], previous: Sequence[Tensor]) -> Non
     `previous` values of the kernels, copied before it.
     """
     for kernel, old in zip(kernels, previous, strict=True):
-        kernel.copy_(old + smooth_kernels(kernel - old))
+        kernel.copy_(smooth_kernels(kernel - old).add_(old))
 
 
 @full_float32_precision()  # TF32 would change the sums of the phases, which E makes equal
 def smooth_kernels(kernels: Tensor) -> Tensor:
-    """E S K S E of each kernel K [..., k, k], as if it had zeros around it."""
+    """E S K S E of each kernel K in [C', C, k, k], as if it had zeros around it.
+
+    In the memory order of channels last, which the weights have.
+    """
     side = kernels.shape[-1]
     matrix = _smoothing_matrix(side, kernels.dtype, kernels.device)
-    return (kernels.flatten(-2) @ matrix).unflatten(-1, (side, side))
+    taps = kernels.permute(0, 2, 3, 1).flatten(1, 2)  # [C', k k, C]
+    smooth = torch.bmm(matrix.expand(len(taps), -1, -1), taps)
+    return smooth.unflatten(1, (side, side)).permute(0, 3, 1, 2)
 
 
 @torch.no_grad()
