@@ -11,12 +11,13 @@ import pytest
 import torch
 
 from benchmarks import __main__ as benchmarks
-from benchmarks import end_to_end, gpu, quality, step
+from benchmarks import convolutions, end_to_end, gpu, quality, step
 from benchmarks.harness import ForeignLoad, Variant, time_in_turns, variant_process
 from benchmarks.pytorch_example import ExampleTrainer
 from benchmarks.report import PAGE, RESULTS, seconds, table, with_results
 from dcgan.cli.train_parsing import parse_train_config
 from dcgan.config import has_penalties
+from dcgan.networks.strided_convolution import CONVOLUTIONS, TRANSPOSES
 from tests.conftest import write_packed
 
 
@@ -107,6 +108,34 @@ def test_the_kernels_of_a_step_are_counted_by_kind_and_the_longest_by_name():
     }
     assert rows[len(kinds)]["variant"] == f"`{conv}`: 9 a step"
     assert len(rows) == len(kinds) + len(kernels)
+
+
+def test_all_ways_of_a_convolution_are_timed_and_a_slow_choice_is_named(monkeypatch, capsys):
+    def slow(*tensors, operator=CONVOLUTIONS["torch"]):
+        time.sleep(0.05)
+        return operator(*tensors)
+
+    monkeypatch.setattr(convolutions, "SHAPES", [(3, 8, 2)])
+    monkeypatch.setattr(convolutions, "SECONDS", 1e-9)
+    monkeypatch.setitem(CONVOLUTIONS, "torch", slow)
+    rows = convolutions.run(1, batch_sizes=(2,))
+    layers = (
+        ("3 -> 8 at 2x2, batch 2, float32", CONVOLUTIONS),
+        (
+            "8 -> 3 at 2x2, batch 2, float32",
+            TRANSPOSES,
+        ),
+    )
+    for layer, ways in layers:
+        variants = [row["variant"] for row in rows if row["benchmark"] == layer]
+        assert [variant.removesuffix(" (chosen)") for variant in variants] == list(ways)
+        assert sum(variant.endswith(" (chosen)") for variant in variants) == 1
+    (torchs,) = (
+        row for row in rows if row["variant"] == "torch (chosen)" and "3 -> 8" in row["benchmark"]
+    )
+    assert torchs["median_s"] > 0.05 / 2  # of one image of two
+    assert "3 -> 8 at 2x2, batch 2, float32: " in (out := capsys.readouterr().out)
+    assert "times as fast as torch" in out
 
 
 def broken():

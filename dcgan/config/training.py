@@ -105,8 +105,8 @@ class ComputeOptions:
     compile: bool = False
     """Compile both networks with torch.compile. Takes a minute at the start; no gain on CPUs."""
     cuda_graphs: bool = True
-    """Replay training steps as CUDA graphs where launching kernels limits the speed. Used on a
-    single NVIDIA GPU, ignored elsewhere."""
+    """Replay training steps as CUDA graphs where launching kernels limits the speed. Used on NVIDIA
+    GPUs, ignored elsewhere."""
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,15 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from dcgan.runtime.threads import available_cpus, once_for_all_threads
 
 _INTERVAL = 0.5  # seconds between two looks at the load
+_ROUNDING = 0.6  # CPUs: so much of one that is free counts as one
 _STAY_BONUS = 0.3  # CPUs: move to another CPU only if it is less loaded by this much
+_MAX_INTRUSION = 0.25  # CPUs of others, for each of those that are thought to be free
+_LOOKS_IN_A_CROWD = 60  # before free CPUs are looked for again
 _TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 _PARALLEL_SIZE = 2**18  # elements, so many that torch divides them among its threads
 
@@ -37,9 +41,8 @@ def sharing_cpus() -> Iterator[None]:
     if threads == 1 or not _has_libgomp():
         yield
         return
-    sharing = _CpuSharing(threads)
-    stop = threading.Event()
-    watcher = threading.Thread(target=sharing.watch, args=(stop,), name="cpu-sharing", daemon=True)
+    sharing, stop = CpuSharing(threads, os.sched_getaffinity(0)), threading.Event()
+    watcher = threading.Thread(target=_watch, args=(sharing, stop), name="cpu-sharing", daemon=True)
     watcher.start()
     try:
         yield
@@ -56,9 +59,12 @@ def free_cpus(seconds: float = 0.2) -> int:
     count = available_cpus()
     if sys.platform != "linux":
         return count
-    load = _Load()
-    threading.Event().wait(seconds)
-    return max(1, count - round(sum(load.of_others(load.cpus).values())))
+    try:
+        load = _Load()
+        threading.Event().wait(seconds)
+        return max(1, count - round(sum(load.of_others(load.cpus).values())))
+    except OSError:
+        return count
 
 
 def choose_cpus(threads: int, current: set[int], load: Mapping[int, float]) -> set[int]:
@@ -68,10 +74,11 @@ def choose_cpus(threads: int, current: set[int], load: Mapping[int, float]) -> s
     equal ones those that the threads are on now, `current`.
     """
     free = len(load) - sum(load.values())
-    count = max(1, int(free + 0.5))
+    stays = current if len(current) < len(load) else set()
+    # Beside these threads, others get less than they want; and no change may call for the reverse.
+    count = max(1, int(free + (_ROUNDING if stays else 1 - _ROUNDING)))
     if count >= threads:
         return set(load)
-    stays = current if len(current) < len(load) else set()
 
     def cost(cpu: int) -> tuple[float, int]:
         return load[cpu] - _STAY_BONUS * (cpu in stays), cpu
@@ -79,39 +86,76 @@ def choose_cpus(threads: int, current: set[int], load: Mapping[int, float]) -> s
     return set(sorted(load, key=cost)[:count])
 
 
-class _CpuSharing:
-    """Where the threads of this process are, and the threads that make the others sleep."""
+class Placement(NamedTuple):
+    """The CPUs of the threads, and whether threads that wait must sleep early."""
 
-    def __init__(self, threads: int):
-        self.threads = threads
-        self.all_cpus = self.current = os.sched_getaffinity(0)
-        self.wanted = self.current
-        self.sleepers: list[_Sleeper] = []
+    cpus: set[int]
+    sleep_early: bool
 
-    def watch(self, stop: threading.Event) -> None:
-        """Follow the load of other processes until `stop` is set; put everything back then."""
-        load = _Load()
+
+class CpuSharing:
+    """Decides where so many threads run, look by look at the load that others put on each CPU."""
+
+    def __init__(self, threads: int, all_cpus: set[int]):
+        self.threads, self.all_cpus = threads, all_cpus
+        self.placement = self._wanted = Placement(all_cpus, False)
+        self._looks_to_skip = 0
+
+    def follow(self, load: Mapping[int, float]) -> Placement:
+        """The placement from now on. It changes when two looks in a row agree."""
+        if self._looks_to_skip:
+            self._looks_to_skip -= 1
+            return self.placement
+        wanted, before = self._choose(load), self.placement
+        if wanted == self._wanted:
+            self.placement = wanted
+        self._wanted = wanted
+        if self.placement == (self.all_cpus, True) != before:
+            self._looks_to_skip = _LOOKS_IN_A_CROWD
+        return self.placement
+
+    def _choose(self, load: Mapping[int, float]) -> Placement:
+        current = self.placement.cpus
+        chosen = choose_cpus(self.threads, current, load)
+        if chosen == self.all_cpus:
+            return Placement(self.all_cpus, False)
+        # Others run on these CPUs too where they leave none free: then all CPUs give more time.
+        crowded = sum(load[cpu] for cpu in chosen) > _MAX_INTRUSION * len(chosen)
+        if chosen == current and crowded:
+            return Placement(self.all_cpus, True)
+        return Placement(chosen, True)
+
+
+def _watch(sharing: CpuSharing, stop: threading.Event) -> None:
+    """Place the threads of this process until `stop` is set; put everything back then."""
+    sleepers: list[_Sleeper] = []
+    try:
+        load, current = _Load(), sharing.placement
         while not stop.wait(_INTERVAL):
-            chosen = choose_cpus(self.threads, self.current, load.of_others(self.current))
-            if chosen == self.wanted != self.current:  # twice in a row
-                self._move_to(chosen)
-            self.wanted = chosen
-        self._move_to(self.all_cpus)
+            placement = sharing.follow(load.of_others(current.cpus))
+            if placement.sleep_early and not sleepers:
+                sleepers = [_Sleeper() for _ in range(_needed_sleepers(sharing))]
+            if placement.cpus != current.cpus:
+                _set_affinity(placement.cpus)
+            if not placement.sleep_early:
+                _end(sleepers)
+            current = placement
+    except OSError:  # this system does not show the load, or lets nobody choose CPUs
+        pass
+    finally:
+        with suppress(OSError):
+            _set_affinity(sharing.all_cpus)
+        _end(sleepers)
 
-    def _move_to(self, cpus: set[int]) -> None:
-        if len(cpus) < self.threads:
-            self._add_sleepers()
-        _set_affinity(cpus)
-        self.current = cpus
-        if len(cpus) >= self.threads:
-            while self.sleepers:
-                self.sleepers.pop().end()
 
-    def _add_sleepers(self) -> None:
-        """Start so many that OpenMP counts more threads than CPUs: then none spins for long."""
-        needed = (len(self.all_cpus) - self.threads) // (self.threads - 1) + 1
-        while len(self.sleepers) < needed:
-            self.sleepers.append(_Sleeper())
+def _needed_sleepers(sharing: CpuSharing) -> int:
+    """So many that OpenMP counts more threads than CPUs: then no thread spins for long."""
+    return (len(sharing.all_cpus) - sharing.threads) // (sharing.threads - 1) + 1
+
+
+def _end(sleepers: list["_Sleeper"]) -> None:
+    while sleepers:
+        sleepers.pop().end()
 
 
 class _Sleeper:
@@ -167,6 +211,8 @@ class _Load:
                 work = user + nice + system + irq + softirq
                 busy[int(name[3:])] = work / _TICKS
                 total += (work + idle + iowait) / _TICKS
+        if busy.keys() != self.cpus:
+            raise OSError("/proc/stat does not show all CPUs")
         own = os.times()
         return busy, total, own.user + own.system
 

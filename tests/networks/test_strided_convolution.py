@@ -152,12 +152,14 @@ def test_winograd_is_nearly_as_accurate_as_the_direct_convolution(operator, wino
     assert (ours - truth).norm() < 4 * (theirs - truth).norm()
 
 
-def step_gradients(dtype: torch.dtype) -> list[torch.Tensor]:
+def step_gradients(dtype: torch.dtype, in_bf16: bool = False) -> list[torch.Tensor]:
     """Gradients of a loss of D and of G, in one pass."""
     torch.manual_seed(0)
     G, D = Generator(32, width=16).to(dtype), Discriminator(32, width=16).to(dtype)
     z, real = torch.randn(16, 100), torch.rand(16, 3, 32, 32) * 2 - 1
-    loss = F.softplus(-D(real.to(dtype))).mean() + F.softplus(D(G(z.to(dtype)))).mean()
+    with torch.autocast("cpu", torch.bfloat16, enabled=in_bf16):
+        real_logits, fake_logits = D(real.to(dtype)), D(G(z.to(dtype)))
+    loss = F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
     return torch.autograd.grad(loss, [*G.parameters(), *D.parameters()])
 
 
@@ -170,6 +172,21 @@ def test_winograd_gradients_are_as_accurate_as_direct_ones(winograd_everywhere, 
     for a, b, t in zip(ours, direct, truth, strict=True):
         allowed = 4 * (b - t).norm() + 1e-6 * t.norm()
         assert (a - t).norm() < allowed
+
+
+def test_gradients_by_products_in_bf16_are_as_accurate_as_by_pytorchs_operators(monkeypatch):
+    truth = step_gradients(torch.float64)
+    measured(monkeypatch)
+    theirs = step_gradients(torch.float32, in_bf16=True)
+    measured(monkeypatch, torch.bfloat16)
+    monkeypatch.setattr(strided_convolution, "_MIN_PRODUCT_CHANNELS", 1)
+    ours = step_gradients(torch.float32, in_bf16=True)
+    assert any(not a.equal(b) for a, b in zip(ours, theirs, strict=True)), "products did not run"
+    errors = [
+        sum((a - t).norm() ** 2 / t.norm() ** 2 for a, t in zip(found, truth, strict=True)).sqrt()
+        for found in (ours, theirs)
+    ]
+    assert errors[0] < 1.1 * errors[1]
 
 
 @pytest.mark.parametrize("transposed", [False, True])
