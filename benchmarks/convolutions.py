@@ -79,10 +79,10 @@ def _passes(
     """A function that returns the seconds of a forward and a backward pass for one image."""
 
     def work() -> float:
-        passes, begun = 0, time.perf_counter()
-        while (elapsed := time.perf_counter() - begun) < SECONDS:
+        passes, elapsed, begun = 0, 0.0, time.perf_counter()
+        while elapsed < SECONDS:
             torch.autograd.grad(operator(x, weight), (x, weight), gradient.detach())
-            passes += 1
+            passes, elapsed = passes + 1, time.perf_counter() - begun
         return elapsed / passes / len(x)
 
     return work

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dcgan.networks.channels_last import to_nchw, to_nhwc
+from dcgan.networks.channels_last import to_nhwc
 from dcgan.networks.linear_operator import register_operator
 
 
@@ -153,13 +153,23 @@ def _columns(x: Tensor) -> Tensor:
 
 @register_operator
 def _convolution(columns: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    return to_nchw(F.linear(columns, to_nhwc(weight).flatten(1), bias))
+    n, h, w, _ = columns.shape
+    y = _empty_channels_last(columns, n, len(weight), h, w)
+    rows, matrix = columns.flatten(0, 2), to_nhwc(weight).flatten(1).mT
+    out = to_nhwc(y).flatten(0, 2)
+    if bias is None:
+        torch.mm(rows, matrix, out=out)
+    else:
+        torch.addmm(bias, rows, matrix, out=out)
+    return y
 
 
 @register_operator
 def _weight_gradient(columns: Tensor, y: Tensor) -> Tensor:
-    weight = to_nhwc(y).flatten(0, 2).mT @ columns.flatten(0, 2)
-    return to_nchw(weight.unflatten(1, (4, 4, -1)))
+    weight = _empty_channels_last(y, y.shape[1], columns.shape[3] // 16, 4, 4)
+    rows = to_nhwc(y).flatten(0, 2)
+    torch.mm(rows.mT, columns.flatten(0, 2), out=to_nhwc(weight).flatten(1))
+    return weight
 
 
 @register_operator
@@ -172,11 +182,19 @@ def _transpose(y: Tensor, weight: Tensor) -> Tensor:
     taps = taps.permute(2, 4, 0, 3, 5, 1).reshape(4 * small, 4 * large)
     parities = (_windows(y, side=2, step=1) @ taps).unflatten(3, (2, 2, -1))
     n, _, h, w = y.shape
-    x = y.new_empty(n, h, 2, w, 2, large)
+    x = _empty_channels_last(y, n, large, 2 * h, 2 * w)
+    pixels = to_nhwc(x).view(n, h, 2, w, 2, large)
     for p in (0, 1):
         for q in (0, 1):
-            x[:, :, p, :, q] = parities[:, p : p + h, q : q + w, p, q]
-    return to_nchw(x.flatten(3, 4).flatten(1, 2))
+            pixels[:, :, p, :, q] = parities[:, p : p + h, q : q + w, p, q]
+    return x
+
+
+def _empty_channels_last(like: Tensor, *shape: int) -> Tensor:
+    """No view, so that what follows may change it in place."""
+    return torch.empty(
+        shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last
+    )
 
 
 def _windows(x: Tensor, side: int, step: int) -> Tensor:
