@@ -22,6 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from dcgan import sampling
 from dcgan.data import open_packed
 from dcgan.errors import UserError
+from dcgan.networks import strided_convolution
 from dcgan.runs import checkpoint
 from dcgan.runs.checkpoint_folder import find_checkpoint, latest_checkpoint
 from dcgan.runs.loading import load_generator
@@ -308,7 +309,13 @@ def test_captured_and_compiled_steps_learn_as_eager_ones_on_a_gpu(tiny, packed, 
     torch.testing.assert_close(found, eager, rtol=1e-2, atol=1e-3)
 
 
-def test_bf16_gives_nearly_the_same_losses(tiny, packed):
+@pytest.mark.parametrize("by_products", [False, True])
+def test_bf16_gives_nearly_the_same_losses(tiny, packed, monkeypatch, by_products):
+    """With the convolutions of PyTorch, and with those of CPUs that multiply bf16 in hardware."""
+    capability = torch.backends.cpu.get_cpu_capability()
+    measured = {capability: (torch.bfloat16,)} if by_products else {}
+    monkeypatch.setattr(strided_convolution, "MEASURED_TYPES", measured)
+    monkeypatch.setattr(strided_convolution, "_MIN_PRODUCT_CHANNELS", 1)
     batch = BatchLoader(packed.images, tiny(), CPU).at(0)
     single, half = (
         Trainer(tiny(precision=precision, width=16), CPU).update(batch)
@@ -318,6 +325,8 @@ def test_bf16_gives_nearly_the_same_losses(tiny, packed):
         assert half[name].dtype == torch.float32
         torch.testing.assert_close(half[name], single[name], rtol=0.02, atol=0)
         assert not torch.equal(half[name], single[name])
+    for name in ("grad_norm_D", "grad_norm_G"):  # penalties included
+        torch.testing.assert_close(half[name], single[name], rtol=0.1, atol=0)
 
 
 def test_resumed_run_equals_an_uninterrupted_one_bit_for_bit(tiny, packed, run, tmp_path):
