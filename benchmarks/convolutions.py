@@ -1,26 +1,31 @@
-"""All ways to compute the stride-2 convolutions of the networks, and the one that is chosen.
+"""All ways to compute the stride-2 convolutions of the networks, beside the one that is chosen.
 
 A forward and a backward pass as in training, with the gradients of maps and weights.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from benchmarks.harness import Timing, time_in_turns
+from benchmarks.harness import time_in_turns
 
 SHAPES = [  # channels of the larger and the smaller maps, side of the smaller maps
     *[(256, 512, 4), (128, 256, 8), (64, 128, 16), (3, 64, 32)],  # of 64x64 images, width 64
     *[(96, 192, 4), (48, 96, 8), (24, 48, 16), (3, 24, 32)],  # width 24
 ]
-TOLERANCE = 1.1  # times as slow as the fastest way is as good as it, on machines that vary
+TOLERANCE = (
+    1.1  # a way that takes so many times as long as the fastest is as good, on real machines
+)
 SECONDS = 0.05  # of a measurement, at least
 
 
 def run(rounds: int, batch_sizes: tuple[int, ...] = (16, 64, 128)) -> list[dict]:
-    """Rows of the results, a table of which is the last thing that is printed."""
+    """Rows of the results: the chosen way of every layer, over PyTorch's operator.
+
+    Prints the milliseconds of all ways.
+    """
     from dcgan.runtime.device import configure_torch, has_native_bf16
 
     configure_torch()
@@ -28,19 +33,18 @@ def run(rounds: int, batch_sizes: tuple[int, ...] = (16, 64, 128)) -> list[dict]
     if has_native_bf16(torch.device("cpu")):
         dtypes.append(torch.bfloat16)
     return [
-        row
+        _time_layer(shape, batch_size, dtype, transposed, rounds)
         for dtype in dtypes
         for batch_size in batch_sizes
         for shape in SHAPES
         for transposed in (False, True)
-        for row in _time_layer(shape, batch_size, dtype, transposed, rounds)
     ]
 
 
 def _time_layer(
     shape: tuple[int, int, int], batch_size: int, dtype: torch.dtype, transposed: bool, rounds: int
-) -> Iterator[dict]:
-    """The rows of one layer; prints where the chosen way is not the fastest."""
+) -> dict:
+    """The row of one layer; prints its ways, and says where another one is faster than the chosen."""
     from dcgan.networks.strided_convolution import CONVOLUTIONS, TRANSPOSES, choose_way
 
     large, small, side = shape
@@ -51,21 +55,16 @@ def _time_layer(
     works = {way: _passes(ways[way], x, weight, y) for way in ways}
     for work in works.values():
         work()  # warms up
-    timings = time_in_turns(works, rounds)
+    timings = {timing.name: timing for timing in time_in_turns(works, rounds)}
     chosen = choose_way(x, weight, transposed)
     direction = f"{small} -> {large}" if transposed else f"{large} -> {small}"
     layer = f"{direction} at {side}x{side}, batch {batch_size}, {str(dtype).removeprefix('torch.')}"
-    best = min(timings, key=_median)
-    (own,) = (timing for timing in timings if timing.name == chosen)
-    if own.median > TOLERANCE * best.median:
-        print(f"  {layer}: {best.name} is {own.median / best.median:.2f} times as fast as {chosen}")
-    for timing in timings:
-        name = f"{timing.name} (chosen)" if timing.name == chosen else timing.name
-        yield {**timing.row(layer), "variant": name}
-
-
-def _median(timing: Timing) -> float:
-    return timing.median
+    fastest = min(timings, key=lambda way: timings[way].median)
+    slower = timings[chosen].median / timings[fastest].median
+    times = ", ".join(f"{way} {1e3 * batch_size * t.median:.1f}" for way, t in timings.items())
+    verdict = f"{fastest} is {slower:.2f} times as fast as {chosen}, which is chosen"
+    print(f"  {layer}: {times} ms; {verdict if slower > TOLERANCE else f'{chosen} is chosen'}")
+    return timings[chosen].row(layer)
 
 
 def _maps(n: int, channels: int, side: int, dtype: torch.dtype) -> Tensor:
