@@ -15,9 +15,7 @@ SHAPES = [  # channels of the larger and the smaller maps, side of the smaller m
     *[(256, 512, 4), (128, 256, 8), (64, 128, 16), (3, 64, 32)],  # of 64x64 images, width 64
     *[(96, 192, 4), (48, 96, 8), (24, 48, 16), (3, 24, 32)],  # width 24
 ]
-TOLERANCE = (
-    1.1  # a way that takes so many times as long as the fastest is as good, on real machines
-)
+TOLERANCE = 1.1  # times the fastest way: less is noise
 SECONDS = 0.05  # of a measurement, at least
 
 
@@ -44,7 +42,7 @@ def run(rounds: int, batch_sizes: tuple[int, ...] = (16, 64, 128)) -> list[dict]
 def _time_layer(
     shape: tuple[int, int, int], batch_size: int, dtype: torch.dtype, transposed: bool, rounds: int
 ) -> dict:
-    """The row of one layer; prints its ways, and says where another one is faster than the chosen."""
+    """The row of one layer; prints its ways, and whether another is faster than the chosen one."""
     from dcgan.networks.strided_convolution import CONVOLUTIONS, TRANSPOSES, choose_way
 
     large, small, side = shape

@@ -120,9 +120,8 @@ def test_all_ways_of_a_convolution_are_timed_and_a_slow_choice_is_named(monkeypa
     monkeypatch.setitem(CONVOLUTIONS, "torch", slow)
     torchs, transposed = convolutions.run(1, batch_sizes=(2,))
     assert torchs["variant"] == "torch" and torchs["median_s"] > 0.05 / 2  # of one image of two
-    assert transposed["variant"] == choose_way(
-        torch.empty(2, 8, 2, 2), torch.empty(8, 3, 4, 4), transposed=True
-    )
+    maps, weight = torch.empty(2, 8, 2, 2), torch.empty(8, 3, 4, 4)
+    assert transposed["variant"] == choose_way(maps, weight, transposed=True)
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith("  3 -> 8 at 2x2, batch 2, float32: torch ")
     assert all(f"{way} " in first for way in CONVOLUTIONS)
