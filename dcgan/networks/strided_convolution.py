@@ -69,8 +69,8 @@ def choose_way(x: Tensor, weight: Tensor, transposed: bool = False) -> Way:
     channels, larger_channels = weight.shape[:2]
     if dtype == torch.bfloat16:
         return "products" if channels >= _MIN_PRODUCT_CHANNELS else "torch"
-    if transposed and larger_channels <= _MAX_SUBPIXEL_CHANNELS:
-        return "subpixel"
+    if larger_channels <= _MAX_SUBPIXEL_CHANNELS:
+        return "subpixel" if transposed else "torch"
     height, width = x.shape[2:] if transposed else [side // 2 for side in x.shape[2:]]
     if (
         height % 2 == width % 2 == 0  # tiles of 2 x 2

@@ -34,7 +34,7 @@ def smooth_gradients(kernels: Iterable[Tensor]) -> None:
     """Smooth the gradients of `kernels` [C', C, k, k] in place: call it before Adam's step."""
     for kernel in kernels:
         assert kernel.grad is not None
-        kernel.grad = smooth_kernels(kernel.grad)
+        kernel.grad.copy_(smooth_kernels(kernel.grad))  # fused Adam reads it in the kernel's layout
 
 
 @torch.no_grad()
