@@ -10,20 +10,21 @@ from those that have work. On fewer CPUs they are made to sleep instead.
 """
 
 import os
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from random import Random
 from typing import NamedTuple
 
 from dcgan.runtime.threads import available_cpus, once_for_all_threads
 
-_INTERVAL = 0.5  # seconds between two looks at the load
+_INTERVAL = 0.5  # seconds between two looks at the load, on average
 _ROUNDING = 0.6  # CPUs: so much of one that is free counts as one
 _STAY_BONUS = 0.3  # CPUs: move to another CPU only if it is less loaded by this much
 _MAX_INTRUSION = 0.25  # CPUs of others, for each of those that are thought to be free
-_LOOKS_IN_A_CROWD = 60  # before free CPUs are looked for again
+_LOOKS_AFTER_RETURN = 60  # before fewer CPUs are tried again
+_BINDING = frozenset({"OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY"})  # of OpenMP
 _TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 _PARALLEL_SIZE = 2**18  # elements, so many that torch divides them among its threads
 
@@ -33,12 +34,13 @@ _PARALLEL_SIZE = 2**18  # elements, so many that torch divides them among its th
 def sharing_cpus() -> Iterator[None]:
     """Keep torch's threads on the CPUs that other processes leave free in the block.
 
-    Does nothing where torch has one thread, or has no OpenMP of GCC, or there is no Linux.
+    Does nothing where torch has one thread, or has no OpenMP of GCC, or there is no Linux, or where
+    the environment binds each thread to a CPU.
     """
     import torch
 
     threads = torch.get_num_threads()
-    if threads == 1 or not _has_libgomp():
+    if threads == 1 or not _can_place() or not _BINDING.isdisjoint(os.environ):
         yield
         return
     sharing, stop = CpuSharing(threads, os.sched_getaffinity(0)), threading.Event()
@@ -52,17 +54,18 @@ def sharing_cpus() -> Iterator[None]:
 
 
 def free_cpus(seconds: float = 0.2) -> int:
-    """How many CPUs other processes leave free, 1 at least, measured over some time.
+    """How many CPUs other processes leave free to this one, 1 at least, measured over some time.
 
     All that this process may use where there is no Linux.
     """
     count = available_cpus()
-    if sys.platform != "linux":
+    if count == 1 or not hasattr(os, "sched_getaffinity"):
         return count
     try:
         load = _Load()
         threading.Event().wait(seconds)
-        return max(1, count - round(sum(load.of_others(load.cpus).values())))
+        free = len(load.cpus) - round(sum(load.of_others(load.cpus).values()))
+        return max(1, min(count, free))
     except OSError:
         return count
 
@@ -77,13 +80,15 @@ def choose_cpus(threads: int, current: set[int], load: Mapping[int, float]) -> s
     stays = current if len(current) < len(load) else set()
     # Beside these threads, others get less than they want; and no change may call for the reverse.
     count = max(1, int(free + (_ROUNDING if stays else 1 - _ROUNDING)))
-    if count >= threads:
-        return set(load)
 
     def cost(cpu: int) -> tuple[float, int]:
         return load[cpu] - _STAY_BONUS * (cpu in stays), cpu
 
-    return set(sorted(load, key=cost)[:count])
+    best = sorted(load, key=cost)
+    # How much others want shows where the threads have CPUs for themselves: look there first.
+    if stays and stays != set(best[: len(stays)]):
+        count = min(count, len(stays))
+    return set(load) if count >= threads else set(best[:count])
 
 
 class Placement(NamedTuple):
@@ -110,9 +115,13 @@ class CpuSharing:
         if wanted == self._wanted:
             self.placement = wanted
         self._wanted = wanted
-        if self.placement == (self.all_cpus, True) != before:
-            self._looks_to_skip = _LOOKS_IN_A_CROWD
+        if self.placement.cpus == self.all_cpus != before.cpus and self._would_leave(load):
+            self._looks_to_skip = _LOOKS_AFTER_RETURN
         return self.placement
+
+    def _would_leave(self, load: Mapping[int, float]) -> bool:
+        """Whether threads on all CPUs would give some of them up beside this load."""
+        return choose_cpus(self.threads, self.all_cpus, load) != self.all_cpus
 
     def _choose(self, load: Mapping[int, float]) -> Placement:
         current = self.placement.cpus
@@ -129,22 +138,26 @@ class CpuSharing:
 def _watch(sharing: CpuSharing, stop: threading.Event) -> None:
     """Place the threads of this process until `stop` is set; put everything back then."""
     sleepers: list[_Sleeper] = []
+    random = Random()  # of this process: the interpreter's is the user's
     try:
-        load, current = _Load(), sharing.placement
-        while not stop.wait(_INTERVAL):
-            placement = sharing.follow(load.of_others(current.cpus))
-            if placement.sleep_early and not sleepers:
-                sleepers = [_Sleeper() for _ in range(_needed_sleepers(sharing))]
-            if placement.cpus != current.cpus:
-                _set_affinity(placement.cpus)
-            if not placement.sleep_early:
+        load = _Load()
+        # At random times: two runs that look at once would flee to the same CPUs again and again.
+        while not stop.wait(random.uniform(0.5, 1.5) * _INTERVAL):
+            before = sharing.placement.cpus
+            cpus, sleep_early = sharing.follow(load.of_others(before))
+            while sleep_early and len(sleepers) < _needed_sleepers(sharing):
+                sleepers.append(_Sleeper())
+            if cpus != before:
+                _set_affinity(cpus)
+            if not sleep_early:
                 _end(sleepers)
-            current = placement
-    except OSError:  # this system does not show the load, or lets nobody choose CPUs
+    # This system does not show the load, lets nobody choose CPUs, or starts no more threads.
+    except (OSError, RuntimeError):
         pass
     finally:
-        with suppress(OSError):
-            _set_affinity(sharing.all_cpus)
+        if sharing.placement.cpus != sharing.all_cpus:
+            with suppress(OSError):
+                _set_affinity(sharing.all_cpus)
         _end(sleepers)
 
 
@@ -219,13 +232,19 @@ class _Load:
 
 def _set_affinity(cpus: set[int]) -> None:
     """Move all threads of this process to some CPUs; later threads inherit that."""
-    for task in os.listdir("/proc/self/task"):
-        with suppress(ProcessLookupError):  # it has ended
-            os.sched_setaffinity(int(task), cpus)
+    moved: set[str] = set()
+    # Until there are no new ones, which threads that were not moved yet have started.
+    while tasks := set(os.listdir("/proc/self/task")) - moved:
+        for task in tasks:
+            with suppress(ProcessLookupError):  # it has ended
+                os.sched_setaffinity(int(task), cpus)
+        moved |= tasks
 
 
-def _has_libgomp() -> bool:
-    """Whether torch's threads are those of GCC's OpenMP, on Linux."""
+def _can_place() -> bool:
+    """Whether this is Linux, and torch's threads are those of GCC's OpenMP."""
+    if not hasattr(os, "sched_setaffinity"):
+        return False
     try:
         return "libgomp" in Path("/proc/self/maps").read_text(errors="replace")
     except OSError:

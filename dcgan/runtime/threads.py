@@ -81,8 +81,12 @@ def available_cpus() -> int:
     """How many CPUs this process may use, by its affinity and by the quota of its container."""
     if not hasattr(os, "sched_getaffinity"):
         return os.cpu_count() or 1
-    cpus, quota = len(os.sched_getaffinity(0)), _cpu_quota(_CGROUP_QUOTA)
-    return min(cpus, quota) if quota else cpus
+    return within_quota(len(os.sched_getaffinity(0)))
+
+
+def within_quota(cpus: int) -> int:
+    """So many CPUs, or as many as the quota of the container allows, if that is fewer."""
+    return min(cpus, _cpu_quota(_CGROUP_QUOTA) or cpus)
 
 
 def _cpu_quota(path: Path) -> int | None:

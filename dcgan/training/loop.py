@@ -4,6 +4,7 @@ import dataclasses
 import gc
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -167,7 +168,7 @@ def train(config: TrainConfig) -> Path:
         packed = open_images(config, found)
         check_shape(config, packed)
         try:
-            with sharing_cpus():
+            with sharing_cpus() if on.type == "cpu" else nullcontext():
                 return fit(config, packed, config.out, on, found)
         except (RuntimeError, MemoryError) as error:
             if not _is_out_of_memory(error):

@@ -1,6 +1,7 @@
 """What the training loop needs before it starts: checked options, a trainer, its batches."""
 
 import dataclasses
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from dcgan.errors import UsageError, UserError
 from dcgan.latent import Labels
 from dcgan.runs.checkpoint import Checkpoint, damaged
 from dcgan.runtime import distributed
-from dcgan.runtime.threads import available_cpus
+from dcgan.runtime.terminal import print_lines
+from dcgan.runtime.threads import available_cpus, within_quota
 from dcgan.training.augmentation import resolve_probability
 from dcgan.training.batches import Batch, BatchLoader, no_labels
 from dcgan.training.run_state import RunState
@@ -41,14 +43,21 @@ def choose_threads(config: TrainConfig, found: Checkpoint | None) -> int:
     """The number of threads to train with: --threads, else that of the run that is resumed.
 
     Results depend on it in their last bits. Where this machine has too few CPUs for it, and in a
-    new run, it is torch's own choice.
+    new run, it is torch's own choice, within the quota of a container. Where that is more, says so
+    on stderr.
     """
     if config.threads:
         return config.threads
+    # Not of the CPUs of this thread: OpenMP may have bound it to one of several.
+    own = within_quota(torch.get_num_threads())
     recorded = found.config.get("threads") if found else None
-    if isinstance(recorded, int) and 1 <= recorded <= available_cpus() // distributed.local_size():
-        return recorded
-    return min(torch.get_num_threads(), available_cpus())
+    most = max(own, available_cpus() // distributed.local_size())
+    if not (isinstance(recorded, int) and 1 <= recorded <= most):
+        return own
+    if recorded < own and distributed.is_main():
+        line = f"the run keeps its number of threads, {recorded}; torch would take --threads {own}"
+        print_lines(line, file=sys.stderr)
+    return recorded
 
 
 def check_shape(config: TrainConfig, packed: PackedImages) -> None:

@@ -1,5 +1,6 @@
 """Which CPUs torch's threads keep to beside busy processes."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -11,9 +12,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dcgan.runtime import cpu_sharing
 from dcgan.runtime.cpu_sharing import (
     CpuSharing,
     _Load,
+    _set_affinity,
     _Sleeper,
     choose_cpus,
     free_cpus,
@@ -56,6 +59,7 @@ def test_threads_stay_where_they_are_unless_another_cpu_is_freer():
     assert choose_cpus(2, {1}, {0: 0.5, 1: 0.5}) == {1}
     assert choose_cpus(2, {1}, {0: 0.45, 1: 0.65}) == {1}
     assert choose_cpus(2, {1}, {0: 0.0, 1: 1.0}) == {0}, "pinned beside a process that cannot move"
+    assert choose_cpus(2, {0}, {0: 0.5, 1: 0.0}) == {1}, "beside another run, which wants all of 0"
 
 
 def test_threads_return_to_all_cpus_when_the_others_are_gone():
@@ -113,6 +117,17 @@ def test_threads_share_what_is_left_but_give_up_nothing_in_a_crowd(busy, cpus, e
     for what, share in expected.items():
         assert seen[what] >= share - 1e-9, seen
     assert seen["early"] > 0.9 or not busy
+
+
+@pytest.mark.parametrize("cpus", [2, 8])
+@pytest.mark.parametrize("demand", [0.45, 0.5, 0.55, 0.6])
+def test_threads_do_not_go_to_and_fro_beside_a_process_that_wants_half_a_cpu(cpus, demand):
+    """It gets as much beside them as alone."""
+    sharing = CpuSharing(cpus, set(range(cpus)))
+    load = {cpu: demand * (cpu == 0) for cpu in range(cpus)}
+    seen = [len(sharing.follow(load).cpus) for _ in range(300)]
+    assert sum(before != after for before, after in itertools.pairwise(seen)) <= 10
+    assert seen.count(cpus) > 270
 
 
 @on_linux
@@ -204,7 +219,75 @@ def test_free_cpus_are_those_that_others_leave():
             process.wait()
 
 
+def test_a_quota_leaves_free_cpus_to_others_and_not_to_the_quota(monkeypatch):
+    """Other containers use 4 of 8 CPUs: all 3 of the quota are free."""
+
+    class Load:
+        cpus = range(8)
+
+        def of_others(self, current):
+            return dict.fromkeys(current, 0.5)
+
+    monkeypatch.setattr(cpu_sharing, "_Load", Load)
+    monkeypatch.setattr(cpu_sharing, "available_cpus", lambda: 3)
+    assert free_cpus(0) == 3
+
+
+@pytest.fixture
+def two_threads():
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(1)
+
+
 def test_one_thread_is_left_alone():
     before = threading.active_count()
     with sharing_cpus():
         assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("name", ["OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY"])
+def test_threads_that_openmp_binds_to_cpus_are_left_alone(name, two_threads, monkeypatch):
+    monkeypatch.setenv(name, "0")
+    test_one_thread_is_left_alone()
+
+
+def test_threads_are_left_alone_where_no_process_can_choose_cpus(two_threads, monkeypatch):
+    for name in ("sched_getaffinity", "sched_setaffinity"):
+        monkeypatch.delattr(os, name, raising=False)
+    test_one_thread_is_left_alone()
+    assert free_cpus(0) == os.cpu_count()
+
+
+@on_linux
+@with_two_cpus
+def test_cpus_that_somebody_else_chooses_meanwhile_stay(two_threads):
+    all_cpus = os.sched_getaffinity(0)
+    try:
+        with sharing_cpus():
+            os.sched_setaffinity(0, {max(all_cpus)})
+        assert os.sched_getaffinity(0) == {max(all_cpus)}
+    finally:
+        os.sched_setaffinity(0, all_cpus)
+
+
+@on_linux
+@with_two_cpus
+def test_threads_that_start_while_others_are_moved_are_moved_too(monkeypatch):
+    all_cpus, end, list_tasks = os.sched_getaffinity(0), threading.Event(), os.listdir
+    thread = threading.Thread(target=end.wait)
+
+    def list_before_start(folder):
+        tasks = list_tasks(folder)
+        if not thread.ident:
+            thread.start()
+        return tasks
+
+    monkeypatch.setattr(os, "listdir", list_before_start)
+    try:
+        _set_affinity({max(all_cpus)})
+        assert os.sched_getaffinity(thread.native_id) == {max(all_cpus)}
+    finally:
+        _set_affinity(all_cpus)
+        end.set()
+        thread.join()

@@ -8,6 +8,7 @@ import torch
 from dcgan import cli
 from dcgan.data import open_packed
 from dcgan.errors import UserError
+from dcgan.runs.checkpoint import Checkpoint
 from dcgan.runs.checkpoint_folder import find_checkpoint
 from dcgan.runs.layout import checkpoint_path, list_checkpoints
 from dcgan.runtime.threads import available_cpus
@@ -190,6 +191,34 @@ def test_a_resumed_run_takes_its_number_of_threads_again(packed, tiny, tmp_path,
         assert found.config["threads"] == count + 1
         assert choose_threads(tiny(), found) == 1, "this machine has too few CPUs for more"
     finally:
+        torch.set_num_threads(1)
+
+
+def test_a_resumed_run_says_that_more_threads_could_be_had(tiny, tmp_path, capsys):
+    """One that was begun on a smaller machine, or by torchrun, which sets OMP_NUM_THREADS=1."""
+    path = tmp_path / "step.safetensors"
+    torch.set_num_threads(3)
+    try:
+        assert choose_threads(tiny(), Checkpoint(path, {"config": {"threads": 1}})) == 1
+        assert "--threads 3" in capsys.readouterr().err
+        assert choose_threads(tiny(threads=1), Checkpoint(path, {"config": {"threads": 1}})) == 1
+        assert choose_threads(tiny(), Checkpoint(path, {"config": {"threads": 3}})) == 3
+        assert not capsys.readouterr().err
+    finally:
+        torch.set_num_threads(1)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="of Linux alone")
+def test_the_number_of_threads_does_not_depend_on_the_cpus_of_one_thread(tiny, tmp_path):
+    """OpenMP binds it to one of them (OMP_PROC_BIND), another training moves it to free ones."""
+    found = Checkpoint(tmp_path / "step.safetensors", {"config": {"threads": 2}})
+    all_cpus = os.sched_getaffinity(0)
+    torch.set_num_threads(2)
+    os.sched_setaffinity(0, {min(all_cpus)})
+    try:
+        assert choose_threads(tiny(), None) == choose_threads(tiny(), found) == 2
+    finally:
+        os.sched_setaffinity(0, all_cpus)
         torch.set_num_threads(1)
 
 
