@@ -1,5 +1,6 @@
 """The discriminator of Radford et al. 2015 (arXiv:1511.06434), section 3, with later options."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -66,7 +67,7 @@ class Discriminator(nn.Module):
             convolutions.append(convolution)
             in_channels = out_channels
         self.blocks = nn.ModuleList(blocks)
-        self.minibatch_std = MinibatchStdLayer() if minibatch_std else nn.Identity()
+        self.minibatch_std = MinibatchStdLayer() if minibatch_std else None
         self.score = nn.Conv2d(last + minibatch_std, 1, BASE_SIZE, bias=False)
         self.embed = nn.Linear(num_labels, last, bias=False) if num_labels else None
         dcgan_initialize(self)
@@ -92,21 +93,30 @@ class Discriminator(nn.Module):
 
         Batch norm and `minibatch_std` treat each for itself. One pass takes less time than several.
         """
-        parts = x.chunk(batches) if self.has_batch_norm else [x]
-        maps = torch.cat([self.features(part)[-1] for part in parts])
+        norm_batches = batches if self.has_batch_norm else 1
+        maps = _each_batch(lambda part: self.features(part)[-1], x, norm_batches)
         # Logits of bf16 have 8 bits, too few for a loss of their differences.
         with _autocast_off(maps.device.type):
             return self._logits(maps.to(next(self.score.parameters()).dtype), labels, batches)
 
     def _logits(self, maps: Tensor, labels: Tensor | None, batches: int) -> Tensor:
         """The logits [N] of the last features [N, widest, h, w]."""
-        with_std = torch.cat([self.minibatch_std(part) for part in maps.chunk(batches)])
+        with_std = maps
+        if self.minibatch_std is not None:
+            with_std = _each_batch(self.minibatch_std, maps, batches)
         logits = self.score(with_std).mean((1, 2, 3))
         if self.embed is not None:
             if labels is None:
                 raise ValueError("a conditional D needs labels")
             logits = logits + (self.embed(labels.to(maps.dtype)) * maps.mean((2, 3))).sum(1)
         return logits
+
+
+def _each_batch(function: Callable[[Tensor], Tensor], x: Tensor, batches: int) -> Tensor:
+    """The results of a function of each of the batches that are one after another in x."""
+    if batches == 1:
+        return function(x)
+    return torch.cat([function(batch) for batch in x.chunk(batches)])
 
 
 def _autocast_off(device_type: str) -> AbstractContextManager:
