@@ -56,14 +56,16 @@ def choose_way(x: Tensor, weight: Tensor, transposed: bool = False) -> Way:
 
     It follows from the processor, the data type and the shapes, so that results can be reproduced.
     """
-    dtype = _autocast_dtype(x)
+    # First, since torch.compile cannot trace all that follows.
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return "torch"
+    dtype, sides = _autocast_dtype(x), x.shape[2:]
     if (
         x.device.type != "cpu"
         or dtype not in MEASURED_TYPES.get(torch.backends.cpu.get_cpu_capability(), ())
         or dtype != _autocast_dtype(weight)
         or weight.shape[-1] != 4
-        or torch.compiler.is_compiling()
-        or torch.jit.is_tracing()
+        or (not transposed and any(side % 2 for side in sides))  # in D, of images of other sizes
     ):
         return "torch"
     channels, larger_channels = weight.shape[:2]
@@ -71,7 +73,7 @@ def choose_way(x: Tensor, weight: Tensor, transposed: bool = False) -> Way:
         return "products" if channels >= _MIN_PRODUCT_CHANNELS else "torch"
     if larger_channels <= _MAX_SUBPIXEL_CHANNELS:
         return "subpixel" if transposed else "torch"
-    height, width = x.shape[2:] if transposed else [side // 2 for side in x.shape[2:]]
+    height, width = sides if transposed else [side // 2 for side in sides]
     if (
         height % 2 == width % 2 == 0  # tiles of 2 x 2
         and channels >= _MIN_WINOGRAD_CHANNELS
@@ -83,7 +85,8 @@ def choose_way(x: Tensor, weight: Tensor, transposed: bool = False) -> Way:
 
 def _autocast_dtype(x: Tensor) -> torch.dtype:
     """The data type that convolutions of x on the CPU are computed in."""
-    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+    casts = torch.is_autocast_enabled("cpu") and x.dtype != torch.float64  # as PyTorch's own do
+    return torch.get_autocast_dtype("cpu") if casts else x.dtype
 
 
 def _in_autocast_dtype(x: Tensor) -> Tensor:

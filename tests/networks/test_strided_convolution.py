@@ -244,6 +244,25 @@ def test_wide_bf16_layers_use_products(monkeypatch, channels, expected, transpos
         assert way_of(*shapes, torch.float32, transposed) == expected
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("side", [(8, 9), (9, 8)])
+def test_odd_sides_go_to_pytorchs_operator(monkeypatch, dtype, side):
+    """A D for 64x64 images makes maps of 9x9 from images of 72x72."""
+    measured(monkeypatch, torch.float32, torch.bfloat16)
+    assert way_of((64, 64, *side), (256, 64, 4, 4), dtype) == "torch"
+    assert way_of((64, 64, 8, 8), (256, 64, 4, 4), dtype) != "torch"
+    if dtype == torch.bfloat16:  # of a transpose any sides are doubled
+        assert way_of((64, 256, *side), (256, 64, 4, 4), dtype, transposed=True) == "products"
+
+
+@pytest.mark.filterwarnings("default")  # of the compiler, at itself
+def test_the_rule_does_not_break_the_graphs_of_the_compiler(monkeypatch):
+    measured(monkeypatch, torch.float32)
+    torch.compiler.reset()
+    D = Discriminator(size=16, width=4)
+    assert torch._dynamo.explain(D)(torch.randn(2, 3, 16, 16)).graph_break_count == 0
+
+
 def test_transposes_to_few_channels_use_the_subpixel_convolution(monkeypatch):
     measured(monkeypatch, torch.float32)
     most = strided_convolution._MAX_SUBPIXEL_CHANNELS
@@ -267,6 +286,10 @@ def test_everything_that_was_not_measured_goes_to_pytorchs_operators(monkeypatch
         assert choose_way(x, double, transposed) == "torch"
         with torch.autocast("cpu", torch.bfloat16):
             assert way_of(*wide, transposed=transposed) == "torch"
+            measured(monkeypatch, torch.float32, torch.bfloat16)
+            assert way_of(*wide, transposed=transposed) == "products"
+            assert way_of(*wide, torch.float64, transposed) == "torch", "autocast leaves float64"
+            measured(monkeypatch, torch.float32)
     monkeypatch.setattr(strided_convolution, "MEASURED_TYPES", {"another": (torch.float32,)})
     assert way_of(*wide) == "torch"
 
