@@ -90,6 +90,7 @@ class CudaGraphs:
         """Capture a step without running it."""
         static = [Batch._make(tensor.clone() for tensor in batch) for batch in batches]
         graph = torch.cuda.CUDAGraph()
+        distributed.reset_at_end(graph)  # before the capture: an error leaves a graph of a part
         # Meanwhile other threads pin the next batch, copy tensors that are being written, and look
         # for failures of NCCL.
         with (
@@ -97,7 +98,6 @@ class CudaGraphs:
             torch.cuda.graph(graph, self.pool, capture_error_mode="thread_local"),
         ):
             result = step(*static, penalized=penalized)
-        distributed.reset_at_end(graph)
         return _CapturedStep(graph, static, result)
 
 
