@@ -221,8 +221,8 @@ def way_of(shape_of_x, shape_of_weight, dtype=torch.float32, transposed=False, d
         (64, 512, 4, "winograd"),
         (16, 512, 4, "winograd"),  # 2^17 numbers
         (15, 512, 4, "torch"),
-        (64, 96, 8, "winograd"),
-        (512, 95, 8, "torch"),
+        (64, 256, 8, "winograd"),
+        (512, 255, 8, "torch"),
         (64, 512, 5, "torch"),  # tiles of 2 x 2 do not fit
     ],
 )
