@@ -23,7 +23,7 @@ Way = Literal["torch", "products", "winograd", "subpixel"]
 MEASURED_TYPES = {"AVX2": (torch.float32,), "AVX512": (torch.float32, torch.bfloat16)}
 # Channels and positions (N H W) are those of the smaller maps, unless it says otherwise.
 _MIN_PRODUCT_CHANNELS = 256
-_MIN_WINOGRAD_CHANNELS = 256  # with fewer the gain is small, and gradients are less exact
+_MIN_WINOGRAD_CHANNELS = 256  # with fewer it is slower at some batch sizes
 _MIN_WINOGRAD_NUMBERS = 2**17  # channels times positions: fewer do not make up for the transforms
 _MAX_SUBPIXEL_CHANNELS = 4  # of the larger maps
 
