@@ -31,24 +31,27 @@ def product_conv_transpose2d(x: Tensor, weight: Tensor) -> Tensor:
     return _Transpose.apply(x, weight)
 
 
-class _Convolution(torch.autograd.Function):
-    """y of x, w and a bias, computed from the columns of x."""
+class _Bilinear(torch.autograd.Function):
+    """What the three functions share: all of their inputs are needed for the derivatives."""
 
     generate_vmap_rule = True
+
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:
+        ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
+
+
+class _Convolution(_Bilinear):
+    """y of x, w and a bias, computed from the columns of x."""
 
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor | None, columns: Tensor) -> Tensor:
         return _convolution(columns, weight, bias)
 
     @staticmethod
-    def setup_context(ctx, inputs, output) -> None:
-        x, weight, _, columns = inputs
-        ctx.save_for_backward(x, weight, columns)
-        ctx.save_for_forward(x, weight, columns)
-
-    @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, columns = ctx.saved_tensors
+        x, weight, _, columns = ctx.saved_tensors
         needs_x, needs_weight, needs_bias, _ = ctx.needs_input_grad
         return (
             _Transpose.apply(gradient, weight) if needs_x else None,
@@ -59,29 +62,24 @@ class _Convolution(torch.autograd.Function):
 
     @staticmethod
     def jvp(ctx, x_tangent, weight_tangent, bias_tangent, _) -> Tensor:
-        x, weight, columns = ctx.saved_tensors
+        x, weight, _, columns = ctx.saved_tensors
         n, h, w, _ = columns.shape
-        terms = [] if bias_tangent is None else [bias_tangent[:, None, None].expand(n, -1, h, w)]
+        terms = []
         if x_tangent is not None:
             terms.append(product_conv2d(x_tangent, weight))
         if weight_tangent is not None:
             terms.append(_Convolution.apply(x, weight_tangent, None, columns))
+        if bias_tangent is not None:
+            terms.append(bias_tangent[:, None, None].expand(n, -1, h, w))
         return sum(terms[1:], terms[0])
 
 
-class _Transpose(torch.autograd.Function):
+class _Transpose(_Bilinear):
     """x of y and w."""
-
-    generate_vmap_rule = True
 
     @staticmethod
     def forward(y: Tensor, weight: Tensor) -> Tensor:
         return _transpose(y, weight)
-
-    @staticmethod
-    def setup_context(ctx, inputs, output) -> None:
-        ctx.save_for_backward(*inputs)
-        ctx.save_for_forward(*inputs)
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
@@ -104,19 +102,12 @@ class _Transpose(torch.autograd.Function):
         return sum(terms[1:], terms[0])
 
 
-class _WeightGradient(torch.autograd.Function):
+class _WeightGradient(_Bilinear):
     """w of x and y, computed from the columns of x."""
-
-    generate_vmap_rule = True
 
     @staticmethod
     def forward(x: Tensor, y: Tensor, columns: Tensor) -> Tensor:
         return _weight_gradient(columns, y)
-
-    @staticmethod
-    def setup_context(ctx, inputs, output) -> None:
-        ctx.save_for_backward(*inputs)
-        ctx.save_for_forward(*inputs)
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
@@ -133,7 +124,8 @@ class _WeightGradient(torch.autograd.Function):
         x, y, columns = ctx.saved_tensors
         terms = []
         if x_tangent is not None:
-            terms.append(_WeightGradient.apply(x_tangent, y, _constant_columns(x_tangent)))
+            columns_tangent = _constant_columns(x_tangent)
+            terms.append(_WeightGradient.apply(x_tangent, y, columns_tangent))
         if y_tangent is not None:
             terms.append(_WeightGradient.apply(x, y_tangent, columns))
         return sum(terms[1:], terms[0])

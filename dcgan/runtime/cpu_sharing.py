@@ -1,9 +1,9 @@
 """Keeps the threads of torch together on the CPUs that other processes leave free (Linux).
 
-torch divides every operation among its threads, and all of them wait for the last one. Where one
-of them takes turns with another process on a CPU, all are slowed down by that process; on fewer
-CPUs, which they have for themselves, they take turns with each other alone. Their number, and with
-it every result to the last bit, stays the same.
+torch divides every operation among its threads, and all of them wait for the last one. One thread
+that shares its CPU with another process slows all of them down by the time of that process. Threads
+that share a free CPU with each other lose less. Their number stays, and with it every result to the
+last bit.
 
 Threads that wait for work spin, in OpenMP of GCC, so long that on a shared CPU they would keep it
 from those that have work. On fewer CPUs they are made to sleep instead.
@@ -78,7 +78,8 @@ def choose_cpus(threads: int, current: set[int], load: Mapping[int, float]) -> s
     """
     free = len(load) - sum(load.values())
     stays = current if len(current) < len(load) else set()
-    # Beside these threads, others get less than they want; and no change may call for the reverse.
+    # Others get less than they want beside these threads, and all of it on CPUs of their own: with
+    # one threshold for both, a move would raise their load and call for the next move.
     count = max(1, int(free + (_ROUNDING if stays else 1 - _ROUNDING)))
 
     def cost(cpu: int) -> tuple[float, int]:
