@@ -22,6 +22,9 @@ def _busy_process() -> Iterator[None]:
         process.wait()
 
 
+PLACES = {"alone": nullcontext, "beside a busy process": _busy_process}
+
+
 def _start_with_one_thread(*args) -> Callable[[], int]:
     import torch
 
@@ -47,17 +50,10 @@ def _variants(preset: str) -> list[Variant]:
 
 
 def run(rounds: int) -> list[dict]:
-    return [
-        timing.row(f"step of `{preset}`, {place}")
-        for preset in STEPS
-        for place, neighbour in {
-            "alone": nullcontext,
-            "beside a busy process": _busy_process,
-        }.items()
-        for timing in _time_beside(neighbour, preset, rounds)
-    ]
-
-
-def _time_beside(neighbour: Callable, preset: str, rounds: int) -> list:
-    with neighbour():
-        return time_in_processes(_variants(preset), rounds)
+    rows = []
+    for preset in STEPS:
+        for place, neighbour in PLACES.items():
+            with neighbour():
+                timings = time_in_processes(_variants(preset), rounds)
+            rows += [timing.row(f"step of `{preset}`, {place}") for timing in timings]
+    return rows
