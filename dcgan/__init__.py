@@ -8,7 +8,7 @@ if TYPE_CHECKING:  # the same names for editors and type checkers
     from dcgan.errors import UserError
     from dcgan.latent import lerp, slerp
     from dcgan.networks import Discriminator, Generator
-    from dcgan.runs import load_discriminator, load_generator
+    from dcgan.runs import load_discriminator, load_generator, load_pretrained
     from dcgan.sampling import sample, sample_grid
     from dcgan.training import train
 
@@ -21,6 +21,7 @@ __all__ = [
     "lerp",
     "load_discriminator",
     "load_generator",
+    "load_pretrained",
     "sample",
     "sample_grid",
     "slerp",
@@ -38,6 +39,7 @@ _MODULES = {
     "lerp": "latent",
     "load_discriminator": "runs",
     "load_generator": "runs",
+    "load_pretrained": "runs",
     "sample": "sampling",
     "sample_grid": "sampling",
     "slerp": "latent",

@@ -27,17 +27,18 @@ if TYPE_CHECKING:
         EvaluateConfig,
         NeighboursConfig,
     )
+    from dcgan.config.latent import MIN_FRAME_SECONDS, WalkConfig
     from dcgan.config.reports import CompareConfig, TimelapseConfig, validate_duration
     from dcgan.config.sampling import (
+        DEFAULT_CHECKPOINT,
         DEFAULT_GRID,
-        MIN_FRAME_SECONDS,
         SampleConfig,
         SamplingOptions,
-        WalkConfig,
         parse_seeds,
     )
 
 __all__ = [
+    "DEFAULT_CHECKPOINT",
     "DEFAULT_GRID",
     "DEFAULT_MAX_IMAGES",
     "DEFAULT_MEMORIZATION_IMAGES",
@@ -81,11 +82,12 @@ _MODULES = {
     "CompareConfig": "reports",
     "TimelapseConfig": "reports",
     "validate_duration": "reports",
+    "DEFAULT_CHECKPOINT": "sampling",
     "DEFAULT_GRID": "sampling",
-    "MIN_FRAME_SECONDS": "sampling",
+    "MIN_FRAME_SECONDS": "latent",
     "SampleConfig": "sampling",
     "SamplingOptions": "sampling",
-    "WalkConfig": "sampling",
+    "WalkConfig": "latent",
     "parse_seeds": "sampling",
 }
 

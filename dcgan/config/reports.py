@@ -4,7 +4,8 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-from dcgan.config.sampling import MIN_FRAME_SECONDS, POSITIONAL
+from dcgan.config.latent import MIN_FRAME_SECONDS
+from dcgan.config.sampling import POSITIONAL
 from dcgan.config.training import ComputeOptions
 from dcgan.config.validation import require, require_ending, validate_types
 

@@ -1,4 +1,4 @@
-"""Options of `dcgan sample` and `dcgan walk`."""
+"""Options of `dcgan sample`, and those that all commands share which draw from a generator."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -11,9 +11,8 @@ from dcgan.config.validation import require, require_ending, validate_types
 from dcgan.errors import UsageError
 
 _MAX_IMAGES = 10_000_000  # that one command generates
-_MAX_FRAMES = 100_000  # of an animation, which is held in memory
 DEFAULT_GRID = Path("samples.png")
-MIN_FRAME_SECONDS = 0.02  # the shortest time for which viewers show a frame
+DEFAULT_CHECKPOINT = Path("faces")  # which comes with the package
 
 # Metadata of a field that the command line takes as a word without a flag.
 POSITIONAL = {"positional": True}
@@ -47,8 +46,8 @@ class SamplingOptions:
 class SampleConfig(SamplingOptions):
     """Images to generate, and the files to write."""
 
-    checkpoint: Path = dataclasses.field(kw_only=True, metadata=POSITIONAL)
-    """Checkpoint file or run folder."""
+    checkpoint: Path = dataclasses.field(default=DEFAULT_CHECKPOINT, metadata=POSITIONAL)
+    """Checkpoint file, run folder, or faces, the generator that comes with dcgan."""
     seeds: str | None = None
     """Seeds of the images: numbers and ranges, e.g. 0-63 or 3,14,15. Default: 0, 1, 2, ... for
     --count images."""
@@ -90,31 +89,6 @@ class SampleConfig(SamplingOptions):
     def columns(self) -> int | None:
         """Columns of the grid; None for a grid that is about square."""
         return self.cols or (self.rows and -(-len(self.seed_list()) // self.rows))
-
-
-@dataclass(frozen=True)
-class WalkConfig(SamplingOptions):
-    """Path through latent space, and the animation to write."""
-
-    checkpoint: Path = dataclasses.field(kw_only=True, metadata=POSITIONAL)
-    """Checkpoint file or run folder."""
-    seeds: str = "0-7"
-    """Seeds of the images to visit, in this order and back to the first, e.g. 3,14,15."""
-    frames: int = 120
-    """Number of frames."""
-    seconds: float = 6.0
-    """Duration of the animation in seconds."""
-    out: Path = Path("walk.gif")
-    """Animation to write: .gif, .webp or .png."""
-
-    def __post_init__(self) -> None:
-        validate_types(self)
-        valid = 1 <= self.frames <= _MAX_FRAMES
-        require(valid, "frames", self.frames, f"from 1 to {_MAX_FRAMES:,}")
-        shortest, longest = MIN_FRAME_SECONDS * self.frames, 60 * self.frames
-        valid = shortest <= self.seconds <= longest
-        rule = f"from {shortest:g} to {longest:g} for {self.frames} frames"
-        require(valid, "seconds", self.seconds, rule)
 
 
 def parse_seeds(text: str) -> list[int]:

@@ -33,10 +33,14 @@ _UNREADABLE = (OSError, SafetensorError, UsageError, ValueError, TypeError, Recu
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A verified checkpoint file. Its tensors are read on demand."""
+    """A verified checkpoint file. Its tensors are read on demand.
+
+    Networks that come with the package are in files of their own, the `other_files`.
+    """
 
     path: Path
     header: dict
+    other_files: tuple[Path, ...] = ()
 
     @property
     def step(self) -> int:
@@ -65,15 +69,18 @@ class Checkpoint:
         They are copies: Windows does not delete a file while it is mapped to memory.
         Raises UserError if the file cannot be read any more.
         """
-        try:
-            with safe_open(self.path, "pt") as file:
-                return {
-                    name.removeprefix(prefix): file.get_tensor(name).clone()
-                    for name in file.keys()  # noqa: SIM118 (it is not a dict)
-                    if name.startswith(prefix)
-                }
-        except (OSError, SafetensorError) as error:
-            raise damaged(self.path, error) from error
+        tensors: dict[str, Tensor] = {}
+        for path in (self.path, *self.other_files):
+            try:
+                with safe_open(path, "pt") as file:
+                    tensors |= {
+                        name.removeprefix(prefix): file.get_tensor(name).clone()
+                        for name in file.keys()  # noqa: SIM118 (it is not a dict)
+                        if name.startswith(prefix)
+                    }
+            except (OSError, SafetensorError) as error:
+                raise damaged(path, error) from error
+        return tensors
 
 
 def damaged(path: Path, reason: object) -> UserError:

@@ -1,5 +1,6 @@
 """The checkpoints of a run folder: which one is loaded, and which ones are kept."""
 
+import dataclasses
 import sys
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -7,6 +8,7 @@ from pathlib import Path
 
 from dcgan.config.validation import to_path
 from dcgan.errors import UserError
+from dcgan.pretrained import pretrained_files
 from dcgan.runs.checkpoint import Checkpoint, damaged, read
 from dcgan.runs.layout import CHECKPOINTS, SAMPLES, list_checkpoints, step_from_name
 from dcgan.runtime import distributed
@@ -51,11 +53,15 @@ def _warn(line: str) -> None:
 
 
 def find_checkpoint(path: Path) -> Checkpoint:
-    """Open a checkpoint file, or the newest usable checkpoint of a run folder (see `run_folder`).
+    """Open a checkpoint file, the newest usable checkpoint of a run folder (see `run_folder`), or
+    networks that come with the package (see `pretrained_files`).
 
     Raises UserError if there is none, with the names of checkpoints and runs in the folder.
     """
     path = to_path(path)
+    if pretrained := pretrained_files(path):
+        generator, *others = pretrained
+        return dataclasses.replace(read(generator), other_files=tuple(others))
     try:
         if not path.exists():
             raise UserError(f"{path}: no such checkpoint or run folder")

@@ -5,6 +5,8 @@ from typing import TypeVar
 
 import torch
 
+from dcgan import pretrained
+from dcgan.errors import UsageError, UserError
 from dcgan.networks import Discriminator, Generator, build_network
 from dcgan.runs.checkpoint import Checkpoint, damaged, network_options
 from dcgan.runs.checkpoint_folder import find_checkpoint
@@ -25,6 +27,16 @@ def load_generator(path: Path, ema: bool = True, device: torch.device | str = "c
     return G
 
 
+def load_pretrained(name: str = "faces", device: torch.device | str = "cpu") -> Generator:
+    """A generator that comes with the package, in evaluation mode: `faces` draws cartoon faces of
+    64x64 pixels. Raises UsageError for an unknown name.
+    """
+    if name not in pretrained.NAMES:
+        known = ", ".join(pretrained.NAMES)
+        raise UsageError(f"no pretrained network {name!r}: choose one of {known}")
+    return load_generator(pretrained.FOLDER / f"{name}.safetensors", device=device)
+
+
 def load_discriminator(path: Path, device: torch.device | str = "cpu") -> Discriminator:
     """The discriminator of a checkpoint file or run folder, in evaluation mode.
 
@@ -43,6 +55,10 @@ def _load_network(
     with torch.device("meta"):
         network = build_network(kind, network_options(found.config), num_labels)
     tensors = found.tensors(prefix)
+    if not tensors:
+        what = "averaged weights" if prefix == "ema." else "weights of the last step"
+        raise UserError(f"{found.path} does not hold the {kind.__name__}'s {what}")
+    tensors = {name: _in_full_precision(tensor) for name, tensor in tensors.items()}
     expected = network.state_dict()
     if {k: (v.shape, v.dtype) for k, v in tensors.items()} != {
         k: (v.shape, v.dtype) for k, v in expected.items()
@@ -53,3 +69,7 @@ def _load_network(
     network.load_state_dict(tensors, assign=True)
     network = network.to(on).to(memory_format=torch.channels_last)
     return network.requires_grad_(False).eval()
+
+
+def _in_full_precision(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.float() if tensor.dtype == torch.float16 else tensor

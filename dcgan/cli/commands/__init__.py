@@ -1,0 +1,23 @@
+"""The commands of `dcgan`: each function parses flags, does the work and prints what it wrote.
+
+torch is imported only while a command runs, so that --help and wrong flags answer at once.
+"""
+
+from collections.abc import Callable, Sequence
+
+from dcgan.cli.commands.data import prepare
+from dcgan.cli.commands.evaluation import evaluate, neighbours
+from dcgan.cli.commands.reports import compare, timelapse
+from dcgan.cli.commands.sampling import sample
+from dcgan.cli.commands.training import doctor, train
+from dcgan.cli.commands.walk import walk
+
+Command = Callable[[Sequence[str], str], None]
+
+COMMANDS: dict[str, Command] = {
+    command.__name__: command
+    for command in (
+        *(train, sample, prepare, walk, evaluate, neighbours),
+        *(doctor, compare, timelapse),
+    )
+}
