@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "runs": "config errors images latent networks pretrained runtime",
     "sampling": "config errors images latent networks runs runtime",
     "evaluation": "config data errors images networks runs runtime sampling",
+    "export": "errors runs",
     "training": "config data errors evaluation images latent networks runs runtime sampling",
     "reports": "config data errors evaluation images runs runtime sampling training",
     "cli": "config data errors evaluation images latent reports runs runtime sampling training",

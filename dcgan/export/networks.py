@@ -1,0 +1,52 @@
+"""A single network as a checkpoint file, which is several times smaller than that of a run."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dcgan.errors import UserError
+from dcgan.runs import checkpoint
+from dcgan.runs.checkpoint_folder import find_checkpoint
+
+_HEADER = ("step", "config", "data", "labels", "metrics")  # the entries that are kept
+
+
+def export_generator(
+    path: Path, out: Path, *, half_precision: bool = False, **entries: Any
+) -> None:
+    """Write the averaged generator of a checkpoint file or run folder, with its config and labels.
+
+    `load_generator` and all commands take the file `out`, but a training cannot be resumed from it.
+    `half_precision`: store weights in fp16, in half the space; images change by about one of 255.
+    `entries`: further JSON values for the header. Raises UserError if there is no usable
+    checkpoint, or if writing fails.
+    """
+    _export(path, out, ("ema.", "labels."), half_precision, entries)
+
+
+def export_discriminator(
+    path: Path, out: Path, *, half_precision: bool = False, **entries: Any
+) -> None:
+    """Write the discriminator of a checkpoint, for `load_discriminator`; see `export_generator`."""
+    _export(path, out, ("D.", "labels."), half_precision, entries)
+
+
+def _export(
+    path: Path, out: Path, prefixes: tuple[str, ...], half_precision: bool, entries: dict[str, Any]
+) -> None:
+    found = find_checkpoint(path)
+    tensors = {
+        prefix + name: _in_half_precision(tensor) if half_precision else tensor
+        for prefix in prefixes
+        for name, tensor in found.tensors(prefix).items()
+    }
+    if not any(name.startswith(prefixes[0]) for name in tensors):
+        raise UserError(f"{found.path} does not hold the network that is to be exported")
+    header = {name: found.header[name] for name in _HEADER if name in found.header}
+    checkpoint.save(out, header | entries, tensors)
+
+
+def _in_half_precision(tensor: Tensor) -> Tensor:
+    return tensor.half() if tensor.dtype == torch.float32 else tensor
