@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "data": "config errors runtime",
     "runs": "config errors images latent networks pretrained runtime",
     "sampling": "config errors images latent networks runs runtime",
-    "evaluation": "config data errors images networks runs runtime sampling",
+    "evaluation": "config data errors images networks pretrained runs runtime sampling",
     "export": "errors runs",
     "training": "config data errors evaluation images latent networks runs runtime sampling",
     "reports": "config data errors evaluation images runs runtime sampling training",

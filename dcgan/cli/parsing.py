@@ -143,6 +143,8 @@ def _group(group: type, defaults: Mapping[str, Any]) -> type:
         marks: list[Any] = [tyro.conf.arg(name=flag, help=text, help_behavior_hint=hint)]
         if "positional" in field.metadata:
             marks.append(tyro.conf.Positional)
+        if "repeated" in field.metadata:
+            marks.append(tyro.conf.UseAppendAction)
         fields.append(
             (
                 field.name,

@@ -4,8 +4,9 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-from dcgan.config.sampling import DEFAULT_CHECKPOINT, POSITIONAL, SamplingOptions
-from dcgan.config.validation import require, validate_types
+from dcgan.config.sampling import DEFAULT_CHECKPOINT, POSITIONAL, REPEATED, SamplingOptions
+from dcgan.config.validation import require, require_ending, validate_types
+from dcgan.errors import UsageError
 
 _MAX_FRAMES = 100_000  # of an animation, which is held in memory
 MIN_FRAME_SECONDS = 0.02  # the shortest time for which viewers show a frame
@@ -34,3 +35,27 @@ class WalkConfig(SamplingOptions):
         valid = shortest <= self.seconds <= longest
         rule = f"from {shortest:g} to {longest:g} for {self.frames} frames"
         require(valid, "seconds", self.seconds, rule)
+
+
+@dataclass(frozen=True)
+class ArithmeticConfig(SamplingOptions):
+    """Operands of vector arithmetic, and the figure to write."""
+
+    checkpoint: Path = dataclasses.field(default=DEFAULT_CHECKPOINT, metadata=POSITIONAL)
+    """Checkpoint file, run folder, or faces, the generator that comes with dcgan."""
+    plus: tuple[str, ...] = dataclasses.field(default=(), metadata=REPEATED)
+    """Operand to add, the mean of some exemplars: seeds and photos (3,14,me.png), or a label
+    (smiling=1,hat=0, or label:7 for one that reads as a seed). Can be given several times."""
+    minus: tuple[str, ...] = dataclasses.field(default=(), metadata=REPEATED)
+    """Operand to subtract. Can be given several times."""
+    exemplars: int = 3
+    """Exemplars of an operand that is a label."""
+    out: Path = Path("arithmetic.png")
+    """Figure to write (.png)."""
+
+    def __post_init__(self) -> None:
+        validate_types(self)
+        require(1 <= self.exemplars <= 100, "exemplars", self.exemplars, "from 1 to 100")
+        require_ending(self.out, ".png", "out")
+        if not self.plus:
+            raise UsageError("name what to add: --plus 3,14,15 --minus 9,26,5 --plus 35,8,97")

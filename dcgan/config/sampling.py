@@ -16,6 +16,8 @@ DEFAULT_CHECKPOINT = Path("faces")  # which comes with the package
 
 # Metadata of a field that the command line takes as a word without a flag.
 POSITIONAL = {"positional": True}
+# Metadata of a field with several values, each of which the command line takes with a flag.
+REPEATED = {"repeated": True}
 
 
 @dataclass(frozen=True)
@@ -91,19 +93,21 @@ class SampleConfig(SamplingOptions):
         return self.cols or (self.rows and -(-len(self.seed_list()) // self.rows))
 
 
-def parse_seeds(text: str) -> list[int]:
-    """Seeds in the notation of --seeds: "0-3,7" -> [0, 1, 2, 3, 7]. Raises UsageError."""
+def parse_seeds(text: str, flag: str = "--seeds") -> list[int]:
+    """Seeds in the notation of --seeds: "0-3,7" -> [0, 1, 2, 3, 7]. Raises UsageError, which names
+    the flag.
+    """
     seeds: list[int] = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
         if not (first.isdecimal() and (last.isdecimal() if dash else not last)):
-            raise UsageError(f"--seeds {text}: write numbers and ranges such as 0-63 or 3,14,15")
+            raise UsageError(f"{flag} {text}: write numbers and ranges such as 0-63 or 3,14,15")
         if len(part) > 40:
-            raise UsageError("--seeds: a seed has at most 19 digits")
+            raise UsageError(f"{flag}: a seed has at most 19 digits")
         start, stop = int(first), int(last or first)
         if stop < start:
-            raise UsageError(f"--seeds {text}: the range {part.strip()} runs backwards")
+            raise UsageError(f"{flag} {text}: the range {part.strip()} runs backwards")
         if stop - start + len(seeds) >= _MAX_IMAGES:
-            raise UsageError(f"--seeds {text}: at most {_MAX_IMAGES:,} images at once")
+            raise UsageError(f"{flag} {text}: at most {_MAX_IMAGES:,} images at once")
         seeds += range(start, stop + 1)
     return seeds

@@ -1,6 +1,5 @@
 """Labels that a conditional generator can be asked for."""
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dcgan.errors import UsageError, printable
+from dcgan.errors import printable
 from dcgan.latent.label_counts import count_attributes, count_classes
+from dcgan.latent.label_names import LabelNames
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,39 +127,15 @@ class Labels:
         return differences == differences.min()
 
     @cached_property
-    def _indices(self) -> dict[str, int]:
-        """The index of each name, and of the normalized ones."""
-        indices = {_normalize(name): i for i, name in enumerate(self.names)}
-        return indices | {name: i for i, name in enumerate(self.names)}
+    def _names(self) -> LabelNames:
+        return LabelNames(self.kind, self.names)
 
-    def parse(self, wanted: str) -> dict[int, float]:
+    def parse(self, wanted: str, flag: str = "--label") -> dict[int, float]:
         """ "smiling=1,hat=0" -> {index of smiling: 1, index of hat: 0}; "dog" -> {index of dog: 1}.
 
-        Upper and lower case are the same where that is unambiguous. Raises UsageError for unknown
-        labels and contradictions.
+        Raises UsageError, which names the flag, for unknown labels and contradictions.
         """
-
-        def index_of(name: str) -> int | None:
-            return self._indices.get(name, self._indices.get(_normalize(name)))
-
-        for name in (wanted, wanted.removesuffix("=1")):
-            if (index := index_of(name)) is not None:  # the name of a folder may contain a comma
-                return {index: 1.0}
-        values: dict[int, float] = {}
-        for part in map(str.strip, wanted.split(",")):
-            name, value = part, "1"
-            if index_of(part) is None and "=" in part:  # a name may contain "=", too
-                name, value = map(str.strip, part.rsplit("=", 1))
-            if (index := index_of(name)) is None:
-                some = ", ".join(self.names[:20]) + (", ..." if len(self.names) > 20 else "")
-                raise UsageError(f"--label {wanted}: no label {name!r}; one of {some}")
-            if value not in ("0", "1"):
-                raise UsageError(f"--label {wanted}: write {name}=1 or {name}=0")
-            if values.setdefault(index, float(value)) != float(value):
-                raise UsageError(f"--label {wanted}: {name} cannot be both 1 and 0")
-        if self.kind == "class" and list(values.values()) != [1.0]:
-            raise UsageError(f"--label {wanted}: name the one class that is wanted")
-        return values
+        return self._names.parse(wanted, flag)
 
 
 def _generators(seeds: Sequence[int]) -> list[np.random.Generator]:
@@ -176,8 +152,3 @@ def _draw(generators: Sequence[np.random.Generator], counts: np.ndarray) -> np.n
 def _require(condition: object) -> None:
     if not condition:
         raise ValueError
-
-
-def _normalize(name: str) -> str:
-    """Equal for names that differ only in case or in the encoding of accents."""
-    return unicodedata.normalize("NFC", name).casefold()

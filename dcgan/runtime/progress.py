@@ -4,6 +4,7 @@ import sys
 from typing import Any, TextIO
 
 from tqdm import tqdm
+from tqdm.auto import tqdm as tqdm_auto
 
 _LINE_SECONDS = 30.0  # between two lines where stderr is no terminal
 _LINE = "{desc}: {n_fmt}/{total_fmt} {unit} in {elapsed}, {remaining} left{postfix}"
@@ -24,13 +25,15 @@ class _WholeLines:
 
 
 def progress_bar(total: int, what: str, unit: str, **options: Any) -> tqdm:
-    """A progress bar on stderr, or a line every 30 seconds where that is no terminal.
+    """A progress bar on stderr or in a notebook; a line every 30 seconds where there is neither.
 
     `options`: of tqdm.
     """
     stream = sys.stderr
     is_terminal = getattr(stream, "isatty", lambda: False)()  # a page's stream may have none
-    if stream is None or is_terminal or type(stream).__module__.startswith("ipykernel"):
+    if type(stream).__module__.startswith("ipykernel"):
+        return tqdm_auto(total=total, desc=what, unit=unit, **options)
+    if stream is None or is_terminal:
         return tqdm(total=total, desc=what, unit=unit, dynamic_ncols=True, **options)
     options |= {"mininterval": _LINE_SECONDS, "maxinterval": _LINE_SECONDS}
     lines = _WholeLines(stream)

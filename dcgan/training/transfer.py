@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from dcgan.config import NETWORK_OPTIONS, TrainConfig, format_option
-from dcgan.errors import UsageError
+from dcgan.errors import UsageError, UserError
 from dcgan.runs.checkpoint import Checkpoint, damaged
 from dcgan.training.trainer import Trainer
 
@@ -24,13 +24,17 @@ def check_same_networks(config: TrainConfig, found: Checkpoint) -> None:
 def load_networks(trainer: Trainer, found: Checkpoint) -> None:
     """Copy G, D and the averaged G of a checkpoint into a new trainer.
 
-    What the networks learnt about labels is copied where the labels are the same; otherwise the
-    weights of the labels keep their initial values. Raises UserError for tensors that do not fit.
+    A checkpoint of the averaged G alone stands for both. What the networks learnt about labels is
+    copied where the labels are the same; otherwise the weights of the labels keep their initial
+    values. Raises UserError for tensors that do not fit.
     """
     same_labels = _label_names(found.labels) == _label_names(trainer.labels)
     modules = {"G.": trainer.G, "D.": trainer.D, "ema.": trainer.G_ema}
     for prefix, module in modules.items():
-        own, theirs = module.state_dict(), found.tensors(prefix)
+        own = module.state_dict()
+        theirs = found.tensors(prefix) or (found.tensors("ema.") if prefix == "G." else {})
+        if not theirs:
+            raise UserError(f"--from {found.path}: it does not hold all networks of a training")
         if not same_labels:
             theirs = _with_labels_of(own, theirs, trainer.config.latent_dim)
         if not all(tensor.isfinite().all() for tensor in theirs.values()):

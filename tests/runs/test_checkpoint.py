@@ -118,7 +118,7 @@ def without(name):
         (header(config={}), "lacks 'size'"),
         (header(config=CONFIG | {"width": 10**9}), "width"),
         (header(config=CONFIG | {"size": "64"}), "size"),
-        (header(), "does not match"),
+        (header(), "does not hold the Generator's averaged weights"),
     ],
 )
 def test_a_file_that_is_no_checkpoint_gives_one_clear_line(tmp_path, content, complaint):
