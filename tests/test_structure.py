@@ -18,16 +18,19 @@ MAY_IMPORT = {
     "runtime": "errors",
     "config": "errors",
     "images": "errors runtime",
+    "animation": "errors images runtime",
     "networks": "config",
     "latent": "errors",
     "pretrained": "",
     "data": "config errors runtime",
     "runs": "config errors images latent networks pretrained runtime",
     "sampling": "config errors images latent networks runs runtime",
+    "explore": "animation config errors images latent networks runtime sampling",
     "evaluation": "config data errors images networks runs runtime sampling",
     "training": "config data errors evaluation images latent networks runs runtime sampling",
     "reports": "config data errors evaluation images runs runtime sampling training",
-    "cli": "config data errors evaluation images latent reports runs runtime sampling training",
+    "cli": "animation config data errors evaluation explore images reports runs runtime sampling "
+    "training",
     "__main__": "cli",
 }
 

@@ -1,15 +1,19 @@
 """The latent space: noise from seeds, labels, and paths between latent vectors."""
 
-from dcgan.latent.interpolation import lerp, slerp, walk
+from dcgan.latent.interpolation import interpolation_for, lerp, slerp, uniform_slerp
 from dcgan.latent.labels import Labels
 from dcgan.latent.noise import noise_from_seeds, sample_noise, truncate
+from dcgan.latent.walks import walk, walk_in_blocks
 
 __all__ = [
     "Labels",
+    "interpolation_for",
     "lerp",
     "noise_from_seeds",
     "sample_noise",
     "slerp",
     "truncate",
+    "uniform_slerp",
     "walk",
+    "walk_in_blocks",
 ]
