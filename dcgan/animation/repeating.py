@@ -18,8 +18,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "WEBP": {"lossless": True},
     "PNG": {},
 }
-# Pillow holds all frames until it writes the file.
-_BYTES_PER_PIXEL = {"GIF": 1, "WEBP": 4, "PNG": 4}
+# Pillow holds all frames until it writes the file: in 256 colours, as they are, and twice.
+_BYTES_PER_PIXEL = {"GIF": 1, "WEBP": 4, "PNG": 8}
 _MAX_BYTES = 2**31
 
 
@@ -49,14 +49,15 @@ def write_repeating(
     11 minutes in total).
     """
     durations = _frame_durations(count, seconds_per_frame, 10 if kind == "GIF" else 1)
-    pictures = map(to_pil, frames)
+    first, pictures = to_pil(next(frames)), map(to_pil, frames)
     try:
         with open(partial, "wb") as file:
-            next(pictures).save(
+            first.save(
                 file,
                 format=kind,
                 save_all=True,
-                append_images=pictures,
+                # Of the three, only the writer of GIF reads them once.
+                append_images=pictures if kind == "GIF" else list(pictures),
                 duration=durations,
                 loop=0,
                 **_OPTIONS[kind],

@@ -97,15 +97,15 @@ def _positions(path: _Path, frames: int, steps: int, easing: str) -> Tensor:
     """Where on the path each frame is: float64 [frames]. `steps`: from the start to the end."""
     count = torch.arange(frames, dtype=torch.float64)
     equal_shares = count * path.legs / steps
-    if easing == "linear" or path.legs == 0:
+    if easing == "linear":
         return equal_shares
     if easing == "smoothstep":
         leg = equal_shares.floor()
         t = equal_shares - leg
         return leg + t * t * (3 - 2 * t)
     if easing == "constant-speed":
-        lengths = torch.cat([path.leg_lengths(leg) for leg in range(path.legs)])
-        ends = np.concatenate([[0.0], lengths.cumsum(0).numpy()])
+        lengths = torch.cat([torch.zeros(1), *map(path.leg_lengths, range(path.legs))])
+        ends = lengths.cumsum(0).numpy()
         if ends[-1] == 0:
             return equal_shares
         at = np.interp((count / steps).numpy() * ends[-1], ends, np.arange(len(ends)) / _POINTS)
