@@ -1,11 +1,8 @@
-"""Images: conversion between uint8 and [-1, 1], grids, PNG files, animations."""
+"""Images: conversion between uint8 and [-1, 1], grids, PNG files."""
 
 import io
 import math
-import struct
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,8 +13,6 @@ from torch import Tensor
 from dcgan.errors import UsageError
 from dcgan.runtime.atomic_files import replace_atomically
 from dcgan.runtime.picture_mark import OUTPUT_MARK
-
-_ANIMATIONS = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG"}
 
 
 def to_float(images: Tensor) -> Tensor:
@@ -67,51 +62,3 @@ def save_png(path: Path, image: np.ndarray) -> None:
     """Write uint8 [H, W, 1 or 3] as PNG. Raises UserError if writing fails."""
     with replace_atomically(path, durable=False) as partial:
         partial.write_bytes(encode_png(image))
-
-
-def _frame_durations(frames: int, seconds_per_frame: float, step: int) -> list[int]:
-    """Milliseconds per frame, each a multiple of `step`, that add up to the total time."""
-    ends = np.rint(np.arange(frames + 1) * seconds_per_frame * 1000 / step)
-    return (np.diff(ends) * step).astype(int).tolist()
-
-
-def animation_format(path: Path) -> str:
-    """Pillow's name of the format of an animation file. Raises UsageError for unknown suffixes."""
-    try:
-        return _ANIMATIONS[Path(path).suffix.lower()]
-    except KeyError:
-        raise UsageError(f"{path}: an animation ends in {', '.join(_ANIMATIONS)}") from None
-
-
-def save_animation(path: Path, frames: Sequence[np.ndarray], seconds_per_frame: float) -> None:
-    """Write uint8 [H, W, 1 or 3] frames as a .gif, .webp or animated .png that repeats for ever.
-
-    GIF stores 256 colours a frame and durations in steps of 10 ms; the other formats are lossless.
-    Raises UsageError for a duration that the format cannot store (in a GIF, equal frames may last
-    11 minutes in total), and UserError if writing fails.
-    """
-    kind = animation_format(path)
-    first, *rest = [to_pil(frame) for frame in frames]
-    of_format: dict[str, dict[str, Any]] = {
-        "GIF": {"comment": OUTPUT_MARK},
-        "WEBP": {"lossless": True},
-        "PNG": {},
-    }
-    with replace_atomically(path, durable=False) as partial, open(partial, "wb") as file:
-        try:
-            first.save(
-                file,
-                format=kind,
-                save_all=True,
-                append_images=rest,
-                duration=_frame_durations(
-                    len(frames), seconds_per_frame, 10 if kind == "GIF" else 1
-                ),
-                loop=0,
-                **of_format[kind],
-            )
-        except (OverflowError, ValueError, struct.error) as error:
-            raise UsageError(
-                f"{path}: {kind} cannot store this animation ({error}): "
-                f"try fewer --seconds, or another of {', '.join(_ANIMATIONS)}"
-            ) from error

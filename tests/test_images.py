@@ -4,7 +4,6 @@ import torch
 from PIL import Image
 
 from dcgan import images
-from dcgan.errors import UsageError
 
 
 def test_every_byte_value_survives_conversion_to_float_and_back():
@@ -49,47 +48,3 @@ def test_a_png_file_holds_the_exact_pixels(tmp_path, channels):
     with Image.open(tmp_path / "new" / "a.png") as file:
         assert (np.asarray(file).reshape(pixels.shape) == pixels).all()
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["a.png"]
-
-
-@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
-def test_an_animation_repeats_all_frames_in_order(tmp_path, suffix):
-    frames = [np.full((8, 8, 3), v, np.uint8) for v in (0, 90, 180, 255)]
-    path = tmp_path / f"walk{suffix}"
-    images.save_animation(path, frames, seconds_per_frame=0.05)
-    with Image.open(path) as file:
-        assert file.n_frames == 4
-        assert file.info["loop"] == 0  # for ever
-        for i, frame in enumerate(frames):
-            file.seek(i)
-            assert np.abs(np.asarray(file.convert("RGB")).astype(int) - frame).max() <= 1
-            assert file.info["duration"] == 50
-
-
-@pytest.mark.parametrize(("suffix", "step"), [(".gif", 10), (".webp", 1)])
-def test_an_animation_lasts_as_long_as_asked(tmp_path, suffix, step):
-    """60 frames in one second are 16.7 ms each, which neither format can store for one frame."""
-    frames = [np.full((4, 4, 3), 4 * i, np.uint8) for i in range(60)]
-    images.save_animation(tmp_path / f"a{suffix}", frames, seconds_per_frame=1 / 60)
-    durations = []
-    with Image.open(tmp_path / f"a{suffix}") as file:
-        for i in range(file.n_frames):
-            file.seek(i)
-            file.load()
-            durations.append(file.info["duration"])
-    assert sum(durations) == 1000
-    assert max(durations) - min(durations) == step
-
-
-@pytest.mark.parametrize(("suffix", "seconds"), [(".gif", 400), (".png", 250 / 3)])
-def test_a_duration_that_the_format_cannot_store_is_a_usage_error(tmp_path, suffix, seconds):
-    path = tmp_path / f"long{suffix}"
-    frames = np.zeros((3, 8, 8, 3), np.uint8)  # equal frames, which Pillow merges
-    with pytest.raises(UsageError, match="fewer --seconds"):
-        images.save_animation(path, frames, seconds)
-    assert not any(tmp_path.iterdir())
-    images.save_animation(tmp_path / "long.webp", frames, seconds)
-
-
-def test_an_unknown_animation_format_is_a_usage_error(tmp_path):
-    with pytest.raises(UsageError, match=r"walk\.avi"):
-        images.animation_format(tmp_path / "walk.avi")

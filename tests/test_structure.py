@@ -18,6 +18,7 @@ MAY_IMPORT = {
     "runtime": "errors",
     "config": "errors",
     "images": "errors runtime",
+    "animation": "errors images runtime",
     "networks": "config",
     "latent": "errors",
     "pretrained": "",
@@ -26,9 +27,11 @@ MAY_IMPORT = {
     "sampling": "config errors images latent networks runs runtime",
     "evaluation": "config data errors images networks pretrained runs runtime sampling",
     "export": "errors runs",
+    "explore": "animation config errors images latent networks runtime sampling",
     "training": "config data errors evaluation images latent networks runs runtime sampling",
     "reports": "config data errors evaluation images runs runtime sampling training",
-    "cli": "config data errors evaluation images latent reports runs runtime sampling training",
+    "cli": "animation config data errors evaluation explore images reports runs runtime sampling "
+    "training",
     "__main__": "cli",
 }
 

@@ -40,7 +40,7 @@ class TimelapseConfig:
     """Duration of the animation in seconds. If the run has too many sample grids for it, some are
     left out evenly."""
     out: Path = Path("timelapse.gif")
-    """Animation to write: .gif, .webp or .png."""
+    """Animation to write: .gif, .webp, .png or .mp4 (needs pip install "dcgan[video]")."""
 
     def __post_init__(self) -> None:
         validate_types(self)

@@ -1,9 +1,14 @@
-"""Paths through latent space."""
+"""Interpolation between two latents: straight, along great circles, within the cube."""
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from dcgan.latent.noise import ArrayLike, as_floats
+
+# A function (a, b, t): from a at t = 0 to b at t = 1, as `lerp`.
+Interpolation = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 _PARALLEL = 1e-4  # sine of the angle below which directions count as parallel or opposite
 
@@ -49,6 +54,32 @@ def slerp(a: ArrayLike, b: ArrayLike, t: ArrayLike) -> Tensor:
     return torch.where(t == 0, a, torch.where(t == 1, b, path))
 
 
+def uniform_slerp(a: ArrayLike, b: ArrayLike, t: ArrayLike) -> Tensor:
+    """Interpolation between latents of U(-1, 1) from a (t = 0) to b (t = 1), exact at both ends.
+
+    A straight line shrinks such latents: halfway between two independent ones the variance is 1/6
+    instead of 1/3. `slerp` leaves the cube by a factor of up to 1.41. Here every component is
+    mapped to the normal variable of the same quantile, `slerp` interpolates these, and its result
+    is mapped back: halfway, components are again U(-1, 1). (Agustsson et al. 2019,
+    arXiv:1711.01970, name the aim and reach it by optimal transport, for independent ends.) Ends
+    outside the cube are interpolated as the nearest point of the cube; the rest linearly.
+
+    a, b: [..., D]; t: a number or [..., 1] -> [..., D].
+    """
+    a, b = as_floats(a), as_floats(b)
+    t = torch.as_tensor(t, dtype=a.dtype, device=a.device)
+    limit = 1 - torch.finfo(a.dtype).eps / 2  # whose quantile is finite
+    inside_a, inside_b = a.clamp(-limit, limit), b.clamp(-limit, limit)
+    quantiles = slerp(torch.erfinv(inside_a), torch.erfinv(inside_b), t)
+    path = torch.erf(quantiles) + lerp(a - inside_a, b - inside_b, t)
+    return torch.where(t == 0, a, torch.where(t == 1, b, path))
+
+
+def interpolation_for(distribution: str) -> Interpolation:
+    """The interpolation that keeps latents typical of their distribution: "normal", "uniform"."""
+    return uniform_slerp if distribution == "uniform" else slerp
+
+
 def _direction_and_length(v: Tensor) -> tuple[Tensor, Tensor]:
     """Unit vector and length, [..., D] and [..., 1]. Squares of tiny numbers do not underflow."""
     largest = v.abs().amax(dim=-1, keepdim=True)
@@ -62,20 +93,3 @@ def _perpendicular(unit: Tensor) -> Tensor:
     axis = torch.zeros_like(unit).scatter_(-1, unit.abs().argmin(-1, keepdim=True), 1.0)
     rest = axis - (axis * unit).sum(-1, keepdim=True) * unit
     return rest / rest.norm(dim=-1, keepdim=True)
-
-
-def walk(stops: ArrayLike, frames: int, latent_dim: int | None = None) -> Tensor:
-    """Latents of a closed walk along great circles: stops [K, D] -> [frames, D].
-
-    Every stop gets an equal share of the frames, and the last leg leads back to the first stop.
-    Columns from `latent_dim` on are labels, which are interpolated linearly. Default: none are.
-    """
-    stops = as_floats(stops)
-    position = torch.arange(frames) * len(stops) / frames
-    leg = position.long()
-    t = (position - leg)[:, None]
-    start, end = stops[leg], stops[(leg + 1) % len(stops)]
-    z = slerp(start[:, :latent_dim], end[:, :latent_dim], t)
-    if latent_dim is None:
-        return z
-    return torch.cat([z, lerp(start[:, latent_dim:], end[:, latent_dim:], t)], 1)

@@ -267,10 +267,13 @@ def test_a_walk_keeps_its_label(trained, tmp_path, monkeypatch):
     path = walk(stops, 8, G.latent_dim)
     assert path[:, 8].eq(1).all()
     torch.testing.assert_close(path[:, :8], walk(stops[:, :8], 8))
-    render, drawn = sampling.render, []
-    monkeypatch.setattr(
-        sampling, "render", lambda G, z, precision: drawn.append(z) or render(G, z, precision)
-    )
+    make_renderer, drawn = sampling.make_renderer, []
+
+    def watched(G, precision):
+        renderer = make_renderer(G, precision)
+        return lambda z: drawn.append(z) or renderer(z)
+
+    monkeypatch.setattr(sampling, "make_renderer", watched)
     command = ["walk", trained, "--seeds", "1,2", "--frames", 8, "--label", name]
     assert cli.main([*map(str, command), "--out", str(tmp_path / "walk.gif")]) == 0
     assert torch.equal(drawn[0], path)

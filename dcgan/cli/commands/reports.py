@@ -28,11 +28,11 @@ def timelapse(args: Sequence[str], prog: str) -> None:
     """Animate the sample grids of a run, from first to last."""
     config = parse_flags(TimelapseConfig, args, prog, timelapse.__doc__)
 
-    from dcgan import images
+    from dcgan import animation
     from dcgan.reports.timelapse import load_frames
 
-    images.animation_format(config.out)
+    animation.animation_format(config.out)
     check_writable(config.out)
     frames = load_frames(config.run, config.seconds)
-    images.save_animation(config.out, frames, config.seconds / len(frames))
+    animation.save_animation(config.out, frames, config.seconds / len(frames))
     print_lines(config.out)

@@ -14,13 +14,10 @@ def walk(args: Sequence[str], prog: str) -> None:
     config = parse_flags(WalkConfig, args, prog, walk.__doc__)
     seeds = parse_seeds(config.seeds)
 
-    from dcgan import images, latent, sampling
+    from dcgan import animation, explore
 
-    images.animation_format(config.out)
+    animation.animation_format(config.out)
     check_writable(config.out)
     G = load_generator(config.checkpoint, config)
-    stops = sampling.latents_from_seeds(G, seeds, config.truncation, config.label)
-    path = latent.walk(stops, config.frames, G.latent_dim)
-    frames = [f for chunk in sampling.render(G, path, config.precision) for f in chunk]
-    images.save_animation(config.out, frames, config.seconds / config.frames)
+    explore.save_walk(G, explore.stops_from_seeds(G, seeds, config), config)
     print_lines(config.out)

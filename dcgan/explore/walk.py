@@ -1,0 +1,94 @@
+"""`dcgan walk`: animations of paths through latent space, one or a grid of them."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dcgan import animation, images, latent, sampling
+from dcgan.config import WalkConfig
+from dcgan.errors import UsageError
+from dcgan.networks import Generator
+from dcgan.runtime.progress import progress_bar
+
+_MAX_STOPS = 100_000  # of all walks together
+
+
+def save_walk(G: Generator, stops: Tensor, config: WalkConfig) -> None:
+    """Write the animation of `walk_frames` to `config.out`, with a progress bar after two seconds.
+
+    Raises UsageError and UserError as `walk_frames` and `animation.save_animation` do.
+    """
+    frames = _show_progress(walk_frames(G, stops, config), config.frames)
+    animation.save_animation(config.out, frames, config.seconds / config.frames, config.frames)
+
+
+def _show_progress(frames: Iterator[np.ndarray], total: int) -> Iterator[np.ndarray]:
+    with progress_bar(total, "walking", "frame", delay=2) as bar:
+        for frame in frames:
+            yield frame
+            bar.update()
+
+
+def stops_from_seeds(G: Generator, seeds: Sequence[int], config: WalkConfig) -> Tensor:
+    """The inputs of G that the walks of a grid visit: [rows x cols, K, D] for K seeds.
+
+    Walk k (row by row, from 0) visits the seeds plus k times (largest - smallest + 1), so that no
+    two walks share a seed. Raises UsageError for no seeds or too many, and as
+    `sampling.latents_from_seeds` does.
+    """
+    walks = config.rows * config.cols
+    if not 1 <= len(seeds) * walks <= _MAX_STOPS:
+        raise UsageError(
+            f"{walks:,} walks of {len(seeds):,} images: from 1 to {_MAX_STOPS:,} images in all"
+        )
+    distance = max(seeds) - min(seeds) + 1
+    return torch.stack(
+        [
+            sampling.latents_from_seeds(
+                G, [seed + k * distance for seed in seeds], config.truncation, config.label
+            )
+            for k in range(walks)
+        ]
+    )
+
+
+def walk_frames(G: Generator, stops: Tensor, config: WalkConfig) -> Iterator[np.ndarray]:
+    """The frames of a walk, uint8 [S, S, C], or of a grid of parallel walks, uint8 [H, W, C].
+
+    stops: inputs of G, [K, D] for one walk, [N, K, D] for N of them in `config.cols` columns. A
+    walk has the same images alone and in a grid. See `latent.walk` for `config.closed` and
+    `config.easing`, `latent.interpolation_for` for the path, `images.make_grid` for the grid.
+    Raises UsageError for stops of another shape, and for a grid of too many pixels.
+    """
+    renderer = sampling.make_renderer(G, config.precision)
+    stops, width = torch.as_tensor(stops), G.layers[0].in_channels
+    if stops.dim() not in (2, 3) or stops.shape[-1] != width or not stops.numel():
+        raise UsageError(
+            f"stops must have the shape [K, {width}] or [N, K, {width}], not {list(stops.shape)}"
+        )
+    alone = stops.dim() == 2 or len(stops) == 1
+    walks = stops.reshape(-1, *stops.shape[-2:])
+    sampling.check_grid_size(G, len(walks))
+    paths = [
+        latent.walk_in_blocks(
+            walk,
+            config.frames,
+            G.latent_dim,
+            closed=config.closed,
+            easing=config.easing,
+            interpolate=latent.interpolation_for(G.latent),
+        )
+        for walk in walks
+    ]
+    together = max(sampling.batch_size(G.size) // len(walks), 1)  # frames
+
+    def frames() -> Iterator[np.ndarray]:
+        for blocks in zip(*paths, strict=True):
+            for z in torch.stack(blocks, 1).split(together):  # [frames, N, D]
+                pictures = renderer(z.flatten(0, 1)).cpu().numpy()
+                for cells in pictures.reshape(*z.shape[:2], *pictures.shape[1:]):
+                    yield cells[0] if alone else images.make_grid(cells, config.cols)
+
+    return frames()
