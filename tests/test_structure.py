@@ -19,15 +19,17 @@ MAY_IMPORT = {
     "config": "errors",
     "images": "errors runtime",
     "networks": "config",
-    "latent": "errors",
+    "latent": "config errors networks runtime",
     "pretrained": "",
     "data": "config errors runtime",
     "runs": "config errors images latent networks pretrained runtime",
     "sampling": "config errors images latent networks runs runtime",
+    "explore": "config data errors images latent networks runs runtime sampling",
     "evaluation": "config data errors images networks runs runtime sampling",
     "training": "config data errors evaluation images latent networks runs runtime sampling",
     "reports": "config data errors evaluation images runs runtime sampling training",
-    "cli": "config data errors evaluation images latent reports runs runtime sampling training",
+    "cli": "config data errors evaluation explore images latent reports runs runtime sampling "
+    "training",
     "__main__": "cli",
 }
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         EvaluateConfig,
         NeighboursConfig,
     )
-    from dcgan.config.latent import MIN_FRAME_SECONDS, WalkConfig
+    from dcgan.config.latent import MIN_FRAME_SECONDS, InvertConfig, WalkConfig
     from dcgan.config.reports import CompareConfig, TimelapseConfig, validate_duration
     from dcgan.config.sampling import (
         DEFAULT_CHECKPOINT,
@@ -51,6 +51,7 @@ __all__ = [
     "EvaluateConfig",
     "EvaluationOptions",
     "FitName",
+    "InvertConfig",
     "Levels",
     "LossOptions",
     "NeighboursConfig",
@@ -85,6 +86,7 @@ _MODULES = {
     "DEFAULT_CHECKPOINT": "sampling",
     "DEFAULT_GRID": "sampling",
     "MIN_FRAME_SECONDS": "latent",
+    "InvertConfig": "latent",
     "SampleConfig": "sampling",
     "SamplingOptions": "sampling",
     "WalkConfig": "latent",
