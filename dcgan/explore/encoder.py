@@ -24,10 +24,11 @@ def obtain_encoder(G: Generator, path: Path | None = None) -> Encoder:
     if path is not None and path.exists():
         return load_encoder(path, G)
     with progress_bar(ENCODER_STEPS, "training an encoder", "step", delay=2) as bar:
-        encoder = train_encoder(G, on_step=bar.update)
-    if path is not None:
-        save_encoder(path, encoder, G)
-    return encoder
+        encoder = train_encoder(G, ENCODER_STEPS, bar.update)
+    if path is None:
+        return encoder
+    save_encoder(path, encoder, G)
+    return load_encoder(path, G)  # in half precision, as it will be read from now on
 
 
 def pretrained_encoder(checkpoint: Path) -> Path | None:
