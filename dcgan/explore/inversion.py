@@ -19,6 +19,7 @@ from dcgan.networks import Discriminator, Encoder, Generator
 from dcgan.runs import load_discriminator
 from dcgan.runs.checkpoint_folder import find_checkpoint
 from dcgan.runtime import device as devices
+from dcgan.runtime.cpu_sharing import sharing_cpus
 from dcgan.runtime.disk import check_writable
 from dcgan.runtime.progress import progress_bar
 from dcgan.runtime.terminal import print_lines
@@ -54,12 +55,13 @@ def _invert_pixels(
     restarts: int,
 ) -> Inversion:
     """The inversion of images uint8 [N, S, S, C]."""
-    labels = sampling.parse_label(G, label)
-    if encoder is None and needs_encoder(G, labels):
-        encoder = obtain_encoder(G)
-    with progress_bar(len(pixels), "inverting", "photo", delay=2) as bar:
-        targets = images.to_float(torch.from_numpy(pixels))
-        return invert(G, targets, D, encoder, labels, restarts, on_image=bar.update)
+    labels, total = sampling.parse_label(G, label), len(pixels)
+    targets = images.to_float(torch.from_numpy(pixels))
+    with sharing_cpus():
+        if encoder is None and needs_encoder(G, labels):
+            encoder = obtain_encoder(G)
+        with progress_bar(total, "inverting", "photo", delay=2) as bar:
+            return invert(G, targets, D, encoder, labels, restarts, on_image=bar.update)
 
 
 def report_inversion(config: InvertConfig) -> Inversion:
