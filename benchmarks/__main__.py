@@ -18,6 +18,7 @@ from benchmarks import (
     convolutions,
     end_to_end,
     gpu,
+    inversion,
     memory,
     neighbour,
     overhead,
@@ -40,6 +41,7 @@ BENCHMARKS = {
     "packing": packing.run,
     "reading": reading.run,
     "sampling": sampling.run,
+    "inversion": inversion.run,
     "memory": memory.run,
     "processes": processes.run,
 }

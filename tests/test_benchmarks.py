@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from benchmarks import __main__ as benchmarks
-from benchmarks import convolutions, end_to_end, gpu, quality, step
+from benchmarks import convolutions, end_to_end, gpu, inversion, quality, step
 from benchmarks.harness import ForeignLoad, Variant, time_in_turns, variant_process
 from benchmarks.pytorch_example import ExampleTrainer
 from benchmarks.report import PAGE, RESULTS, seconds, table, with_results
@@ -19,6 +19,7 @@ from dcgan.cli.train_parsing import parse_train_config
 from dcgan.config import has_penalties
 from dcgan.networks.strided_convolution import CONVOLUTIONS, TRANSPOSES, choose_way
 from tests.conftest import write_packed
+from tests.latent.generators import make_generator
 
 
 def test_works_alternate_and_ratios_are_medians_over_the_rounds():
@@ -260,3 +261,14 @@ def test_stored_results_are_written_over_only_when_that_is_asked_for(tmp_path, m
         benchmarks.main()
         assert "| rest | e | 1.6% |" in capsys.readouterr().out
         assert (tmp_path / "docs" / "benchmarks" / "results.json").exists() == written
+
+
+def test_latents_count_as_found_by_their_direction():
+    G = make_generator()
+    z, targets = inversion.own_samples(G, 4)
+    share, psnr = inversion.score(G, z, targets, lambda G, targets: z)
+    assert share == 1 and 58 < psnr < 60  # rounding to 8 bits has 58.9 dB
+    wrong = torch.cat([z[:3], -z[3:]])
+    assert inversion.score(G, z, targets, lambda G, targets: wrong)[0] == 0.75
+    for find in inversion.FINDERS.values():
+        assert inversion.score(G, z, targets, find)[0] >= 0.5

@@ -20,14 +20,15 @@ MAY_IMPORT = {
     "images": "errors runtime",
     "animation": "errors images runtime",
     "networks": "config",
-    "latent": "errors",
+    "latent": "config errors networks runtime",
     "pretrained": "",
     "data": "config errors runtime",
     "runs": "config errors images latent networks pretrained runtime",
     "sampling": "config errors images latent networks runs runtime",
     "evaluation": "config data errors images networks pretrained runs runtime sampling",
+    "explore": "animation config data errors images latent networks pretrained runs runtime "
+    "sampling",
     "export": "errors runs",
-    "explore": "animation config errors images latent networks runtime sampling",
     "training": "config data errors evaluation images latent networks runs runtime sampling",
     "reports": "config data errors evaluation images runs runtime sampling training",
     "cli": "animation config data errors evaluation explore images reports runs runtime sampling "

@@ -27,7 +27,12 @@ if TYPE_CHECKING:
         EvaluateConfig,
         NeighboursConfig,
     )
-    from dcgan.config.latent import MIN_FRAME_SECONDS, ArithmeticConfig, WalkConfig
+    from dcgan.config.latent import (
+        MIN_FRAME_SECONDS,
+        ArithmeticConfig,
+        InvertConfig,
+        WalkConfig,
+    )
     from dcgan.config.reports import CompareConfig, TimelapseConfig, validate_duration
     from dcgan.config.sampling import (
         DEFAULT_CHECKPOINT,
@@ -52,6 +57,7 @@ __all__ = [
     "EvaluateConfig",
     "EvaluationOptions",
     "FitName",
+    "InvertConfig",
     "Levels",
     "LossOptions",
     "NeighboursConfig",
@@ -87,6 +93,7 @@ _MODULES = {
     "DEFAULT_GRID": "sampling",
     "MIN_FRAME_SECONDS": "latent",
     "ArithmeticConfig": "latent",
+    "InvertConfig": "latent",
     "SampleConfig": "sampling",
     "SamplingOptions": "sampling",
     "WalkConfig": "latent",

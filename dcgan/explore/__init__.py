@@ -1,6 +1,10 @@
 """Exploring the latent space of a generator: what each command draws from seeds and photos."""
 
 from dcgan.explore.arithmetic import Operand, Sum, arithmetic, draw_arithmetic
+from dcgan.explore.encoder import load_encoder, obtain_encoder, save_encoder
+from dcgan.explore.inversion import invert_photos, load_discriminator_if_any, report_inversion
+from dcgan.explore.latents_file import load_latents, save_latents
+from dcgan.explore.photos import read_photos
 from dcgan.explore.walk import save_walk, stops_from_seeds, walk_frames
 
 __all__ = [
@@ -8,6 +12,15 @@ __all__ = [
     "Sum",
     "arithmetic",
     "draw_arithmetic",
+    "invert_photos",
+    "load_discriminator_if_any",
+    "load_encoder",
+    "load_latents",
+    "obtain_encoder",
+    "read_photos",
+    "report_inversion",
+    "save_encoder",
+    "save_latents",
     "save_walk",
     "stops_from_seeds",
     "walk_frames",

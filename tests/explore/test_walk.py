@@ -73,7 +73,7 @@ def test_no_two_walks_share_a_seed(monkeypatch):
     monkeypatch.setattr(sampling, "latents_from_seeds", watched)
     stops_from_seeds(G, [5, 9, 2], WalkConfig(rows=3, cols=2))
     assert seen[0] == [5, 9, 2] and seen[1] == [13, 17, 10]
-    assert len(set(sum(seen, []))) == 18
+    assert len({seed for seeds in seen for seed in seeds}) == 18
 
 
 def test_stops_have_the_truncation_and_the_label_of_the_command():

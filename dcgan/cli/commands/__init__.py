@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from dcgan.cli.commands.data import prepare
 from dcgan.cli.commands.evaluation import evaluate, neighbours
+from dcgan.cli.commands.invert import invert
 from dcgan.cli.commands.reports import compare, timelapse
 from dcgan.cli.commands.sampling import sample
 from dcgan.cli.commands.training import doctor, train
@@ -17,7 +18,7 @@ Command = Callable[[Sequence[str], str], None]
 COMMANDS: dict[str, Command] = {
     command.__name__: command
     for command in (
-        *(train, sample, prepare, walk, evaluate, neighbours),
+        *(train, sample, prepare, walk, invert, evaluate, neighbours),
         *(doctor, compare, timelapse),
     )
 }
