@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         SamplingOptions,
         parse_seeds,
     )
+    from dcgan.config.stops import Stop, parse_stops
 
 __all__ = [
     "DEFAULT_CHECKPOINT",
@@ -66,6 +67,7 @@ __all__ = [
     "SampleConfig",
     "SamplingOptions",
     "SourceName",
+    "Stop",
     "TimelapseConfig",
     "TrainConfig",
     "WalkConfig",
@@ -75,6 +77,7 @@ __all__ = [
     "format_option",
     "has_penalties",
     "parse_seeds",
+    "parse_stops",
     "require",
     "require_ending",
     "validate_duration",
@@ -98,6 +101,8 @@ _MODULES = {
     "SamplingOptions": "sampling",
     "WalkConfig": "latent",
     "parse_seeds": "sampling",
+    "Stop": "stops",
+    "parse_stops": "stops",
 }
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from dcgan.config.sampling import DEFAULT_CHECKPOINT, POSITIONAL, REPEATED, SamplingOptions
+from dcgan.config.stops import Stop, parse_stops
 from dcgan.config.training import ComputeOptions
 from dcgan.config.validation import require, require_ending, validate_types
 from dcgan.errors import UsageError
@@ -25,7 +26,8 @@ class WalkConfig(SamplingOptions):
     checkpoint: Path = dataclasses.field(default=DEFAULT_CHECKPOINT, metadata=POSITIONAL)
     """Checkpoint file, run folder, or faces, the generator that comes with dcgan."""
     seeds: str = "0-7"
-    """Seeds of the images to visit, in this order and back to the first, e.g. 3,14,15."""
+    """Images to visit, in this order and back to the first: seeds, or files of photos, for which
+    latents are found first, e.g. 3,14,me.png."""
     closed: bool = True
     """Walk back to the first image, so that the animation repeats without a seam. Otherwise it ends
     at the last image."""
@@ -56,6 +58,13 @@ class WalkConfig(SamplingOptions):
         valid = shortest <= self.seconds <= longest
         rule = f"from {shortest:g} to {longest:g} for {self.frames} frames"
         require(valid, "seconds", self.seconds, rule)
+
+    def stops(self) -> list[Stop]:
+        """The images to visit, in order. Raises UsageError or UserError where these are none."""
+        stops = parse_stops(self.seeds, "--seeds")
+        if self.rows * self.cols > 1 and not all(isinstance(stop, int) for stop in stops):
+            raise UsageError(f"--seeds {self.seeds}: a grid of walks visits seeds, not photos")
+        return stops
 
 
 @dataclass(frozen=True)

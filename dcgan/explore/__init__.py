@@ -2,10 +2,16 @@
 
 from dcgan.explore.arithmetic import Operand, Sum, arithmetic, draw_arithmetic
 from dcgan.explore.encoder import load_encoder, obtain_encoder, save_encoder
-from dcgan.explore.inversion import invert_photos, load_discriminator_if_any, report_inversion
+from dcgan.explore.inversion import (
+    invert_photos,
+    load_discriminator_if_any,
+    photo_inverter,
+    report_inversion,
+)
 from dcgan.explore.latents_file import load_latents, save_latents
 from dcgan.explore.photos import read_photos
-from dcgan.explore.walk import save_walk, stops_from_seeds, walk_frames
+from dcgan.explore.stops import latents_of_stops
+from dcgan.explore.walk import latents_of_walk, save_walk, stops_from_seeds, walk_frames
 
 __all__ = [
     "Operand",
@@ -13,10 +19,13 @@ __all__ = [
     "arithmetic",
     "draw_arithmetic",
     "invert_photos",
+    "latents_of_stops",
+    "latents_of_walk",
     "load_discriminator_if_any",
     "load_encoder",
     "load_latents",
     "obtain_encoder",
+    "photo_inverter",
     "read_photos",
     "report_inversion",
     "save_encoder",

@@ -1,14 +1,15 @@
 """`dcgan invert`: photos to latents, a picture that compares both, and the file of the latents."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from dcgan import images, sampling
-from dcgan.config import InvertConfig
+from dcgan.config import InvertConfig, SamplingOptions
 from dcgan.errors import UserError
 from dcgan.explore.encoder import load_encoder, obtain_encoder, pretrained_encoder
 from dcgan.explore.latents_file import check_not_replacing, save_latents
@@ -44,6 +45,20 @@ def invert_photos(
     UsageError for labels that G does not have.
     """
     return _invert_pixels(G, D, read_photos(G, photos), encoder, label, restarts)
+
+
+def photo_inverter(
+    G: Generator, checkpoint: Path, options: SamplingOptions
+) -> Callable[[Sequence[Path]], Tensor]:
+    """A function of photos to latents [N, latent_dim + num_labels], for commands that take both
+    seeds and photos. `checkpoint` and `options`: those that G was loaded with.
+    """
+
+    def latents(photos: Sequence[Path]) -> Tensor:
+        encoder = _encoder_of_package(G, checkpoint, options)
+        return invert_photos(G, None, photos, encoder=encoder, label=options.label).latents
+
+    return latents
 
 
 def _invert_pixels(
@@ -100,8 +115,15 @@ def _find_encoder(G: Generator, config: InvertConfig) -> Encoder | None:
     """The encoder of a file that is named, or that comes with the package."""
     if config.encoder is not None:
         return obtain_encoder(G, config.encoder)
-    pretrained = None if config.raw or config.recalibrate else pretrained_encoder(config.checkpoint)
-    return load_encoder(pretrained, G) if pretrained else None
+    return _encoder_of_package(G, config.checkpoint, config)
+
+
+def _encoder_of_package(
+    G: Generator, checkpoint: Path, options: SamplingOptions | InvertConfig
+) -> Encoder | None:
+    """The encoder that comes with the package; None for other weights than it was trained with."""
+    path = None if options.raw or options.recalibrate else pretrained_encoder(checkpoint)
+    return load_encoder(path, G) if path else None
 
 
 def _check_outputs(config: InvertConfig) -> None:

@@ -7,8 +7,10 @@ import torch
 from torch import Tensor
 
 from dcgan import animation, images, latent, sampling
-from dcgan.config import WalkConfig
+from dcgan.config import Stop, WalkConfig
 from dcgan.errors import UsageError
+from dcgan.explore.inversion import photo_inverter
+from dcgan.explore.stops import latents_of_stops
 from dcgan.networks import Generator
 from dcgan.runtime.progress import progress_bar
 
@@ -29,6 +31,16 @@ def _show_progress(frames: Iterator[np.ndarray], total: int) -> Iterator[np.ndar
         for frame in frames:
             yield frame
             bar.update()
+
+
+def latents_of_walk(G: Generator, stops: Sequence[Stop], config: WalkConfig) -> Tensor:
+    """The inputs of G that a walk visits, [K, D], or those of a grid of walks, as
+    `stops_from_seeds` gives them. Photos are inverted, see `invert_photos`.
+    """
+    if config.rows * config.cols > 1:
+        return stops_from_seeds(G, [stop for stop in stops if isinstance(stop, int)], config)
+    invert = photo_inverter(G, config.checkpoint, config)
+    return latents_of_stops(G, stops, invert, config)
 
 
 def stops_from_seeds(G: Generator, seeds: Sequence[int], config: WalkConfig) -> Tensor:
