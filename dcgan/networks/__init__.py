@@ -2,6 +2,7 @@
 
 from dcgan.networks.batch_norm import fold_batch_norm, recalibrate, running_statistics_paused
 from dcgan.networks.building import build_network, build_networks
+from dcgan.networks.classifier import Classifier
 from dcgan.networks.discriminator import Discriminator
 from dcgan.networks.generator import Generator
 from dcgan.networks.initialization import INITIAL_STD
@@ -10,6 +11,7 @@ from dcgan.networks.linear_operator import LinearOperator
 
 __all__ = [
     "INITIAL_STD",
+    "Classifier",
     "Discriminator",
     "Generator",
     "LinearOperator",

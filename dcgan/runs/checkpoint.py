@@ -94,7 +94,7 @@ def save(path: Path, header: dict, tensors: dict[str, Tensor]) -> None:
     Raises UserError if writing fails; the file is then as before.
     """
     text = json.dumps({"format": FORMAT, **header})
-    metadata = {"dcgan": text, "sha256": _checksum(text, tensors.items())}
+    metadata = {"dcgan": text, "sha256": checksum(text, tensors.items())}
     check_free_space(path, sum(tensor.nbytes for tensor in tensors.values()))
     with replace_atomically(path) as partial:
         try:
@@ -106,7 +106,7 @@ def save(path: Path, header: dict, tensors: dict[str, Tensor]) -> None:
             raise OSError(str(error)) from error
 
 
-def _checksum(text: str, tensors: Iterable[tuple[str, Tensor]]) -> str:
+def checksum(text: str, tensors: Iterable[tuple[str, Tensor]]) -> str:
     """SHA-256 of the header and of the name, type, shape and bytes of every tensor."""
     digest = hashlib.sha256(text.encode())
     for name, tensor in sorted(tensors, key=itemgetter(0)):
@@ -134,7 +134,7 @@ def read(path: Path) -> Checkpoint:
             network_options(header["config"])
             require_count("step", header["step"])
             tensors = ((name, file.get_tensor(name)) for name in file.keys())  # noqa: SIM118
-            if _checksum(metadata["dcgan"], tensors) != metadata["sha256"]:
+            if checksum(metadata["dcgan"], tensors) != metadata["sha256"]:
                 raise damaged(path, "its checksum does not match: the file has changed")
     except KeyError as error:
         raise damaged(path, f"its header lacks {error}") from error

@@ -1,0 +1,1 @@
+"""What the commands that explore the latent space do: figures and files."""
