@@ -26,8 +26,10 @@ MAY_IMPORT = {
     "sampling": "config errors images latent networks runs runtime",
     "evaluation": "config data errors images networks runs runtime sampling",
     "training": "config data errors evaluation images latent networks runs runtime sampling",
+    "explore": "config data errors images latent networks pretrained runs runtime sampling",
     "reports": "config data errors evaluation images runs runtime sampling training",
-    "cli": "config data errors evaluation images latent reports runs runtime sampling training",
+    "cli": "config data errors evaluation explore images latent reports runs runtime sampling "
+    "training",
     "__main__": "cli",
 }
 

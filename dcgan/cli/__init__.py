@@ -2,6 +2,7 @@
 
 from dcgan.cli.commands import (
     compare,
+    direction,
     doctor,
     evaluate,
     neighbours,
@@ -15,6 +16,7 @@ from dcgan.cli.entry import main, run
 
 __all__ = [
     "compare",
+    "direction",
     "doctor",
     "evaluate",
     "main",

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         EvaluateConfig,
         NeighboursConfig,
     )
-    from dcgan.config.latent import MIN_FRAME_SECONDS, WalkConfig
+    from dcgan.config.latent import MIN_FRAME_SECONDS, DirectionConfig, WalkConfig
     from dcgan.config.reports import CompareConfig, TimelapseConfig, validate_duration
     from dcgan.config.sampling import (
         DEFAULT_CHECKPOINT,
@@ -48,6 +48,7 @@ __all__ = [
     "PRESETS",
     "CompareConfig",
     "DataOptions",
+    "DirectionConfig",
     "EvaluateConfig",
     "EvaluationOptions",
     "FitName",
@@ -87,6 +88,7 @@ _MODULES = {
     "MIN_FRAME_SECONDS": "latent",
     "SampleConfig": "sampling",
     "SamplingOptions": "sampling",
+    "DirectionConfig": "latent",
     "WalkConfig": "latent",
     "parse_seeds": "sampling",
 }

@@ -35,6 +35,8 @@ class LabelClassifier:
     # On images held out from training: the share of right answers for each label, and the
     # correlation of estimate and truth for each value.
     accuracy: Mapping[str, float]
+    # Pairs of labels, by index, that no training image has both of, though many would by chance.
+    exclusive: tuple[tuple[int, int], ...] = ()
 
     def outputs(self, batches: Iterable[np.ndarray | Tensor]) -> Tensor:
         """uint8 [n, S, S, C] in batches -> logits and values, float32 [N, outputs] on the CPU."""
@@ -69,6 +71,13 @@ class LabelClassifier:
         some = ", ".join(self.names[:20]) + (", ..." if len(self.names) > 20 else "")
         raise UsageError(f"no label {name!r}: choose one of {some}")
 
+    def tied_to(self, index: int) -> list[int]:
+        """The labels that may change with a label, by index: those that it excludes."""
+        if self.kind == "class":
+            return [i for i in range(len(self.names)) if i != index]
+        pairs = [pair for pair in self.exclusive if index in pair]
+        return sorted(a if b == index else b for a, b in pairs)
+
     def check_generator(self, G: Generator) -> None:
         """Raise UserError unless it can classify G's images."""
         own = self.network
@@ -91,6 +100,7 @@ def save_classifier(path: Path, classifier: LabelClassifier) -> None:
         "width": network.width,
         "data": classifier.fingerprint,
         "accuracy": dict(classifier.accuracy),
+        "exclusive": [list(pair) for pair in classifier.exclusive],
     }
     state = network.state_dict()
     halves = {name: t.half() if t.is_floating_point() else t for name, t in state.items()}
@@ -116,7 +126,13 @@ def load_classifier(path: Path, device: torch.device | str = "cpu") -> LabelClas
     network = network.to(device).requires_grad_(False).eval()
     names, value_names = tuple(header["names"]), tuple(header["value_names"])
     return LabelClassifier(
-        network, header["labels"], names, value_names, header["data"], header["accuracy"]
+        network,
+        header["labels"],
+        names,
+        value_names,
+        header["data"],
+        header["accuracy"],
+        tuple(map(tuple, header["exclusive"])),
     )
 
 
@@ -136,4 +152,8 @@ def _checked_header(header: dict[str, Any]) -> dict[str, Any]:
     accuracy = header["accuracy"]
     if set(accuracy) - set(names) or not all(type(v) is float for v in accuracy.values()):
         raise ValueError("its accuracies are not those of its names")
+    known = range(len(header["names"]))
+    for pair in header["exclusive"]:
+        if len(pair) != 2 or not all(type(i) is int and i in known for i in pair):
+            raise ValueError("its pairs of labels are not those of its names")
     return header

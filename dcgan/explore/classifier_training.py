@@ -1,5 +1,6 @@
 """Training of a classifier on packed images with labels."""
 
+import dataclasses
 import math
 from collections.abc import Callable
 
@@ -25,6 +26,7 @@ _PEAK_LEARNING_RATE = 4e-3
 _WEIGHT_DECAY = 1e-2
 _HELD_OUT_SHARE, _MAX_HELD_OUT = 0.1, 2000
 _MIN_IMAGES = 20
+_MANY, _MAX_COUNTED = 20, 100_000  # images, in which pairs of labels are looked for
 _MAX_SHIFT = 1 / 32  # of the side
 _MAX_NOISE = 0.15  # standard deviation, of values in [-1, 1]
 _VALUE_WEIGHT = 0.5  # of the loss of the values beside that of the labels
@@ -64,9 +66,24 @@ def train_classifier(
     network.requires_grad_(False).eval()
     trained = LabelClassifier(network, kind, packed.label_names, value_names, "", {})
     accuracy = _accuracy(trained, packed, values, np.sort(order[:held_out]))
-    return LabelClassifier(
-        network, kind, packed.label_names, value_names, packed.fingerprint, accuracy
+    return dataclasses.replace(
+        trained,
+        fingerprint=packed.fingerprint,
+        accuracy=accuracy,
+        exclusive=_exclusive_pairs(packed),
     )
+
+
+def _exclusive_pairs(packed: PackedImages) -> tuple[tuple[int, int], ...]:
+    """The pairs of attributes that no image has both of, where chance would give _MANY or more."""
+    assert packed.labels is not None
+    if packed.labels.ndim == 1:
+        return ()
+    labels = np.asarray(packed.labels[:_MAX_COUNTED], np.float32)
+    together, counts = labels.T @ labels, labels.sum(0)
+    expected = counts[:, None] * counts / len(labels)
+    first, second = np.nonzero(np.triu((together == 0) & (expected >= _MANY), 1))
+    return tuple(zip(first.tolist(), second.tolist(), strict=True))
 
 
 def _pose(packed: PackedImages) -> Tensor:
