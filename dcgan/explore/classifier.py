@@ -43,7 +43,8 @@ class LabelClassifier:
         device = next(self.network.parameters()).device
         rows = []
         for batch in batches:
-            x = images.to_float(torch.as_tensor(batch).to(device))
+            pixels = batch if isinstance(batch, Tensor) else torch.from_numpy(np.array(batch))
+            x = images.to_float(pixels.to(device))
             with torch.inference_mode(), full_float32_precision():
                 rows.append(self.network(x).cpu())
         return torch.cat(rows)

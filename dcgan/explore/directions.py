@@ -24,6 +24,7 @@ from dcgan.explore.filmstrip import draw_filmstrip
 from dcgan.explore.scoring import Scorer, first_features
 from dcgan.networks import Generator, fold_batch_norm
 from dcgan.networks.initialization import LATENT_VARIANCES
+from dcgan.networks.layers import LatentProjection
 
 FIRST_SEED = 1_000_000  # of the samples that are scored: others than those that are drawn
 _MAX_STEP = 6.0  # standard deviations of a latent
@@ -190,10 +191,10 @@ def by_examples(
     ends = (with_it[:, : G.latent_dim], without[:, : G.latent_dim])
     vector = latent.direction_from_examples(*ends)
     step = (ends[0].mean(0) - ends[1].mean(0)).norm().item()
-    lines = (f"{len(with_it)} examples with it and {len(without)} without, {step:.2f} apart",)
+    lines = [f"{len(with_it)} examples with it and {len(without)} without, {step:.2f} apart"]
     if scorer:
-        lines = (*lines, _named(scorer, G, vector, step)[1])
-    return _along(G, ("examples",), vector[None], (step,), "examples", seeds, steps, lines)
+        lines.append(_named(scorer, G, vector, step)[1])
+    return _along(G, ("examples",), vector[None], (step,), "examples", seeds, steps, tuple(lines))
 
 
 def without_labels(
@@ -202,8 +203,9 @@ def without_labels(
     """Directions by SeFa or by PCA of the first layer's features, named by the classifier."""
     components = min(components, G.latent_dim)
     if method == "sefa":
-        kernel = fold_batch_norm(G).layers[0].weight.detach().cpu()[: G.latent_dim]
-        vectors, shares = latent.sefa(kernel)
+        first = fold_batch_norm(G).layers[0]
+        assert isinstance(first, LatentProjection)
+        vectors, shares = latent.sefa(first.weight.detach().cpu()[: G.latent_dim])
     else:
         z = sample_latents(G, _PCA_SAMPLES)
         features = first_features(G, z)

@@ -50,8 +50,11 @@ def edit(
     offset = offset.clone().requires_grad_()
     optimizer = torch.optim.Adam([offset], _RATE, betas=(0.8, 0.99))
     for _ in range(steps):
-        logits = score(move(z, offset, distribution))
+        logits = score(move(z, offset, "normal"))
         loss = ((least - sides * logits).relu() * weights).sum()
         (offset.grad,) = torch.autograd.grad(loss, offset)
         optimizer.step()
+        if distribution == "uniform":  # in its box, by projection: a clamp would stop gradients
+            with torch.no_grad():
+                offset.copy_(move(z, offset, distribution)[:, :latent_dim] - z[:, :latent_dim])
     return move(z, offset.detach(), distribution)
