@@ -49,25 +49,27 @@ _MAX_STEPS = 100  # of a filmstrip, to each side
 
 @dataclass(frozen=True)
 class DirectionConfig(SamplingOptions):
-    """Direction of latent space to find, and the filmstrip to draw."""
+    """Direction of latent space to find, and the filmstrip to write."""
 
     checkpoint: Path = dataclasses.field(default=DEFAULT_CHECKPOINT, metadata=POSITIONAL)
     """Checkpoint file, run folder, or faces, the generator that comes with dcgan."""
     attribute: str | None = None
-    """Label to set, one of those that the classifier knows; or tilt or gaze_x of the drawn faces,
-    whose turn vector is drawn."""
+    """Label to set, one of those that the classifier knows; or tilt or gaze_x of the built-in
+    faces, for the turn vector. Default: none, for directions without labels."""
     method: Literal["edit", "regression", "sefa", "pca"] | None = None
     """How directions are found. edit: for each image apart, by the gradient of the classifier, and
     other labels stay; regression: one direction for all images; sefa, pca: without labels. Default:
     edit where an attribute is given, else sefa."""
     orthogonal_to: str | None = None
-    """Labels whose linear scores a direction by regression leaves as they are: hat,bald or all."""
+    """Labels whose linear scores a direction by regression does not change: hat,bald or all.
+    Default: none."""
     with_: str | None = None
-    """Seeds of images that have something, e.g. 3,14,15, for a direction to it from --without."""
+    """Seeds of images that have something, e.g. 3,14,15, for a direction from those of --without
+    to these. Default: none."""
     without: str | None = None
-    """Seeds of images that lack what those of --with have."""
+    """Seeds of images that lack what those of --with have. Default: none."""
     load: Path | None = None
-    """File (.safetensors) of directions to draw, instead of finding some."""
+    """File (.safetensors) of directions to show, instead of finding some. Default: none."""
     components: int = 6
     """Number of directions without labels."""
     classifier: Path | None = None

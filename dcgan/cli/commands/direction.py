@@ -10,7 +10,7 @@ from dcgan.runtime.terminal import print_lines
 
 
 def direction(args: Sequence[str], prog: str) -> None:
-    """Find a direction of latent space, draw images along it, and measure what it changes."""
+    """Find a direction of latent space, show images along it, and measure what it changes."""
     config = parse_flags(DirectionConfig, args, prog, direction.__doc__)
     check_writable(config.out)
 
