@@ -1,7 +1,9 @@
 """The command line: `dcgan COMMAND ...`, `train.py` and `sample.py`."""
 
 from dcgan.cli.commands import (
+    arithmetic,
     compare,
+    direction,
     doctor,
     evaluate,
     invert,
@@ -15,7 +17,9 @@ from dcgan.cli.commands import (
 from dcgan.cli.entry import main, run
 
 __all__ = [
+    "arithmetic",
     "compare",
+    "direction",
     "doctor",
     "evaluate",
     "invert",

@@ -21,18 +21,15 @@ from dcgan.config.validation import (
 )
 
 if TYPE_CHECKING:
+    from dcgan.config.arithmetic import ArithmeticConfig
+    from dcgan.config.direction import DirectionConfig
     from dcgan.config.evaluation import (
         DEFAULT_MAX_IMAGES,
         DEFAULT_MEMORIZATION_IMAGES,
         EvaluateConfig,
         NeighboursConfig,
     )
-    from dcgan.config.latent import (
-        MIN_FRAME_SECONDS,
-        ArithmeticConfig,
-        InvertConfig,
-        WalkConfig,
-    )
+    from dcgan.config.inversion import InvertConfig
     from dcgan.config.reports import CompareConfig, TimelapseConfig, validate_duration
     from dcgan.config.sampling import (
         DEFAULT_CHECKPOINT,
@@ -41,7 +38,8 @@ if TYPE_CHECKING:
         SamplingOptions,
         parse_seeds,
     )
-    from dcgan.config.stops import Stop, parse_stops
+    from dcgan.config.stops import Stop, is_stops, parse_stops
+    from dcgan.config.walk import MIN_FRAME_SECONDS, WalkConfig
 
 __all__ = [
     "DEFAULT_CHECKPOINT",
@@ -55,6 +53,7 @@ __all__ = [
     "ArithmeticConfig",
     "CompareConfig",
     "DataOptions",
+    "DirectionConfig",
     "EvaluateConfig",
     "EvaluationOptions",
     "FitName",
@@ -76,6 +75,7 @@ __all__ = [
     "format_flag",
     "format_option",
     "has_penalties",
+    "is_stops",
     "parse_seeds",
     "parse_stops",
     "require",
@@ -94,14 +94,16 @@ _MODULES = {
     "validate_duration": "reports",
     "DEFAULT_CHECKPOINT": "sampling",
     "DEFAULT_GRID": "sampling",
-    "MIN_FRAME_SECONDS": "latent",
-    "ArithmeticConfig": "latent",
-    "InvertConfig": "latent",
+    "MIN_FRAME_SECONDS": "walk",
+    "ArithmeticConfig": "arithmetic",
+    "InvertConfig": "inversion",
     "SampleConfig": "sampling",
     "SamplingOptions": "sampling",
-    "WalkConfig": "latent",
+    "DirectionConfig": "direction",
+    "WalkConfig": "walk",
     "parse_seeds": "sampling",
     "Stop": "stops",
+    "is_stops": "stops",
     "parse_stops": "stops",
 }
 

@@ -4,10 +4,10 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-from dcgan.config.latent import MIN_FRAME_SECONDS
 from dcgan.config.sampling import POSITIONAL
 from dcgan.config.training import ComputeOptions
 from dcgan.config.validation import require, require_ending, validate_types
+from dcgan.config.walk import MIN_FRAME_SECONDS
 
 _MAX_SECONDS = 3600
 

@@ -8,7 +8,15 @@ from dcgan.errors import UserError
 
 Stop = int | Path  # a seed, or the file of a photo
 
+_SEEDS = re.compile(r"\s*[0-9]+(-[0-9]+)?\s*")
 _PHOTO_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm")
+
+
+def is_stops(text: str) -> bool:
+    """Whether `parse_stops` reads a text, or says what is wrong with a seed or photo in it."""
+    return _is_photo(text) or all(
+        _SEEDS.fullmatch(word) or _is_photo(word) for word in text.split(",")
+    )
 
 
 def parse_stops(text: str, flag: str) -> list[Stop]:
@@ -16,15 +24,24 @@ def parse_stops(text: str, flag: str) -> list[Stop]:
 
     Raises UserError for a photo that is not there, UsageError for other words.
     """
-    if Path(text).is_file():  # its name may contain a comma
-        return [Path(text)]
+    if _path(text).is_file():  # its name may contain a comma
+        return [_path(text)]
     stops: list[Stop] = []
-    for word in map(str.strip, text.split(",")):
-        is_seed = re.fullmatch(r"[0-9]+(-[0-9]+)?", word)
-        if not is_seed and Path(word).expanduser().is_file():
-            stops.append(Path(word).expanduser())
-        elif word.lower().endswith(_PHOTO_ENDINGS):
-            raise UserError(f"{flag} {text}: there is no photo {word}")
+    for word in text.split(","):
+        if not _is_photo(word):
+            stops += parse_seeds(word if _SEEDS.fullmatch(word) else text, flag)
+        elif _path(word).is_file():
+            stops.append(_path(word))
         else:
-            stops += parse_seeds(word if is_seed else text, flag)
+            raise UserError(f"{flag} {text}: there is no photo {word.strip()}")
     return stops
+
+
+def _is_photo(word: str) -> bool:
+    if _SEEDS.fullmatch(word):  # a file of that name is given as ./3
+        return False
+    return _path(word).is_file() or word.strip().lower().endswith(_PHOTO_ENDINGS)
+
+
+def _path(word: str) -> Path:
+    return Path(word.strip()).expanduser()

@@ -9,6 +9,7 @@ from dcgan.explore.inversion import (
     report_inversion,
 )
 from dcgan.explore.latents_file import load_latents, save_latents
+from dcgan.explore.operands import read_operands
 from dcgan.explore.photos import read_photos
 from dcgan.explore.stops import latents_of_stops
 from dcgan.explore.walk import latents_of_walk, save_walk, stops_from_seeds, walk_frames
@@ -26,6 +27,7 @@ __all__ = [
     "load_latents",
     "obtain_encoder",
     "photo_inverter",
+    "read_operands",
     "read_photos",
     "report_inversion",
     "save_encoder",

@@ -2,6 +2,7 @@
 
 from dcgan.networks.batch_norm import fold_batch_norm, recalibrate, running_statistics_paused
 from dcgan.networks.building import build_network, build_networks
+from dcgan.networks.classifier import Classifier
 from dcgan.networks.discriminator import Discriminator
 from dcgan.networks.encoder import Encoder, encoder_options
 from dcgan.networks.generator import Generator
@@ -13,6 +14,7 @@ from dcgan.networks.weights_hash import weights_hash
 
 __all__ = [
     "INITIAL_STD",
+    "Classifier",
     "Discriminator",
     "Encoder",
     "Generator",

@@ -18,3 +18,11 @@ def pretrained_files(path: Path) -> list[Path]:
     if name not in NAMES or path.exists():
         return []
     return [FOLDER / f"{name}.safetensors", *sorted(FOLDER.glob(f"{name}.*.safetensors"))]
+
+
+def pretrained_part(path: Path, part: str) -> Path | None:
+    """The file of another network that comes with those that a path names, for example of the
+    classifier of `faces`; None where there is none.
+    """
+    files = pretrained_files(path)
+    return next((file for file in files if file.name == f"{path}.{part}.safetensors"), None)

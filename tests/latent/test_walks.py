@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dcgan.config.latent import WalkConfig
+from dcgan.config.walk import WalkConfig
 from dcgan.errors import UsageError
 from dcgan.latent import lerp, slerp, uniform_slerp, walk, walk_in_blocks
 

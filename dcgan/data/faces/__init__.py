@@ -2,6 +2,6 @@
 
 from dcgan.data.faces.painting import PARTS
 from dcgan.data.faces.rendering import Faces, render
-from dcgan.data.faces.traits import ATTRIBUTES, sample_attributes
+from dcgan.data.faces.traits import ATTRIBUTES, sample_attributes, sample_traits
 
-__all__ = ["ATTRIBUTES", "PARTS", "Faces", "render", "sample_attributes"]
+__all__ = ["ATTRIBUTES", "PARTS", "Faces", "render", "sample_attributes", "sample_traits"]

@@ -113,6 +113,15 @@ def sample_attributes(indices: Tensor | Sequence[int], seed: int = 0, **forced: 
     return torch.stack([has[name] for name in ATTRIBUTES], 1)
 
 
+def sample_traits(
+    indices: Tensor | Sequence[int], seed: int = 0, names: Sequence[str] = tuple(_TRAITS)
+) -> Tensor:
+    """Traits of the faces `indices` of `seed` that no attribute changes: float32 [N, len(names)],
+    each scaled from its range to [-1, 1]. "tilt" and "gaze_x" change their sign in a mirror.
+    """
+    return 2 * _uniform(indices, seed, names) - 1
+
+
 def features(
     indices: Tensor, seed: int, attributes: Tensor, device: str | torch.device
 ) -> SimpleNamespace:

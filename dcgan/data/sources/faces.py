@@ -1,8 +1,9 @@
 """The rendered faces as a source: nothing to download."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -60,6 +61,16 @@ def _luma(images: np.ndarray) -> np.ndarray:
     """uint8 [N, S, S, 3] -> [N, S, S, 1] by ITU-R 601, rounded as Pillow does."""
     weights = np.array([19595, 38470, 7471], np.uint32)  # of 2^16
     return ((images @ weights + 2**15) >> 16).astype(np.uint8)[..., None]
+
+
+def packed_indices(meta: Mapping[str, Any]) -> range | None:
+    """The indices of the faces in a packed folder with this meta.json, in their order; None for
+    images of another source, or of another part of the faces.
+    """
+    first = _FIRST_INDEX.get(meta.get("split", ""))
+    if meta.get("source") != "faces" or first is None or meta["found"] != meta["packed"]:
+        return None
+    return range(first, first + meta["packed"])
 
 
 def open_faces(options: DataOptions) -> RenderedFaces:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from dcgan.config import (
     DEFAULT_GRID,
+    ArithmeticConfig,
     CompareConfig,
+    DirectionConfig,
     InvertConfig,
     NeighboursConfig,
     TimelapseConfig,
@@ -23,8 +25,8 @@ _MAX_CONFIG_BYTES = 2**20
 # To look into every picture would take much longer than a walk.
 _PICTURES = {
     DEFAULT_GRID.name,
-    *(kind.out.name for kind in (WalkConfig, InvertConfig, NeighboursConfig)),
-    *(kind.out.name for kind in (CompareConfig, TimelapseConfig)),
+    *(kind.out.name for kind in (WalkConfig, ArithmeticConfig, DirectionConfig, InvertConfig)),
+    *(kind.out.name for kind in (NeighboursConfig, CompareConfig, TimelapseConfig)),
 }
 _MARKED_BYTES = 2**12  # from the start
 
