@@ -83,10 +83,11 @@ def draw_arithmetic(done: Sum) -> np.ndarray:
     """
     figure = Figure(done.results.shape[1])
     step, line = figure.cell + GAP, figure.line
-    rows = max(map(len, done.exemplars))
-    signs = 2 * line  # of the columns between operands
-    of_means = line + max(rows, 2) * step + line
-    of_pixels = of_means + step + line
+    captions = [figure.wrap(operand.name) for operand in done.operands]
+    of_exemplars = GAP + line * max(map(len, captions))
+    of_means = of_exemplars + max(*map(len, done.exemplars), 2) * step + 2 * line
+    of_pixels = of_means + step + 2 * line
+    signs = 2 * line  # the width of the columns between operands
     figure.text("mean of latents", GAP, of_means - line)
     figure.text("mean of images", GAP, of_pixels - line)
     x = GAP
@@ -95,9 +96,10 @@ def draw_arithmetic(done: Sum) -> np.ndarray:
             for y in (of_means, of_pixels):
                 figure.text("+" if operand.added else "-", x + line // 2, y + step // 2 - line)
             x += signs
-        figure.text(operand.name, x, GAP, figure.cell)
+        for row, caption in enumerate(captions[i]):
+            figure.text(caption, x, GAP + row * line)
         for row, image in enumerate(done.exemplars[i]):
-            figure.image(image, x, line + GAP + row * step)
+            figure.image(image, x, of_exemplars + row * step)
         figure.image(done.means[i], x, of_means)
         figure.image(done.pixel_means[i], x, of_pixels)
         x += step

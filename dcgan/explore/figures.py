@@ -1,5 +1,6 @@
 """Pictures with captions: cells of images on white."""
 
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -32,12 +33,23 @@ class Figure:
         """Place uint8 [S, S, 1 or 3] with its upper left corner at (x, y)."""
         self._images.append((image, x, y))
 
-    def text(self, text: str, x: int, y: int, width: int | None = None) -> None:
-        """Place a line of text, shortened to `width`."""
-        if width is not None:
-            while len(text) > 1 and _text_width(text) > width:
-                text = text.rstrip("…")[:-1] + "…"
+    def text(self, text: str, x: int, y: int) -> None:
+        """Place a line of text with its upper left corner at (x, y)."""
         self._texts.append((text, x, y))
+
+    def wrap(self, text: str) -> list[str]:
+        """Lines as wide as an image, broken after commas where that is possible."""
+        lines = [""]
+        for word in re.findall("[^,]*,|[^,]+", text):
+            if lines[-1] and _text_width(lines[-1] + word) > self.cell:
+                lines.append("")
+            lines[-1] += word
+        return [self._shortened(line) for line in lines]
+
+    def _shortened(self, line: str) -> str:
+        while len(line) > 1 and _text_width(line) > self.cell:
+            line = line.rstrip("…")[:-1] + "…"
+        return line
 
     def render(self) -> np.ndarray:
         """The sheet, just large enough for all that is on it: uint8 [H, W, 3]."""
