@@ -11,12 +11,15 @@ import pytest
 import torch
 
 from benchmarks import __main__ as benchmarks
-from benchmarks import convolutions, end_to_end, gpu, inversion, quality, step
+from benchmarks import convolutions, end_to_end, gpu, inversion, latent, quality, step
 from benchmarks.harness import ForeignLoad, Variant, time_in_turns, variant_process
 from benchmarks.pytorch_example import ExampleTrainer
 from benchmarks.report import PAGE, RESULTS, seconds, table, with_results
 from dcgan.cli.train_parsing import parse_train_config
 from dcgan.config import has_penalties
+from dcgan.explore.classifier import LabelClassifier
+from dcgan.explore.effects import Effect
+from dcgan.networks import Classifier
 from dcgan.networks.strided_convolution import CONVOLUTIONS, TRANSPOSES, choose_way
 from tests.conftest import write_packed
 from tests.latent.generators import make_generator
@@ -272,3 +275,19 @@ def test_latents_count_as_found_by_their_direction():
     assert inversion.score(G, z, targets, lambda G, targets: wrong)[0] == 0.75
     for find in inversion.FINDERS.values():
         assert inversion.score(G, z, targets, find)[0] >= 0.5
+
+
+def test_effects_of_directions_are_means_over_sets_and_leave_out_tied_labels():
+    classifier = LabelClassifier(
+        Classifier(8, 1, 3, 1), "attributes", ("hat", "bald", "beard"), (), "", {}, ((0, 1),)
+    )
+
+    def row(index: int, share: float, flips: tuple[float, ...]) -> latent.Row:
+        effect, judged = Effect(index, 10, share, flips), Effect(index, 10, share / 2, flips)
+        return latent.Row("edit", index, effect, judged)
+
+    rows = [row(0, 1.0, (1.0, 0.9, 0.0)), row(0, 0.8, (0.8, 0.9, 0.2))]
+    rows += [row(i, 0.9, (0.1, 0.1, 0.1)) for i in (1, 2) for _ in range(2)]
+    lines = latent.effect_table(rows, classifier).splitlines()
+    assert lines[2] == "| edit | hat | 90% | 10% beard | 10.0% | 45% | 10% beard |"
+    assert lines[5].startswith("| edit | **all** | 90.0% ± 6.3%, at least 80% | 10.0% ± 6.3%, at")

@@ -139,6 +139,9 @@ def _checked_header(header: dict[str, Any]) -> dict[str, Any]:
     for name in ("size", "channels", "width"):
         if type(header[name]) is not int:
             raise TypeError(f"{name} cannot be {header[name]!r}")
+    lists = [header[name] for name in ("names", "value_names", "exclusive")]
+    if not all(isinstance(each, list) for each in lists) or type(header["accuracy"]) is not dict:
+        raise TypeError("its header has another form")
     names = [*header["names"], *header["value_names"]]
     if not header["names"] or len(names) > _MAX_OUTPUTS or len(set(names)) < len(names):
         raise ValueError("its names are none, too many, or not unique")

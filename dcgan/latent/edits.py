@@ -12,8 +12,10 @@ from torch import Tensor
 from dcgan.latent.directions import move
 
 _MARGIN = 2.0  # of a logit beyond 0: the classifier is 88 % sure
-_STEPS = 60
-_RATE = 0.1  # of Adam: the most that a step moves a component of z, whose variance is about 1
+_STEPS = 50
+_FIRST_STEP, _LAST_STEP = 0.3, 0.06  # lengths, in standard deviations of a component of z
+_DEVIATIONS = {"normal": 1.0, "uniform": 3**-0.5}
+_SMALLEST_GRADIENT = 1e-6
 
 
 def edit(
@@ -30,11 +32,15 @@ def edit(
 ) -> Tensor:
     """Latents near z whose images have (or, not `wanted`, lack) an attribute and keep the others.
 
-    `score`: a differentiable function of latents to logits [N, K], of which `index` is edited. Adam
-    minimises the sum of two hinge losses: of the wanted logit below a margin, and of every other
-    logit below the margin on its own side of 0, or below where it was, if that was nearer to 0. The
-    logits `free` may change. `start`: an offset to start from, [D] or [N, D]. Columns of z from
-    `latent_dim` on are labels, which stay; default: none are. -> [N, D] as z.
+    `score`: a differentiable function of latents to logits [N, K], of which `index` is edited.
+    Steps against the gradient minimise the sum of two hinge losses: of the wanted logit below a
+    margin, and of every other logit below the margin on its own side of 0, or below where it was,
+    if that was nearer to 0. The logits `free` may change. The steps of every latent have the same
+    length, which shrinks, until its loss is 0. (Adam's steps, equally long in every component of z,
+    change twice as much of an image.)
+
+    `start`: an offset to start from, [D] or [N, D]. Columns of z from `latent_dim` on are labels,
+    which stay; default: none are. -> [N, D] as z.
     """
     latent_dim = latent_dim or z.shape[1]
     with torch.no_grad():
@@ -47,14 +53,14 @@ def edit(
     weights[list(free)] = 0
     weights[index] = 1
     offset = z.new_zeros(len(z), latent_dim) if start is None else start.expand(len(z), latent_dim)
-    offset = offset.clone().requires_grad_()
-    optimizer = torch.optim.Adam([offset], _RATE, betas=(0.8, 0.99))
-    for _ in range(steps):
+    for length in torch.linspace(_FIRST_STEP, _LAST_STEP, steps).tolist():
+        offset = offset.detach().requires_grad_()
         logits = score(move(z, offset, "normal"))
         loss = ((least - sides * logits).relu() * weights).sum()
-        (offset.grad,) = torch.autograd.grad(loss, offset)
-        optimizer.step()
+        (gradient,) = torch.autograd.grad(loss, offset)
+        size = gradient.norm(dim=1, keepdim=True)
+        gradient = torch.where(size > _SMALLEST_GRADIENT, gradient / size, 0.0)
+        offset = offset.detach() - length * _DEVIATIONS[distribution] * gradient
         if distribution == "uniform":  # in its box, by projection: a clamp would stop gradients
-            with torch.no_grad():
-                offset.copy_(move(z, offset, distribution)[:, :latent_dim] - z[:, :latent_dim])
+            offset = move(z, offset, distribution)[:, :latent_dim] - z[:, :latent_dim]
     return move(z, offset.detach(), distribution)

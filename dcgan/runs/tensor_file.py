@@ -24,7 +24,11 @@ from dcgan.runtime.atomic_files import replace_atomically
 
 FORMAT = 1
 _MAX_BYTES = 2**28  # of a file that is read; a classifier has 2**20
-_UNREADABLE = (OSError, SafetensorError, ValueError, TypeError, KeyError, RecursionError)
+# Raised while reading a file of another kind; RuntimeError for numbers of odd types, and its
+# RecursionError by deeply nested JSON.
+_UNREADABLE = (
+    *(OSError, SafetensorError, ValueError, TypeError, KeyError, AttributeError, RuntimeError),
+)
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ def read_tensors(path: Path, kind: str) -> TensorFile:
             raise _unusable(path, kind, "its checksum does not match: the file has changed")
         if not all(tensor.isfinite().all() for tensor in tensors.values()):
             raise _unusable(path, kind, "it has numbers that are not finite")
-    except (AttributeError, *_UNREADABLE) as error:
+    except _UNREADABLE as error:
         raise _unusable(path, kind, describe_foreign_file(path) or error) from error
     halves = torch.float16
     tensors = {name: t.float() if t.dtype == halves else t for name, t in tensors.items()}

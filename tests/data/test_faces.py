@@ -18,6 +18,7 @@ from dcgan.data.faces import (
 )
 from dcgan.data.faces.painting import Canvas
 from dcgan.data.faces.traits import EXCLUDES, FREQUENCIES
+from dcgan.data.sources.faces import packed_indices
 from dcgan.errors import UsageError
 
 COUNT = 400
@@ -287,3 +288,21 @@ def test_distances_at_known_points():
     rounded = painting._box(x, y, 1, 0.5, 0.2)[0]
     torch.testing.assert_close(rounded[:3], torch.tensor([-0.5, 0, 0]))
     assert rounded[4] == pytest.approx(0.4 * root - 0.2, abs=1e-6)
+
+
+def test_traits_are_those_that_are_painted():
+    """Scaled to [-1, 1]; a mirrored face has the opposite tilt, so that no index may be off."""
+    indices = torch.arange(2**30, 2**30 + 6)
+    scaled = faces.sample_traits(indices, names=("tilt", "gaze_x"))
+    painted = traits.features(indices, 0, faces.sample_attributes(indices), "cpu")
+    assert torch.allclose(scaled[:, 0] * 0.12, painted.tilt.flatten(), atol=1e-6)
+    assert torch.allclose(scaled[:, 1] * 0.04, painted.gaze_x.flatten(), atol=1e-6)
+
+
+def test_the_indices_of_packed_faces_follow_from_their_meta():
+    meta = {"source": "faces", "split": "valid", "found": 5, "packed": 5}
+    assert packed_indices(meta) == range(2**30, 2**30 + 5)
+    assert packed_indices(meta | {"split": "train"}) == range(5)
+    for other in ({"source": "folder"}, {"split": "all"}, {"packed": 4}):
+        assert packed_indices(meta | other) is None
+    assert packed_indices({"source": "arrays", "found": 5, "packed": 5}) is None

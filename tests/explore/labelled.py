@@ -19,11 +19,11 @@ def make_labelled_run(folder: Path) -> dict[str, Path]:
     images, labels = shapes(300)
     packed = write_packed(folder / "packed", images, labels, NAMES, "attributes")
     config = dataclasses.replace(
-        TINY, data=packed, out=folder / "run", steps=150, width=8, batch_size=32, lr_G=2e-3,
-        lr_D=2e-3, log_every=150, sample_every=150, save_every=150,
+        TINY, data=packed, out=folder / "run", steps=100, width=8, batch_size=32, lr_G=2e-3,
+        lr_D=2e-3, log_every=100, sample_every=100, save_every=100,
     )  # fmt: skip
     fit(config, open_packed(packed), config.out, torch.device("cpu"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(classifier_training, "_STEPS", 60)
+        patch.setattr(classifier_training, "_STEPS", 50)
         save_classifier(folder / "c.safetensors", train_classifier(open_packed(packed)))
     return {"run": config.out, "packed": packed, "classifier": folder / "c.safetensors"}

@@ -123,10 +123,13 @@ def rewrite(path, header=None, tensors=None):
         ({"names": ["a", "\x1b[2J", "b"]}, {}, "no printable text"),
         ({"names": 3}, {}, "is not a usable file of a classifier"),
         ({"labels": "colours"}, {}, "neither classes nor attributes"),
+        ({"accuracy": ["bright"]}, {}, "its header has another form"),
+        ({"names": "abc"}, {}, "its header has another form"),
         ({"accuracy": {"bright": "high"}}, {}, "accuracies are not those"),
         ({"exclusive": [[0, 99]]}, {}, "pairs of labels"),
         ({"kind": "directions"}, {}, "it holds directions"),
         ({}, {"head.bias": torch.full((3,), torch.nan).half()}, "not finite"),
+        ({}, {"head.bias": torch.zeros(3).to(torch.float8_e4m3fn)}, "is not a usable file"),
         ({}, {"more": torch.zeros(1)}, "tensors do not match its header"),
     ],
 )

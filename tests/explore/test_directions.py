@@ -78,11 +78,11 @@ def test_regression_leaves_the_linear_scores_of_other_labels(command, scorer, ma
 
 def test_examples_find_the_direction_that_labels_give(command, scorer, made):
     G = load_generator(made["run"])
-    z = sampling.latents_from_seeds(G, range(60))
+    z = sampling.latents_from_seeds(G, range(200))
     has = scorer.logits(z)[:, 1] > 0
-    seeds = [",".join(map(str, chosen.nonzero()[:10, 0].tolist())) for chosen in (has, ~has)]
+    seeds = [",".join(map(str, chosen.nonzero()[:60, 0].tolist())) for chosen in (has, ~has)]
     lines, found = command("--with", seeds[0], "--without", seeds[1])
-    assert lines[0].startswith("10 examples with it and 10 without, ")
+    assert lines[0].startswith("60 examples with it and 60 without, ")
     assert "moves +left most" in lines[1]
     _, regressed = command("--attribute", "left", "--method", "regression")
     assert found.vectors[0] @ regressed.vectors[0] > 0.6
