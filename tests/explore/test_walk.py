@@ -22,7 +22,9 @@ SEEDS = [3, 14, 15]
 def generator(latent="normal", channels=3, labels=None) -> Generator:
     torch.manual_seed(0)
     options = dict(size=8, width=4, latent_dim=6, latent=latent, channels=channels)
-    return Generator(**options, labels=labels).eval()
+    G = Generator(**options, num_labels=len(labels.names) if labels else 0).eval()
+    G.labels = labels
+    return G
 
 
 G = generator()
@@ -73,11 +75,11 @@ def test_no_two_walks_share_a_seed(monkeypatch):
     monkeypatch.setattr(sampling, "latents_from_seeds", watched)
     stops_from_seeds(G, [5, 9, 2], WalkConfig(rows=3, cols=2))
     assert seen[0] == [5, 9, 2] and seen[1] == [13, 17, 10]
-    assert len(set(sum(seen, []))) == 18
+    assert len({seed for seeds in seen for seed in seeds}) == 18
 
 
 def test_stops_have_the_truncation_and_the_label_of_the_command():
-    labels = Labels("class", ("cat", "dog"), np.array([0.5, 0.5]))
+    labels = Labels("class", ("cat", "dog"), np.array([5, 5]))
     G = generator(labels=labels)
     config = WalkConfig(truncation=0.5, label="dog", cols=2)
     stops = stops_from_seeds(G, SEEDS, config)
