@@ -22,7 +22,9 @@ SEEDS = [3, 14, 15]
 def generator(latent="normal", channels=3, labels=None) -> Generator:
     torch.manual_seed(0)
     options = dict(size=8, width=4, latent_dim=6, latent=latent, channels=channels)
-    return Generator(**options, labels=labels).eval()
+    G = Generator(**options, num_labels=len(labels.names) if labels else 0).eval()
+    G.labels = labels
+    return G
 
 
 G = generator()
@@ -77,7 +79,7 @@ def test_no_two_walks_share_a_seed(monkeypatch):
 
 
 def test_stops_have_the_truncation_and_the_label_of_the_command():
-    labels = Labels("class", ("cat", "dog"), np.array([0.5, 0.5]))
+    labels = Labels("class", ("cat", "dog"), np.array([5, 5]))
     G = generator(labels=labels)
     config = WalkConfig(truncation=0.5, label="dog", cols=2)
     stops = stops_from_seeds(G, SEEDS, config)
