@@ -92,7 +92,7 @@ def test_a_file_holds_the_same_classifier_in_half_precision(trained, packed, tmp
 
 def test_names_are_found_in_any_case_and_unknown_ones_listed(trained):
     assert trained.labels.index("Left", "--attribute") == 1
-    with pytest.raises(UsageError, match="no label 'hat': one of bright, left, odd"):
+    with pytest.raises(UsageError, match="no label 'hat'; one of bright, left, odd"):
         trained.labels.index("hat", "--attribute")
 
 
