@@ -13,7 +13,6 @@ from dcgan.config import TrainConfig
 from dcgan.errors import UsageError
 from dcgan.latent import noise_from_seeds
 from dcgan.networks import Generator, fold_batch_norm, recalibrate
-from dcgan.networks.layers import BASE_SIZE
 from dcgan.runs import load_generator
 from dcgan.runtime.atomic_files import replace_atomically
 from dcgan.runtime.device import full_float32_precision, use_bf16
@@ -38,11 +37,11 @@ _MAX_PENDING_JOBS = 16
 
 def batch_size(size: int) -> int:
     """How many images of a size are sampled, read or scored at a time: 64 down to 1."""
-    return _as_many_as_fit(_MAX_BATCH_PIXELS, size, size)
+    return _as_many_as_fit(_MAX_BATCH_PIXELS, size)
 
 
-def _as_many_as_fit(pixels: int, height: int, width: int) -> int:
-    return min(max(pixels // (height * width), 1), _MAX_BATCH_SIZE)
+def _as_many_as_fit(pixels: int, size: int) -> int:
+    return min(max(pixels // size**2, 1), _MAX_BATCH_SIZE)
 
 
 def load(
@@ -72,7 +71,7 @@ def recalibrate_batch_norm(G: Generator, count: int = _RECALIBRATION_LATENTS) ->
     size = _RECALIBRATION_BATCH
     batches = (range(start, start + size) for start in range(0, count, size))
     latents = (latents_from_seeds(G, seeds).to(device) for seeds in batches)
-    most = _as_many_as_fit(_MAX_RECALIBRATION_PIXELS, G.size, G.size)
+    most = _as_many_as_fit(_MAX_RECALIBRATION_PIXELS, G.size)
     recalibrate(G, latents, max_latents=most)
 
 
@@ -124,9 +123,8 @@ def make_renderer(
     @torch.inference_mode()
     @full_float32_precision()
     def renderer(z: Tensor) -> Tensor:
-        grid_sides = z.shape[2:] or (1, 1)
-        height, width = (G.size // BASE_SIZE * (side + BASE_SIZE - 1) for side in grid_sides)
-        count = _as_many_as_fit(_MAX_PASS_PIXELS, height, width)
+        is_grid = z.shape[2:].numel() > 1  # each of its own in any case, see `networks.tiles`
+        count = 1 if is_grid else _as_many_as_fit(_MAX_PASS_PIXELS, G.size)
         return torch.cat(
             [
                 images.to_uint8(network(_pad(latents, count)))[: len(latents)]
