@@ -75,7 +75,7 @@ def recalibrate_batch_norm(G: Generator, count: int = _RECALIBRATION_LATENTS) ->
     recalibrate(G, latents, max_latents=most)
 
 
-def _check_generator(G: object) -> None:
+def check_generator(G: object) -> None:
     """Raise UsageError for what has no latents, for example the path of a checkpoint."""
     if not hasattr(G, "latent_dim"):
         kind = type(G).__name__
@@ -101,7 +101,7 @@ def latents_from_seeds(
     num_labels] for a conditional G. `truncation`: see `latent.truncate`; `label`: see
     `parse_label`.
     """
-    _check_generator(G)
+    check_generator(G)
     fixed = parse_label(G, label)
     z = noise_from_seeds(seeds, G.latent_dim, G.latent, truncation)
     return z if G.labels is None else torch.cat([z, G.labels.from_seeds(seeds, fixed)], 1)
@@ -115,7 +115,7 @@ def make_renderer(
     It holds a copy of G's weights as they are now, in evaluation mode. `precision`: "auto", "fp32"
     or "bf16", see `use_bf16`; "fp32" is full float32 in training too.
     """
-    _check_generator(G)
+    check_generator(G)
     device = next(G.parameters()).device
     dtype = torch.bfloat16 if use_bf16(device, precision) else torch.float32
     network = fold_batch_norm(G).to(dtype)
@@ -187,7 +187,7 @@ def sample_grid(
 
 def check_grid_size(G: Generator, count: int) -> None:
     """Raise UsageError where a grid of `count` images would have over _MAX_GRID_PIXELS pixels."""
-    _check_generator(G)
+    check_generator(G)
     pixels = count * G.size**2
     if pixels > _MAX_GRID_PIXELS:
         raise UsageError(

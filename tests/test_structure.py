@@ -25,9 +25,11 @@ MAY_IMPORT = {
     "runs": "config errors images latent networks pretrained runtime",
     "sampling": "config errors images latent networks runs runtime",
     "evaluation": "config data errors images networks runs runtime sampling",
+    "explore": "config errors images latent networks runtime sampling",
     "training": "config data errors evaluation images latent networks runs runtime sampling",
     "reports": "config data errors evaluation images runs runtime sampling training",
-    "cli": "config data errors evaluation images latent reports runs runtime sampling training",
+    "cli": "config data errors evaluation explore images latent reports runs runtime sampling "
+    "training",
     "__main__": "cli",
 }
 

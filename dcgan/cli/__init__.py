@@ -1,6 +1,7 @@
 """The command line: `dcgan COMMAND ...`, `train.py` and `sample.py`."""
 
 from dcgan.cli.commands import (
+    canvas,
     compare,
     doctor,
     evaluate,
@@ -14,6 +15,7 @@ from dcgan.cli.commands import (
 from dcgan.cli.entry import main, run
 
 __all__ = [
+    "canvas",
     "compare",
     "doctor",
     "evaluate",

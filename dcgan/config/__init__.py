@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         EvaluateConfig,
         NeighboursConfig,
     )
-    from dcgan.config.latent import MIN_FRAME_SECONDS, WalkConfig
+    from dcgan.config.latent import MIN_FRAME_SECONDS, CanvasConfig, WalkConfig
     from dcgan.config.reports import CompareConfig, TimelapseConfig, validate_duration
     from dcgan.config.sampling import (
         DEFAULT_CHECKPOINT,
@@ -46,6 +46,7 @@ __all__ = [
     "MIN_IMAGES",
     "NETWORK_OPTIONS",
     "PRESETS",
+    "CanvasConfig",
     "CompareConfig",
     "DataOptions",
     "EvaluateConfig",
@@ -84,6 +85,7 @@ _MODULES = {
     "validate_duration": "reports",
     "DEFAULT_CHECKPOINT": "sampling",
     "DEFAULT_GRID": "sampling",
+    "CanvasConfig": "latent",
     "MIN_FRAME_SECONDS": "latent",
     "SampleConfig": "sampling",
     "SamplingOptions": "sampling",

@@ -22,18 +22,13 @@ def cell_seed(seed: int, row: int, column: int) -> int:
     return int(state[0]) >> 1
 
 
-def grid_seeds(seeds: Sequence[int], rows: int, columns: int) -> list[int]:
-    """Seeds of a grid, row by row. One seed gives every place a seed of its own, see `cell_seed`;
-    several stand in turn along rows and columns.
-    """
-    places = [(row, column) for row in range(rows) for column in range(columns)]
-    if len(seeds) == 1:
-        return [cell_seed(seeds[0], *place) for place in places]
-    return turns(seeds, rows, columns)
+def seeds_by_place(seed: int, rows: int, columns: int) -> list[int]:
+    """A seed for every place of a grid, row by row, see `cell_seed`."""
+    return [cell_seed(seed, row, column) for row in range(rows) for column in range(columns)]
 
 
-def turns(seeds: Sequence[int], rows: int, columns: int) -> list[int]:
-    """Seeds of a grid, row by row: each row begins with the second seed of the row above it."""
+def seeds_in_turn(seeds: Sequence[int], rows: int, columns: int) -> list[int]:
+    """The seeds of a grid, row by row, in turn along its rows and along its columns."""
     count = len(seeds)
     return [seeds[(row + column) % count] for row in range(rows) for column in range(columns)]
 

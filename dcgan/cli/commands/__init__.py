@@ -5,6 +5,7 @@ torch is imported only while a command runs, so that --help and wrong flags answ
 
 from collections.abc import Callable, Sequence
 
+from dcgan.cli.commands.canvas import canvas
 from dcgan.cli.commands.data import prepare
 from dcgan.cli.commands.evaluation import evaluate, neighbours
 from dcgan.cli.commands.reports import compare, timelapse
@@ -17,7 +18,7 @@ Command = Callable[[Sequence[str], str], None]
 COMMANDS: dict[str, Command] = {
     command.__name__: command
     for command in (
-        *(train, sample, prepare, walk, evaluate, neighbours),
+        *(train, sample, prepare, walk, canvas, evaluate, neighbours),
         *(doctor, compare, timelapse),
     )
 }

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dcgan.config import (
     DEFAULT_GRID,
+    CanvasConfig,
     CompareConfig,
     NeighboursConfig,
     TimelapseConfig,
@@ -22,7 +23,8 @@ _MAX_CONFIG_BYTES = 2**20
 # To look into every picture would take much longer than a walk.
 _PICTURES = {
     DEFAULT_GRID.name,
-    *(kind.out.name for kind in (WalkConfig, NeighboursConfig, CompareConfig, TimelapseConfig)),
+    *(kind.out.name for kind in (WalkConfig, CanvasConfig)),
+    *(kind.out.name for kind in (NeighboursConfig, CompareConfig, TimelapseConfig)),
 }
 _MARKED_BYTES = 2**12  # from the start
 

@@ -1,0 +1,1 @@
+"""What the commands make of a generator's latent space: figures and files."""
