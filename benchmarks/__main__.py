@@ -15,6 +15,7 @@ import torch
 import tyro
 
 from benchmarks import (
+    canvas,
     convolutions,
     end_to_end,
     gpu,
@@ -40,6 +41,7 @@ BENCHMARKS = {
     "packing": packing.run,
     "reading": reading.run,
     "sampling": sampling.run,
+    "canvas": canvas.run,
     "memory": memory.run,
     "processes": processes.run,
 }

@@ -35,6 +35,7 @@ def draw_canvas(G: Generator, config: CanvasConfig) -> np.ndarray:
     Raises UsageError for a grid of latents that is too large, and for labels that G was not
     trained with.
     """
+    check_generator(G)
     start = margin(G, config)
     return draw_window(
         G, latent_grid(G, config), start, start, config.height, config.width, config.precision
