@@ -53,10 +53,10 @@ class CanvasConfig(SamplingOptions):
     """Height in pixels."""
     latents: Literal["interpolated", "independent", "repeated"] = "interpolated"
     """interpolated: neighbours change into one another; between anchors, z follows great circles.
-    independent: each is drawn on its own. repeated: those of --seeds, in turn along rows and
+    independent: each is sampled on its own. repeated: those of --seeds, in turn along rows and
     columns."""
     seeds: str = "0"
-    """One seed, from which each anchor or independent latent draws one of its own by its place. Or
+    """One seed, from which each anchor or independent latent gets one of its own by its place. Or
     several, which the anchors take in turn. For repeated latents: the seeds of the images."""
     spacing: int = 4
     """Latents from one anchor to the next, for interpolated latents."""
@@ -83,7 +83,7 @@ class CanvasConfig(SamplingOptions):
         require_ending(self.out, ".png", "out")
         if self.latents == "independent" and len(self.seed_list()) > 1:
             raise UsageError(
-                f"--seeds {self.seeds}: independent latents are drawn from one seed; for several, "
+                f"--seeds {self.seeds}: independent latents come from one seed; for several, "
                 f"write --latents repeated"
             )
 

@@ -137,7 +137,7 @@ print((peaks[1] - peaks[0]) / 1024)
 
 @pytest.mark.slow
 def test_a_long_canvas_takes_little_more_memory_than_its_pixels():
-    """Its pixels are 25 MB, its latents 8 MB; all of the maps before the last layer would be 67 MB."""
+    """Its pixels are 25 MB and its latents 8 MB. The maps before the last layer would be 67 MB."""
     done = subprocess.run([sys.executable, "-c", PROBE], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert 10 < float(done.stdout) < 60

@@ -10,7 +10,7 @@ from dcgan.runtime.terminal import print_lines
 
 
 def canvas(args: Sequence[str], prog: str) -> None:
-    """Draw one seamless image of any width and height from a grid of latents."""
+    """Generate one seamless image of any width and height from a grid of latents."""
     config = parse_flags(CanvasConfig, args, prog, canvas.__doc__)
 
     from dcgan import images
