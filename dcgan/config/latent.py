@@ -52,9 +52,9 @@ class CanvasConfig(SamplingOptions):
     height: int = 512
     """Height in pixels."""
     latents: Literal["interpolated", "independent", "repeated"] = "interpolated"
-    """interpolated: neighbours change into one another; between anchors, z follows great circles.
-    independent: each is sampled on its own. repeated: those of --seeds, in turn along rows and
-    columns."""
+    """Latents of the grid. interpolated: neighbours change into one another; between anchors, z
+    follows great circles. independent: each is sampled on its own. repeated: those of --seeds, in
+    turn along rows and columns."""
     seeds: str = "0"
     """One seed, from which each anchor or independent latent gets one of its own by its place. Or
     several, which the anchors take in turn. For repeated latents: the seeds of the images."""
