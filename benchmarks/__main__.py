@@ -15,6 +15,7 @@ import torch
 import tyro
 
 from benchmarks import (
+    canvas,
     convolutions,
     end_to_end,
     gpu,
@@ -41,6 +42,7 @@ BENCHMARKS = {
     "packing": packing.run,
     "reading": reading.run,
     "sampling": sampling.run,
+    "canvas": canvas.run,
     "inversion": inversion.run,
     "memory": memory.run,
     "processes": processes.run,

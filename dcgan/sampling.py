@@ -13,7 +13,6 @@ from dcgan.config import TrainConfig
 from dcgan.errors import UsageError
 from dcgan.latent import noise_from_seeds
 from dcgan.networks import Generator, fold_batch_norm, recalibrate
-from dcgan.networks.layers import BASE_SIZE
 from dcgan.runs import load_generator
 from dcgan.runtime.atomic_files import replace_atomically
 from dcgan.runtime.device import full_float32_precision, use_bf16
@@ -38,11 +37,11 @@ _MAX_PENDING_JOBS = 16
 
 def batch_size(size: int) -> int:
     """How many images of a size are sampled, read or scored at a time: 64 down to 1."""
-    return _as_many_as_fit(_MAX_BATCH_PIXELS, size, size)
+    return _as_many_as_fit(_MAX_BATCH_PIXELS, size)
 
 
-def _as_many_as_fit(pixels: int, height: int, width: int) -> int:
-    return min(max(pixels // (height * width), 1), _MAX_BATCH_SIZE)
+def _as_many_as_fit(pixels: int, size: int) -> int:
+    return min(max(pixels // size**2, 1), _MAX_BATCH_SIZE)
 
 
 def load(
@@ -72,11 +71,11 @@ def recalibrate_batch_norm(G: Generator, count: int = _RECALIBRATION_LATENTS) ->
     size = _RECALIBRATION_BATCH
     batches = (range(start, start + size) for start in range(0, count, size))
     latents = (latents_from_seeds(G, seeds).to(device) for seeds in batches)
-    most = _as_many_as_fit(_MAX_RECALIBRATION_PIXELS, G.size, G.size)
+    most = _as_many_as_fit(_MAX_RECALIBRATION_PIXELS, G.size)
     recalibrate(G, latents, max_latents=most)
 
 
-def _check_generator(G: object) -> None:
+def check_generator(G: object) -> None:
     """Raise UsageError for what has no latents, for example the path of a checkpoint."""
     if not hasattr(G, "latent_dim"):
         kind = type(G).__name__
@@ -102,7 +101,7 @@ def latents_from_seeds(
     num_labels] for a conditional G. `truncation`: see `latent.truncate`; `label`: see
     `parse_label`.
     """
-    _check_generator(G)
+    check_generator(G)
     fixed = parse_label(G, label)
     z = noise_from_seeds(seeds, G.latent_dim, G.latent, truncation)
     return z if G.labels is None else torch.cat([z, G.labels.from_seeds(seeds, fixed)], 1)
@@ -116,7 +115,7 @@ def make_renderer(
     It holds a copy of G's weights as they are now, in evaluation mode. `precision`: "auto", "fp32"
     or "bf16", see `use_bf16`; "fp32" is full float32 in training too.
     """
-    _check_generator(G)
+    check_generator(G)
     device = next(G.parameters()).device
     dtype = torch.bfloat16 if use_bf16(device, precision) else torch.float32
     network = fold_batch_norm(G).to(dtype)
@@ -124,9 +123,8 @@ def make_renderer(
     @torch.inference_mode()
     @full_float32_precision()
     def renderer(z: Tensor) -> Tensor:
-        grid_sides = z.shape[2:] or (1, 1)
-        height, width = (G.size // BASE_SIZE * (side + BASE_SIZE - 1) for side in grid_sides)
-        count = _as_many_as_fit(_MAX_PASS_PIXELS, height, width)
+        is_grid = z.shape[2:].numel() > 1  # each of its own in any case, see `networks.tiles`
+        count = 1 if is_grid else _as_many_as_fit(_MAX_PASS_PIXELS, G.size)
         return torch.cat(
             [
                 images.to_uint8(network(_pad(latents, count)))[: len(latents)]
@@ -189,7 +187,7 @@ def sample_grid(
 
 def check_grid_size(G: Generator, count: int) -> None:
     """Raise UsageError where a grid of `count` images would have over _MAX_GRID_PIXELS pixels."""
-    _check_generator(G)
+    check_generator(G)
     pixels = count * G.size**2
     if pixels > _MAX_GRID_PIXELS:
         raise UsageError(

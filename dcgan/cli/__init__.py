@@ -2,6 +2,7 @@
 
 from dcgan.cli.commands import (
     arithmetic,
+    canvas,
     compare,
     direction,
     doctor,
@@ -18,6 +19,7 @@ from dcgan.cli.entry import main, run
 
 __all__ = [
     "arithmetic",
+    "canvas",
     "compare",
     "direction",
     "doctor",

@@ -22,6 +22,7 @@ from dcgan.config.validation import (
 
 if TYPE_CHECKING:
     from dcgan.config.arithmetic import ArithmeticConfig
+    from dcgan.config.canvas import CanvasConfig
     from dcgan.config.direction import DirectionConfig
     from dcgan.config.evaluation import (
         DEFAULT_MAX_IMAGES,
@@ -51,6 +52,7 @@ __all__ = [
     "NETWORK_OPTIONS",
     "PRESETS",
     "ArithmeticConfig",
+    "CanvasConfig",
     "CompareConfig",
     "DataOptions",
     "DirectionConfig",
@@ -99,6 +101,7 @@ _MODULES = {
     "InvertConfig": "inversion",
     "SampleConfig": "sampling",
     "SamplingOptions": "sampling",
+    "CanvasConfig": "canvas",
     "DirectionConfig": "direction",
     "WalkConfig": "walk",
     "parse_seeds": "sampling",

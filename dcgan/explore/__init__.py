@@ -1,6 +1,7 @@
 """Exploring the latent space of a generator: what each command draws from seeds and photos."""
 
 from dcgan.explore.arithmetic import Operand, Sum, arithmetic, draw_arithmetic
+from dcgan.explore.canvas import draw_canvas, latent_grid
 from dcgan.explore.encoder import load_encoder, obtain_encoder, save_encoder
 from dcgan.explore.inversion import (
     invert_photos,
@@ -19,7 +20,9 @@ __all__ = [
     "Sum",
     "arithmetic",
     "draw_arithmetic",
+    "draw_canvas",
     "invert_photos",
+    "latent_grid",
     "latents_of_stops",
     "latents_of_walk",
     "load_discriminator_if_any",

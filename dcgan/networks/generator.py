@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 
 from dcgan.config import TrainConfig, validate_network
@@ -17,6 +18,7 @@ from dcgan.networks.layers import (
     StridedConvTranspose2d,
     feature_channels,
 )
+from dcgan.networks.tiles import forward_in_tiles
 
 if TYPE_CHECKING:
     from dcgan.latent import Labels
@@ -26,7 +28,8 @@ class Generator(nn.Module):
     """Latent vectors to images by strided transposed convolutions (Radford et al., figure 1).
 
     z: [N, latent_dim] -> [N, channels, size, size] in [-1, 1]. A grid of latents
-    [N, latent_dim, h, w] gives one larger image: [N, channels, size/4 (h + 3), size/4 (w + 3)].
+    [N, latent_dim, h, w] gives one larger image: [N, channels, size/4 (h + 3), size/4 (w + 3)]. In
+    evaluation mode it is computed in tiles, see `networks.tiles`.
 
     `latent` is the distribution of z that the network is trained with. A conditional G reads
     `num_labels` numbers in {0, 1} after those of each z, for which its first layer learns an
@@ -74,4 +77,8 @@ class Generator(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         if z.dim() == 2:
             z = z[:, :, None, None]
-        return self.layers(to_channels_last(z))
+        z = to_channels_last(z)
+        traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
+        if z.shape[2:] == (1, 1) or self.training or traced:
+            return self.layers(z)
+        return forward_in_tiles(self.layers, z)

@@ -3,7 +3,11 @@
 import torch
 from torch import Tensor, nn
 
-from dcgan.networks.strided_convolution import strided_conv2d, strided_conv_transpose2d
+from dcgan.networks.strided_convolution import (
+    padding_of,
+    strided_conv2d,
+    strided_conv_transpose2d,
+)
 
 BASE_SIZE = 4  # side of the smallest feature maps
 LEAKY_SLOPE = 0.2  # of the leaky ReLUs (Radford et al. 2015, section 4)
@@ -26,8 +30,12 @@ class StridedConv2d(nn.Module):
 class StridedConvTranspose2d(nn.Module):
     """Transposed convolution of stride 2, without bias: [N, C, H, W] -> [N, C', 2H, 2W]."""
 
+    stride = (2, 2)
+
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int):
         super().__init__()
+        self.kernel_size = (kernel_size, kernel_size)
+        self.padding = (padding_of(kernel_size), padding_of(kernel_size))
         self.weight = nn.Parameter(torch.empty(in_channels, out_channels, kernel_size, kernel_size))
 
     def forward(self, x: Tensor) -> Tensor:

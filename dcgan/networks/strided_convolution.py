@@ -93,13 +93,18 @@ def _in_autocast_dtype(x: Tensor) -> Tensor:
     return x.to(_autocast_dtype(x))
 
 
+def padding_of(kernel_size: int) -> int:
+    """Zeros before the larger maps of both convolutions."""
+    return (kernel_size - 1) // 2
+
+
 def _torch_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    return F.conv2d(x, weight, bias, stride=2, padding=(weight.shape[-1] - 1) // 2)
+    return F.conv2d(x, weight, bias, stride=2, padding=padding_of(weight.shape[-1]))
 
 
 def _torch_conv_transpose2d(x: Tensor, weight: Tensor) -> Tensor:
     side = weight.shape[-1]
-    padding, output_padding = (side - 1) // 2, side % 2
+    padding, output_padding = padding_of(side), side % 2
     return F.conv_transpose2d(x, weight, stride=2, padding=padding, output_padding=output_padding)
 
 

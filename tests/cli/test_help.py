@@ -13,6 +13,7 @@ from tests.cli.running import run_python
 
 CONFIGS = (
     *(config.TrainConfig, config.PrepareConfig, config.SampleConfig, config.WalkConfig),
+    config.CanvasConfig,
     *(config.EvaluateConfig, config.NeighboursConfig, config.CompareConfig, config.TimelapseConfig),
     config.DirectionConfig,
 )

@@ -6,6 +6,7 @@ torch is imported only while a command runs, so that --help and wrong flags answ
 from collections.abc import Callable, Sequence
 
 from dcgan.cli.commands.arithmetic import arithmetic
+from dcgan.cli.commands.canvas import canvas
 from dcgan.cli.commands.data import prepare
 from dcgan.cli.commands.direction import direction
 from dcgan.cli.commands.evaluation import evaluate, neighbours
@@ -20,7 +21,8 @@ Command = Callable[[Sequence[str], str], None]
 COMMANDS: dict[str, Command] = {
     command.__name__: command
     for command in (
-        *(train, sample, prepare, walk, arithmetic, direction, invert, evaluate, neighbours),
+        *(train, sample, prepare, walk, arithmetic, direction, invert, canvas),
+        *(evaluate, neighbours),
         *(doctor, compare, timelapse),
     )
 }

@@ -8,6 +8,7 @@ from pathlib import Path
 from dcgan.config import (
     DEFAULT_GRID,
     ArithmeticConfig,
+    CanvasConfig,
     CompareConfig,
     DirectionConfig,
     InvertConfig,
@@ -26,6 +27,7 @@ _MAX_CONFIG_BYTES = 2**20
 _PICTURES = {
     DEFAULT_GRID.name,
     *(kind.out.name for kind in (WalkConfig, ArithmeticConfig, DirectionConfig, InvertConfig)),
+    CanvasConfig.out.name,
     *(kind.out.name for kind in (NeighboursConfig, CompareConfig, TimelapseConfig)),
 }
 _MARKED_BYTES = 2**12  # from the start
