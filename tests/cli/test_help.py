@@ -13,6 +13,7 @@ from tests.cli.running import run_python
 
 CONFIGS = (
     *(config.TrainConfig, config.PrepareConfig, config.SampleConfig, config.WalkConfig),
+    config.InvertConfig,
     *(config.EvaluateConfig, config.NeighboursConfig, config.CompareConfig, config.TimelapseConfig),
 )
 OPTIONS = [(kind, name) for kind in CONFIGS for name in kind.__dataclass_fields__]
