@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dcgan import images, sampling
 from dcgan.config import InvertConfig, SamplingOptions
-from dcgan.errors import UserError
+from dcgan.errors import UsageError, UserError
 from dcgan.explore.encoder import load_encoder, obtain_encoder, pretrained_encoder
 from dcgan.explore.latents_file import check_not_replacing, save_latents
 from dcgan.explore.photos import read_photos
@@ -85,6 +85,8 @@ def report_inversion(config: InvertConfig) -> Inversion:
     Raises UserError for files that are missing, no photos or in the way, UsageError for values that
     cannot work.
     """
+    if not isinstance(config, InvertConfig):
+        raise UsageError(f"report_inversion needs an InvertConfig, not {config!r}")
     _check_outputs(config)
     devices.reuse_freed_memory()
     device = devices.select_device(config.device)

@@ -13,9 +13,8 @@ from tests.cli.running import run_python
 
 CONFIGS = (
     *(config.TrainConfig, config.PrepareConfig, config.SampleConfig, config.WalkConfig),
-    config.CanvasConfig,
+    *(config.ArithmeticConfig, config.DirectionConfig, config.InvertConfig, config.CanvasConfig),
     *(config.EvaluateConfig, config.NeighboursConfig, config.CompareConfig, config.TimelapseConfig),
-    config.DirectionConfig,
 )
 OPTIONS = [(kind, name) for kind in CONFIGS for name in kind.__dataclass_fields__]
 

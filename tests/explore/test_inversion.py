@@ -19,6 +19,7 @@ from dcgan.explore import (
     load_latents,
     obtain_encoder,
     read_photos,
+    report_inversion,
     save_latents,
 )
 from dcgan.explore.inversion import inversion_picture
@@ -175,3 +176,8 @@ def test_each_reconstruction_stands_below_its_photo():
     assert (centres[0] == range(16)).all() and (centres[1] == range(100, 116)).all()
     assert (centres[2] == [16, 17, 18, 19] + [255] * 12).all()
     assert (centres[3] == [116, 117, 118, 119] + [255] * 12).all()
+
+
+def test_a_report_needs_its_options():
+    with pytest.raises(UsageError, match="needs an InvertConfig, not 'run'"):
+        report_inversion("run")

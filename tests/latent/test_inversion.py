@@ -61,7 +61,7 @@ def test_restarts_find_what_one_start_misses(G):
 
     def energy(found):
         error = (found.reconstructions - noise).square().flatten(1).mean(1)
-        return 200 * error.log() + found.latents.square().sum(1)
+        return 600 * error.log() + found.latents.square().sum(1)
 
     gain = energy(one) - energy(more)
     assert (gain > -0.01).all() and gain.max() > 0.1, gain

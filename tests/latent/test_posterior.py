@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from scipy import stats
 
 from dcgan.latent import posterior
@@ -20,25 +21,24 @@ def test_uniform_latents_are_the_same_quantiles():
 
 
 @pytest.mark.parametrize("distribution", ["normal", "uniform"])
-def test_the_search_ends_where_the_gradient_of_the_documented_energy_is_zero(
-    distribution, monkeypatch
-):
-    """By autograd, for an image of noise, which no latent makes."""
+def test_the_search_ends_in_a_minimum_of_the_documented_energy(distribution, monkeypatch):
+    """Of an image of noise, with few residuals, so that the prior counts. The energy has kinks, at
+    which the search may stop a little above the minimum.
+    """
     monkeypatch.setattr(posterior, "_MIN_GAIN", 1e-4)
-    monkeypatch.setattr(posterior, "_MAX_ITERATIONS", 200)
+    monkeypatch.setattr(posterior, "_RESIDUALS", 50)
     G = fold_batch_norm(make_generator(latent=distribution))
-    image = torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(2)) * 2 - 1
-
-    def energy(u):
-        error = (G(from_gaussian(u, distribution)[None])[0] - image).square().mean()
-        return 200 * torch.log(error + (2 / 255) ** 2 / 12) + u.square().sum()
-
-    start = torch.zeros(6)
+    generator = torch.Generator().manual_seed(2)
+    image = torch.rand(3, 16, 16, generator=generator) * 2 - 1
     with torch.no_grad():
-        u, found = most_probable(G, image, start, NO_LABELS)
-    gradients = [torch.autograd.functional.jacobian(energy, point) for point in (start, u)]
-    assert found == pytest.approx(energy(u).item(), abs=1e-3)
-    assert gradients[1].norm() < 0.05 * gradients[0].norm()
+        u, found = most_probable(G, image, torch.zeros(6), NO_LABELS)
+        steps = F.normalize(torch.randn(500, 6, generator=generator)) * 0.2
+        points = torch.cat([u[None], u + steps, torch.zeros(1, 6)])
+        errors = (G(from_gaussian(points, distribution)) - image).square().mean((1, 2, 3))
+        energies = 50 * torch.log(errors + (2 / 255) ** 2 / 12) + points.square().sum(1)
+    assert found == pytest.approx(energies[0].item(), abs=1e-3)
+    assert energies[1:-1].min() > found - 0.05 and energies[-1] > found + 0.5
+    assert u.norm() > 0.5  # or the prior alone would do
 
 
 def test_an_image_unlike_all_others_gets_latents_that_are_not_far_out():

@@ -86,7 +86,7 @@ TENSORS = {"x": torch.zeros(1)}
 
 def metadata(text: str) -> dict[str, str]:
     """The metadata of a file with this header, with a valid checksum."""
-    return {"dcgan": text, "sha256": checkpoint._checksum(text, TENSORS.items())}
+    return {"dcgan": text, "sha256": checkpoint.checksum(text, TENSORS.items())}
 
 
 def header(**changes):
