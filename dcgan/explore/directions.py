@@ -73,8 +73,8 @@ def regressed_direction(
     """A label's direction by regression on samples z [N, D] with their logits [N, K].
 
     -> the unit vector, the step that sets the label in most images that lack it, and the effect
-    when every image is moved by the smallest step that does. Raises UserError where no image, or
-    every image, has the label, and UsageError where the other labels leave no direction.
+    when every image is moved by the smallest step that does. Raises UserError where every image has
+    the label, and UsageError where the other labels leave no direction.
     """
     lacking = _lacking(scorer, logits, index)
     weights, _ = latent.linear_scores(z[:, : G.latent_dim], logits)
@@ -88,24 +88,25 @@ def regressed_direction(
     return vector, steps.quantile(_QUANTILE).item(), effect
 
 
-def edited(
-    scorer: Scorer, G: Generator, z: Tensor, index: int, wanted: bool, start: Tensor | None = None
-) -> Tensor:
-    """Latents near z whose images have, or lack, a label and keep the others: see `latent.edit`."""
+def edited(scorer: Scorer, G: Generator, z: Tensor, index: int, wanted: bool) -> Tensor:
+    """Latents near z whose images have, or lack, a label and keep the others: see `latent.edit`.
+
+    A latent's edit does not depend on the others in z: all passes have one size.
+    """
     free = scorer.classifier.tied_to(index)
     parts = []
-    for batch in z.split(scorer.batch_size):
+    for batch in z.split(scorer.pass_size):
+        padding = batch.new_zeros(scorer.pass_size - len(batch), z.shape[1])
         moved = latent.edit(
             scorer.differentiable,
-            batch.to(scorer.device),
+            torch.cat([batch, padding]).to(scorer.device),
             index,
             wanted,
             distribution=G.latent,
             latent_dim=G.latent_dim,
-            start=None if start is None else start.to(scorer.device),
             free=free,
         )
-        parts.append(moved.cpu())
+        parts.append(moved[: len(batch)].cpu())
     return torch.cat(parts)
 
 
@@ -274,10 +275,9 @@ def _deviation(G: Generator) -> float:
 def _lacking(scorer: Scorer, logits: Tensor, index: int) -> Tensor:
     """Which of the samples lack a label, the first _MEASURED of them. Raises UserError."""
     lacking = (logits[:, index] <= 0).nonzero()[:_MEASURED, 0]
-    name = scorer.classifier.names[index]
-    if len(lacking) in (0, len(logits)):
-        few = "no" if len(lacking) else "every one"
-        raise UserError(f"of {len(logits):,} images, {few} image has {name}: the classifier cannot")
+    if len(lacking) == 0:
+        name = scorer.classifier.names[index]
+        raise UserError(f"all of {len(logits):,} samples have {name}: none is left to set it in")
     return lacking
 
 

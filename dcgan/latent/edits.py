@@ -26,7 +26,6 @@ def edit(
     *,
     distribution: str = "normal",
     latent_dim: int | None = None,
-    start: Tensor | None = None,
     free: Sequence[int] = (),
     steps: int = _STEPS,
 ) -> Tensor:
@@ -39,8 +38,7 @@ def edit(
     length, which shrinks, until its loss is 0. (Adam's steps, equally long in every component of z,
     change twice as much of an image.)
 
-    `start`: an offset to start from, [D] or [N, D]. Columns of z from `latent_dim` on are labels,
-    which stay; default: none are. -> [N, D] as z.
+    Columns of z from `latent_dim` on are labels, which stay; default: none are. -> [N, D] as z.
     """
     latent_dim = latent_dim or z.shape[1]
     with torch.no_grad():
@@ -52,7 +50,7 @@ def edit(
     weights = torch.ones(before.shape[1], device=z.device)
     weights[list(free)] = 0
     weights[index] = 1
-    offset = z.new_zeros(len(z), latent_dim) if start is None else start.expand(len(z), latent_dim)
+    offset = z.new_zeros(len(z), latent_dim)
     for length in torch.linspace(_FIRST_STEP, _LAST_STEP, steps).tolist():
         offset = offset.detach().requires_grad_()
         logits = score(move(z, offset, "normal"))
