@@ -88,25 +88,32 @@ def regressed_direction(
     return vector, steps.quantile(_QUANTILE).item(), effect
 
 
-def edited(scorer: Scorer, G: Generator, z: Tensor, index: int, wanted: bool) -> Tensor:
+def edited(
+    scorer: Scorer, G: Generator, z: Tensor, index: int, wanted: bool, vector: Tensor
+) -> Tensor:
     """Latents near z whose images have, or lack, a label and keep the others: see `latent.edit`.
 
-    A latent's edit does not depend on the others in z: all passes have one size.
+    Each starts where the direction `vector` of all images sets the label, which may have changed
+    others. A latent's edit does not depend on the others in z: all passes have one size.
     """
     free = scorer.classifier.tied_to(index)
+    largest = _MAX_STEP * _deviation(G)
+    _, steps = move_until_set(scorer.logits, z, vector, largest, index, G.latent, wanted)
+    start = latent.move(z, steps[:, None] * vector, G.latent)
     parts = []
-    for batch in z.split(scorer.pass_size):
+    for batch, moved in zip(z.split(scorer.pass_size), start.split(scorer.pass_size), strict=True):
         padding = batch.new_zeros(scorer.pass_size - len(batch), z.shape[1])
-        moved = latent.edit(
+        found = latent.edit(
             scorer.differentiable,
             torch.cat([batch, padding]).to(scorer.device),
             index,
             wanted,
             distribution=G.latent,
             latent_dim=G.latent_dim,
+            start=torch.cat([moved, padding]).to(scorer.device),
             free=free,
         )
-        parts.append(moved[: len(batch)].cpu())
+        parts.append(found[: len(batch)].cpu())
     return torch.cat(parts)
 
 
@@ -147,13 +154,15 @@ def by_edits(
     index = scorer.classifier.index(name)
     logits = scorer.logits(z)
     lacking = _lacking(scorer, logits, index)
-    after = edited(scorer, G, z[lacking], index, True)
+    weights, _ = latent.linear_scores(z[:, : G.latent_dim], logits)
+    along = latent.unit(weights[index])
+    after = edited(scorer, G, z[lacking], index, True, along)
     effect = measure_effect(logits[lacking], scorer.logits(after), index)
     offsets = (after - z[lacking])[:, : G.latent_dim]
     length = offsets.norm(dim=1).median().item()
     vector = latent.unit(offsets.mean(0))
     lines = _effect_lines(scorer, effect, f"each image edited apart, {length:.2f} in the median")
-    ends = [edited(scorer, G, seeds, index, wanted) for wanted in (False, True)]
+    ends = [edited(scorer, G, seeds, index, wanted, along) for wanted in (False, True)]
     t = torch.linspace(0, 1, steps + 1)[:, None, None]
     down, up = (latent.lerp(seeds, end, t) for end in ends)  # [steps + 1, rows, D]
     strip = torch.cat([down.flip(0), up[1:]]).transpose(0, 1)
