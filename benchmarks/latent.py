@@ -171,7 +171,8 @@ def by_examples(
 def by_edit(
     G: Generator, own: Scorer, z: Tensor, logits: Tensor, start: Tensor, index: int, part: int
 ) -> Tensor:
-    return directions.edited(own, G, start, index, True)
+    weights, _ = latent.linear_scores(z, logits)
+    return directions.edited(own, G, start, index, True, latent.unit(weights[index]))
 
 
 def until_set(G: Generator, own: Scorer, start: Tensor, vector: Tensor, index: int) -> Tensor:
@@ -239,9 +240,10 @@ def other_flips(effect: Effect, classifier: LabelClassifier) -> float:
 
 
 def label_free_table(G: Generator, scorer: Scorer, components: int = 10) -> str:
+    z = directions.sample_latents(G, 1)
     lines = ["| without labels | names and shares |", "|---|---|"]
     for method in ("sefa", "pca"):
-        found = directions.without_labels(scorer, G, method, components, torch.empty(0, 0), 1)
+        found = directions.without_labels(scorer, G, method, components, z[:1], 1)
         lines += [f"| {method} | {line} |" for line in found.lines]
     return "\n".join(lines)
 

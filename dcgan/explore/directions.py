@@ -73,8 +73,8 @@ def regressed_direction(
     """A label's direction by regression on samples z [N, D] with their logits [N, K].
 
     -> the unit vector, the step that sets the label in most images that lack it, and the effect
-    when every image is moved by the smallest step that does. Raises UserError where no image, or
-    every image, has the label, and UsageError where the other labels leave no direction.
+    when every image is moved by the smallest step that does. Raises UserError where every image has
+    the label, and UsageError where the other labels leave no direction.
     """
     lacking = _lacking(scorer, logits, index)
     weights, _ = latent.linear_scores(z[:, : G.latent_dim], logits)
@@ -89,23 +89,31 @@ def regressed_direction(
 
 
 def edited(
-    scorer: Scorer, G: Generator, z: Tensor, index: int, wanted: bool, start: Tensor | None = None
+    scorer: Scorer, G: Generator, z: Tensor, index: int, wanted: bool, vector: Tensor
 ) -> Tensor:
-    """Latents near z whose images have, or lack, a label and keep the others: see `latent.edit`."""
+    """Latents near z whose images have, or lack, a label and keep the others: see `latent.edit`.
+
+    Each starts where the direction `vector` of all images sets the label, which may have changed
+    others. A latent's edit does not depend on the others in z: all passes have one size.
+    """
     free = scorer.classifier.tied_to(index)
+    largest = _MAX_STEP * _deviation(G)
+    _, steps = move_until_set(scorer.logits, z, vector, largest, index, G.latent, wanted)
+    start = latent.move(z, steps[:, None] * vector, G.latent)
     parts = []
-    for batch in z.split(scorer.batch_size):
-        moved = latent.edit(
+    for batch, moved in zip(z.split(scorer.pass_size), start.split(scorer.pass_size), strict=True):
+        padding = batch.new_zeros(scorer.pass_size - len(batch), z.shape[1])
+        found = latent.edit(
             scorer.differentiable,
-            batch.to(scorer.device),
+            torch.cat([batch, padding]).to(scorer.device),
             index,
             wanted,
             distribution=G.latent,
             latent_dim=G.latent_dim,
-            start=None if start is None else start.to(scorer.device),
+            start=torch.cat([moved, padding]).to(scorer.device),
             free=free,
         )
-        parts.append(moved.cpu())
+        parts.append(found[: len(batch)].cpu())
     return torch.cat(parts)
 
 
@@ -146,13 +154,15 @@ def by_edits(
     index = scorer.classifier.labels.index(name, "--attribute")
     logits = scorer.logits(z)
     lacking = _lacking(scorer, logits, index)
-    after = edited(scorer, G, z[lacking], index, True)
+    weights, _ = latent.linear_scores(z[:, : G.latent_dim], logits)
+    along = latent.unit(weights[index])
+    after = edited(scorer, G, z[lacking], index, True, along)
     effect = measure_effect(logits[lacking], scorer.logits(after), index)
     offsets = (after - z[lacking])[:, : G.latent_dim]
     length = offsets.norm(dim=1).median().item()
     vector = latent.unit(offsets.mean(0))
     lines = _effect_lines(scorer, effect, f"each image edited apart, {length:.2f} in the median")
-    ends = [edited(scorer, G, seeds, index, wanted) for wanted in (False, True)]
+    ends = [edited(scorer, G, seeds, index, wanted, along) for wanted in (False, True)]
     t = torch.linspace(0, 1, steps + 1)[:, None, None]
     down, up = (latent.lerp(seeds, end, t) for end in ends)  # [steps + 1, rows, D]
     strip = torch.cat([down.flip(0), up[1:]]).transpose(0, 1)
@@ -274,10 +284,9 @@ def _deviation(G: Generator) -> float:
 def _lacking(scorer: Scorer, logits: Tensor, index: int) -> Tensor:
     """Which of the samples lack a label, the first _MEASURED of them. Raises UserError."""
     lacking = (logits[:, index] <= 0).nonzero()[:_MEASURED, 0]
-    name = scorer.classifier.names[index]
-    if len(lacking) in (0, len(logits)):
-        few = "no" if len(lacking) else "every one"
-        raise UserError(f"of {len(logits):,} images, {few} image has {name}: the classifier cannot")
+    if len(lacking) == 0:
+        name = scorer.classifier.names[index]
+        raise UserError(f"all of {len(logits):,} samples have {name}: none is left to set it in")
     return lacking
 
 

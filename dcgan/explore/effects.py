@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dcgan.latent.directions import move
 
-_FRACTIONS = (0.2, 0.4, 0.6, 0.8, 1.0)  # of the largest step
+_FRACTIONS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)  # of the largest step
 _MARGIN = 0.5  # of a logit beyond 0, for a label that counts as set while steps are tried
 
 
@@ -40,20 +40,23 @@ def move_until_set(
     largest: float,
     index: int,
     distribution: str,
+    wanted: bool = True,
 ) -> tuple[Tensor, Tensor]:
-    """Move each latent along a direction by the smallest of some steps that sets a label.
+    """Move each latent along a direction by the smallest of some steps that sets a label; or, not
+    `wanted`, against it until the label is gone.
 
-    Steps are fifths of the `largest`, which is taken where none sets it. -> logits [N, K] of the
-    moved latents, and the steps [N].
+    Steps are fifths of the `largest`, from 0 on; the largest is taken where none does, and those
+    against the direction are negative. -> logits [N, K] of the moved latents, and the steps [N].
     """
-    steps = torch.full((len(z),), float(largest))
+    sign = 1.0 if wanted else -1.0
+    steps = torch.full((len(z),), sign * largest)
     found: Tensor | None = None
     waiting = torch.arange(len(z))
     for fraction in _FRACTIONS:
-        scored = logits(move(z[waiting], fraction * largest * direction, distribution))
+        scored = logits(move(z[waiting], sign * fraction * largest * direction, distribution))
         found = scored.clone() if found is None else found.index_copy(0, waiting, scored)
-        is_set = scored[:, index] > _MARGIN
-        steps[waiting[is_set]] = fraction * largest
+        is_set = sign * scored[:, index] > _MARGIN
+        steps[waiting[is_set]] = sign * fraction * largest
         waiting = waiting[~is_set]
         if len(waiting) == 0:
             break

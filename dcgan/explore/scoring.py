@@ -11,6 +11,8 @@ from dcgan.networks import Generator, fold_batch_norm
 from dcgan.runtime.device import full_float32_precision
 from dcgan.sampling import batch_size, make_renderer
 
+_MAX_PASS_PIXELS = 2**16
+
 
 class Scorer:
     """The logits of a classifier for the images of a generator.
@@ -24,6 +26,8 @@ class Scorer:
         classifier.check_generator(G)
         self.classifier = classifier
         self.batch_size = batch_size(G.size)
+        # Of one pass with gradients. A fixed size makes results independent of the other latents.
+        self.pass_size = min(max(_MAX_PASS_PIXELS // G.size**2, 1), self.batch_size)
         self.device = next(G.parameters()).device
         classifier.network.to(self.device)
         self._render = make_renderer(G, precision)

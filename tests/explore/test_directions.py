@@ -111,8 +111,17 @@ def test_the_packed_images_of_a_run_are_found(made):
     assert packed is not None and packed.folder == made["packed"]
 
 
+def test_an_edit_does_not_depend_on_what_is_edited_beside_it(made, scorer):
+    G = load_generator(made["run"])
+    z = directions.sample_latents(G, 70)
+    vector = torch.eye(8)[0]
+    together = directions.edited(scorer, G, z, 1, True, vector)
+    for rows in (slice(3, 4), slice(60, 70)):
+        assert torch.equal(directions.edited(scorer, G, z[rows], 1, True, vector), together[rows])
+
+
 def test_a_label_that_no_sample_lacks_is_one_line(scorer):
-    with pytest.raises(UserError, match="has bright"):
+    with pytest.raises(UserError, match="all of 5 samples have bright"):
         directions._lacking(scorer, torch.ones(5, 3), 0)
 
 

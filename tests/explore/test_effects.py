@@ -29,3 +29,10 @@ def test_a_direction_has_the_name_of_what_it_moves_most_in_its_own_deviations():
     assert (naming.index, naming.sign) == (1, -1)
     assert naming.share == pytest.approx(4 / 5)
     assert name_direction(up, up, torch.ones(2)).share == 0
+
+
+def test_against_a_direction_until_the_label_is_gone():
+    z = torch.tensor([[0.4], [-3.0]])
+    logits, steps = move_until_set(lambda z: z, z, torch.tensor([1.0]), 5.0, 0, "normal", False)
+    assert steps.tolist() == pytest.approx([-1.0, 0.0])
+    assert logits.flatten().tolist() == pytest.approx([-0.6, -3.0])
