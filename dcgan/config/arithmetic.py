@@ -4,7 +4,8 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-from dcgan.config.sampling import DEFAULT_CHECKPOINT, POSITIONAL, REPEATED, SamplingOptions
+from dcgan.config.fields import POSITIONAL, REPEATED
+from dcgan.config.sampling import DEFAULT_CHECKPOINT, SamplingOptions
 from dcgan.config.validation import require, require_ending, validate_types
 from dcgan.errors import UsageError
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from dcgan.config.sampling import DEFAULT_CHECKPOINT, POSITIONAL, SamplingOptions, parse_seeds
+from dcgan.config.fields import POSITIONAL
+from dcgan.config.sampling import DEFAULT_CHECKPOINT, SamplingOptions, parse_seeds
 from dcgan.config.validation import require, require_ending, validate_types
 from dcgan.errors import UsageError
 

@@ -5,7 +5,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from dcgan.config.sampling import POSITIONAL, SamplingOptions
+from dcgan.config.fields import POSITIONAL
+from dcgan.config.sampling import SamplingOptions
 from dcgan.config.validation import MIN_IMAGES, require, require_ending, validate_types
 from dcgan.errors import UsageError
 

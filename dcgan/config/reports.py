@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-from dcgan.config.sampling import POSITIONAL
+from dcgan.config.fields import POSITIONAL
 from dcgan.config.training import ComputeOptions
 from dcgan.config.validation import require, require_ending, validate_types
 from dcgan.config.walk import MIN_FRAME_SECONDS

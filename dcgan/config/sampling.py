@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from dcgan.config.fields import POSITIONAL
 from dcgan.config.training import ComputeOptions
 from dcgan.config.validation import require, require_ending, validate_types
 from dcgan.errors import UsageError
@@ -13,11 +14,6 @@ from dcgan.errors import UsageError
 _MAX_IMAGES = 10_000_000  # that one command generates
 DEFAULT_GRID = Path("samples.png")
 DEFAULT_CHECKPOINT = Path("faces")  # which comes with the package
-
-# Metadata of a field that the command line takes as a word without a flag.
-POSITIONAL = {"positional": True}
-# Metadata of a field with several values, each of which the command line takes with a flag.
-REPEATED = {"repeated": True}
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from dcgan.config.sampling import DEFAULT_CHECKPOINT, POSITIONAL, SamplingOptions
+from dcgan.config.fields import POSITIONAL
+from dcgan.config.sampling import DEFAULT_CHECKPOINT, SamplingOptions
 from dcgan.config.stops import Stop, parse_stops
 from dcgan.config.validation import require, validate_types
 from dcgan.errors import UsageError
