@@ -10,6 +10,7 @@ from torch import Tensor
 
 from benchmarks.harness import time_in_turns
 from dcgan import images, sampling
+from dcgan.config import InvertConfig
 from dcgan.latent import invert, psnr
 from dcgan.networks import Generator, fold_batch_norm
 from dcgan.runs import load_generator
@@ -37,7 +38,7 @@ def find_by_adam(G: Generator, targets: Tensor, steps: int = 600) -> Tensor:
     return z.detach()
 
 
-def find_by_dcgan(G: Generator, targets: Tensor, restarts: int = 1) -> Tensor:
+def find_by_dcgan(G: Generator, targets: Tensor, restarts: int = InvertConfig.restarts) -> Tensor:
     """Latents of images [N, C, S, S], as `dcgan invert` finds them without an encoder."""
     return invert(G, targets, restarts=restarts).latents
 

@@ -26,7 +26,7 @@ class InvertConfig:
     label: str | None = None
     """Labels of the photos, for a conditional network: eyeglasses=1,smiling=0, or a class name.
     Default: what an encoder sees, which is trained first."""
-    restarts: int = 1
+    restarts: int = 2
     """Random latents to search from again, for photos that the generator does not make closely."""
     encoder: Path | None = None
     """File (.safetensors) of an encoder, whose guesses the search starts from. If there is none
