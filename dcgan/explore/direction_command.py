@@ -8,9 +8,10 @@ from dcgan import sampling
 from dcgan.config import DirectionConfig, parse_seeds
 from dcgan.errors import UsageError, UserError
 from dcgan.explore import directions
-from dcgan.explore.directions import Found, sample_latents
+from dcgan.explore.directions import sample_latents
 from dcgan.explore.directions_file import load_directions
 from dcgan.explore.finding_classifier import find_classifier
+from dcgan.explore.found_directions import Found
 from dcgan.explore.scoring import Scorer
 from dcgan.networks import Generator
 

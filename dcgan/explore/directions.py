@@ -5,7 +5,6 @@ the lines of a table that says how much a direction moves what it should, and wh
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,7 +19,7 @@ from dcgan.explore.effects import (
     move_until_set,
     name_direction,
 )
-from dcgan.explore.filmstrip import draw_filmstrip
+from dcgan.explore.found_directions import Found, along
 from dcgan.explore.scoring import Scorer, first_features
 from dcgan.networks import Generator, fold_batch_norm
 from dcgan.networks.initialization import LATENT_VARIANCES
@@ -34,25 +33,6 @@ _SCORED_AT_ENDS = 64  # images that name a direction
 _PCA_SAMPLES = 1000
 _SHOWN_FLIPS = 5
 _QUANTILE = 0.9  # of the steps that images need: the step of a direction
-
-
-@dataclass(frozen=True, eq=False)
-class Found:
-    """What is to be saved, drawn and printed."""
-
-    directions: Directions
-    strip: Tensor  # latents [rows, columns, D]
-    row_names: tuple[str, ...]
-    lines: tuple[str, ...]
-
-
-def draw(G: Generator, found: Found, precision: str) -> np.ndarray:
-    """The filmstrip of what was found, uint8 [H, W, C]."""
-    rows, columns, _ = found.strip.shape
-    sampling.check_grid_size(G, rows * columns)
-    batches = list(sampling.render(G, found.strip.flatten(0, 1), precision))
-    cells = np.concatenate(batches)
-    return draw_filmstrip(cells.reshape(rows, columns, *cells.shape[1:]), found.row_names)
 
 
 def sample_latents(
@@ -131,7 +111,7 @@ def by_regression(
     logits = scorer.logits(z)
     vector, step, effect = regressed_direction(scorer, G, z, logits, index, orthogonal_to)
     lines = _effect_lines(scorer, effect, f"up to {step:.2f} along one direction")
-    return _along(
+    return along(
         G,
         (scorer.classifier.names[index],),
         vector[None],
@@ -155,19 +135,19 @@ def by_edits(
     logits = scorer.logits(z)
     lacking = _lacking(scorer, logits, index)
     weights, _ = latent.linear_scores(z[:, : G.latent_dim], logits)
-    along = latent.unit(weights[index])
-    after = edited(scorer, G, z[lacking], index, True, along)
+    vector = latent.unit(weights[index])
+    after = edited(scorer, G, z[lacking], index, True, vector)
     effect = measure_effect(logits[lacking], scorer.logits(after), index)
     offsets = (after - z[lacking])[:, : G.latent_dim]
     length = offsets.norm(dim=1).median().item()
-    vector = latent.unit(offsets.mean(0))
+    mean_way = latent.unit(offsets.mean(0))
     lines = _effect_lines(scorer, effect, f"each image edited apart, {length:.2f} in the median")
-    ends = [edited(scorer, G, seeds, index, wanted, along) for wanted in (False, True)]
+    ends = [edited(scorer, G, seeds, index, wanted, vector) for wanted in (False, True)]
     t = torch.linspace(0, 1, steps + 1)[:, None, None]
     down, up = (latent.lerp(seeds, end, t) for end in ends)  # [steps + 1, rows, D]
     strip = torch.cat([down.flip(0), up[1:]]).transpose(0, 1)
     names = (scorer.classifier.names[index],)
-    directions = Directions(names, vector[None], (length,), "edit", fingerprint(G))
+    directions = Directions(names, mean_way[None], (length,), "edit", fingerprint(G))
     return Found(directions, strip, ("",) * len(seeds), lines)
 
 
@@ -191,7 +171,7 @@ def by_turn(scorer: Scorer, G: Generator, name: str, z: Tensor, seeds: Tensor, s
         f"{step:.2f}, in the mean of {len(start)} images",
         f"correlation of step and {name}: {each.mean():.2f} within an image, {pooled:.2f} over all",
     )
-    return _along(G, (name,), vector[None], (step,), "turn", seeds, steps, lines)
+    return along(G, (name,), vector[None], (step,), "turn", seeds, steps, lines)
 
 
 def by_examples(
@@ -204,7 +184,7 @@ def by_examples(
     lines = [f"{len(with_it)} examples with it and {len(without)} without, {step:.2f} apart"]
     if scorer:
         lines.append(_named(scorer, G, vector, step)[1])
-    return _along(G, ("examples",), vector[None], (step,), "examples", seeds, steps, tuple(lines))
+    return along(G, ("examples",), vector[None], (step,), "examples", seeds, steps, tuple(lines))
 
 
 def without_labels(
@@ -231,7 +211,7 @@ def without_labels(
         names.append(name)
         lines.append(f"{method} {i + 1}: {line}")
     steps_of = (step,) * components
-    return _along(G, names, vectors, steps_of, method, seeds, steps, tuple(lines))
+    return along(G, names, vectors, steps_of, method, seeds, steps, tuple(lines))
 
 
 def along_saved(
@@ -244,36 +224,10 @@ def along_saved(
     for name, vector, step in zip(saved.names, saved.vectors, saved.steps, strict=True):
         says = _named(scorer, G, vector, step)[1] if scorer else f"steps up to {step:.2f}"
         lines.append(f"{name}: {says}")
-    found = _along(
+    found = along(
         G, saved.names, saved.vectors, saved.steps, saved.method, seeds, steps, tuple(lines)
     )
     return Found(saved, found.strip, found.row_names, found.lines)
-
-
-def _along(
-    G: Generator,
-    names: Sequence[str],
-    vectors: Tensor,
-    sizes: Sequence[float],
-    method: str,
-    seeds: Tensor,
-    steps: int,
-    lines: tuple[str, ...],
-) -> Found:
-    """A filmstrip along each direction from minus to plus its step, for each of the seeds."""
-    t = torch.linspace(-1, 1, 2 * steps + 1)
-    strip = torch.stack(
-        [
-            torch.stack([latent.move(seeds, place * size * vector, G.latent) for place in t], 1)
-            for vector, size in zip(vectors, sizes, strict=True)
-        ]
-    ).flatten(0, 1)
-    each = len(seeds) if len(vectors) > 1 else 0
-    rows = tuple(name if i == 0 else "" for name in names for i in range(each))
-    directions = Directions(
-        tuple(names), vectors.cpu(), tuple(map(float, sizes)), method, fingerprint(G)
-    )
-    return Found(directions, strip, rows or ("",) * len(seeds), lines)
 
 
 def _deviation(G: Generator) -> float:

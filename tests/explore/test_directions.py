@@ -9,7 +9,7 @@ from PIL import Image
 
 from dcgan import cli, load_generator, sampling
 from dcgan.errors import UserError
-from dcgan.explore import directions
+from dcgan.explore import directions, found_directions
 from dcgan.explore.classifier import load_classifier
 from dcgan.explore.directions_file import load_directions
 from dcgan.explore.finding_classifier import run_images
@@ -162,9 +162,9 @@ def test_a_run_without_labels_asks_for_data(run, capsys, tmp_path):
 def test_conditional_and_grey_generators_move_z_alone(channels, latent_name):
     G = Generator(16, channels, width=2, latent_dim=4, latent=latent_name, num_labels=2).eval()
     z = torch.cat([torch.rand(3, 4), torch.eye(3, 2)], 1)
-    found = directions._along(G, ["a"], torch.eye(4)[:1], [2.0], "x", z, 2, ())
+    found = found_directions.along(G, ["a"], torch.eye(4)[:1], [2.0], "x", z, 2, ())
     assert torch.equal(found.strip[:, :, 4:], z[:, None, 4:].expand(-1, 5, -1))
     assert torch.allclose(found.strip[:, 2], z)
     expected = (z[:, 0] + 2).clamp(max=1) if latent_name == "uniform" else z[:, 0] + 2
     assert torch.allclose(found.strip[:, 4, 0], expected)
-    assert directions.draw(G, found, "fp32").shape[2] == channels
+    assert found_directions.draw(G, found, "fp32").shape[2] == channels

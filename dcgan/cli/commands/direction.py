@@ -16,8 +16,8 @@ def direction(args: Sequence[str], prog: str) -> None:
 
     from dcgan import images
     from dcgan.explore.direction_command import find
-    from dcgan.explore.directions import draw
     from dcgan.explore.directions_file import save_directions
+    from dcgan.explore.found_directions import draw
 
     G = load_generator(config.checkpoint, config)
     found = find(G, config)
