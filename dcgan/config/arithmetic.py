@@ -9,7 +9,7 @@ from dcgan.config.sampling import DEFAULT_CHECKPOINT, SamplingOptions
 from dcgan.config.validation import require, require_ending, validate_types
 from dcgan.errors import UsageError
 
-_MAX_EXEMPLARS = 100
+_MAX_EXEMPLARS = 10_000
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,9 @@ class ArithmeticConfig(SamplingOptions):
     (smiling=1,hat=0, or label:7 for one that reads as a seed). Can be given several times."""
     minus: tuple[str, ...] = dataclasses.field(default=(), metadata=REPEATED)
     """Operand to subtract. Can be given several times."""
-    exemplars: int = 3
-    """Exemplars of an operand that is a label."""
+    exemplars: int = 100
+    """Exemplars of a label, at most. The more, the surer is the result, and the less it depends on
+    what else these images show."""
     classifier: Path | None = None
     """File (.safetensors) of the classifier that finds exemplars of labels for an unconditional
     network: used if it is there, else trained and written there. Default: the one that comes with
@@ -37,7 +38,7 @@ class ArithmeticConfig(SamplingOptions):
     def __post_init__(self) -> None:
         validate_types(self)
         valid = 1 <= self.exemplars <= _MAX_EXEMPLARS
-        require(valid, "exemplars", self.exemplars, f"from 1 to {_MAX_EXEMPLARS}")
+        require(valid, "exemplars", self.exemplars, f"from 1 to {_MAX_EXEMPLARS:,}")
         require_ending(self.out, ".png", "out")
         require_ending(self.classifier, ".safetensors", "classifier")
         if not self.plus:

@@ -14,6 +14,8 @@ from dcgan.config import TrainConfig
 from dcgan.explore.figures import GAP, Figure
 from dcgan.networks import Generator
 
+_SHOWN = 3  # exemplars of an operand
+
 
 @dataclass(frozen=True)
 class Operand:
@@ -42,7 +44,8 @@ def arithmetic(
 ) -> Sum:
     """Add and subtract the mean latents of operands, and their mean images for comparison.
 
-    Latents that are longer than those G was trained with are shortened, see `latent.to_typical`.
+    The result and its neighbours are scaled to what G has seen in training, see
+    `latent.to_typical`; the means are not, as in the paper.
     """
     renderer = sampling.make_renderer(G, precision)
 
@@ -77,15 +80,18 @@ def _to_uint8(values: np.ndarray) -> np.ndarray:
 
 
 def draw_arithmetic(done: Sum) -> np.ndarray:
-    """The figure, uint8 [H, W, 3]: in columns the exemplars of each operand, the image of their
-    mean latent, and the mean of their images; on the right the result amid eight neighbours, and
-    the result of the arithmetic on images.
+    """The figure, uint8 [H, W, 3]: in columns three exemplars of each operand, the image of the
+    mean latent of all of them, and the mean of their images; on the right the result amid eight
+    neighbours, and the result of the arithmetic on images.
     """
     figure = Figure(done.results.shape[1])
     step, line = figure.cell + GAP, figure.line
     captions = [figure.wrap(operand.name) for operand in done.operands]
+    for caption, shown in zip(captions, done.exemplars, strict=True):
+        if len(shown) > _SHOWN:
+            caption.append(f"{len(shown)} exemplars")
     of_exemplars = GAP + line * max(map(len, captions))
-    of_means = of_exemplars + max(*map(len, done.exemplars), 2) * step + 2 * line
+    of_means = of_exemplars + _SHOWN * step + 2 * line
     of_pixels = of_means + step + 2 * line
     signs = 2 * line  # the width of the columns between operands
     figure.text("mean of latents", GAP, of_means - line)
@@ -98,7 +104,7 @@ def draw_arithmetic(done: Sum) -> np.ndarray:
             x += signs
         for row, caption in enumerate(captions[i]):
             figure.text(caption, x, GAP + row * line)
-        for row, image in enumerate(done.exemplars[i]):
+        for row, image in enumerate(done.exemplars[i][:_SHOWN]):
             figure.image(image, x, of_exemplars + row * step)
         figure.image(done.means[i], x, of_means)
         figure.image(done.pixel_means[i], x, of_pixels)

@@ -18,6 +18,7 @@ from dcgan.networks import Generator
 
 _LABEL_MARK = "label:"  # before a label that reads as a seed, such as the class 7
 _SEARCHED = 8192  # seeds among which exemplars of a label are found
+_MIN_EXEMPLARS = 3  # as in the paper
 _SURE = 2.0  # the logit from which on a classifier is sure of a label: 88 %
 
 
@@ -55,14 +56,13 @@ class _Exemplars:
         self._scorer: Scorer | None = None
 
     def of(self, label: str, flag: str) -> Tensor:
-        """Latents of a label, [exemplars, D]."""
-        wanted = self._config.exemplars
-        seeds = itertools.islice(self._seeds(label, flag), wanted)
-        found = list(seeds)
+        """Latents of a label, [n, D]."""
+        found = list(itertools.islice(self._seeds(label, flag), self._config.exemplars))
+        wanted = min(_MIN_EXEMPLARS, self._config.exemplars)
         if len(found) < wanted:
             raise UserError(
-                f"{flag} {label}: {len(found)} of {_SEARCHED:,} images surely have it, and "
-                f"{wanted} are wanted: name fewer labels, or fewer --exemplars"
+                f"{flag} {label}: {len(found)} of {_SEARCHED:,} images surely have it, and at "
+                f"least {wanted} are wanted: name fewer labels"
             )
         self._taken |= set(found)
         asked = None if self._G.labels is None else label

@@ -10,6 +10,7 @@ from torch import Tensor
 from dcgan.errors import UsageError
 
 NEIGHBOUR_NOISE = 0.25  # largest change of a component (Radford et al. 2015, figure 7)
+_LENGTH_DEVIATION = 0.5**0.5  # of the length of a vector of N(0, 1), for many dimensions
 
 
 def add_and_subtract(plus: Sequence[Tensor], minus: Sequence[Tensor]) -> Tensor:
@@ -26,18 +27,20 @@ def add_and_subtract(plus: Sequence[Tensor], minus: Sequence[Tensor]) -> Tensor:
 
 
 def to_typical(z: Tensor, latent_dim: int, distribution: str) -> Tensor:
-    """The latents nearest to `z` [..., D] among those that G was trained with.
+    """The latents nearest to `z` [..., D] among those that G has seen in training.
 
-    Normal latents of more than the root of `latent_dim` are shortened to it, near which all are
-    that G has seen; uniform ones are clamped to [-1, 1]. Columns from `latent_dim` on are labels,
-    which are clamped to [0, 1].
+    Normal latents are scaled to a length within two standard deviations of the root of
+    `latent_dim`, where 95 % of all are; a sum of means of many exemplars is much shorter. Uniform
+    ones are clamped to [-1, 1]. Columns from `latent_dim` on are labels, clamped to [0, 1].
     """
     noise, labels = z[..., :latent_dim], z[..., latent_dim:]
     if distribution == "uniform":
         noise = noise.clamp(-1, 1)
     else:
         length = noise.norm(dim=-1, keepdim=True)
-        noise = noise * (math.sqrt(latent_dim) / length.clamp(min=math.sqrt(latent_dim)))
+        middle, deviations = math.sqrt(latent_dim), 2 * _LENGTH_DEVIATION
+        typical = length.clamp(max(middle - deviations, 0), middle + deviations)
+        noise = noise * torch.where(length > 0, typical / length, 1.0)
     return torch.cat([noise, labels.clamp(0, 1)], -1)
 
 

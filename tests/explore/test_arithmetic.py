@@ -55,11 +55,11 @@ def test_equal_operands_cancel():
 
 def test_the_figure_shows_every_image_once():
     G = make_generator()
-    z = sampling.latents_from_seeds(G, range(5))
-    done = arithmetic(G, [Operand(True, "first, " * 9, z[:3]), Operand(False, "b", z[3:])])
+    z = sampling.latents_from_seeds(G, range(6))
+    done = arithmetic(G, [Operand(True, "first, " * 9, z[:4]), Operand(False, "b", z[4:])])
     figure = draw_arithmetic(done)
     side = 16 * 6
-    shown = [*done.exemplars[0], *done.exemplars[1], *done.means, *done.results]
+    shown = [*done.exemplars[0][:3], *done.exemplars[1], *done.means, *done.results]
     shown += [*done.pixel_means, done.pixel_result]
     for image in shown:
         large = image.repeat(6, 0).repeat(6, 1)
