@@ -44,8 +44,8 @@ def arithmetic(
 ) -> Sum:
     """Add and subtract the mean latents of operands, and their mean images for comparison.
 
-    The result and its neighbours are scaled to what G has seen in training, see
-    `latent.to_typical`; the means are not, as in the paper.
+    All latents that are drawn are scaled to those G has seen in training, see
+    `latent.to_typical`.
     """
     renderer = sampling.make_renderer(G, precision)
 
@@ -67,7 +67,7 @@ def arithmetic(
     return Sum(
         list(operands),
         exemplars,
-        draw(torch.stack([operand.z.mean(0) for operand in operands])),
+        draw(typical(torch.stack([operand.z.mean(0) for operand in operands]))),
         z,
         draw(z),
         _to_uint8(pixel_means),
@@ -87,9 +87,9 @@ def draw_arithmetic(done: Sum) -> np.ndarray:
     figure = Figure(done.results.shape[1])
     step, line = figure.cell + GAP, figure.line
     captions = [figure.wrap(operand.name) for operand in done.operands]
-    for caption, shown in zip(captions, done.exemplars, strict=True):
-        if len(shown) > _SHOWN:
-            caption.append(f"{len(shown)} exemplars")
+    for lines, exemplars in zip(captions, done.exemplars, strict=True):
+        if len(exemplars) > _SHOWN:
+            lines.append(f"{len(exemplars)} exemplars")
     of_exemplars = GAP + line * max(map(len, captions))
     of_means = of_exemplars + _SHOWN * step + 2 * line
     of_pixels = of_means + step + 2 * line
