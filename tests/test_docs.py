@@ -14,8 +14,8 @@ import torch
 import tyro
 
 import benchmarks.__main__ as speed
-from benchmarks import labels, quality
-from dcgan import cli, config
+from benchmarks import arithmetic, labels, latent, quality
+from dcgan import cli, config, images, pretrained
 from dcgan.data import open_packed
 from tests.conftest import TINY, fit, write_packed
 from tests.markdown import PAGES, ROOT, anchors, blocks, commands, quoted, rows, section
@@ -25,7 +25,7 @@ ARCHITECTURE = PAGES["docs/architecture.md"]
 COMMANDS = commands(*PAGES.values())
 # Words that start a line of a code block, and what checks it; the others are of other programs.
 TRAIN = [c for c in COMMANDS if re.search(r"(^dcgan train|\btrain\.py) ", c)]
-DCGAN = [c for c in COMMANDS if re.match(r"(dcgan|python sample\.py) (?!train)", c)]
+DCGAN = [c for c in COMMANDS if re.match(r"(dcgan|python sample\.py)( (?!train)|$)", c)]
 BENCHMARKS = [c for c in COMMANDS if c.startswith("python -m benchmarks")]
 INLINE = {code for page in PAGES.values() for code in quoted(page)}
 PYTEST = sorted(c for c in INLINE | set(COMMANDS) if re.match(r"(DCGAN_\w+=\d+ )?pytest ", c))
@@ -39,6 +39,7 @@ def no_files(tmp_path, monkeypatch) -> None:
     """An empty current folder and home, so that no file of a command exists."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
 
 
 def test_the_commands_are_found():
@@ -59,7 +60,7 @@ def test_training_commands_are_understood(command, capsys, no_files):
 def test_other_commands_fail_only_because_files_are_missing(command, capsys, no_files):
     words = shlex.split(command.replace("python sample.py", "dcgan sample"))
     assert cli.main(words[1:]) == 1
-    assert re.search(r"no such|does not exist", capsys.readouterr().err)
+    assert re.search(r"no such|does not exist|there is no photo", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("command", BENCHMARKS)
@@ -67,7 +68,9 @@ def test_benchmark_commands_are_understood(command):
     module, *words = shlex.split(command.replace("PART", "step"))[2:]
     options = {
         "benchmarks": speed.Options,
+        "benchmarks.arithmetic": arithmetic.Options,
         "benchmarks.labels": labels.Options,
+        "benchmarks.latent": latent.Options,
         "benchmarks.quality": quality.Options,
     }
     if module in options:
@@ -112,7 +115,7 @@ def test_paths_exist(name):
 def test_flags_exist(name):
     exported = [getattr(config, name) for name in config.__all__]
     options = [kind for kind in exported if dataclasses.is_dataclass(kind)]
-    options += [speed.Options, labels.Options, quality.Options]
+    options += [kind.Options for kind in (speed, arithmetic, labels, latent, quality)]
     fields = {field.name for kind in options for field in dataclasses.fields(kind)}
     known = {config.format_flag(field)[2:] for field in fields}
     known |= {f"no-{field}" for field in known} | OTHER_FLAGS
@@ -146,7 +149,7 @@ def test_names_are_in_the_files_that_the_table_of_changes_gives():
 
 @pytest.fixture(scope="module")
 def named_runs(tmp_path_factory, run) -> Path:
-    """A folder with small runs under the names that the pages use."""
+    """A folder with pictures and small runs under the names that the pages use."""
     folder = tmp_path_factory.mktemp("pages")
     pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 16, 3), dtype=np.uint8)
     labels = np.arange(16, dtype=np.int64) % 2
@@ -154,6 +157,9 @@ def named_runs(tmp_path_factory, run) -> Path:
     options = dataclasses.replace(TINY, steps=1, conditional=True)
     fit(options, open_packed(data), folder / "runs" / "animals", torch.device("cpu"))
     os.symlink(run, folder / "runs" / "celeba")
+    (folder / "pictures").mkdir()
+    for i, picture in enumerate(pixels):
+        images.save_png(folder / "pictures" / f"{i}.png", picture)
     return folder
 
 
@@ -164,7 +170,10 @@ WITH_PYTHON = [n for n, page in PAGES.items() if blocks(page, "python") and "con
 @pytest.mark.parametrize("name", WITH_PYTHON)
 def test_python_runs(name, named_runs, monkeypatch, tmp_path):
     monkeypatch.chdir(named_runs)
+    monkeypatch.setenv("HOME", str(named_runs))
+    small = "steps=1, size=16, width=4, batch_size=8"
     for example in blocks(PAGES[name], "python"):
+        example = example.replace("steps=10_000", small)
         (tmp_path / "example.py").write_text(example, encoding="utf-8")
         pixels = runpy.run_path(str(tmp_path / "example.py"))["pixels"]
         assert pixels.dtype == np.uint8

@@ -1,5 +1,7 @@
-"""The notebook runs from top to bottom and shows its pictures."""
+"""The notebooks run from top to bottom and show their pictures, on any checkpoint."""
 
+import os
+import re
 import shutil
 from pathlib import Path
 
@@ -7,58 +9,88 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-ROOT = Path(__file__).parents[1]
-NOTEBOOK = ROOT / "notebooks" / "latent_interpolation.ipynb"
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+# The pictures of each, and the numbers that are smaller in tests: enough to see that it runs.
+PICTURES = {
+    "quickstart": 4,
+    "latent_interpolation": 6,
+    "latent_arithmetic": 6,
+    "own_pictures": 3,
+}
+SMALLER = {
+    "quickstart": [("steps=1000", "steps=30"), ("count=4000", "count=300")],
+    "latent_interpolation": [],
+    "latent_arithmetic": [("sample_latents(G, 1000)", "sample_latents(G, 100)")],
+    "own_pictures": [("steps=600", "steps=20"), ("eval_every=300", "eval_every=20")],
+}
 
 
-def picture_types(notebook) -> list[str]:
-    """The media types of the pictures among the outputs, in order."""
-    kinds = ("image/png", "image/gif")
-    return [
-        kind
+def read(name: str):
+    return nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
+
+
+def pictures(notebook) -> int:
+    """How many outputs are pictures."""
+    return sum(
+        bool({"image/png", "image/gif"} & set(output.get("data", {})))
         for cell in notebook.cells
         for output in cell.get("outputs", [])
-        for kind in kinds
-        if kind in output.get("data", {})
-    ]
+    )
 
 
-EXPECTED = ["image/png"] * 4 + ["image/gif"]
+def execute(folder: Path, name: str, replace: list[tuple[str, str]]):
+    """Run a notebook in folder/notebooks, with some texts of its cells replaced."""
+    (folder / "notebooks").mkdir(parents=True)
+    notebook = read(name)
+    for old, new in replace:
+        cells = [cell for cell in notebook.cells if old in cell.source]
+        assert cells, old
+        for cell in cells:
+            cell.source = cell.source.replace(old, new)
+    resources = {"metadata": {"path": folder / "notebooks"}}
+    NotebookClient(notebook, timeout=600, resources=resources).execute()
+    return notebook
 
 
-def execute(folder: Path, checkpoint: str | None) -> None:
-    """Run the notebook in folder/notebooks, on a checkpoint or, for None, on its own training."""
-    (folder / "notebooks").mkdir()
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    first = notebook.cells[1]
-    assert first.source.startswith("CHECKPOINT = None")
-    if checkpoint:
-        first.source = f"CHECKPOINT = {checkpoint!r}"
-    training = notebook.cells[2]
-    assert "steps=2000" in training.source  # 50 steps are enough to see that it runs
-    training.source = training.source.replace("steps=2000", "steps=50")
-    NotebookClient(
-        notebook, timeout=600, resources={"metadata": {"path": folder / "notebooks"}}
-    ).execute()
-    assert picture_types(notebook) == EXPECTED
+@pytest.fixture
+def no_server_left():
+    """End the TensorBoard servers that a notebook has started."""
+    from tensorboard import manager
+
+    before = {info.pid for info in manager.get_all()}
+    yield
+    for info in manager.get_all():
+        if info.pid not in before:
+            os.kill(info.pid, 15)
 
 
 @pytest.mark.slow
-def test_it_trains_on_drawn_faces_without_a_checkpoint(tmp_path):
-    execute(tmp_path, None)
-    assert (tmp_path / "runs" / "notebook" / "checkpoints").is_dir()
+@pytest.mark.parametrize("name", PICTURES)
+def test_it_runs_as_it_is(name, tmp_path, no_server_left):
+    done = execute(tmp_path, name, SMALLER[name])
+    assert pictures(done) == PICTURES[name]
 
 
 @pytest.mark.slow
-def test_it_shows_a_given_checkpoint(run, tmp_path):
+@pytest.mark.parametrize(("name", "shown"), [("latent_interpolation", 6), ("latent_arithmetic", 3)])
+def test_it_runs_on_a_checkpoint_of_ones_own(name, shown, run, tmp_path):
     shutil.copytree(run, tmp_path / "mine")
-    execute(tmp_path, "../mine")
-    assert not (tmp_path / "runs" / "notebook" / "checkpoints").exists()
+    cell = [('CHECKPOINT = "faces"', 'CHECKPOINT = "../mine"')]
+    if name == "latent_arithmetic":
+        operands = re.search(r"PLUS = .*\nMINUS = .*", read(name).cells[1].source)[0]
+        cell.append((operands, 'PLUS = ["1,2", "3"]\nMINUS = ["4-6"]'))
+    assert pictures(execute(tmp_path, name, cell)) == shown
 
 
-def test_its_outputs_are_committed():
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    assert picture_types(notebook) == EXPECTED
+@pytest.mark.parametrize("name", PICTURES)
+def test_outputs_are_committed(name):
+    assert (NOTEBOOKS / f"{name}.ipynb").stat().st_size < 1_500_000
+    notebook = read(name)
+    assert pictures(notebook) == PICTURES[name]
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             assert output.output_type != "error"
+
+
+def test_there_are_no_others():
+    assert {path.stem for path in NOTEBOOKS.glob("*.ipynb")} == set(PICTURES)
