@@ -16,6 +16,7 @@ from dcgan.networks import Discriminator, Encoder, Generator, fold_batch_norm
 from dcgan.runtime.device import full_float32_precision
 
 _FOUND_DB = 40.0  # PSNR from which on an image counts as one that G makes: 2.6 of 255 levels
+_FIRST_RESTART = 2**41  # seeds of restarts: no seed that a user is likely to invert the image of
 _MIN_NORM = 1e-8  # of the features at a position
 
 
@@ -142,7 +143,8 @@ def _search(G: Generator, image: Tensor, start: Tensor, labels: Tensor, restarts
     made = G(torch.cat([from_gaussian(best, G.latent), labels])[None])
     if psnr(image[None], made).item() >= _FOUND_DB:
         return best
-    for u in noise_from_seeds(range(restarts), G.latent_dim, "normal").to(image):
+    seeds = range(_FIRST_RESTART, _FIRST_RESTART + restarts)
+    for u in noise_from_seeds(seeds, G.latent_dim, "normal").to(image):
         found, found_energy = most_probable(G, image, u, labels)
         if found_energy < energy:
             best, energy = found, found_energy
