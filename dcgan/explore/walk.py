@@ -35,8 +35,10 @@ def _show_progress(frames: Iterator[np.ndarray], total: int) -> Iterator[np.ndar
 
 def latents_of_walk(G: Generator, stops: Sequence[Stop], config: WalkConfig) -> Tensor:
     """The inputs of G that a walk visits, [K, D], or those of a grid of walks, as
-    `stops_from_seeds` gives them. Photos are inverted, see `invert_photos`.
+    `stops_from_seeds` gives them. Photos are inverted, see `invert_photos`. Raises UsageError for
+    no stops or too many.
     """
+    _check_count(1, len(stops))
     if config.rows * config.cols > 1:
         return stops_from_seeds(G, [stop for stop in stops if isinstance(stop, int)], config)
     invert = photo_inverter(G, config.checkpoint, config)
@@ -51,10 +53,7 @@ def stops_from_seeds(G: Generator, seeds: Sequence[int], config: WalkConfig) -> 
     `sampling.latents_from_seeds` does.
     """
     walks = config.rows * config.cols
-    if not 1 <= len(seeds) * walks <= _MAX_STOPS:
-        raise UsageError(
-            f"{walks:,} walks of {len(seeds):,} images: from 1 to {_MAX_STOPS:,} images in all"
-        )
+    _check_count(walks, len(seeds))
     distance = max(seeds) - min(seeds) + 1
     return torch.stack(
         [
@@ -64,6 +63,12 @@ def stops_from_seeds(G: Generator, seeds: Sequence[int], config: WalkConfig) -> 
             for k in range(walks)
         ]
     )
+
+
+def _check_count(walks: int, stops: int) -> None:
+    if not 1 <= stops * walks <= _MAX_STOPS:
+        number = "a walk" if walks == 1 else f"{walks:,} walks"
+        raise UsageError(f"{number} of {stops:,} images: from 1 to {_MAX_STOPS:,} images in all")
 
 
 def walk_frames(G: Generator, stops: Tensor, config: WalkConfig) -> Iterator[np.ndarray]:
