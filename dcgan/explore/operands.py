@@ -8,7 +8,8 @@ from torch import Tensor
 
 from dcgan import sampling
 from dcgan.config import ArithmeticConfig, is_stops, parse_stops
-from dcgan.errors import UserError
+from dcgan.config.stops import LABEL_MARK
+from dcgan.errors import UsageError, UserError
 from dcgan.explore.arithmetic import Operand
 from dcgan.explore.finding_classifier import find_classifier
 from dcgan.explore.inversion import photo_inverter
@@ -16,8 +17,8 @@ from dcgan.explore.scoring import Scorer
 from dcgan.explore.stops import latents_of_stops
 from dcgan.networks import Generator
 
-_LABEL_MARK = "label:"  # before a label that reads as a seed, such as the class 7
 _SEARCHED = 8192  # seeds among which exemplars of a label are found
+_MAX_IMAGES = 1000  # of an operand: more would make a figure of more than 100,000 pixels
 _SURE = 2.0  # the logit from which on a classifier is sure of a label: 88 %
 
 
@@ -34,8 +35,14 @@ def read_operands(G: Generator, config: ArithmeticConfig) -> list[Operand]:
 
     def latents(text: str, flag: str) -> Tensor:
         if is_stops(text):
-            return latents_of_stops(G, parse_stops(text, flag), invert, config)
-        return exemplars.of(text.removeprefix(_LABEL_MARK), flag)
+            stops = parse_stops(text, flag)
+            if len(stops) > _MAX_IMAGES:
+                raise UsageError(
+                    f"{flag} {text}: {len(stops):,} images, and an operand has at most "
+                    f"{_MAX_IMAGES:,}"
+                )
+            return latents_of_stops(G, stops, invert, config)
+        return exemplars.of(text.removeprefix(LABEL_MARK), flag)
 
     operands = []
     for plus, minus in itertools.zip_longest(config.plus, config.minus):
