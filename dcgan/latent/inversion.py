@@ -56,13 +56,18 @@ def invert(
     instead. They stay as they are during the search.
 
     The result of an image is the same, bit for bit, whatever other images there are. `on_image` is
-    called after each. Raises UsageError for images that G cannot make, and for labels that are
-    neither given nor guessed.
+    called after each. Raises UsageError for images of another shape or range than G's, and for
+    labels that G does not have, or that are neither given nor guessed.
     """
+    images = torch.as_tensor(images)
     shape = (G.channels, G.size, G.size)
     if images.dim() != 4 or images.shape[1:] != shape or not len(images):
         wanted = ", ".join(map(str, shape))
         raise UsageError(f"inversion needs images [N, {wanted}], not {list(images.shape)}")
+    if not (images.isfinite().all() and images.abs().max() <= 1):
+        raise UsageError("inversion needs images with values from -1 to 1, see `images.to_float`")
+    if labels and not set(labels) <= set(range(len(G.labels.names) if G.labels else 0)):
+        raise UsageError(f"inversion needs labels of this generator by index, not {list(labels)}")
     if restarts < 0:
         raise UsageError(f"--restarts must be at least 0, not {restarts}")
     if encoder is None and needs_encoder(G, labels or {}):

@@ -150,3 +150,19 @@ def test_restarts_do_not_begin_at_the_latents_of_the_first_seeds(G, restarts, mo
     invert(G, x[3:], restarts=restarts)
     assert len(starts) == 1 + restarts
     assert min(float((z - start).norm(dim=1).min()) for start in starts) > 0.1
+
+
+@pytest.mark.parametrize("value", [255, 1.01, -1.01, float("nan"), float("inf")])
+def test_images_of_another_range_are_refused(G, value):
+    x = own_images(G, range(2))[1].clone()
+    x[1, 0, 3, 3] = value
+    with pytest.raises(UsageError, match="values from -1 to 1"):
+        invert(G, x)
+
+
+@pytest.mark.parametrize("labels", [{3: 1.0}, {-1: 1.0}, {"cat": 1.0}])
+def test_labels_that_the_generator_does_not_have_are_refused(G, labels):
+    conditional = make_generator(CLASSES)
+    for network in (G, conditional):
+        with pytest.raises(UsageError, match="labels of this generator by index"):
+            invert(network, torch.zeros(1, 3, 16, 16), labels=labels)
