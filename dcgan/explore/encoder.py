@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 
+from dcgan.config.validation import to_path
 from dcgan.errors import UserError
 from dcgan.latent.encoder_training import ENCODER_STEPS, train_encoder
 from dcgan.networks import Encoder, Generator, encoder_options, weights_hash
@@ -19,6 +20,7 @@ def obtain_encoder(G: Generator, path: Path | None = None) -> Encoder:
     None: a new one. Shows a progress bar while it trains. Raises UserError for an encoder of
     another generator, for a damaged file, and if writing fails.
     """
+    path = None if path is None else to_path(path)
     if path is not None and path.exists():
         return load_encoder(path, G)
     with progress_bar(ENCODER_STEPS, "training an encoder", "step", delay=2) as bar:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dcgan import images, sampling
 from dcgan.config import InvertConfig, SamplingOptions
-from dcgan.errors import UsageError
+from dcgan.config.validation import require_options
 from dcgan.explore.encoder import load_encoder, obtain_encoder
 from dcgan.explore.latents_file import LATENTS, save_latents
 from dcgan.explore.outputs import check_outputs
@@ -88,8 +88,7 @@ def report_inversion(config: InvertConfig) -> Inversion:
     Raises UserError for files that are missing, no photos or in the way, UsageError for values that
     cannot work.
     """
-    if not isinstance(config, InvertConfig):
-        raise UsageError(f"report_inversion needs an InvertConfig, not {config!r}")
+    require_options(config, InvertConfig, "report_inversion")
     _check_outputs(config)
     devices.reuse_freed_memory()
     device = devices.select_device(config.device)

@@ -9,6 +9,7 @@ from torch import Tensor
 from dcgan import sampling
 from dcgan.config import ArithmeticConfig, is_stops, parse_stops
 from dcgan.config.stops import LABEL_MARK
+from dcgan.config.validation import require_options
 from dcgan.errors import UsageError, UserError
 from dcgan.explore.arithmetic import Operand
 from dcgan.explore.finding_classifier import find_classifier
@@ -30,6 +31,7 @@ def read_operands(G: Generator, config: ArithmeticConfig) -> list[Operand]:
     UsageError for labels that are not known, UserError for photos that cannot be read, and where
     too few images have a label.
     """
+    require_options(config, ArithmeticConfig, "read_operands")
     invert = photo_inverter(G, config.checkpoint, config)
     exemplars = _Exemplars(G, config)
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from dcgan import animation, images, latent, sampling
 from dcgan.config import Stop, WalkConfig
+from dcgan.config.validation import require_options
 from dcgan.errors import UsageError
 from dcgan.explore.inversion import photo_inverter
 from dcgan.explore.stops import latents_of_stops
@@ -38,6 +39,7 @@ def latents_of_walk(G: Generator, stops: Sequence[Stop], config: WalkConfig) -> 
     `stops_from_seeds` gives them. Photos are inverted, see `invert_photos`. Raises UsageError for
     no stops or too many.
     """
+    require_options(config, WalkConfig, "latents_of_walk")
     _check_count(1, len(stops))
     if config.rows * config.cols > 1:
         return stops_from_seeds(G, [stop for stop in stops if isinstance(stop, int)], config)
@@ -79,6 +81,7 @@ def walk_frames(G: Generator, stops: Tensor, config: WalkConfig) -> Iterator[np.
     `config.easing`, `latent.interpolation_for` for the path, `images.make_grid` for the grid.
     Raises UsageError for stops of another shape, and for a grid of too many pixels.
     """
+    require_options(config, WalkConfig, "walk_frames")
     renderer = sampling.make_renderer(G, config.precision)
     stops, width = torch.as_tensor(stops), G.layers[0].in_channels
     if stops.dim() not in (2, 3) or stops.shape[-1] != width or not stops.numel():
