@@ -89,6 +89,8 @@ def parse_label(G: Generator, label: str | None) -> dict[int, float]:
     """
     if label is None:
         return {}
+    if not isinstance(label, str):
+        raise UsageError(f'--label must be text such as "smiling=1,hat=0", not {label!r}')
     if G.labels is None:
         raise UsageError(f"--label {label}: this network was not trained with --conditional")
     return G.labels.parse(label)

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 import dcgan
-from dcgan import cli, data, images, sampling
-from dcgan.config import TrainConfig
+from dcgan import cli, data, explore, images, sampling
+from dcgan.config import TrainConfig, WalkConfig
 from dcgan.errors import UsageError, UserError
 from dcgan.evaluation import evaluate, report_memorization
+from dcgan.explore.finding_classifier import find_classifier
 from dcgan.reports import load_frames, open_runs
 from tests.conftest import TINY
 
@@ -20,6 +21,10 @@ from tests.conftest import TINY
 @pytest.fixture(scope="module")
 def G(run):
     return dcgan.load_generator(run)
+
+
+def add(G, z: torch.Tensor) -> explore.Sum:
+    return explore.arithmetic(G, [explore.Operand(True, "a", z)])
 
 
 @pytest.mark.parametrize(
@@ -45,6 +50,16 @@ def G(run):
         (lambda G: dcgan.sample_grid("run", [1]), "dcgan.load_generator, not a str"),
         (lambda G: sampling.latents_from_seeds(Path("run"), [1]), "load_generator, not a Posix"),
         (lambda G: next(sampling.render(dcgan.Discriminator(), 0)), "not a Discriminator"),
+        (lambda G: dcgan.sampling.parse_label(G, 3), '--label must be text such as "smiling=1,hat'),
+        (lambda G: explore.draw_canvas(G, {}), "draw_canvas needs a CanvasConfig, not {}"),
+        (lambda G: explore.latent_grid(G, {}), "latent_grid needs a CanvasConfig, not {}"),
+        (lambda G: explore.walk_frames(G, [], None), "walk_frames needs a WalkConfig, not None"),
+        (lambda G: explore.latents_of_walk(G, [3], {}), "latents_of_walk needs a WalkConfig, not"),
+        (lambda G: explore.latents_of_walk(G, [1.5], WalkConfig()), "a whole number of at least 0"),
+        (lambda G: explore.read_operands(G, {}), "read_operands needs an ArithmeticConfig, not {}"),
+        (lambda G: add(G, torch.zeros(3, 7)), "must have the shape [n, 8], not [3, 7]"),
+        (lambda G: add(G, torch.zeros(0, 8)), "must have the shape [n, 8], not [0, 8]"),
+        (lambda G: add(G, torch.zeros(8)), "must have the shape [n, 8], not [8]"),
         (lambda G: data.prepare("faces"), "prepare needs a PrepareConfig, not 'faces'"),
         (lambda G: dcgan.Generator(size=48), "--size must be a power of two from 8 to 1024, not 4"),
         (lambda G: dcgan.Generator(latent="cauchy"), "--latent must be normal or uniform"),
@@ -140,3 +155,20 @@ def test_networks_and_commands_take_numpys_numbers_and_paths(run, tmp_path):
     out = tmp_path / "a.npy"
     assert cli.main(["sample", run, "--count", np.int64(3), "--npy", out]) == 0
     assert len(np.load(out)) == 3
+
+
+def test_stops_may_be_numpys_numbers_and_the_names_of_photos(G, run):
+    photo = next((run / "samples").glob("*.png"))
+    expected = explore.latents_of_walk(G, [3, photo, 4], WalkConfig(checkpoint=run))
+    found = explore.latents_of_walk(G, [np.int64(3), str(photo), np.int64(4)], WalkConfig())
+    assert torch.equal(found, expected)
+    assert torch.equal(found[[0, 2]], sampling.latents_from_seeds(G, [3, 4]))
+
+
+def test_classifiers_and_encoders_are_found_by_the_names_of_their_files(G, tmp_path):
+    text = tmp_path / "text.safetensors"
+    text.write_text("none")
+    with pytest.raises(UserError, match="not a usable file of an encoder: it is no safetensors"):
+        explore.obtain_encoder(G, str(text))
+    with pytest.raises(UserError, match="not a usable file of a classifier: it is no safetensors"):
+        find_classifier("run", str(text))

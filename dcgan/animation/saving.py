@@ -1,5 +1,6 @@
 """Animations in the format that the ending of their file names."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -39,13 +40,16 @@ def save_animation(
 
     `count`: the number of frames, where `frames` is an iterator, which is then read as the file is
     written. GIF, WebP and PNG repeat for ever: see `write_repeating`. An MP4 takes memory for a few
-    frames, whatever their number: see `write_mp4`. Raises UsageError for no frames, for more than
-    fit in memory and for what the format cannot store; UserError if writing fails.
+    frames, whatever their number: see `write_mp4`. Raises UsageError for no frames or frames of no
+    time, for more than fit in memory and for what the format cannot store; UserError if writing
+    fails.
     """
     kind = animation_format(path)
     if count is None:
         assert isinstance(frames, Sequence | np.ndarray), "an iterator needs its count"
         count = len(frames)
+    if not 0 < seconds_per_frame < math.inf:
+        raise UsageError(f"{path}: a frame must last more than 0 seconds, not {seconds_per_frame}")
     frames = iter(frames)
     first = next(frames, None)
     if first is None:

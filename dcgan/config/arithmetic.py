@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dcgan.config.fields import POSITIONAL, REPEATED
 from dcgan.config.sampling import DEFAULT_CHECKPOINT, SamplingOptions
+from dcgan.config.stops import is_stops, parse_stops
 from dcgan.config.validation import require, require_ending, validate_types
 from dcgan.errors import UsageError
 
@@ -43,3 +44,12 @@ class ArithmeticConfig(SamplingOptions):
         require_ending(self.classifier, ".safetensors", "classifier")
         if not self.plus:
             raise UsageError("name what to add: --plus 3,14,15 --minus 9,26,5 --plus 35,8,97")
+        if "" in (*self.plus, *self.minus):
+            raise UsageError("an operand is empty: name seeds, photos or a label")
+
+    def photos(self) -> list[Path]:
+        """The photos among the operands. Raises UserError where one is missing."""
+        operands = [(text, "--plus") for text in self.plus]
+        operands += [(text, "--minus") for text in self.minus]
+        stops = [parse_stops(text, flag) for text, flag in operands if is_stops(text)]
+        return [stop for each in stops for stop in each if isinstance(stop, Path)]

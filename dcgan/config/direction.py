@@ -7,10 +7,17 @@ from typing import Literal
 
 from dcgan.config.fields import POSITIONAL
 from dcgan.config.sampling import DEFAULT_CHECKPOINT, SamplingOptions, parse_seeds
-from dcgan.config.validation import require, require_at_least, require_ending, validate_types
+from dcgan.config.validation import (
+    format_flag,
+    require,
+    require_at_least,
+    require_ending,
+    validate_types,
+)
 from dcgan.errors import UsageError
 
 _MAX_SAMPLES = 1_000_000  # that a direction is found from
+_MAX_SEEDS = 100_000  # of examples, or of images to move
 _MAX_STEPS = 100  # of a filmstrip, to each side
 
 
@@ -77,10 +84,14 @@ class DirectionConfig(SamplingOptions):
             raise UsageError(f"--method {self.method} needs --attribute, the label to set")
         if self.orthogonal_to is not None and self.method != "regression":
             raise UsageError("--orthogonal-to is for --method regression")
-        for name in ("with_", "without"):
-            if getattr(self, name) is not None and not parse_seeds(getattr(self, name)):
-                raise UsageError("name a seed with it and one without")
-        parse_seeds(self.seeds)
+        for name in ("with_", "without", "seeds"):
+            text, flag = getattr(self, name), format_flag(name)
+            if text is not None and (count := len(parse_seeds(text, flag))) > _MAX_SEEDS:
+                raise UsageError(f"{flag} {text}: {count:,} images, and at most {_MAX_SEEDS:,}")
+        if self.classifier == self.directions_file():
+            raise UsageError(
+                f"--classifier {self.classifier} is the file for the directions: name another"
+            )
 
     def directions_file(self) -> Path:
         """The file for the directions."""

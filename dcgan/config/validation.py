@@ -42,6 +42,13 @@ def validate_types(options: Any) -> None:
         object.__setattr__(options, field.name, value)  # the dataclasses are frozen
 
 
+def require_options(options: object, kind: type, caller: str) -> None:
+    """Raise UsageError "CALLER needs a KIND, not OPTIONS" for options of another class."""
+    if not isinstance(options, kind):
+        article = "an" if kind.__name__[0] in "AEIO" else "a"
+        raise UsageError(f"{caller} needs {article} {kind.__name__}, not {options!r}")
+
+
 def to_path(path: str | os.PathLike[str]) -> Path:
     """A path with the user's home folder for "~". Raises UsageError for what is no path."""
     if path == "":  # which would be the current folder

@@ -19,7 +19,7 @@ import numpy as np
 
 import dcgan
 from dcgan.config import DataOptions, FitName, Levels, PrepareConfig
-from dcgan.config.validation import to_path
+from dcgan.config.validation import require_options, to_path
 from dcgan.data.decoding.conversion import Losses
 from dcgan.data.decoding.image import DECODING_VERSION
 from dcgan.data.packed import (
@@ -37,7 +37,7 @@ from dcgan.data.rows import create_array, keep_rows
 from dcgan.data.sources.array_source import check_arrays
 from dcgan.data.sources.base import Source
 from dcgan.data.sources.opening import open_source, origin
-from dcgan.errors import UsageError, UserError
+from dcgan.errors import UserError
 from dcgan.runtime.atomic_files import replace_atomically
 from dcgan.runtime.cpu_sharing import free_cpus
 from dcgan.runtime.disk import check_free_space, disk_errors
@@ -48,8 +48,7 @@ from dcgan.runtime.terminal import print_lines
 
 def prepare(config: PrepareConfig) -> PackedImages:
     """Pack the raw images of `config` into the new folder `config.out`. Raises as `pack`."""
-    if not isinstance(config, PrepareConfig):
-        raise UsageError(f"prepare needs a PrepareConfig, not {config!r}")
+    require_options(config, PrepareConfig, "prepare")
     return _pack_with(config, open_source(config), config.out, config.size, config.channels)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from dcgan import latent, sampling
 from dcgan.config import TrainConfig
+from dcgan.errors import UsageError
 from dcgan.explore.figures import GAP, Figure
 from dcgan.networks import Generator
 
@@ -45,9 +46,16 @@ def arithmetic(
     """Add and subtract the mean latents of operands, and their mean images for comparison.
 
     All latents that are drawn are scaled to those G has seen in training, see
-    `latent.to_typical`.
+    `latent.to_typical`. Raises UsageError for latents of another shape, and where nothing is added.
     """
     renderer = sampling.make_renderer(G, precision)
+    width = G.layers[0].in_channels
+    for operand in operands:
+        if operand.z.dim() != 2 or operand.z.shape[1] != width or not len(operand.z):
+            raise UsageError(
+                f"the latents of an operand must have the shape [n, {width}], "
+                f"not {list(operand.z.shape)}"
+            )
 
     def draw(z: Tensor) -> np.ndarray:
         return renderer(z).cpu().numpy()

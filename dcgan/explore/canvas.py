@@ -17,6 +17,7 @@ from torch import Tensor
 
 from dcgan import images
 from dcgan.config import CanvasConfig
+from dcgan.config.validation import require_options
 from dcgan.errors import UsageError
 from dcgan.latent import interpolation_for
 from dcgan.latent.grids import interpolate_grid, seeds_by_place, seeds_in_turn, spread
@@ -37,6 +38,7 @@ def draw_canvas(G: Generator, config: CanvasConfig) -> np.ndarray:
     trained with.
     """
     check_generator(G)
+    require_options(config, CanvasConfig, "draw_canvas")
     start = margin(G, config)
     return draw_window(
         G, latent_grid(G, config), start, start, config.height, config.width, config.precision
@@ -50,6 +52,7 @@ def latent_grid(G: Generator, config: CanvasConfig) -> Tensor:
     same ones. Raises UsageError as `draw_canvas` does.
     """
     check_generator(G)
+    require_options(config, CanvasConfig, "latent_grid")
     rows, columns = (_latents_along(G, config, side) for side in (config.height, config.width))
     cells = config.stride**2 * rows * columns
     numbers = G.latent_dim + (len(G.labels.names) if G.labels else 0)

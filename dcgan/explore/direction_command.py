@@ -25,8 +25,8 @@ def find(G: Generator, config: DirectionConfig) -> Found:
     def latents(text: str) -> Tensor:
         return sampling.latents_from_seeds(G, parse_seeds(text), config.truncation, config.label)
 
+    sampling.check_grid_size(G, len(parse_seeds(config.seeds)) * (2 * config.steps + 1))
     seeds = latents(config.seeds)
-    sampling.check_grid_size(G, len(seeds) * (2 * config.steps + 1))
     scorer = _scorer(G, config)
     if saved:
         return directions.along_saved(scorer, G, saved, seeds, config.steps)

@@ -11,7 +11,7 @@ from dcgan.networks import Generator
 from dcgan.runs.checkpoint import checksum
 from dcgan.runs.tensor_file import read_tensors, save_tensors
 
-_KIND = "directions"
+DIRECTIONS = "directions"
 _MAX_DIRECTIONS = 10_000
 
 
@@ -51,14 +51,14 @@ def save_directions(path: Path, directions: Directions) -> None:
         "method": directions.method,
         "generator": directions.generator,
     }
-    save_tensors(path, _KIND, header, {"directions": directions.vectors.float()})
+    save_tensors(path, DIRECTIONS, header, {"directions": directions.vectors.float()})
 
 
 def load_directions(path: Path, G: Generator | None = None) -> Directions:
     """Read directions, for a generator if one is given. Raises UserError unless the file is a
     complete one, and for directions of another size than the generator's latents.
     """
-    found = read_tensors(path, _KIND)
+    found = read_tensors(path, DIRECTIONS)
     try:
         names, steps = found.header["names"], found.header["steps"]
         texts = [*names, found.header["method"], found.header["generator"]]

@@ -4,15 +4,14 @@ from pathlib import Path
 
 import torch
 
+from dcgan.config.validation import to_path
 from dcgan.errors import UserError
 from dcgan.latent.encoder_training import ENCODER_STEPS, train_encoder
 from dcgan.networks import Encoder, Generator, encoder_options, weights_hash
-from dcgan.runs.checkpoint_folder import find_checkpoint
 from dcgan.runs.tensor_file import read_tensors, save_tensors
 from dcgan.runtime.progress import progress_bar
 
 _KIND = "an encoder"
-_SUFFIX = ".encoder.safetensors"  # of the file of one that comes with the package
 
 
 def obtain_encoder(G: Generator, path: Path | None = None) -> Encoder:
@@ -21,6 +20,7 @@ def obtain_encoder(G: Generator, path: Path | None = None) -> Encoder:
     None: a new one. Shows a progress bar while it trains. Raises UserError for an encoder of
     another generator, for a damaged file, and if writing fails.
     """
+    path = None if path is None else to_path(path)
     if path is not None and path.exists():
         return load_encoder(path, G)
     with progress_bar(ENCODER_STEPS, "training an encoder", "step", delay=2) as bar:
@@ -29,12 +29,6 @@ def obtain_encoder(G: Generator, path: Path | None = None) -> Encoder:
         return encoder
     save_encoder(path, encoder, G)
     return load_encoder(path, G)  # in half precision, as it will be read from now on
-
-
-def pretrained_encoder(checkpoint: Path) -> Path | None:
-    """The file of the encoder that comes with the package for this checkpoint; None without."""
-    files = find_checkpoint(checkpoint).other_files
-    return next((path for path in files if path.name.endswith(_SUFFIX)), None)
 
 
 def save_encoder(path: Path, encoder: Encoder, G: Generator) -> None:

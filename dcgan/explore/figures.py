@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from dcgan.errors import printable
+
 _MIN_CELL = 96  # pixels: smaller images are enlarged by a whole number
 _TEXT_SIZE = 14
 GAP = 6  # pixels between cells
@@ -38,9 +40,12 @@ class Figure:
         self._texts.append((text, x, y))
 
     def wrap(self, text: str) -> list[str]:
-        """Lines as wide as an image, broken after commas where that is possible."""
+        """Lines as wide as an image, broken after commas where that is possible.
+
+        Characters that cannot be shown become escapes, see `printable`.
+        """
         lines = [""]
-        for word in re.findall("[^,]*,|[^,]+", text):
+        for word in re.findall("[^,]*,|[^,]+", printable(text)):
             if lines[-1] and _text_width(lines[-1] + word) > self.cell:
                 lines.append("")
             lines[-1] += word

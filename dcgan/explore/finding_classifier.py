@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from dcgan.config import config_from_dict
+from dcgan.config.validation import to_path
 from dcgan.data import PackedImages, find_packed, is_packed, open_packed
 from dcgan.errors import UserError
 from dcgan.explore.classifier import LabelClassifier, load_classifier, save_classifier
@@ -26,6 +27,8 @@ def find_classifier(
 
     Raises UserError where there is none and no labels to train one on.
     """
+    checkpoint = to_path(checkpoint)
+    file, data = (None if path is None else to_path(path) for path in (file, data))
     if file is not None and file.exists():
         return load_classifier(file, device)
     shipped = pretrained_part(checkpoint, "classifier")

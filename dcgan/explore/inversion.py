@@ -10,15 +10,18 @@ from torch import Tensor
 
 from dcgan import images, sampling
 from dcgan.config import InvertConfig, SamplingOptions
-from dcgan.errors import UsageError, UserError
-from dcgan.explore.encoder import load_encoder, obtain_encoder, pretrained_encoder
-from dcgan.explore.latents_file import check_not_replacing, save_latents
+from dcgan.config.validation import require_options
+from dcgan.explore.encoder import load_encoder, obtain_encoder
+from dcgan.explore.latents_file import LATENTS, save_latents
+from dcgan.explore.outputs import check_outputs
 from dcgan.explore.photos import read_photos
 from dcgan.latent import Inversion, invert
 from dcgan.latent.inversion import needs_encoder
 from dcgan.networks import Discriminator, Encoder, Generator
+from dcgan.pretrained import pretrained_part
 from dcgan.runs import load_discriminator
 from dcgan.runs.checkpoint_folder import find_checkpoint
+from dcgan.runs.tensor_file import check_not_replacing
 from dcgan.runtime import device as devices
 from dcgan.runtime.cpu_sharing import sharing_cpus
 from dcgan.runtime.disk import check_writable
@@ -85,8 +88,7 @@ def report_inversion(config: InvertConfig) -> Inversion:
     Raises UserError for files that are missing, no photos or in the way, UsageError for values that
     cannot work.
     """
-    if not isinstance(config, InvertConfig):
-        raise UsageError(f"report_inversion needs an InvertConfig, not {config!r}")
+    require_options(config, InvertConfig, "report_inversion")
     _check_outputs(config)
     devices.reuse_freed_memory()
     device = devices.select_device(config.device)
@@ -124,18 +126,16 @@ def _encoder_of_package(
     G: Generator, checkpoint: Path, options: SamplingOptions | InvertConfig
 ) -> Encoder | None:
     """The encoder that comes with the package; None for other weights than it was trained with."""
-    path = None if options.raw or options.recalibrate else pretrained_encoder(checkpoint)
+    own = not (options.raw or options.recalibrate)
+    path = pretrained_part(checkpoint, "encoder") if own else None
     return load_encoder(path, G) if path else None
 
 
 def _check_outputs(config: InvertConfig) -> None:
     """Raise UserError for outputs that cannot be written, or that would replace other files."""
-    for path in (config.out, config.latents_file()):
-        check_writable(path)
-        inputs = (config.checkpoint, *config.photos)
-        if path.exists() and any(other.exists() and path.samefile(other) for other in inputs):
-            raise UserError(f"{path} would be replaced, and is read: name another --out")
-    check_not_replacing(config.latents_file())
+    inputs = (config.checkpoint, *config.photos)
+    check_outputs((config.out, config.latents_file()), inputs)
+    check_not_replacing(config.latents_file(), LATENTS)
     if config.encoder is not None:
         check_writable(config.encoder)
 

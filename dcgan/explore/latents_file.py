@@ -15,7 +15,7 @@ from dcgan.errors import UserError
 from dcgan.networks import Generator, weights_hash
 from dcgan.runs.tensor_file import read_tensors, save_tensors
 
-_KIND = "latents"
+LATENTS = "latents"
 
 
 def save_latents(
@@ -32,7 +32,7 @@ def save_latents(
         "labels": [] if G.labels is None else list(G.labels.names),
         "images": [dict(each) for each in about],
     }
-    save_tensors(path, _KIND, header, {"z": latents.float()})
+    save_tensors(path, LATENTS, header, {"z": latents.float()})
 
 
 def load_latents(path: Path, G: Generator) -> Tensor:
@@ -40,7 +40,7 @@ def load_latents(path: Path, G: Generator) -> Tensor:
 
     Raises UserError unless the file is a complete one, of this generator.
     """
-    found = read_tensors(path, _KIND)
+    found = read_tensors(path, LATENTS)
     z, width = found.tensors.get("z"), G.layers[0].in_channels
     if z is None or not z.is_floating_point() or z.dim() != 2 or not len(z):
         raise found.unusable("it holds no z [N, D]")
@@ -53,14 +53,3 @@ def load_latents(path: Path, G: Generator) -> Tensor:
             f"{path}: its latents are of another generator: invert the photos again with this one"
         )
     return z.float()
-
-
-def check_not_replacing(path: Path) -> None:
-    """Raise UserError where a file is there already that is not one of latents."""
-    if path.exists():
-        try:
-            read_tensors(path, _KIND)
-        except UserError as error:
-            raise UserError(
-                f"{path} would be replaced, and holds no latents: name another --out"
-            ) from error

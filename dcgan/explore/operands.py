@@ -8,7 +8,9 @@ from torch import Tensor
 
 from dcgan import sampling
 from dcgan.config import ArithmeticConfig, is_stops, parse_stops
-from dcgan.errors import UserError
+from dcgan.config.stops import LABEL_MARK
+from dcgan.config.validation import require_options
+from dcgan.errors import UsageError, UserError
 from dcgan.explore.arithmetic import Operand
 from dcgan.explore.finding_classifier import find_classifier
 from dcgan.explore.inversion import photo_inverter
@@ -16,9 +18,9 @@ from dcgan.explore.scoring import Scorer
 from dcgan.explore.stops import latents_of_stops
 from dcgan.networks import Generator
 
-_LABEL_MARK = "label:"  # before a label that reads as a seed, such as the class 7
 _SEARCHED = 8192  # seeds among which exemplars of a label are found
 _MIN_EXEMPLARS = 3  # as in the paper
+_MAX_IMAGES = 1000  # of an operand
 _SURE = 2.0  # the logit from which on a classifier is sure of a label: 88 %
 
 
@@ -30,13 +32,20 @@ def read_operands(G: Generator, config: ArithmeticConfig) -> list[Operand]:
     UsageError for labels that are not known, UserError for photos that cannot be read, and where
     too few images have a label.
     """
+    require_options(config, ArithmeticConfig, "read_operands")
     invert = photo_inverter(G, config.checkpoint, config)
     exemplars = _Exemplars(G, config)
 
     def latents(text: str, flag: str) -> Tensor:
         if is_stops(text):
-            return latents_of_stops(G, parse_stops(text, flag), invert, config)
-        return exemplars.of(text.removeprefix(_LABEL_MARK), flag)
+            stops = parse_stops(text, flag)
+            if len(stops) > _MAX_IMAGES:
+                raise UsageError(
+                    f"{flag} {text}: {len(stops):,} images, and an operand has at most "
+                    f"{_MAX_IMAGES:,}"
+                )
+            return latents_of_stops(G, stops, invert, config)
+        return exemplars.of(text.removeprefix(LABEL_MARK), flag)
 
     operands = []
     for plus, minus in itertools.zip_longest(config.plus, config.minus):

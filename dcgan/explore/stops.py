@@ -8,6 +8,7 @@ from torch import Tensor
 
 from dcgan import sampling
 from dcgan.config import SamplingOptions, Stop
+from dcgan.config.validation import to_path
 from dcgan.networks import Generator
 
 
@@ -20,10 +21,11 @@ def latents_of_stops(
     """The inputs of G for seeds and photos, in order: [N, latent_dim + num_labels] on the CPU.
 
     `invert` finds those of photos, see `photo_inverter`; the truncation and the label of `options`
-    are of the seeds.
+    are of the seeds. Raises as `sampling.latents_from_seeds` and `invert` do.
     """
-    seeds = [stop for stop in stops if isinstance(stop, int)]
+    stops = [to_path(stop) if isinstance(stop, str) else stop for stop in stops]
     photos = [stop for stop in stops if isinstance(stop, Path)]
+    seeds = [stop for stop in stops if not isinstance(stop, Path)]
     of_seeds = iter(sampling.latents_from_seeds(G, seeds, options.truncation, options.label))
     of_photos = iter(invert(photos) if photos else ())
-    return torch.stack([next(of_seeds if isinstance(stop, int) else of_photos) for stop in stops])
+    return torch.stack([next(of_photos if isinstance(stop, Path) else of_seeds) for stop in stops])

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from dcgan import animation, images, latent, sampling
 from dcgan.config import Stop, WalkConfig
+from dcgan.config.validation import require_options
 from dcgan.errors import UsageError
 from dcgan.explore.inversion import photo_inverter
 from dcgan.explore.stops import latents_of_stops
@@ -35,8 +36,11 @@ def _show_progress(frames: Iterator[np.ndarray], total: int) -> Iterator[np.ndar
 
 def latents_of_walk(G: Generator, stops: Sequence[Stop], config: WalkConfig) -> Tensor:
     """The inputs of G that a walk visits, [K, D], or those of a grid of walks, as
-    `stops_from_seeds` gives them. Photos are inverted, see `invert_photos`.
+    `stops_from_seeds` gives them. Photos are inverted, see `invert_photos`. Raises UsageError for
+    no stops or too many.
     """
+    require_options(config, WalkConfig, "latents_of_walk")
+    _check_count(1, len(stops))
     if config.rows * config.cols > 1:
         return stops_from_seeds(G, [stop for stop in stops if isinstance(stop, int)], config)
     invert = photo_inverter(G, config.checkpoint, config)
@@ -51,10 +55,7 @@ def stops_from_seeds(G: Generator, seeds: Sequence[int], config: WalkConfig) -> 
     `sampling.latents_from_seeds` does.
     """
     walks = config.rows * config.cols
-    if not 1 <= len(seeds) * walks <= _MAX_STOPS:
-        raise UsageError(
-            f"{walks:,} walks of {len(seeds):,} images: from 1 to {_MAX_STOPS:,} images in all"
-        )
+    _check_count(walks, len(seeds))
     distance = max(seeds) - min(seeds) + 1
     return torch.stack(
         [
@@ -66,6 +67,12 @@ def stops_from_seeds(G: Generator, seeds: Sequence[int], config: WalkConfig) -> 
     )
 
 
+def _check_count(walks: int, stops: int) -> None:
+    if not 1 <= stops * walks <= _MAX_STOPS:
+        number = "a walk" if walks == 1 else f"{walks:,} walks"
+        raise UsageError(f"{number} of {stops:,} images: from 1 to {_MAX_STOPS:,} images in all")
+
+
 def walk_frames(G: Generator, stops: Tensor, config: WalkConfig) -> Iterator[np.ndarray]:
     """The frames of a walk, uint8 [S, S, C], or of a grid of parallel walks, uint8 [H, W, C].
 
@@ -74,6 +81,7 @@ def walk_frames(G: Generator, stops: Tensor, config: WalkConfig) -> Iterator[np.
     `config.easing`, `latent.interpolation_for` for the path, `images.make_grid` for the grid.
     Raises UsageError for stops of another shape, and for a grid of too many pixels.
     """
+    require_options(config, WalkConfig, "walk_frames")
     renderer = sampling.make_renderer(G, config.precision)
     stops, width = torch.as_tensor(stops), G.layers[0].in_channels
     if stops.dim() not in (2, 3) or stops.shape[-1] != width or not stops.numel():

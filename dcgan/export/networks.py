@@ -21,7 +21,7 @@ def export_generator(
     `load_generator` and all commands take the file `out`, but a training cannot be resumed from it.
     `half_precision`: store weights in fp16, in half the space; images change by about one of 255.
     `entries`: further JSON values for the header. Raises UserError if there is no usable
-    checkpoint, or if writing fails.
+    checkpoint, where `out` is that checkpoint, for weights beyond fp16, or if writing fails.
     """
     _export(path, out, ("ema.", "labels."), half_precision, entries)
 
@@ -36,7 +36,9 @@ def export_discriminator(
 def _export(
     path: Path, out: Path, prefixes: tuple[str, ...], half_precision: bool, entries: dict[str, Any]
 ) -> None:
-    found = find_checkpoint(path)
+    out, found = Path(out), find_checkpoint(path)
+    if out.exists() and out.samefile(found.path):
+        raise UserError(f"{out} would be replaced by a part of itself: name another file")
     tensors = {
         prefix + name: _in_half_precision(tensor) if half_precision else tensor
         for prefix in prefixes
@@ -44,6 +46,8 @@ def _export(
     }
     if not any(name.startswith(prefixes[0]) for name in tensors):
         raise UserError(f"{found.path} does not hold the network that is to be exported")
+    if not all(tensor.isfinite().all() for tensor in tensors.values()):
+        raise UserError(f"{found.path} has numbers that are not finite, or not in half precision")
     header = {name: found.header[name] for name in _HEADER if name in found.header}
     checkpoint.save(out, header | entries, tensors)
 

@@ -16,6 +16,7 @@ from dcgan.networks import Discriminator, Encoder, Generator, fold_batch_norm
 from dcgan.runtime.device import full_float32_precision
 
 _FOUND_DB = 40.0  # PSNR from which on an image counts as one that G makes: 2.6 of 255 levels
+_FIRST_RESTART = 2**41  # seeds of restarts: no seed that a user is likely to invert the image of
 _MIN_NORM = 1e-8  # of the features at a position
 
 
@@ -55,13 +56,18 @@ def invert(
     instead. They stay as they are during the search.
 
     The result of an image is the same, bit for bit, whatever other images there are. `on_image` is
-    called after each. Raises UsageError for images that G cannot make, and for labels that are
-    neither given nor guessed.
+    called after each. Raises UsageError for images of another shape or range than G's, and for
+    labels that G does not have, or that are neither given nor guessed.
     """
+    images = torch.as_tensor(images)
     shape = (G.channels, G.size, G.size)
     if images.dim() != 4 or images.shape[1:] != shape or not len(images):
         wanted = ", ".join(map(str, shape))
         raise UsageError(f"inversion needs images [N, {wanted}], not {list(images.shape)}")
+    if not (images.isfinite().all() and images.abs().max() <= 1):
+        raise UsageError("inversion needs images with values from -1 to 1, see `images.to_float`")
+    if labels and not set(labels) <= set(range(len(G.labels.names) if G.labels else 0)):
+        raise UsageError(f"inversion needs labels of this generator by index, not {list(labels)}")
     if restarts < 0:
         raise UsageError(f"--restarts must be at least 0, not {restarts}")
     if encoder is None and needs_encoder(G, labels or {}):
@@ -142,7 +148,8 @@ def _search(G: Generator, image: Tensor, start: Tensor, labels: Tensor, restarts
     made = G(torch.cat([from_gaussian(best, G.latent), labels])[None])
     if psnr(image[None], made).item() >= _FOUND_DB:
         return best
-    for u in noise_from_seeds(range(restarts), G.latent_dim, "normal").to(image):
+    seeds = range(_FIRST_RESTART, _FIRST_RESTART + restarts)
+    for u in noise_from_seeds(seeds, G.latent_dim, "normal").to(image):
         found, found_energy = most_probable(G, image, u, labels)
         if found_energy < energy:
             best, energy = found, found_energy

@@ -14,6 +14,7 @@ def pretrained_files(path: Path) -> list[Path]:
     """The files of the pretrained networks that a path names, the generator first; none where it
     names none, or where a file or folder of that name is there.
     """
+    path = Path(path)
     name = str(path)
     if name not in NAMES or path.exists():
         return []

@@ -94,5 +94,16 @@ def read_tensors(path: Path, kind: str) -> TensorFile:
     return TensorFile(path, header, tensors)
 
 
+def check_not_replacing(path: Path, kind: str) -> None:
+    """Raise UserError where a file is there already that is not one of that kind."""
+    if path.exists():
+        try:
+            read_tensors(path, kind)
+        except UserError as error:
+            raise UserError(
+                f"{path} would be replaced, and holds no {kind}: name another --out"
+            ) from error
+
+
 def _unusable(path: Path, kind: str, reason: object) -> UserError:
     return UserError(f"{path} is not a usable file of {kind}: {reason}")

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from dcgan.config import TrainConfig
+from dcgan.config.validation import require_options
 from dcgan.data import PackedImages
 from dcgan.errors import UsageError, UserError
 from dcgan.runs.checkpoint import Checkpoint
@@ -152,8 +153,7 @@ def train(config: TrainConfig) -> Path:
     does not cure; UsageError for options that do not fit the data or the number of processes;
     Stopped, with everything saved, after Ctrl-C or SIGTERM.
     """
-    if not isinstance(config, TrainConfig):
-        raise UsageError(f"train needs a TrainConfig, not {config!r}")
+    require_options(config, TrainConfig, "train")
     if config.dry_run:
         raise UsageError("--dry-run is of the command line alone: print the TrainConfig instead")
     with distributed.process_group(device.select_device(config.device)) as on:

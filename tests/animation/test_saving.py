@@ -99,3 +99,12 @@ def test_frames_that_do_not_fit_in_memory_are_refused_before_they_are_drawn(tmp_
     with pytest.raises(StopAsyncIteration):
         save_animation(tmp_path / f"walk{suffix}", frames(), 0.1, count=most)
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf")])
+@pytest.mark.parametrize("ending", [".gif", ".webp", ".png"])
+def test_frames_of_no_time_are_refused(tmp_path, ending, seconds):
+    out = tmp_path / f"a{ending}"
+    with pytest.raises(UsageError, match="a frame must last more than 0 seconds"):
+        save_animation(out, np.zeros((2, 8, 8, 3), np.uint8), seconds)
+    assert not out.exists()

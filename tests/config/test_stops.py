@@ -34,6 +34,25 @@ def test_a_photo_may_lie_in_the_home_folder(tmp_path):
     assert parse_stops("~/me.png", "--seeds") == [tmp_path / "me.png"]
 
 
+def test_a_list_of_seeds_may_be_longer_than_the_name_of_a_file():
+    text = ",".join(map(str, range(2000)))
+    assert is_stops(text)
+    assert parse_stops(text, "--seeds") == list(range(2000))
+
+
+@pytest.mark.parametrize("text", ["x" * 300, "~nobody-of-this-name/x", "a\0b"])
+def test_what_cannot_be_a_file_is_no_photo(text):
+    assert not is_stops(text)
+    for photo in (text + ".png", "3," + text + ".png"):
+        with pytest.raises(UserError, match="there is no photo"):
+            parse_stops(photo, "--seeds")
+
+
+@pytest.mark.parametrize("text", ["label:7", "label:me.png", "label:you.png"])
+def test_a_marked_label_is_no_photo(text):
+    assert not is_stops(text)
+
+
 @pytest.mark.parametrize(
     ("text", "error"),
     [

@@ -12,6 +12,7 @@ from dcgan.config import (
     NETWORK_OPTIONS,
     PRESETS,
     CompareConfig,
+    DirectionConfig,
     EvaluateConfig,
     NeighboursConfig,
     PrepareConfig,
@@ -272,3 +273,18 @@ def test_a_config_cannot_be_changed():
 def test_raw_and_packed_images_are_not_given_together():
     with pytest.raises(UsageError, match="--data and --root exclude each other"):
         TrainConfig(data=Path("packed"), root=Path("raw"))
+
+
+@pytest.mark.parametrize("flag", ["with_", "without", "seeds"])
+@pytest.mark.parametrize(
+    ("text", "words"), [("a", "write numbers"), ("0-100000", "100,001 images")]
+)
+def test_wrong_seeds_of_directions_are_named_by_their_flag(flag, text, words):
+    options = dict(with_="1", without="2") | {flag: text}
+    with pytest.raises(UsageError, match=f"--{flag.rstrip('_')} {text}.*{words}"):
+        DirectionConfig(**options)
+
+
+def test_a_classifier_is_not_written_to_the_file_of_the_directions():
+    with pytest.raises(UsageError, match="is the file for the directions: name another"):
+        DirectionConfig(classifier="d.safetensors", out="d.png")

@@ -7,8 +7,10 @@ from PIL import Image
 
 from dcgan import cli, images, latent, sampling
 from dcgan.config import ArithmeticConfig
+from dcgan.errors import UsageError
 from dcgan.explore import Operand, arithmetic, draw_arithmetic, read_operands
 from dcgan.explore.classifier import load_classifier
+from dcgan.explore.figures import Figure
 from dcgan.explore.scoring import Scorer
 from dcgan.runs import load_generator
 from tests.cli.running import fail
@@ -138,5 +140,16 @@ def test_mistakes_take_one_line(run, made, tmp_path, capsys):
     assert "--plus cat: no label 'cat'; one of bright, left, odd" in unknown
     class_7 = line(made["run"], *known, "--plus", "3", "--minus", "label:7")
     assert "--minus 7: no label '7'; one of bright" in class_7
+    assert "--plus 0-1000: 1,001 images, and" in line(run, "--plus", "0-1000")
     contradiction = line(made["run"], *known, "--plus", "left=1,left=0")
     assert "left cannot be both 1 and 0" in contradiction
+
+
+def test_an_empty_operand_of_a_python_caller_is_named():
+    for operands in (dict(plus=("3", "")), dict(plus=("3",), minus=("",))):
+        with pytest.raises(UsageError, match="an operand is empty"):
+            ArithmeticConfig(**operands)
+
+
+def test_captions_show_the_control_characters_of_a_name():
+    assert Figure(16).wrap("a\nb\x1b[2J") == ["a\\nb\\x1b[2J"]

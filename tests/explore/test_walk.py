@@ -11,7 +11,7 @@ from PIL import Image
 from dcgan import animation, cli, images, latent, sampling
 from dcgan.config import WalkConfig
 from dcgan.errors import UsageError, UserError
-from dcgan.explore import save_walk, stops_from_seeds, walk_frames
+from dcgan.explore import latents_of_walk, save_walk, stops_from_seeds, walk_frames
 from dcgan.latent import Labels
 from dcgan.networks import Generator
 from tests.cli.running import fail
@@ -136,7 +136,7 @@ def test_frames_are_drawn_as_they_are_asked_for(monkeypatch):
         (lambda: walk_frames(G, torch.zeros(0, 6), WalkConfig()), r"not \[0, 6\]"),
         (lambda: walk_frames(G, torch.zeros(6), WalkConfig()), r"not \[6\]"),
         (lambda: walk_frames("run", torch.zeros(1, 6), WalkConfig()), "load_generator"),
-        (lambda: stops_from_seeds(G, [], WalkConfig()), "1 walks of 0 images"),
+        (lambda: stops_from_seeds(G, [], WalkConfig()), "a walk of 0 images"),
         (
             lambda: stops_from_seeds(G, SEEDS, WalkConfig(rows=200, cols=200)),
             "40,000 walks of 3 images: from 1 to 100,000",
@@ -166,3 +166,9 @@ def test_without_pyav_nothing_is_drawn(run, tmp_path, monkeypatch, capsys):
     assert (code, 'pip install "dcgan[video]"' in err) == (1, True)
     with pytest.raises(UserError, match="PyAV"):
         animation.animation_format(tmp_path / "walk.mp4")
+
+
+@pytest.mark.parametrize("stops", [[], range(100_001)])
+def test_a_walk_of_too_few_or_too_many_images_is_refused_at_once(stops):
+    with pytest.raises(UsageError, match=rf"a walk of {len(stops):,} images: from 1 to 100,000"):
+        latents_of_walk(G, stops, WalkConfig())

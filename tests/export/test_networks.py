@@ -1,5 +1,7 @@
 """Single networks as checkpoint files."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ import dcgan
 from dcgan import sampling
 from dcgan.errors import UserError
 from dcgan.export import export_discriminator, export_generator
+from dcgan.runs import checkpoint
 from dcgan.runs.checkpoint_folder import find_checkpoint
 
 
@@ -54,3 +57,27 @@ def test_what_a_file_does_not_hold_is_said(run, tmp_path):
     with pytest.raises(UserError, match="does not hold the network that is to be exported"):
         export_discriminator(out, tmp_path / "D.safetensors")
     assert not (tmp_path / "D.safetensors").exists()
+
+
+def test_a_checkpoint_is_not_replaced_by_a_part_of_itself(run, tmp_path):
+    path = tmp_path / "all.safetensors"
+    shutil.copy(find_checkpoint(run).path, path)
+    before = path.read_bytes()
+    for export in (export_generator, export_discriminator):
+        with pytest.raises(UserError, match="would be replaced by a part of itself"):
+            export(path, str(path))
+    assert path.read_bytes() == before
+
+
+def test_weights_beyond_half_precision_are_refused(run, tmp_path):
+    found = find_checkpoint(run)
+    tensors = found.tensors("")
+    name = next(name for name in tensors if name.startswith("ema."))
+    tensors[name] = tensors[name] + 1e5
+    large, out = tmp_path / "large.safetensors", tmp_path / "out.safetensors"
+    checkpoint.save(large, found.header, tensors)
+    with pytest.raises(UserError, match="has numbers that are not finite, or not in half"):
+        export_generator(large, out, half_precision=True)
+    assert not out.exists()
+    export_generator(large, out)
+    assert torch.equal(find_checkpoint(out).tensors("")[name], tensors[name])

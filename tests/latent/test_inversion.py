@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from dcgan import images, sampling
 from dcgan.errors import UsageError
-from dcgan.latent import feature_distance, invert, psnr, train_encoder
+from dcgan.latent import feature_distance, inversion, invert, psnr, train_encoder
 from dcgan.networks import Discriminator
 from tests.latent.generators import ATTRIBUTES, CLASSES, make_generator
 
@@ -135,3 +135,34 @@ def test_what_cannot_be_inverted_is_refused(G):
         invert(G, torch.zeros(1, 3, 16, 16), restarts=-1)
     with pytest.raises(UsageError, match="a training step or more, not 0"):
         train_encoder(G, 0)
+
+
+@pytest.mark.parametrize("restarts", [1, 2])
+def test_restarts_do_not_begin_at_the_latents_of_the_first_seeds(G, restarts, monkeypatch):
+    starts = []
+
+    def search(G, image, start, labels):
+        starts.append(start)
+        return start, 0.0
+
+    monkeypatch.setattr(inversion, "most_probable", search)
+    z, x = own_images(G, range(4))
+    invert(G, x[3:], restarts=restarts)
+    assert len(starts) == 1 + restarts
+    assert min(float((z - start).norm(dim=1).min()) for start in starts) > 0.1
+
+
+@pytest.mark.parametrize("value", [255, 1.01, -1.01, float("nan"), float("inf")])
+def test_images_of_another_range_are_refused(G, value):
+    x = own_images(G, range(2))[1].clone()
+    x[1, 0, 3, 3] = value
+    with pytest.raises(UsageError, match="values from -1 to 1"):
+        invert(G, x)
+
+
+@pytest.mark.parametrize("labels", [{3: 1.0}, {-1: 1.0}, {"cat": 1.0}])
+def test_labels_that_the_generator_does_not_have_are_refused(G, labels):
+    conditional = make_generator(CLASSES)
+    for network in (G, conditional):
+        with pytest.raises(UsageError, match="labels of this generator by index"):
+            invert(network, torch.zeros(1, 3, 16, 16), labels=labels)

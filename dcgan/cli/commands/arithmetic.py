@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dcgan.cli.commands.checkpoints import load_generator
 from dcgan.cli.parsing import parse_flags
 from dcgan.config import ArithmeticConfig
-from dcgan.runtime.disk import check_writable
 from dcgan.runtime.terminal import print_lines
 
 
@@ -14,8 +13,9 @@ def arithmetic(args: Sequence[str], prog: str) -> None:
     config = parse_flags(ArithmeticConfig, args, prog, arithmetic.__doc__)
 
     from dcgan import explore, images
+    from dcgan.explore.outputs import check_outputs
 
-    check_writable(config.out)
+    check_outputs([config.out], [config.checkpoint, *config.photos()])
     G = load_generator(config.checkpoint, config)
     done = explore.arithmetic(G, explore.read_operands(G, config), config.precision)
     images.save_png(config.out, explore.draw_arithmetic(done))

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dcgan.cli.commands.checkpoints import load_generator
 from dcgan.cli.parsing import parse_flags
 from dcgan.config import WalkConfig
-from dcgan.runtime.disk import check_writable
 from dcgan.runtime.terminal import print_lines
 
 
@@ -15,9 +14,10 @@ def walk(args: Sequence[str], prog: str) -> None:
     stops = config.stops()
 
     from dcgan import animation, explore
+    from dcgan.explore.outputs import check_outputs
 
     animation.animation_format(config.out)
-    check_writable(config.out)
+    check_outputs([config.out], [config.checkpoint, *stops])
     G = load_generator(config.checkpoint, config)
     explore.save_walk(G, explore.latents_of_walk(G, stops, config), config)
     print_lines(config.out)
