@@ -10,7 +10,7 @@ from dcgan.config.stops import is_stops, parse_stops
 from dcgan.config.validation import require, require_ending, validate_types
 from dcgan.errors import UsageError
 
-_MAX_EXEMPLARS = 10_000
+_MAX_EXEMPLARS = 1000
 
 
 @dataclass(frozen=True)
