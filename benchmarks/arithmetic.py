@@ -19,13 +19,13 @@ import tyro
 from torch import Tensor
 
 from benchmarks.__main__ import describe_machine
-from benchmarks.latent import classifier_of
+from benchmarks.latent import JUDGE_SEED, classifier_of
 from dcgan import sampling
 from dcgan.errors import UserError
 from dcgan.explore import Operand, Scorer, Sum, arithmetic
 from dcgan.networks import Generator
 
-FIRST_SEED = 5_000_000
+FIRST_SEED = 9_000_000
 SURE = 2.0  # the logit of an exemplar
 
 
@@ -43,7 +43,7 @@ class Options:
     """Samples among which exemplars are found."""
     trials: int = 300
     """Trials for each number of exemplars."""
-    exemplars: tuple[int, ...] = (1, 3, 10)
+    exemplars: tuple[int, ...] = (3, 10, 30, 100)
     """Exemplars of an operand."""
 
 
@@ -58,7 +58,7 @@ def main() -> None:
 def measure(options: Options) -> str:
     G = sampling.load(options.checkpoint)
     own = Scorer(G, classifier_of(options.classifier, options.data, 0))
-    judge = Scorer(G, classifier_of(options.judge, options.data, 1))
+    judge = Scorer(G, classifier_of(options.judge, options.data, JUDGE_SEED))
     z = sampling.latents_from_seeds(G, range(FIRST_SEED, FIRST_SEED + options.samples))
     signs = sure_signs(own.logits(z))
     tied = {i: own.classifier.tied_to(i) for i in range(len(own.classifier.names))}
