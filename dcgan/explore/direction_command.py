@@ -9,7 +9,7 @@ from dcgan.config import DirectionConfig, parse_seeds
 from dcgan.errors import UsageError, UserError
 from dcgan.explore import directions
 from dcgan.explore.directions import sample_latents
-from dcgan.explore.directions_file import load_directions
+from dcgan.explore.directions_file import Directions, load_directions
 from dcgan.explore.finding_classifier import find_classifier
 from dcgan.explore.found_directions import Found
 from dcgan.explore.scoring import Scorer
@@ -25,7 +25,7 @@ def find(G: Generator, config: DirectionConfig) -> Found:
     def latents(text: str) -> Tensor:
         return sampling.latents_from_seeds(G, parse_seeds(text), config.truncation, config.label)
 
-    sampling.check_grid_size(G, len(parse_seeds(config.seeds)) * (2 * config.steps + 1))
+    sampling.check_grid_size(G, _images(G, config, saved))
     seeds = latents(config.seeds)
     scorer = _scorer(G, config)
     if saved:
@@ -49,6 +49,16 @@ def find(G: Generator, config: DirectionConfig) -> Found:
     return directions.by_edits(scorer, G, config.attribute, z, seeds, config.steps)
 
 
+def _images(G: Generator, config: DirectionConfig, saved: Directions | None) -> int:
+    """The number of images of the filmstrip."""
+    directions_shown = 1
+    if saved:
+        directions_shown = len(saved.names)
+    elif config.attribute is None and config.with_ is None:
+        directions_shown = min(config.components, G.latent_dim)
+    return directions_shown * len(parse_seeds(config.seeds)) * (2 * config.steps + 1)
+
+
 def _scorer(G: Generator, config: DirectionConfig) -> Scorer | None:
     """The classifier for G; None where there is none and none is asked for."""
     asked = config.attribute or config.classifier or config.data
@@ -63,8 +73,9 @@ def _orthogonal_to(scorer: Scorer, text: str | None) -> list[int]:
     """The labels of --orthogonal-to."""
     if text is None:
         return []
+    labels = scorer.classifier.labels
+    if text in labels.names:  # the name of a class may contain a comma
+        return [labels.names.index(text)]
     if text == "all":
-        return list(range(len(scorer.classifier.names)))
-    return [
-        scorer.classifier.labels.index(name.strip(), "--orthogonal-to") for name in text.split(",")
-    ]
+        return list(range(len(labels.names)))
+    return [labels.index(name.strip(), "--orthogonal-to") for name in text.split(",")]

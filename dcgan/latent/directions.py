@@ -24,12 +24,15 @@ def linear_scores(z: Tensor, scores: Tensor, ridge: float = _RIDGE) -> tuple[Ten
     """The linear model of scores by ridge regression: weights [K, D] and offsets [K].
 
     It minimises the mean over the samples of |w z + b - s|^2 plus `ridge` |w|^2 times the mean
-    variance of the latents. The offset is not penalised. Scores are clamped to +-4 first.
+    variance of the latents. The offset is not penalised. Scores are clamped to +-4 first. Raises
+    UsageError for latents that are all the same.
     """
     z, scores = z.double(), scores.double().clamp(-_CONFIDENT_LOGIT, _CONFIDENT_LOGIT)
     z_mean, score_mean = z.mean(0), scores.mean(0)
     centred = z - z_mean
     gram = centred.T @ centred / len(z)
+    if not gram.any():
+        raise UsageError("a direction needs latents that differ: take more, or truncate less")
     penalty = ridge * gram.diagonal().mean() * torch.eye(len(gram), dtype=z.dtype, device=z.device)
     weights = torch.linalg.solve(gram + penalty, centred.T @ (scores - score_mean) / len(z)).T
     return weights.float(), (score_mean - weights @ z_mean).float()

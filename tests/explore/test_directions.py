@@ -1,6 +1,8 @@
 """`dcgan direction` on a small run whose labels a classifier knows."""
 
+import dataclasses
 import re
+import types
 
 import numpy as np
 import pytest
@@ -11,7 +13,8 @@ from dcgan import cli, load_generator, sampling
 from dcgan.errors import UserError
 from dcgan.explore import directions, found_directions
 from dcgan.explore.classifier import load_classifier
-from dcgan.explore.directions_file import load_directions
+from dcgan.explore.direction_command import _orthogonal_to
+from dcgan.explore.directions_file import Directions, load_directions, save_directions
 from dcgan.explore.finding_classifier import run_images
 from dcgan.explore.scoring import Scorer
 from dcgan.networks import Generator
@@ -128,7 +131,7 @@ def test_a_label_that_no_sample_lacks_is_one_line(scorer):
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--attribute", "hat"], "no label 'hat': choose one of bright, left, odd"),
+        (["--attribute", "hat"], "no label 'hat'; one of bright, left, odd"),
         (["--attribute", "left", "--with", "1"], "--with and --without need each other"),
         (["--attribute", "left", "--method", "pca"], "exclude each other"),
         (["--attribute", "left", "--orthogonal-to", "odd"], "is for --method regression"),
@@ -168,3 +171,28 @@ def test_conditional_and_grey_generators_move_z_alone(channels, latent_name):
     expected = (z[:, 0] + 2).clamp(max=1) if latent_name == "uniform" else z[:, 0] + 2
     assert torch.allclose(found.strip[:, 4, 0], expected)
     assert found_directions.draw(G, found, "fp32").shape[2] == channels
+
+
+@pytest.mark.parametrize("flags", [["--components", "8"], ["--load"]])
+def test_a_filmstrip_that_is_too_large_is_refused_before_directions_are_found(
+    made, tmp_path, capsys, monkeypatch, flags
+):
+    monkeypatch.setattr(directions, "without_labels", None)  # not called
+    monkeypatch.setattr(directions, "along_saved", None)
+    G, path = load_generator(made["run"]), tmp_path / "many.safetensors"
+    save_directions(path, Directions(("a",) * 8, torch.eye(8), (1.0,) * 8, "sefa", ""))
+    assert G.latent_dim == 8
+    words = [*flags, path] if flags == ["--load"] else flags
+    seeds = ["--seeds", "0-399", "--steps", "100", "--out", tmp_path / "a.png"]
+    _, err = fail(capsys, cli.direction, made["run"], *words, *seeds)
+    assert "a grid of 643,200 images has" in err  # 8 directions, 400 seeds, 201 columns
+
+
+def test_labels_to_keep_are_named_one_by_one_or_as_one_with_a_comma(scorer):
+    def chosen(text: str) -> list[int]:
+        names = dataclasses.replace(scorer.classifier, names=("a,b", "a", "b"))
+        return _orthogonal_to(types.SimpleNamespace(classifier=names), text)
+
+    assert chosen("a,b") == [0]
+    assert chosen("b, a") == [2, 1]
+    assert chosen("all") == [0, 1, 2]

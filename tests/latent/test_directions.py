@@ -121,3 +121,8 @@ def test_moving_stays_in_the_box_of_uniform_latents_and_leaves_labels():
         pytest.approx([0.5, -0.05, 0.0]),
     ]
     assert move(z, offset, "uniform")[0].tolist() == pytest.approx([1.0, -0.95, 1.0])
+
+
+def test_latents_that_are_all_the_same_have_no_linear_model():
+    with pytest.raises(UsageError, match="a direction needs latents that differ"):
+        linear_scores(torch.ones(20, 5), torch.arange(20.0)[:, None])
