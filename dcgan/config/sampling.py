@@ -98,7 +98,7 @@ def parse_seeds(text: str, flag: str = "--seeds") -> list[int]:
         first, dash, last = part.strip().partition("-")
         if not (first.isdecimal() and (last.isdecimal() if dash else not last)):
             raise UsageError(f"{flag} {text}: write numbers and ranges such as 0-63 or 3,14,15")
-        if len(part) > 40:
+        if max(len(first), len(last)) > 19:
             raise UsageError(f"{flag}: a seed has at most 19 digits")
         start, stop = int(first), int(last or first)
         if stop < start:

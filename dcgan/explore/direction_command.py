@@ -1,7 +1,5 @@
 """What `dcgan direction` finds, from its options."""
 
-from contextlib import suppress
-
 from torch import Tensor
 
 from dcgan import sampling
@@ -61,12 +59,14 @@ def _images(G: Generator, config: DirectionConfig, saved: Directions | None) -> 
 
 def _scorer(G: Generator, config: DirectionConfig) -> Scorer | None:
     """The classifier for G; None where there is none and none is asked for."""
-    asked = config.attribute or config.classifier or config.data
-    with suppress(*(() if asked else (UserError,))):
-        device = next(G.parameters()).device
+    device = next(G.parameters()).device
+    try:
         classifier = find_classifier(config.checkpoint, config.classifier, config.data, device)
         return Scorer(G, classifier, config.precision)
-    return None
+    except UserError:
+        if config.attribute or config.classifier or config.data:
+            raise
+        return None
 
 
 def _orthogonal_to(scorer: Scorer, text: str | None) -> list[int]:

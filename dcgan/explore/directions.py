@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dcgan import latent, sampling
 from dcgan.errors import UsageError, UserError
-from dcgan.explore.directions_file import Directions, fingerprint
+from dcgan.explore.directions_file import Directions
 from dcgan.explore.effects import (
     Effect,
     measure_effect,
@@ -21,7 +21,7 @@ from dcgan.explore.effects import (
 )
 from dcgan.explore.found_directions import Found, along
 from dcgan.explore.scoring import Scorer, first_features
-from dcgan.networks import Generator, fold_batch_norm
+from dcgan.networks import Generator, fold_batch_norm, weights_hash
 from dcgan.networks.initialization import LATENT_VARIANCES
 from dcgan.networks.layers import LatentProjection
 
@@ -61,7 +61,12 @@ def regressed_direction(
     others = [i for i in orthogonal_to if i != index]
     vector = latent.orthogonalized(weights[index], weights[others])
     if not vector.any():
-        raise UsageError("--orthogonal-to leaves no direction: name fewer labels")
+        if others:
+            raise UsageError("--orthogonal-to leaves no direction: name fewer labels")
+        raise UserError(
+            f"the scores of {len(z):,} samples do not change with z: take more samples, or a "
+            f"larger --truncation"
+        )
     largest = _MAX_STEP * _deviation(G)
     after, steps = move_until_set(scorer.logits, z[lacking], vector, largest, index, G.latent)
     effect = measure_effect(logits[lacking], after, index)
@@ -147,7 +152,7 @@ def by_edits(
     down, up = (latent.lerp(seeds, end, t) for end in ends)  # [steps + 1, rows, D]
     strip = torch.cat([down.flip(0), up[1:]]).transpose(0, 1)
     names = (scorer.classifier.names[index],)
-    directions = Directions(names, mean_way[None], (length,), "edit", fingerprint(G))
+    directions = Directions(names, mean_way[None], (length,), "edit", weights_hash(G))
     return Found(directions, strip, ("",) * len(seeds), lines)
 
 
@@ -191,7 +196,7 @@ def without_labels(
     scorer: Scorer | None, G: Generator, method: str, components: int, seeds: Tensor, steps: int
 ) -> Found:
     """Directions by SeFa or by PCA of the first layer's features, named by the classifier."""
-    components = min(components, G.latent_dim)
+    components = min(components, G.latent_dim, _PCA_SAMPLES)
     if method == "sefa":
         first = fold_batch_norm(G).layers[0]
         assert isinstance(first, LatentProjection)
@@ -219,7 +224,7 @@ def along_saved(
 ) -> Found:
     """Directions of a file, drawn with this generator."""
     lines = []
-    if saved.generator != fingerprint(G):
+    if saved.generator != weights_hash(G):
         lines.append("note: these directions were found with other weights of the generator")
     for name, vector, step in zip(saved.names, saved.vectors, saved.steps, strict=True):
         says = _named(scorer, G, vector, step)[1] if scorer else f"steps up to {step:.2f}"
@@ -260,11 +265,12 @@ def _named(scorer: Scorer, G: Generator, vector: Tensor, step: float) -> tuple[s
 def _effect_lines(scorer: Scorer, effect: Effect, how: str) -> tuple[str, ...]:
     classifier = scorer.classifier
     name, tied = classifier.names[effect.index], classifier.tied_to(effect.index)
-    lines = [
-        f"{name}: set in {effect.set:.0%} of {effect.count} images that lacked it, {how}",
-        f"other labels changed: {_listed(scorer, effect.flips, [effect.index, *tied])}",
-    ]
-    if tied and classifier.kind == "attributes":
+    lines = [f"{name}: set in {effect.set:.0%} of {effect.count} images that lacked it, {how}"]
+    if classifier.kind == "class":  # which excludes all others
+        return tuple(lines)
+    listed = _listed(scorer, effect.flips, [effect.index, *tied])
+    lines.append(f"other labels changed: {listed}")
+    if tied:
         shares = ", ".join(f"{classifier.names[i]} {effect.flips[i]:.0%}" for i in tied)
         lines.append(f"never together with it in the training images: {shares}")
     return tuple(lines)

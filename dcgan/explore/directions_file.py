@@ -8,7 +8,6 @@ from torch import Tensor
 
 from dcgan.errors import UserError
 from dcgan.networks import Generator
-from dcgan.runs.checkpoint import checksum
 from dcgan.runs.tensor_file import read_tensors, save_tensors
 
 DIRECTIONS = "directions"
@@ -23,7 +22,7 @@ class Directions:
     vectors: Tensor  # [K, latent_dim], of length 1
     steps: tuple[float, ...]  # how far along each is far: as far as its name needs, or is drawn
     method: str
-    generator: str  # its fingerprint
+    generator: str  # the hash of its weights
 
     @property
     def latent_dim(self) -> int:
@@ -36,11 +35,6 @@ class Directions:
                 f"these directions have {self.latent_dim} numbers, and the latents of the "
                 f"generator {G.latent_dim}: they are of another model"
             )
-
-
-def fingerprint(G: Generator) -> str:
-    """SHA-256 of the weights and statistics of a generator."""
-    return checksum("", ((k, v.contiguous().cpu()) for k, v in G.state_dict().items()))
 
 
 def save_directions(path: Path, directions: Directions) -> None:

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from dcgan import latent, sampling
-from dcgan.explore.directions_file import Directions, fingerprint
+from dcgan.explore.directions_file import Directions
 from dcgan.explore.filmstrip import draw_filmstrip
-from dcgan.networks import Generator
+from dcgan.networks import Generator, weights_hash
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +53,6 @@ def along(
     each = len(seeds) if len(vectors) > 1 else 0
     rows = tuple(name if i == 0 else "" for name in names for i in range(each))
     directions = Directions(
-        tuple(names), vectors.cpu(), tuple(map(float, sizes)), method, fingerprint(G)
+        tuple(names), vectors.cpu(), tuple(map(float, sizes)), method, weights_hash(G)
     )
     return Found(directions, strip, rows or ("",) * len(seeds), lines)

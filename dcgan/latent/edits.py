@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from dcgan.latent.directions import move
+from dcgan.networks.initialization import LATENT_VARIANCES
 
 _MARGIN = 4.0  # of a logit beyond 0: the classifier is 98 % sure
 _STEPS = 50
 _FIRST_STEP, _LAST_STEP = 0.3, 0.06  # lengths, in standard deviations of a component of z
-_DEVIATIONS = {"normal": 1.0, "uniform": 3**-0.5}
 _SMALLEST_GRADIENT = 1e-6
 
 
@@ -54,6 +54,7 @@ def edit(
     weights[list(free)] = 0
     weights[index] = 1
     offset = ((z if start is None else start) - z)[:, :latent_dim]
+    deviation = LATENT_VARIANCES[distribution] ** 0.5
     for length in torch.linspace(_FIRST_STEP, _LAST_STEP, steps).tolist():
         offset = offset.detach().requires_grad_()
         logits = score(move(z, offset, "normal"))
@@ -61,7 +62,7 @@ def edit(
         (gradient,) = torch.autograd.grad(loss, offset)
         size = gradient.norm(dim=1, keepdim=True)
         gradient = torch.where(size > _SMALLEST_GRADIENT, gradient / size, 0.0)
-        offset = offset.detach() - length * _DEVIATIONS[distribution] * gradient
+        offset = offset.detach() - length * deviation * gradient
         if distribution == "uniform":  # in its box, by projection: a clamp would stop gradients
             offset = move(z, offset, distribution)[:, :latent_dim] - z[:, :latent_dim]
     return move(z, offset.detach(), distribution)

@@ -128,6 +128,16 @@ def test_a_label_that_no_sample_lacks_is_one_line(scorer):
         directions._lacking(scorer, torch.ones(5, 3), 0)
 
 
+def test_scores_that_are_the_same_for_all_latents_are_one_line(scorer, made):
+    G = load_generator(made["run"])
+    z = directions.sample_latents(G, 50)
+    with pytest.raises(UserError, match="scores of 50 samples do not change with z"):
+        directions.regressed_direction(scorer, G, z, torch.full((50, 3), -9.0), 0)
+    same = scorer.logits(z)[:, [1, 1, 1]]
+    with pytest.raises(UserError, match="--orthogonal-to leaves no direction"):
+        directions.regressed_direction(scorer, G, z, same, 1, [0])
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [

@@ -6,11 +6,10 @@ import torch
 from dcgan.errors import UserError
 from dcgan.explore.directions_file import (
     Directions,
-    fingerprint,
     load_directions,
     save_directions,
 )
-from dcgan.networks import Generator
+from dcgan.networks import Generator, weights_hash
 from tests.explore.test_classifier import rewrite
 
 
@@ -23,7 +22,7 @@ def G():
 @pytest.fixture
 def path(G, tmp_path):
     vectors = torch.eye(5)[:2]
-    directions = Directions(("smiling", "hat"), vectors, (2.5, 1.0), "edit", fingerprint(G))
+    directions = Directions(("smiling", "hat"), vectors, (2.5, 1.0), "edit", weights_hash(G))
     save_directions(tmp_path / "d.safetensors", directions)
     return tmp_path / "d.safetensors"
 
@@ -32,10 +31,10 @@ def test_a_file_holds_names_vectors_steps_and_its_generator(G, path):
     found = load_directions(path, G)
     assert (found.names, found.steps, found.method) == (("smiling", "hat"), (2.5, 1.0), "edit")
     assert torch.equal(found.vectors, torch.eye(5)[:2])
-    assert found.generator == fingerprint(G)
+    assert found.generator == weights_hash(G)
     with torch.no_grad():
         G.layers[0].weight[0, 0, 0, 0] += 1
-    assert found.generator != fingerprint(G)
+    assert found.generator != weights_hash(G)
 
 
 def test_directions_of_another_models_size_are_one_line(path):
