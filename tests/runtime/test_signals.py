@@ -106,13 +106,13 @@ class Kernel:
 
     def run(self, code: str, interrupt_at: str = "", times: int = 0) -> list[str]:
         """What a cell prints, returns and raises. `times` interrupts, 50 ms apart, follow the first
-        output with `interrupt_at` in it.
+        message with `interrupt_at` in it, which may be of a progress bar.
         """
         cell, outputs = self.client.execute(code), []
         for kind, content in self._messages(cell):
             text = content.get("text") or content.get("data", {}).get("text/plain", "")
             outputs.append(content["ename"] if kind == "error" else text)
-            if times and interrupt_at in text:
+            if times and interrupt_at in str(content):
                 for _ in range(times):
                     self.manager.interrupt_kernel()
                     time.sleep(0.05)
