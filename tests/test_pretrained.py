@@ -13,9 +13,9 @@ import dcgan
 from dcgan import cli, pretrained, sampling
 from dcgan.data.faces import ATTRIBUTES, render
 from dcgan.errors import UsageError
-from dcgan.explore import find_classifier, load_encoder
+from dcgan.explore import find_classifier
+from dcgan.explore.encoder import pretrained_encoder
 from dcgan.images import to_float
-from dcgan.pretrained import pretrained_part
 from dcgan.runs.checkpoint_folder import find_checkpoint
 from tests.cli.running import fail
 from tests.conftest import write_packed
@@ -80,10 +80,12 @@ def test_the_classifier_knows_drawn_faces():
 def test_the_encoder_finds_the_latents_of_images():
     """From which `invert` starts; a random guess has a cosine of 0 +- 0.125."""
     G = dcgan.load_pretrained("faces")
-    encoder = load_encoder(pretrained_part(Path("faces"), "encoder"), G)
+    encoder = pretrained_encoder(G)
     z = sampling.latents_from_seeds(G, range(500, 564))
     guess, _ = encoder(G(z))
     assert torch.cosine_similarity(guess, z).mean() > 0.5
+    G.layers[0].weight.data[0] += 1e-3
+    assert pretrained_encoder(G) is None  # it is of another generator
 
 
 def test_the_name_stands_for_the_file_unless_something_has_that_name(run, tmp_path, monkeypatch):

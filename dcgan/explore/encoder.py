@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 
+from dcgan import pretrained
 from dcgan.config.validation import to_path
 from dcgan.errors import UserError
 from dcgan.latent.encoder_training import ENCODER_STEPS, train_encoder
@@ -29,6 +30,14 @@ def obtain_encoder(G: Generator, path: Path | None = None) -> Encoder:
         return encoder
     save_encoder(path, encoder, G)
     return load_encoder(path, G)  # in half precision, as it will be read from now on
+
+
+def pretrained_encoder(G: Generator) -> Encoder | None:
+    """The encoder that comes with the package for this generator; None for another one."""
+    for path in pretrained.FOLDER.glob("*.encoder.safetensors"):
+        if read_tensors(path, _KIND).header.get("generator") == weights_hash(G):
+            return load_encoder(path, G)
+    return None
 
 
 def save_encoder(path: Path, encoder: Encoder, G: Generator) -> None:

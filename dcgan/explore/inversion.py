@@ -9,16 +9,15 @@ import torch
 from torch import Tensor
 
 from dcgan import images, sampling
-from dcgan.config import InvertConfig, SamplingOptions
+from dcgan.config import InvertConfig
 from dcgan.config.validation import require_options
-from dcgan.explore.encoder import load_encoder, obtain_encoder
+from dcgan.explore.encoder import obtain_encoder, pretrained_encoder
 from dcgan.explore.latents_file import LATENTS, save_latents
 from dcgan.explore.outputs import check_outputs
 from dcgan.explore.photos import read_photos
 from dcgan.latent import Inversion, invert
 from dcgan.latent.inversion import needs_encoder
 from dcgan.networks import Discriminator, Encoder, Generator
-from dcgan.pretrained import pretrained_part
 from dcgan.runs import load_discriminator
 from dcgan.runs.checkpoint_folder import find_checkpoint
 from dcgan.runs.tensor_file import check_not_replacing
@@ -42,26 +41,20 @@ def invert_photos(
 ) -> Inversion:
     """The latents of photos, and how well G makes the photos from them; see `latent.invert`.
 
-    D may be None: then there are no feature distances. `label`: see `sampling.parse_label`. A
-    conditional G whose labels are not all given needs an encoder; without one it is trained, which
-    takes some seconds. Shows progress bars. Raises UserError for files that are no photos,
-    UsageError for labels that G does not have.
+    D may be None: then there are no feature distances. `label`: see `sampling.parse_label`. Without
+    an encoder, the one that comes with the package is taken if it is of this G; for another
+    conditional G whose labels are not all given one is trained, which takes some seconds. Shows
+    progress bars. Raises UserError for files that are no photos, UsageError for labels that G does
+    not have.
     """
     return _invert_pixels(G, D, read_photos(G, photos), encoder, label, restarts)
 
 
-def photo_inverter(
-    G: Generator, checkpoint: Path, options: SamplingOptions
-) -> Callable[[Sequence[Path]], Tensor]:
+def photo_inverter(G: Generator, label: str | None = None) -> Callable[[Sequence[Path]], Tensor]:
     """A function of photos to latents [N, latent_dim + num_labels], for commands that take both
-    seeds and photos. `checkpoint` and `options`: those that G was loaded with.
+    seeds and photos.
     """
-
-    def latents(photos: Sequence[Path]) -> Tensor:
-        encoder = _encoder_of_package(G, checkpoint, options)
-        return invert_photos(G, None, photos, encoder=encoder, label=options.label).latents
-
-    return latents
+    return lambda photos: invert_photos(G, None, photos, label=label).latents
 
 
 def _invert_pixels(
@@ -76,6 +69,7 @@ def _invert_pixels(
     labels, total = sampling.parse_label(G, label), len(pixels)
     targets = images.to_float(torch.from_numpy(pixels))
     with sharing_cpus():
+        encoder = encoder or pretrained_encoder(G)
         if encoder is None and needs_encoder(G, labels):
             encoder = obtain_encoder(G)
         with progress_bar(total, "inverting", "photo", delay=2) as bar:
@@ -98,7 +92,7 @@ def report_inversion(config: InvertConfig) -> Inversion:
     sampling.parse_label(G, config.label)  # before the encoder is trained
     originals = read_photos(G, config.photos)
     D = load_discriminator_if_any(checkpoint, device)
-    encoder = _find_encoder(G, config)
+    encoder = None if config.encoder is None else obtain_encoder(G, config.encoder)
     found = _invert_pixels(G, D, originals, encoder, config.label, config.restarts)
     about = list(_describe(G, config.photos, found))
     print_lines(*(_line(each) for each in about))
@@ -113,22 +107,6 @@ def load_discriminator_if_any(
     """The discriminator of a checkpoint; None where it has none. Raises as `load_discriminator`."""
     has_one = find_checkpoint(checkpoint).tensors("D.")
     return load_discriminator(checkpoint, device) if has_one else None
-
-
-def _find_encoder(G: Generator, config: InvertConfig) -> Encoder | None:
-    """The encoder of a file that is named, or that comes with the package."""
-    if config.encoder is not None:
-        return obtain_encoder(G, config.encoder)
-    return _encoder_of_package(G, config.checkpoint, config)
-
-
-def _encoder_of_package(
-    G: Generator, checkpoint: Path, options: SamplingOptions | InvertConfig
-) -> Encoder | None:
-    """The encoder that comes with the package; None for other weights than it was trained with."""
-    own = not (options.raw or options.recalibrate)
-    path = pretrained_part(checkpoint, "encoder") if own else None
-    return load_encoder(path, G) if path else None
 
 
 def _check_outputs(config: InvertConfig) -> None:

@@ -33,7 +33,7 @@ def read_operands(G: Generator, config: ArithmeticConfig) -> list[Operand]:
     too few images have a label.
     """
     require_options(config, ArithmeticConfig, "read_operands")
-    invert = photo_inverter(G, config.checkpoint, config)
+    invert = photo_inverter(G, config.label)
     exemplars = _Exemplars(G, config)
 
     def latents(text: str, flag: str) -> Tensor:

@@ -43,7 +43,7 @@ def latents_of_walk(G: Generator, stops: Sequence[Stop], config: WalkConfig) -> 
     _check_count(1, len(stops))
     if config.rows * config.cols > 1:
         return stops_from_seeds(G, [stop for stop in stops if isinstance(stop, int)], config)
-    invert = photo_inverter(G, config.checkpoint, config)
+    invert = photo_inverter(G, config.label)
     return latents_of_stops(G, stops, invert, config)
 
 

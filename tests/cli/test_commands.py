@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from dcgan import cli
-from dcgan.cli import commands
+from dcgan.cli.commands.sampling import _show_progress
 from dcgan.runs.layout import checkpoint_path
 from dcgan.training import loop
 from tests.cli.running import ROOT, run_python
@@ -86,7 +86,7 @@ def test_long_sampling_shows_a_progress_bar(monkeypatch, capsys):
     times = iter(range(0, 1000, 3))
     monkeypatch.setattr("tqdm.std.time", lambda: next(times))
     chunks = [np.zeros((n, 1, 1, 3), np.uint8) for n in (64, 36)]
-    assert [len(chunk) for chunk in commands._show_progress(iter(chunks), 100)] == [64, 36]
+    assert [len(chunk) for chunk in _show_progress(iter(chunks), 100)] == [64, 36]
     err = capsys.readouterr().err
     assert "64/100" in err and "100/100" in err
 

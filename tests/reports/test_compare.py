@@ -166,7 +166,7 @@ def test_short_names_tell_runs_apart(tmp_path):
         (["timelapse"], 2, "PATH"),
         (["timelapse", "/no/such"], 1, "/no/such: no such run folder"),
         (["timelapse", "EMPTY"], 1, "no sample grid"),
-        (["timelapse", "RUN", "--out", "a.mp4"], 2, "a.mp4"),
+        (["timelapse", "RUN", "--out", "a.avi"], 2, "a.avi"),
         (["timelapse", "RUN", "--seconds", "0"], 2, "--seconds"),
         (["timelapse", "RUN", "--seconds", "nan"], 2, "--seconds"),
     ],
