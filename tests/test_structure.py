@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "evaluation": "config data errors images networks pretrained runs runtime sampling",
     "explore": "animation config data errors images latent networks pretrained runs runtime "
     "sampling",
-    "export": "errors runs",
+    "export": "config errors runs",
     "training": "config data errors evaluation images latent networks runs runtime sampling",
     "reports": "config data errors evaluation images runs runtime sampling training",
     "cli": "animation config data errors evaluation explore images reports runs runtime sampling "

@@ -1,22 +1,26 @@
 """A single network as a checkpoint file, which is several times smaller than that of a run."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from dcgan.config import TrainConfig
 from dcgan.errors import UserError
 from dcgan.runs import checkpoint
 from dcgan.runs.checkpoint_folder import find_checkpoint
 
 _HEADER = ("step", "config", "data", "labels", "metrics")  # the entries that are kept
+_PATHS = {field.name for field in dataclasses.fields(TrainConfig) if "Path" in str(field.type)}
 
 
 def export_generator(
     path: Path, out: Path, *, half_precision: bool = False, **entries: Any
 ) -> None:
-    """Write the averaged generator of a checkpoint file or run folder, with its config and labels.
+    """Write the averaged generator of a checkpoint file or run folder, with its labels and those of
+    its options that are no paths, which would tell strangers about the machine.
 
     `load_generator` and all commands take the file `out`, but a training cannot be resumed from it.
     `half_precision`: store weights in fp16, in half the space; images change by about one of 255.
@@ -49,6 +53,7 @@ def _export(
     if not all(tensor.isfinite().all() for tensor in tensors.values()):
         raise UserError(f"{found.path} has numbers that are not finite, or not in half precision")
     header = {name: found.header[name] for name in _HEADER if name in found.header}
+    header["config"] = {name: v for name, v in found.config.items() if name not in _PATHS}
     checkpoint.save(out, header | entries, tensors)
 
 
