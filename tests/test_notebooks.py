@@ -48,7 +48,7 @@ def execute(folder: Path, name: str, replace: list[tuple[str, str]]):
         for cell in cells:
             cell.source = cell.source.replace(old, new)
     resources = {"metadata": {"path": folder / "notebooks"}}
-    NotebookClient(notebook, timeout=200, resources=resources).execute()
+    NotebookClient(notebook, timeout=500, resources=resources).execute()
     return notebook
 
 

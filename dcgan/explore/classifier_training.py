@@ -17,6 +17,7 @@ from dcgan.errors import UserError
 from dcgan.explore.classifier import LabelClassifier
 from dcgan.networks import Classifier
 from dcgan.networks.classifier import MAX_CLASSIFIED_SIZE
+from dcgan.runtime.cpu_sharing import sharing_cpus
 from dcgan.runtime.device import full_float32_precision
 
 _FACE_VALUES = ("tilt", "gaze_x")  # traits of the drawn faces: where they look
@@ -32,6 +33,7 @@ _MAX_NOISE = 0.15  # standard deviation, of values in [-1, 1]
 _VALUE_WEIGHT = 0.5  # of the loss of the values beside that of the labels
 
 
+@sharing_cpus()
 def train_classifier(
     packed: PackedImages,
     *,

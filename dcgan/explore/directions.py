@@ -24,6 +24,7 @@ from dcgan.explore.scoring import Scorer, first_features
 from dcgan.networks import Generator, fold_batch_norm, weights_hash
 from dcgan.networks.initialization import LATENT_VARIANCES
 from dcgan.networks.layers import LatentProjection
+from dcgan.runtime.cpu_sharing import sharing_cpus
 
 FIRST_SEED = 1_000_000  # of the samples that are scored: others than those that are drawn
 _MAX_STEP = 6.0  # standard deviations of a latent
@@ -73,6 +74,7 @@ def regressed_direction(
     return vector, steps.quantile(_QUANTILE).item(), effect
 
 
+@sharing_cpus()
 def edited(
     scorer: Scorer, G: Generator, z: Tensor, index: int, wanted: bool, vector: Tensor
 ) -> Tensor:

@@ -178,13 +178,16 @@ def train(config: TrainConfig) -> Path:
             raise UserError(f"the {whose}memory is full: try {cure}") from error
 
 
+_OUT_OF_HOST_MEMORY = ("can't allocate memory", "can't start new thread")
+
+
 def _is_out_of_memory(error: BaseException | None) -> bool:
     """Whether an error, or one that it came from, says that memory is full.
 
-    Where host memory is full, torch raises a plain RuntimeError.
+    Where host memory is full, torch raises a plain RuntimeError, and so does a thread that starts.
     """
     if error is None:
         return False
-    of_host = "can't allocate memory" in str(error)
+    of_host = any(words in str(error) for words in _OUT_OF_HOST_MEMORY)
     is_own = isinstance(error, torch.OutOfMemoryError | MemoryError) or of_host
     return is_own or _is_out_of_memory(error.__context__)
