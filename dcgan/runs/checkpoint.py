@@ -93,7 +93,12 @@ def save(path: Path, header: dict, tensors: dict[str, Tensor]) -> None:
 
     Raises UserError if writing fails; the file is then as before.
     """
-    text = json.dumps({"format": FORMAT, **header})
+    write_with_checksum(path, {"format": FORMAT, **header}, tensors)
+
+
+def write_with_checksum(path: Path, header: dict, tensors: dict[str, Tensor]) -> None:
+    """Write a safetensors file with the metadata of a checkpoint (above), as `save` does."""
+    text = json.dumps(header)
     metadata = {"dcgan": text, "sha256": checksum(text, tensors.items())}
     check_free_space(path, sum(tensor.nbytes for tensor in tensors.values()))
     with replace_atomically(path) as partial:

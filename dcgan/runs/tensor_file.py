@@ -13,14 +13,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from dcgan.config.validation import to_path
 from dcgan.errors import UserError, printable
-from dcgan.runs.checkpoint import checksum
+from dcgan.runs.checkpoint import checksum, write_with_checksum
 from dcgan.runs.foreign_files import describe_foreign_file
-from dcgan.runtime.atomic_files import replace_atomically
 
 FORMAT = 1
 _MAX_BYTES = 2**28  # of a file that is read; a classifier has 2**20
@@ -46,17 +44,8 @@ class TensorFile:
 
 def save_tensors(path: Path, kind: str, header: dict[str, Any], tensors: dict[str, Tensor]) -> None:
     """Write tensors and a header of JSON values atomically. Raises UserError if writing fails."""
-    text = json.dumps({"format": FORMAT, "kind": kind, **header})
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    metadata = {"dcgan": text, "sha256": checksum(text, tensors.items())}
-    with replace_atomically(to_path(path)) as partial:
-        try:
-            partial.touch()
-            mode = partial.stat().st_mode
-            save_file(tensors, partial, metadata)
-            partial.chmod(mode)  # safetensors writes a temporary file that is private
-        except SafetensorError as error:
-            raise OSError(str(error)) from error
+    write_with_checksum(to_path(path), {"format": FORMAT, "kind": kind, **header}, tensors)
 
 
 def read_tensors(path: Path, kind: str) -> TensorFile:
