@@ -7,7 +7,6 @@ from dcgan.explore.finding_classifier import find_classifier
 from dcgan.explore.inversion import (
     invert_photos,
     load_discriminator_if_any,
-    photo_inverter,
     report_inversion,
 )
 from dcgan.explore.latents_file import load_latents, save_latents
@@ -33,7 +32,6 @@ __all__ = [
     "load_encoder",
     "load_latents",
     "obtain_encoder",
-    "photo_inverter",
     "read_operands",
     "read_photos",
     "report_inversion",

@@ -1,12 +1,11 @@
 """`dcgan invert`: photos to latents, a picture that compares both, and the file of the latents."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from dcgan import images, sampling
 from dcgan.config import InvertConfig
@@ -48,13 +47,6 @@ def invert_photos(
     not have.
     """
     return _invert_pixels(G, D, read_photos(G, photos), encoder, label, restarts)
-
-
-def photo_inverter(G: Generator, label: str | None = None) -> Callable[[Sequence[Path]], Tensor]:
-    """A function of photos to latents [N, latent_dim + num_labels], for commands that take both
-    seeds and photos.
-    """
-    return lambda photos: invert_photos(G, None, photos, label=label).latents
 
 
 def _invert_pixels(

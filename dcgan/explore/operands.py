@@ -13,7 +13,6 @@ from dcgan.config.validation import require_options
 from dcgan.errors import UsageError, UserError
 from dcgan.explore.arithmetic import Operand
 from dcgan.explore.finding_classifier import find_classifier
-from dcgan.explore.inversion import photo_inverter
 from dcgan.explore.scoring import Scorer
 from dcgan.explore.stops import latents_of_stops
 from dcgan.networks import Generator
@@ -33,7 +32,6 @@ def read_operands(G: Generator, config: ArithmeticConfig) -> list[Operand]:
     too few images have a label.
     """
     require_options(config, ArithmeticConfig, "read_operands")
-    invert = photo_inverter(G, config.label)
     exemplars = _Exemplars(G, config)
 
     def latents(text: str, flag: str) -> Tensor:
@@ -44,7 +42,7 @@ def read_operands(G: Generator, config: ArithmeticConfig) -> list[Operand]:
                     f"{flag} {text}: {len(stops):,} images, and an operand has at most "
                     f"{_MAX_IMAGES:,}"
                 )
-            return latents_of_stops(G, stops, invert, config)
+            return latents_of_stops(G, stops, config)
         return exemplars.of(text.removeprefix(LABEL_MARK), flag)
 
     operands = []

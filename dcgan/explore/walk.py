@@ -10,7 +10,6 @@ from dcgan import animation, images, latent, sampling
 from dcgan.config import Stop, WalkConfig
 from dcgan.config.validation import require_options
 from dcgan.errors import UsageError
-from dcgan.explore.inversion import photo_inverter
 from dcgan.explore.stops import latents_of_stops
 from dcgan.networks import Generator
 from dcgan.runtime.progress import progress_bar
@@ -43,8 +42,7 @@ def latents_of_walk(G: Generator, stops: Sequence[Stop], config: WalkConfig) -> 
     _check_count(1, len(stops))
     if config.rows * config.cols > 1:
         return stops_from_seeds(G, [stop for stop in stops if isinstance(stop, int)], config)
-    invert = photo_inverter(G, config.label)
-    return latents_of_stops(G, stops, invert, config)
+    return latents_of_stops(G, stops, config)
 
 
 def stops_from_seeds(G: Generator, seeds: Sequence[int], config: WalkConfig) -> Tensor:
