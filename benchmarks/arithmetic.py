@@ -10,7 +10,6 @@ import itertools
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import mean
 
 import numpy as np
@@ -19,7 +18,7 @@ import tyro
 from torch import Tensor
 
 from benchmarks.__main__ import describe_machine
-from benchmarks.latent import JUDGE_SEED, classifier_of
+from benchmarks.latent import JUDGE_SEED, FacesOptions, classifier_of
 from dcgan import sampling
 from dcgan.errors import UserError
 from dcgan.explore import Operand, Scorer, Sum, arithmetic
@@ -30,17 +29,7 @@ SURE = 2.0  # the logit of an exemplar
 
 
 @dataclass(frozen=True)
-class Options:
-    checkpoint: tyro.conf.Positional[Path] = Path("faces")
-    """Checkpoint file, run folder, or faces."""
-    classifier: Path = Path("runs/faces.classifier.safetensors")
-    """The classifier that finds exemplars; trained on --data if the file is not there."""
-    judge: Path = Path("runs/faces.judge.safetensors")
-    """The second classifier, which judges; trained on --data if the file is not there."""
-    data: Path | None = None
-    """Packed folder of drawn faces."""
-    samples: int = 4000
-    """Samples among which exemplars are found."""
+class Options(FacesOptions):
     trials: int = 300
     """Trials for each number of exemplars."""
     exemplars: tuple[int, ...] = (3, 10, 30, 100)

@@ -38,17 +38,23 @@ LARGEST_STEP = 6.0
 
 
 @dataclass(frozen=True)
-class Options:
+class FacesOptions:
+    """Options of benchmarks that know the attributes of faces."""
+
     checkpoint: tyro.conf.Positional[Path] = Path("faces")
     """Checkpoint file, run folder, or faces."""
     classifier: Path = Path("runs/faces.classifier.safetensors")
-    """The classifier that finds directions; trained on --data if the file is not there."""
+    """The classifier that is used; trained on --data if the file is not there."""
     judge: Path = Path("runs/faces.judge.safetensors")
     """The second classifier, which only judges; trained on --data if the file is not there."""
     data: Path | None = None
     """Packed folder of drawn faces."""
     samples: int = 4000
-    """Samples that a direction is found from."""
+    """Samples that directions or exemplars are found in."""
+
+
+@dataclass(frozen=True)
+class Options(FacesOptions):
     count: int = 64
     """Images without an attribute in which each effect is measured."""
     sets: int = 2
