@@ -43,18 +43,20 @@ class Discriminator(nn.Module):
         spectral_norm: bool = TrainConfig.spectral_norm,
         minibatch_std: bool = TrainConfig.minibatch_std,
         num_labels: int = 0,
+        max_channels: int | None = TrainConfig.max_channels,
     ):
         super().__init__()
         validate_network(
             size=size,
             channels=channels,
             width=width,
+            max_channels=max_channels,
             kernel_size=kernel_size,
             batch_norm_D=batch_norm_D,
             spectral_norm=spectral_norm,
         )
         self.has_batch_norm = batch_norm_D
-        last, *widths = feature_channels(size, width)
+        last, *widths = feature_channels(size, width, max_channels)
         blocks: list[nn.Sequential] = []
         convolutions: list[StridedConv2d] = []
         in_channels = channels

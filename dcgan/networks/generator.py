@@ -50,12 +50,14 @@ class Generator(nn.Module):
         kernel_size: int = TrainConfig.kernel_size,
         num_labels: int = 0,
         label_variance: float = 1.0,
+        max_channels: int | None = TrainConfig.max_channels,
     ):
         super().__init__()
         validate_network(
             size=size,
             channels=channels,
             width=width,
+            max_channels=max_channels,
             latent_dim=latent_dim,
             latent=latent,
             kernel_size=kernel_size,
@@ -63,7 +65,7 @@ class Generator(nn.Module):
         self.size, self.channels = size, channels
         self.latent_dim, self.latent = latent_dim, latent
         self.labels = None
-        in_channels, *widths = feature_channels(size, width)
+        in_channels, *widths = feature_channels(size, width, max_channels)
         first = LatentProjection(latent_dim + num_labels, in_channels, BASE_SIZE, bias=False)
         layers: list[nn.Module] = [first]
         for out_channels in [*widths, channels]:

@@ -178,9 +178,12 @@ def network_options(config: dict) -> dict:
 
     Raises KeyError for a missing option, TypeError or ValueError for an invalid one.
     """
-    options = {name: config[name] for name in NETWORK_OPTIONS}
+    # Checkpoints of earlier versions have no max_channels.
+    options = {name: config[name] for name in NETWORK_OPTIONS if name != "max_channels"}
+    options["max_channels"] = config.get("max_channels")
     for name, value in options.items():
-        if type(value) is not type(getattr(TrainConfig, name)):
+        kinds = (int, type(None)) if name == "max_channels" else (type(getattr(TrainConfig, name)),)
+        if type(value) not in kinds:
             raise TypeError(f"{name} cannot be {value!r}")
     validate_network(**options)
     return options
