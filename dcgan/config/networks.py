@@ -75,7 +75,8 @@ def validate_network(
     require(channels in (1, 3), "channels", channels, "1 or 3")
     require(1 <= width <= 1024, "width", width, "from 1 to 1024")
     if max_channels is not None:
-        require(max_channels >= width, "max_channels", max_channels, f"at least width, {width}")
+        valid = width <= max_channels <= 8192
+        require(valid, "max_channels", max_channels, f"from --width, {width}, to 8192")
     require(1 <= latent_dim <= 4096, "latent_dim", latent_dim, "from 1 to 4096")
     require(latent in ("normal", "uniform"), "latent", latent, "normal or uniform")
     require(kernel_size in (4, 5), "kernel_size", kernel_size, "4 or 5")

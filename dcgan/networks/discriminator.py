@@ -23,6 +23,8 @@ class Discriminator(nn.Module):
     x: [N, channels, size, size] in [-1, 1] -> [N]. A larger image gets the mean of the logits of
     all its windows.
 
+    `width` and `max_channels`: see `Generator`.
+
     `batch_norm_D` puts batch norm between the first and the last layer (Radford et al. 2015);
     `bias_D` gives a bias to the layers without it; `spectral_norm` divides every kernel by its
     largest singular value (Miyato et al. 2018); `minibatch_std` appends the map of

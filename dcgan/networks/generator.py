@@ -31,6 +31,9 @@ class Generator(nn.Module):
     [N, latent_dim, h, w] gives one larger image: [N, channels, size/4 (h + 3), size/4 (w + 3)]. In
     evaluation mode it is computed in tiles, see `networks.tiles`.
 
+    Maps have `width` channels at half the size, and twice as many at each halving, up to
+    `max_channels`; None: up to 8 times the width.
+
     `latent` is the distribution of z that the network is trained with. A conditional G reads
     `num_labels` numbers in {0, 1} after those of each z, for which its first layer learns an
     embedding: [N, latent_dim + num_labels]. `labels` says which labels these are; it is None for an

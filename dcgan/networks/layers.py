@@ -11,7 +11,7 @@ from dcgan.networks.strided_convolution import (
 
 BASE_SIZE = 4  # side of the smallest feature maps
 LEAKY_SLOPE = 0.2  # of the leaky ReLUs (Radford et al. 2015, section 4)
-_MAX_WIDTH_FACTOR = 8  # the widest layer has at most this many times `width` channels by default
+_MAX_WIDTH_FACTOR = 8  # of the widest layer to `width`, by default
 _GROUP_SIZE = 4  # images in a group of `MinibatchStdLayer`
 
 
