@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         SamplingOptions,
         parse_seeds,
     )
+    from dcgan.config.sizes import SizesConfig
     from dcgan.config.stops import Stop, is_stops, parse_stops
     from dcgan.config.walk import MIN_FRAME_SECONDS, WalkConfig
 
@@ -67,6 +68,7 @@ __all__ = [
     "PrepareConfig",
     "SampleConfig",
     "SamplingOptions",
+    "SizesConfig",
     "SourceName",
     "Stop",
     "TimelapseConfig",
@@ -105,6 +107,7 @@ _MODULES = {
     "DirectionConfig": "direction",
     "WalkConfig": "walk",
     "parse_seeds": "sampling",
+    "SizesConfig": "sizes",
     "Stop": "stops",
     "is_stops": "stops",
     "parse_stops": "stops",

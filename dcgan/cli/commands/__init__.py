@@ -13,6 +13,7 @@ from dcgan.cli.commands.evaluation import evaluate, neighbours
 from dcgan.cli.commands.invert import invert
 from dcgan.cli.commands.reports import compare, timelapse
 from dcgan.cli.commands.sampling import sample
+from dcgan.cli.commands.sizes import sizes
 from dcgan.cli.commands.training import doctor, train
 from dcgan.cli.commands.walk import walk
 
@@ -24,5 +25,6 @@ COMMANDS: dict[str, Command] = {
         *(train, sample, prepare, walk, arithmetic, direction, invert, canvas),
         *(evaluate, neighbours),
         *(doctor, compare, timelapse),
+        sizes,
     )
 }

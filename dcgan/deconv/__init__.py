@@ -1,0 +1,1 @@
+"""The other uses of transposed convolution: looking into networks, features, dense prediction."""
