@@ -89,13 +89,13 @@ def _parse_layer(text: str) -> Layer2d:
     pairs = {name: _pair(value, f"layer {text!r}") for name, value in named.items()}
     options = {"ceil": True} if ceil else {}
     try:
-        height, width = (
+        of_height, of_width = (
             layer(**{name: pair[axis] for name, pair in pairs.items()}, **options)
             for axis in (0, 1)
         )
     except UsageError as error:
         raise UsageError(f"layer {text!r}: {error}") from None
-    return Layer2d(text, channels, (height, width))
+    return Layer2d(text, channels, (of_height, of_width))
 
 
 def _pair(word: str, where: str) -> tuple[int, int]:

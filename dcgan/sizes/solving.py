@@ -16,7 +16,9 @@ def convolutions(
     strides: Iterable[int] = _STRIDES,
     dilations: Iterable[int] = (1,),
 ) -> Iterator[Conv]:
-    """All convolutions from `size` to `output` positions whose padding is less than their extent."""
+    """All convolutions from `size` to `output` positions, whose padding is less than their
+    extent.
+    """
     for kernel in kernels:
         for dilation in dilations:
             for stride in strides:

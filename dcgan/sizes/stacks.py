@@ -65,9 +65,7 @@ def receptive_field(layers: Sequence[Layer]) -> ReceptiveField:
     """
     phases = prod(layer.stride for layer in layers if isinstance(layer, ConvTranspose))
     if phases > _MAX_PHASES:
-        raise UsageError(
-            f"transposed convolutions enlarge by {phases:,}, more than {_MAX_PHASES:,}"
-        )
+        raise UsageError(f"the layers enlarge by {phases:,}, more than {_MAX_PHASES:,}")
     fields = [inputs_of(layers, output) for output in range(phases)]
     first, second = _centre_of(layers, 0), _centre_of(layers, 1)
     size = max((int(np.ptp(field)) + 1 for field in fields if field.size), default=0)

@@ -62,7 +62,7 @@ def solutions_table(
             rows.append([f"and {len(ordered) - _MAX_SOLUTIONS} more {name}", *[""] * 5])
     if len(rows) == 1:
         raise UsageError(
-            f"no convolution with a kernel of 1 to 7 and a stride of 1 to 4 takes {size} to {output}"
+            f"no kernel from 1 to 7 with a stride from 1 to 4 takes {size} to {output}"
         )
     return _aligned(rows)
 

@@ -28,9 +28,8 @@ def layers(draw, transposed=True):
         return Pool(kernel, stride, min(padding, kernel // 2), dilation)
     if kind is Conv:
         return Conv(kernel, stride, padding, dilation)
-    return ConvTranspose(
-        kernel, stride, padding, dilation, min(draw(st.integers(0, 2)), stride - 1)
-    )
+    output_padding = draw(st.integers(0, stride - 1))
+    return ConvTranspose(kernel, stride, padding, dilation, output_padding)
 
 
 def sum_of_paths(stack, x: torch.Tensor) -> torch.Tensor:

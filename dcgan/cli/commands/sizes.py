@@ -27,11 +27,15 @@ def sizes(args: Sequence[str], prog: str) -> None:
     size = parse_size(config.input)
     if config.to is not None:
         if size[0] != size[1]:
-            raise UsageError(
-                f"--to looks along one axis: give --input one side, not {config.input}"
+            raise UsageError(f"--to needs one side of the input, not {config.input}")
+        print_lines(
+            *solutions_table(
+                size[0],
+                config.to,
+                list(convolutions(size[0], config.to)),
+                list(transposed_convolutions(size[0], config.to)),
             )
-        found = [list(kind(size[0], config.to)) for kind in (convolutions, transposed_convolutions)]
-        print_lines(*solutions_table(size[0], config.to, *found))
+        )
         return
     layers = parse_layers(config.layers)
     lines = layers_table(layers, size, config.channels)
