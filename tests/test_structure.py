@@ -19,7 +19,8 @@ MAY_IMPORT = {
     "config": "errors",
     "images": "errors runtime",
     "animation": "errors images runtime",
-    "networks": "config",
+    "sizes": "errors",
+    "networks": "config errors sizes",
     "latent": "config errors networks runtime",
     "pretrained": "",
     "data": "config errors runtime",
@@ -28,11 +29,12 @@ MAY_IMPORT = {
     "evaluation": "config data errors images networks pretrained runs runtime sampling",
     "explore": "animation config data errors images latent networks pretrained runs runtime "
     "sampling",
+    "deconv": "sizes errors",
     "export": "config errors runs",
     "training": "config data errors evaluation images latent networks runs runtime sampling",
     "reports": "config data errors evaluation images runs runtime sampling training",
-    "cli": "animation config data errors evaluation explore images reports runs runtime sampling "
-    "training",
+    "cli": "animation config data deconv errors evaluation explore images reports runs runtime "
+    "sampling sizes training",
     "__main__": "cli",
 }
 

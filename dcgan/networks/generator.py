@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dcgan.config import TrainConfig, validate_network
+from dcgan.errors import UsageError
 from dcgan.networks.channels_last import to_channels_last
 from dcgan.networks.initialization import dcgan_initialize, initialize_label_rows
 from dcgan.networks.layers import (
@@ -19,6 +20,7 @@ from dcgan.networks.layers import (
     feature_channels,
 )
 from dcgan.networks.tiles import forward_in_tiles
+from dcgan.sizes import output_sizes
 
 if TYPE_CHECKING:
     from dcgan.latent import Labels
@@ -76,8 +78,16 @@ class Generator(nn.Module):
             layers += [StridedConvTranspose2d(in_channels, out_channels, kernel_size)]
             in_channels = out_channels
         self.layers = nn.Sequential(*layers, nn.Tanh())
+        self._require_size()
         dcgan_initialize(self)
         initialize_label_rows(first.weight, num_labels, latent, label_variance)
+
+    def _require_size(self) -> None:
+        kinds = (LatentProjection, StridedConvTranspose2d)
+        axes = [layer.axis for layer in self.layers if isinstance(layer, kinds)]
+        side = output_sizes(axes, 1)[-1]
+        if side != self.size:
+            raise UsageError(f"the layers make images of {side} pixels, not of {self.size}")
 
     def forward(self, z: Tensor) -> Tensor:
         if z.dim() == 2:

@@ -8,6 +8,7 @@ from dcgan.networks.strided_convolution import (
     strided_conv2d,
     strided_conv_transpose2d,
 )
+from dcgan.sizes import Conv, ConvTranspose
 
 BASE_SIZE = 4  # side of the smallest feature maps
 LEAKY_SLOPE = 0.2  # of the leaky ReLUs (Radford et al. 2015, section 4)
@@ -23,6 +24,12 @@ class StridedConv2d(nn.Module):
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, kernel_size, kernel_size))
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
 
+    @property
+    def axis(self) -> Conv:
+        """Its sizes along an axis."""
+        kernel_size = self.weight.shape[-1]
+        return Conv(kernel_size, 2, padding_of(kernel_size))
+
     def forward(self, x: Tensor) -> Tensor:
         return strided_conv2d(x, self.weight, self.bias)
 
@@ -30,13 +37,15 @@ class StridedConv2d(nn.Module):
 class StridedConvTranspose2d(nn.Module):
     """Transposed convolution of stride 2, without bias: [N, C, H, W] -> [N, C', 2H, 2W]."""
 
-    stride = (2, 2)
-
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int):
         super().__init__()
-        self.kernel_size = (kernel_size, kernel_size)
-        self.padding = (padding_of(kernel_size), padding_of(kernel_size))
         self.weight = nn.Parameter(torch.empty(in_channels, out_channels, kernel_size, kernel_size))
+
+    @property
+    def axis(self) -> ConvTranspose:
+        """Its sizes along an axis: the transpose of the convolution that halves an even size."""
+        kernel_size = self.weight.shape[-1]
+        return Conv(kernel_size, 2, padding_of(kernel_size)).transpose(2 * BASE_SIZE)
 
     def forward(self, x: Tensor) -> Tensor:
         return strided_conv_transpose2d(x, self.weight)
@@ -48,6 +57,11 @@ class LatentProjection(nn.ConvTranspose2d):
     For one latent per image (h = w = 1) the transposed convolution is a matrix product, which is
     several times as fast as PyTorch's convolution.
     """
+
+    @property
+    def axis(self) -> ConvTranspose:
+        """Its sizes along an axis."""
+        return ConvTranspose(self.kernel_size[0])
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
         if input.shape[2:] != (1, 1):

@@ -7,9 +7,8 @@ place of the same tile however large the grid is, so that a tile computed alone 
 part of the whole.
 
 A tile reads more of each layer's input than it covers itself. `input_span` says how much, from the
-last layer to the first: the input i of a transposed convolution is added to the outputs
-o = stride i - padding + t, for 0 <= t < kernel (Dumoulin and Visin 2016, arXiv:1603.07285). Inputs
-beyond the maps of the whole are zeros, as the padding of each layer has them.
+last layer to the first. Inputs beyond the maps of the whole are zeros, as the padding of each layer
+has them.
 """
 
 import torch
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 
 from dcgan.networks.channels_last import to_nchw, to_nhwc
 from dcgan.networks.layers import LatentProjection, StridedConvTranspose2d
+from dcgan.sizes import output_sizes
 
 TILE_SIDE = 256  # pixels. Smaller ones read more around them; larger ones waste more at the borders
 
@@ -64,7 +64,8 @@ def forward_tile(layers: nn.Sequential, z: Tensor, top: int, left: int) -> Tenso
             x = _cut(x, 3, x0, columns[step], widths[step])
             # A copy even where x is contiguous: kernels may depend on the alignment of tensors.
             x = to_nchw(to_nhwc(x).clone(memory_format=torch.contiguous_format))
-            y0, x0 = layer.stride[0] * rows[step][0], layer.stride[1] * columns[step][0]
+            stride = layer.axis.stride
+            y0, x0 = stride * rows[step][0], stride * columns[step][0]
             step += 1
         x = layer(x)
     bottom, right = min(top + TILE_SIDE, heights[-1]), min(left + TILE_SIDE, widths[-1])
@@ -74,8 +75,7 @@ def forward_tile(layers: nn.Sequential, z: Tensor, top: int, left: int) -> Tenso
 def input_span(layer: Convolution, outputs: Span) -> Span:
     """The inputs of a transposed convolution that are added to any of these outputs."""
     start, stop = outputs
-    kernel, stride, padding = layer.kernel_size[0], layer.stride[0], int(layer.padding[0])
-    return -((kernel - 1 - padding - start) // stride), (stop - 1 + padding) // stride + 1
+    return layer.axis.inputs_of(start)[0], layer.axis.inputs_of(stop - 1)[-1] + 1
 
 
 def _spans(convolutions: list[Convolution], start: int) -> list[Span]:
@@ -88,11 +88,7 @@ def _spans(convolutions: list[Convolution], start: int) -> list[Span]:
 
 def _map_sides(convolutions: list[Convolution], cells: int) -> list[int]:
     """Sides of the latents, of the maps that each layer makes of them, and so of the image."""
-    sides = [cells]
-    for layer in convolutions:
-        growth = layer.kernel_size[0] - 1 if isinstance(layer, LatentProjection) else 0
-        sides.append(layer.stride[0] * sides[-1] + growth)
-    return sides
+    return [cells, *output_sizes([layer.axis for layer in convolutions], cells)]
 
 
 def _cut(x: Tensor, dim: int, origin: int, wanted: Span, side: int) -> Tensor:

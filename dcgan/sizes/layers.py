@@ -11,7 +11,7 @@ from fractions import Fraction
 
 from dcgan.errors import UsageError
 
-LIMIT = 2**16  # of every number of a layer, and of the positions of its maps
+LIMIT = 2**20  # of every number of a layer, and of the positions of its maps
 
 
 @dataclass(frozen=True)

@@ -142,14 +142,14 @@ def test_a_checkerboard_is_where_positions_are_met_by_different_numbers_of_taps(
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Conv(0), "a kernel must be from 1 to 65,536, not 0"),
+        (lambda: Conv(0), "a kernel must be from 1 to 1,048,576, not 0"),
         (lambda: Conv(3, 0), "a stride must be"),
         (lambda: Conv(3, padding=-1), "a padding must be"),
         (lambda: Pool(3, padding=2), "at most half its kernel, 1, not 2"),
         (lambda: ConvTranspose(4, 2, output_padding=2), "less than the stride or the dilation, 2"),
         (lambda: Conv(5).output_size(4), "kernel 5, stride 1, padding 0 leaves no output of 4"),
         (lambda: ConvTranspose(2, padding=1).output_size(1), "leaves no output of 1 input"),
-        (lambda: ConvTranspose(4, 60_000).output_size(9), "more than 65,536 outputs"),
+        (lambda: ConvTranspose(4, 600_000).output_size(9), "more than 1,048,576 outputs"),
     ],
 )
 def test_what_cannot_be_built_is_refused(make, message):
