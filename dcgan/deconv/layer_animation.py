@@ -78,7 +78,7 @@ def _reads(axis: Layer, size: int) -> list[list[int]]:
     if isinstance(axis, ConvTranspose):
         taps = range(0, axis.extent, axis.dilation)
         return [[o + axis.padding - tap for tap in taps] for o in outputs]
-    return [list(axis.inputs_of(output)) for output in outputs]
+    return [axis.inputs_of(output) for output in outputs]
 
 
 def _span(axis: Layer, size: int, reads: list[list[int]]) -> tuple[int, int]:

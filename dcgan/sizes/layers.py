@@ -9,8 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
+import numpy as np
+
 from dcgan.errors import UsageError
 
+MISSED = np.iinfo(np.int64).min  # the input of a tap that meets none
 LIMIT = 2**20  # of every number of a layer, and of the positions of its maps
 
 
@@ -60,16 +63,25 @@ class Layer:
         """Positions of the output for `size` positions. Raises UsageError if there are none."""
         raise NotImplementedError
 
-    def inputs_of(self, output: int) -> range:
-        """The inputs that reach an output, also those in the padding: negative, or beyond the map.
+    def reads(self, outputs: np.ndarray) -> np.ndarray:
+        """The input that each tap brings to each output: int64 [N] -> [N, kernel].
 
-        In rising order, one tap each.
+        Also those in the padding, which are negative or beyond the map; MISSED where a tap of a
+        transposed convolution falls between two inputs.
         """
         raise NotImplementedError
+
+    def inputs_of(self, output: int) -> list[int]:
+        """The inputs that reach one output, in rising order, also those in the padding."""
+        read = self.reads(np.array([output]))
+        return sorted(read[read != MISSED].tolist())
 
     def centre_of(self, output: Fraction) -> Fraction:
         """Where the middle of an output lies on the input."""
         raise NotImplementedError
+
+    def _offsets(self) -> np.ndarray:
+        return np.arange(self.kernel) * self.dilation
 
     def _require_output(self, output: int, size: int) -> int:
         if not 1 <= output <= LIMIT:
@@ -87,9 +99,8 @@ class Conv(Layer):
         room = size + 2 * self.padding - self.extent
         return self._require_output(room // self.stride + 1 if room >= 0 else 0, size)
 
-    def inputs_of(self, output: int) -> range:
-        first = output * self.stride - self.padding
-        return range(first, first + self.extent, self.dilation)
+    def reads(self, outputs: np.ndarray) -> np.ndarray:
+        return outputs[:, None] * self.stride - self.padding + self._offsets()
 
     def centre_of(self, output: Fraction) -> Fraction:
         return output * self.stride - self.padding + Fraction(self.extent - 1, 2)
@@ -156,15 +167,9 @@ class ConvTranspose(Layer):
         whole = (size - 1) * self.stride + self.extent
         return self._require_output(whole - 2 * self.padding + self.output_padding, size)
 
-    def inputs_of(self, output: int) -> range:
-        place = output + self.padding
-        met = [
-            (place - tap * self.dilation) // self.stride
-            for tap in reversed(range(self.kernel))
-            if (place - tap * self.dilation) % self.stride == 0
-        ]
-        step = met[1] - met[0] if len(met) > 1 else 1
-        return range(met[0], met[-1] + 1, step) if met else range(0)
+    def reads(self, outputs: np.ndarray) -> np.ndarray:
+        places = outputs[:, None] + self.padding - self._offsets()
+        return np.where(places % self.stride == 0, places // self.stride, MISSED)
 
     def centre_of(self, output: Fraction) -> Fraction:
         return (output + self.padding - Fraction(self.extent - 1, 2)) / self.stride

@@ -8,11 +8,12 @@ from math import prod
 import numpy as np
 
 from dcgan.errors import UsageError
-from dcgan.sizes.layers import ConvTranspose, Layer
+from dcgan.sizes.layers import MISSED, ConvTranspose, Layer
 
 _MAX_CELLS = 2**27  # of a matrix of paths: 1 GB
-_MAX_PHASES = 2**12
-_MAX_TAPS = 2**22  # of one output, through one layer
+_MAX_PHASES = 2**10
+_FARTHEST = 2**40  # so that strides cannot take positions beyond 64 bits
+_MAX_TAPS = 2**18  # of one output, through one layer
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,10 @@ def inputs_of(layers: Sequence[Layer], output: int) -> np.ndarray:
     for layer in reversed(layers):
         if reached.size * layer.kernel > _MAX_TAPS:
             raise UsageError(f"the receptive field is read by more than {_MAX_TAPS:,} taps")
-        ranges = [np.asarray(layer.inputs_of(position)) for position in reached.tolist()]
-        reached = np.unique(np.concatenate([*ranges, reached[:0]]).astype(np.int64))
+        if np.abs(reached).max(initial=0) > _FARTHEST:
+            raise UsageError(f"the receptive field lies more than {_FARTHEST:,} positions away")
+        read = np.unique(layer.reads(reached))
+        reached = read[read != MISSED]
     return reached
 
 
@@ -86,18 +89,19 @@ def path_counts(layers: Sequence[Layer], size: int) -> np.ndarray:
     -> float64 [outputs, inputs], exact below 2^53. It is the Jacobian of the stack with all weights
     1. Raises UsageError where it takes more than a gigabyte.
     """
-    counts = np.eye(_checked(size, size))
+    _check_cells(size, size)
+    counts = np.eye(size)
     for layer in layers:
         outputs = layer.output_size(size)
-        matrix = np.zeros((outputs, _checked(size, outputs)))
-        for output in range(outputs):
-            inside = [i for i in layer.inputs_of(output) if 0 <= i < size]
-            matrix[output, inside] = 1
+        _check_cells(outputs, max(size, layer.kernel))
+        matrix = np.zeros((outputs, size))
+        read = layer.reads(np.arange(outputs))
+        inside = (read >= 0) & (read < size)
+        matrix[inside.nonzero()[0], read[inside]] = 1
         counts, size = matrix @ counts, outputs
     return counts
 
 
-def _checked(size: int, others: int) -> int:
-    if size * others > _MAX_CELLS:
-        raise UsageError(f"maps of {size:,} and {others:,} positions are too large to count paths")
-    return size
+def _check_cells(rows: int, columns: int) -> None:
+    if rows * columns > _MAX_CELLS:
+        raise UsageError(f"maps of {columns:,} and {rows:,} positions are too large to count paths")
