@@ -35,6 +35,7 @@ FIRST_SEED = 7_000_000  # of the samples: none of those that settings were chose
 FIRST_PAIR = 3 * 2**30  # faces of no split
 EXAMPLES = 10  # with and without, of the direction from examples
 LARGEST_STEP = 6.0
+SURE = 2.0  # a logit of at least this size: the judge is 88 % sure
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,7 @@ class Row:
     index: int
     effect: Effect  # by the classifier
     judged: Effect  # by the judge, among the images that lack the label by it too
+    sure: Effect  # by the judge, flips only among the images whose label it was sure about
 
 
 def attribute_rows(G: Generator, own: Scorer, judge: Scorer, options: Options) -> Iterator[Row]:
@@ -146,12 +148,26 @@ def attribute_rows(G: Generator, own: Scorer, judge: Scorer, options: Options) -
             chosen = lacks.nonzero()[: options.count, 0]
             for method in options.methods:
                 moved = MOVES[method](G, own, z, logits, test[chosen], index, part)
+                before, after = judged[chosen], judge.logits(moved)
                 yield Row(
                     method,
                     index,
                     measure_effect(test_logits[chosen], own.logits(moved), index),
-                    measure_effect(judged[chosen], judge.logits(moved), index),
+                    measure_effect(before, after, index),
+                    sure_effect(before, after, index),
                 )
+
+
+def sure_effect(before: Tensor, after: Tensor, index: int) -> Effect:
+    """The effect by the judge, with the flips of each label among the images it was sure about.
+
+    Where it was not, a change of its sign says little: two classifiers differ there on images that
+    nobody has edited.
+    """
+    sure = before.abs() >= SURE
+    flips = (sure & ((before > 0) != (after > 0))).sum(0) / sure.sum(0).clamp(min=1)
+    whole = measure_effect(before, after, index)
+    return Effect(index, whole.count, whole.set, tuple(flips.tolist()))
 
 
 def by_regression(orthogonal: bool) -> Callable[..., Tensor]:
@@ -201,8 +217,8 @@ def effect_table(rows: list[Row], classifier: LabelClassifier) -> str:
     """Means over the sets of samples; at the end of each method its mean and spread over all."""
     lines = [
         "| method | attribute | set | other changed most | others, mean | set, judge "
-        "| other changed most, judge |",
-        "|---|---|---|---|---|---|---|",
+        "| other changed most, judge | where it was sure |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for method in dict.fromkeys(row.method for row in rows):
         own = [row for row in rows if row.method == method]
@@ -216,21 +232,22 @@ def effect_table(rows: list[Row], classifier: LabelClassifier) -> str:
             f"{min(sets):.0%} | {mean(worst):.1%} ± {stdev(worst):.1%}, at most {max(worst):.0%} "
             f"| {mean(other_flips(row.effect, classifier) for row in own):.1%} "
             f"| {mean(row.judged.set for row in own):.1%} "
-            f"| {mean(row.judged.worst(classifier.tied_to(row.index))[0] for row in own):.1%} |"
+            f"| {mean(row.judged.worst(classifier.tied_to(row.index))[0] for row in own):.1%} "
+            f"| {mean(row.sure.worst(classifier.tied_to(row.index))[0] for row in own):.1%} |"
         )
     return "\n".join(lines)
 
 
 def cells(rows: list[Row], classifier: LabelClassifier) -> str:
     tied = classifier.tied_to(rows[0].index)
-    worst, judged = (
-        worst_of(effects, tied, classifier)
-        for effects in ([row.effect for row in rows], [row.judged for row in rows])
+    worst, judged, sure = (
+        worst_of([getattr(row, kind) for row in rows], tied, classifier)
+        for kind in ("effect", "judged", "sure")
     )
     others = mean(other_flips(row.effect, classifier) for row in rows)
     return (
         f"{mean(row.effect.set for row in rows):.0%} | {worst} | {others:.1%} "
-        f"| {mean(row.judged.set for row in rows):.0%} | {judged}"
+        f"| {mean(row.judged.set for row in rows):.0%} | {judged} | {sure}"
     )
 
 

@@ -277,6 +277,13 @@ def test_latents_count_as_found_by_their_direction():
         assert inversion.score(G, z, targets, find)[0] >= 0.5
 
 
+def test_flips_are_counted_among_the_images_that_the_judge_was_sure_about():
+    before = torch.tensor([[-9.0, 3.0], [-9.0, -3.0], [-9.0, 0.1], [-9.0, -0.1]])
+    after = torch.tensor([[9.0, -3.0], [9.0, -3.0], [-9.0, -0.1], [9.0, 0.1]])
+    effect = latent.sure_effect(before, after, 0)
+    assert (effect.count, effect.set, effect.flips) == (4, 0.75, (0.75, 0.5))
+
+
 def test_effects_of_directions_are_means_over_sets_and_leave_out_tied_labels():
     classifier = LabelClassifier(
         Classifier(8, 1, 3, 1), "attributes", ("hat", "bald", "beard"), (), "", {}, ((0, 1),)
@@ -284,10 +291,10 @@ def test_effects_of_directions_are_means_over_sets_and_leave_out_tied_labels():
 
     def row(index: int, share: float, flips: tuple[float, ...]) -> latent.Row:
         effect, judged = Effect(index, 10, share, flips), Effect(index, 10, share / 2, flips)
-        return latent.Row("edit", index, effect, judged)
+        return latent.Row("edit", index, effect, judged, sure=effect)
 
     rows = [row(0, 1.0, (1.0, 0.9, 0.0)), row(0, 0.8, (0.8, 0.9, 0.2))]
     rows += [row(i, 0.9, (0.1, 0.1, 0.1)) for i in (1, 2) for _ in range(2)]
     lines = latent.effect_table(rows, classifier).splitlines()
-    assert lines[2] == "| edit | hat | 90% | 10% beard | 10.0% | 45% | 10% beard |"
+    assert lines[2] == "| edit | hat | 90% | 10% beard | 10.0% | 45% | 10% beard | 10% beard |"
     assert lines[5].startswith("| edit | **all** | 90.0% ± 6.3%, at least 80% | 10.0% ± 6.3%, at")
