@@ -1,0 +1,24 @@
+"""`dcgan visualize`."""
+
+from collections.abc import Sequence
+
+from dcgan.cli.parsing import parse_flags
+from dcgan.config import VisualizeConfig
+from dcgan.runtime.terminal import print_lines
+
+
+def visualize(args: Sequence[str], prog: str) -> None:
+    """Draw what the units of a convolutional network respond to."""
+    config = parse_flags(VisualizeConfig, args, prog, visualize.__doc__)
+
+    from dcgan import images
+    from dcgan.deconv.visualize import draw
+    from dcgan.deconv.visualize.logging import log_picture
+    from dcgan.explore.outputs import check_outputs
+
+    check_outputs([config.out], [config.occlusion, config.checkpoint, config.weights])
+    picture, step = draw(config)
+    images.save_png(config.out, picture)
+    print_lines(config.out)
+    if config.log is not None:
+        print_lines(log_picture(config, picture, step))

@@ -1,0 +1,126 @@
+"""Options of `dcgan visualize`."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from dcgan.config.fields import POSITIONAL
+from dcgan.config.sampling import DEFAULT_CHECKPOINT, parse_seeds
+from dcgan.config.training import ComputeOptions
+from dcgan.config.validation import require, require_ending, require_import, validate_types
+from dcgan.errors import UsageError
+
+_MAX_TOP = 100
+_MAX_UNITS = 1000  # in one picture
+_MAX_SEEDS = 16  # in one picture
+_MAX_SIDE = 2**13  # pixels
+
+
+@dataclass(frozen=True)
+class VisualizeConfig:
+    """What to show of which network, and the picture to write."""
+
+    checkpoint: Path = dataclasses.field(default=DEFAULT_CHECKPOINT, metadata=POSITIONAL)
+    """Checkpoint file, run folder, or faces, the networks that come with dcgan."""
+    network: str | None = None
+    """Another network instead, as module:function, which is called without arguments and returns a
+    torch.nn.Module that takes images [N, C, H, W] in [-1, 1]. For example
+    torchvision.models:resnet18. The current folder is searched last."""
+    weights: Path | None = None
+    """Weights for --network (.safetensors), with the names of its state_dict."""
+    random: bool = False
+    """Use random weights: what of a picture comes from the structure of the network, not from
+    training."""
+    of: Literal["D", "G"] = "D"
+    """Network of the checkpoint. Of G, the feature maps of --seeds are drawn."""
+    layer: str | None = None
+    """Layer: the name of a module, NAME@2 for its second call, output for what the network returns,
+    or a number N where no module has that name: the N-th convolution, with the batch norm and
+    rectifier that follow. A wrong name lists all. Default: the last convolution with maps larger
+    than one pixel."""
+    data: Path | None = None
+    """Packed folder. Draws, for each unit, the patches of these images that it responds to most,
+    beside their projections."""
+    images: int | None = None
+    """How many images of --data to search, evenly spaced. Default: all."""
+    top: int = 9
+    """Patches for each unit, each of another image."""
+    units: str | None = None
+    """Units (channels) of the layer: numbers and ranges, e.g. 0-11 or 3,14,15. Default: of
+    patches, the 12 whose strongest responses stand out most from their others; of --occlusion,
+    the 4 with the strongest maps; of filters and of G, the first 64."""
+    method: Literal["deconvnet", "guided", "gradient"] = "deconvnet"
+    """How a unit is projected to the image. deconvnet: Zeiler and Fergus 2013. guided: guided
+    backpropagation, Springenberg et al. 2014. gradient: the derivative."""
+    whole: bool = False
+    """Project the whole map of a unit, not its strongest position alone."""
+    occlusion: Path | None = None
+    """Photo. Draws how much units respond as a grey square covers each part of it."""
+    square: int | None = None
+    """Side of the grey square in pixels. Default: an eighth of the photo's side."""
+    filters: bool = False
+    """Draw the kernels of the first convolution as pictures."""
+    seeds: str = "0-2"
+    """Seeds of the images that G's feature maps are of."""
+    size: int | None = None
+    """Side of the images for --network without --data, in pixels. Default: 64."""
+    log: Path | None = None
+    """Folder, such as that of the run, in which the picture is also written to TensorBoard's
+    images, as the run "visualize"."""
+    device: str = ComputeOptions.device
+    """Device to compute on: auto, cuda, cuda:N, mps or cpu. auto: cuda if available, else mps, else
+    cpu."""
+    out: Path = Path("features.png")
+    """Picture to write (.png)."""
+
+    def __post_init__(self) -> None:
+        validate_types(self)
+        require_ending(self.out, ".png", "out")
+        require_ending(self.weights, ".safetensors", "weights")
+        require_import(self.network, "network", "module:function")
+        require(1 <= self.top <= _MAX_TOP, "top", self.top, f"from 1 to {_MAX_TOP}")
+        require(self.images is None or self.images > 0, "images", self.images, "positive")
+        require(self.square is None or self.square > 0, "square", self.square, "positive")
+        valid = self.size is None or 1 <= self.size <= _MAX_SIDE
+        require(valid, "size", self.size, f"from 1 to {_MAX_SIDE:,} pixels")
+        self.unit_list()
+        self.seed_list()
+        self._check_subject()
+        if self.network is None and (self.weights or self.size):
+            option = "weights" if self.weights else "size"
+            raise UsageError(f"--{option} is for --network; a checkpoint has its own")
+
+    def _check_subject(self) -> None:
+        """Raise UsageError unless the options ask for one picture."""
+        asked = [
+            flag
+            for flag, value in (
+                *(("--data", self.data), ("--occlusion", self.occlusion)),
+                *(("--filters", self.filters), ("--of G", self.of == "G")),
+            )
+            if value
+        ]
+        if not asked:
+            raise UsageError("give --data for patches, --occlusion PHOTO, --filters, or --of G")
+        if len(asked) > 1:
+            raise UsageError(f"{' and '.join(asked)} are different pictures: give one of them")
+        if self.of == "G" and (self.network or self.random):
+            option = "network" if self.network else "random"
+            raise UsageError(f"--{option} cannot be combined with --of G")
+
+    def unit_list(self) -> list[int] | None:
+        """The units that are asked for, in order; None for the default."""
+        if self.units is None:
+            return None
+        units = parse_seeds(self.units, "--units")
+        if len(units) > _MAX_UNITS:
+            raise UsageError(f"--units {self.units}: at most {_MAX_UNITS:,} units in a picture")
+        return units
+
+    def seed_list(self) -> list[int]:
+        """The seeds, in order."""
+        seeds = parse_seeds(self.seeds)
+        if len(seeds) > _MAX_SEEDS:
+            raise UsageError(f"--seeds {self.seeds}: at most {_MAX_SEEDS} seeds in a picture")
+        return seeds
