@@ -158,7 +158,7 @@ def randomize(network: nn.Module) -> None:
 def _input_channels(network: nn.Module) -> int:
     """1 where the first convolution reads grey images, else 3."""
     first = next((module for module in network.modules() if is_convolution(module)), None)
-    return 1 if first is not None and first.weight.shape[1] == 1 else 3
+    return 1 if first is not None and next(first.parameters()).shape[1] == 1 else 3
 
 
 def _named(name: str, config: VisualizeConfig) -> str:

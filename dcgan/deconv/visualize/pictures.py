@@ -43,9 +43,8 @@ def draw_patches(subject: Subject, packed: PackedImages, config: VisualizeConfig
         f"{_title(subject, layer)}, receptive field {height}x{width}: {_words(config)} of the "
         f"{config.top} strongest of {count:,} images, and the patches"
     )
-    titles = [
-        f"unit {unit}: {top.values[unit, 0]:.3g} to {top.values[unit, -1]:.3g}" for unit in units
-    ]
+    values = top.values.tolist()
+    titles = [f"unit {unit}: {values[unit][0]:.3g} to {values[unit][-1]:.3g}" for unit in units]
     return figure.patches_sheet(caption, titles, pairs)
 
 
@@ -64,15 +63,13 @@ def draw_occlusion(subject: Subject, photo: np.ndarray, config: VisualizeConfig)
     projected = project(layer, x.repeat(len(units), 1, 1, 1), units, config.method, whole=True)
     for unit, whole, covered, one in zip(units, found.whole, found.covered, projected, strict=True):
         values = covered.cpu().float().numpy()
-        row.append(
-            (f"unit {unit}: {_words(config)}", figure.enlarged(figure.to_picture(one), side))
-        )
+        picture = figure.enlarged(figure.to_picture(one), side)
+        row.append((f"unit {unit}: {_words(config)}", picture))
         # As large as the square's centres reach, amid the border that they do not.
         title = f"{values.min():.3g} to {values.max():.3g}, whole {float(whole):.3g}"
         row.append((title, _heat_on(values, photo, found.side, side)))
-    caption = (
-        f"{_title(subject, layer)}: response while a grey square of {found.side} covers a part"
-    )
+    title = _title(subject, layer)
+    caption = f"{title}: response while a grey square of {found.side} covers a part"
     rows = [row[:1] + row[1 + i : 3 + i] for i in range(0, len(row) - 1, 2)]
     return figure.row_sheet(caption, rows)
 
@@ -86,9 +83,8 @@ def draw_filters(subject: Subject, config: VisualizeConfig) -> np.ndarray:
             raise UsageError(f"unit {unit}: the first convolution has 0 to {len(filters) - 1}")
     kernels = figure.block([figure.to_picture(filters[unit]) for unit in units])
     height, width = filters.shape[2:]
-    caption = (
-        f"{printable(subject.name)}: {len(units)} of {len(filters)} kernels of {height}x{width}"
-    )
+    name = printable(subject.name)
+    caption = f"{name}: {len(units)} of {len(filters)} kernels of {height}x{width}"
     return figure.row_sheet(caption, [[("", kernels)]])
 
 
@@ -189,9 +185,4 @@ def _title(subject: Subject, layer: Layer) -> str:
 
 
 def _words(config: VisualizeConfig) -> str:
-    projected = {
-        "deconvnet": "deconvnet",
-        "guided": "guided backpropagation",
-        "gradient": "gradient",
-    }
-    return projected[config.method]
+    return "guided backpropagation" if config.method == "guided" else config.method

@@ -95,7 +95,7 @@ _FUNCTIONS: dict[Callable, tuple[tuple[str, ...], _Reader]] = {
         (("negative_slope", "inplace"), _leaky, (F.leaky_relu, F.leaky_relu_)),
         (("weight",), _parametric, (F.prelu, torch.prelu, _T.prelu)),
         (("lower", "upper", "training", "inplace"), _randomised, (F.rrelu, F.rrelu_)),
-        (("threshold", "value", "inplace"), _threshold, (F.threshold, F.threshold_)),
+        (("threshold", "value", "inplace"), _threshold, (F.threshold, torch.threshold_)),
         (("min_val", "max_val", "inplace"), _hard_tanh, (F.hardtanh, F.hardtanh_)),
         (("min", "max"), _clamp, (torch.clamp, torch.clamp_, _T.clamp, _T.clamp_)),
         (("min", "max"), _clamp, (torch.clip, torch.clip_, _T.clip, _T.clip_)),

@@ -4,7 +4,8 @@ A unit is projected to the image by sending a signal back through the network. C
 norm in evaluation mode and average pooling are linear and send it back by their transpose, without
 biases. Max pooling sends it to where each maximum was: to the unpooling switches of Zeiler and
 Fergus 2013 (arXiv:1311.2901, section 2.1); where windows overlap, signals that meet add up. For
-these, the rules are the gradient. They differ in what a rectifier y = max(x, 0) makes of a signal R:
+these, the rules are the gradient. They differ in what a rectifier y = max(x, 0) makes of a signal
+R:
 
     gradient    (x > 0) R
     deconvnet   max(R, 0)              Zeiler and Fergus 2013
@@ -47,8 +48,8 @@ class BackwardRules(TorchFunctionMode):
     """In the block, rectifiers send signals back by the rule of a method.
 
     It meets modules and functions alike: ReLU, leaky, parametric and (in evaluation) randomised
-    ReLU, ReLU6 and others that are cut at a maximum, thresholds at 0 and `clamp(min=0)`, in place or
-    not. See `check_rules` for what it does not meet.
+    ReLU, ReLU6 and others that are cut at a maximum, thresholds at 0 and `clamp(min=0)`, in place
+    or not. See `check_rules` for what it does not meet.
     """
 
     def __init__(self, method: Method):

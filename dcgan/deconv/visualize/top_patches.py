@@ -52,9 +52,7 @@ def find_top_patches(
     """
     chosen = np.arange(len(images)) if indices is None else np.asarray(indices)
     if len(chosen) < count:
-        raise UsageError(
-            f"{len(chosen)} images have no {count} strongest: search more, or lower it"
-        )
+        raise UsageError(f"--top {count}: only {len(chosen)} images are searched")
     best: tuple[Tensor, Tensor, Tensor] | None = None
     total = squares = torch.zeros(layer.shape[0], dtype=torch.float64)
     with progress_bar(len(chosen), "searching", "image", delay=2) as bar:
@@ -68,17 +66,18 @@ def find_top_patches(
             total = total + values.double().sum(0)
             squares = squares + values.double().square().sum(0)
             where = torch.from_numpy(numbers)[:, None].expand_as(values)
-            found = values, where, positions
             if best is not None:
-                found = tuple(torch.cat([old, new]) for old, new in zip(best, found, strict=True))
-            best = _strongest(*found, count)
+                values, where = torch.cat([best[0], values]), torch.cat([best[1], where])
+                positions = torch.cat([best[2], positions])
+            best = _strongest(values, where, positions, count)
             bar.update(len(numbers))
     assert best is not None
     mean = total / len(chosen)
     variance = (squares / len(chosen) - mean.square()).clamp(min=0)
     # Of equal values rounding leaves some 1e-16 of their squares.
     variance[variance < 1e-12 * squares / len(chosen)] = 0
-    return TopPatches(*(kept.transpose(0, 1) for kept in best), mean, variance.sqrt())
+    values, where, positions = (kept.transpose(0, 1) for kept in best)
+    return TopPatches(values, where, positions, mean, variance.sqrt())
 
 
 def _strongest(

@@ -1,4 +1,4 @@
-"""One pass of a network, observed: which modules are computed, in which order, with which shapes."""
+"""One pass of a network: which modules are computed, in which order, with which shapes."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -56,7 +56,8 @@ def trace(
         if maps is None:
             return
         assert isinstance(output, Tensor)
-        calls.append(Call(names[module], module, number, tuple(maps.shape[1:])))
+        channels, height, width = maps.shape[1:]
+        calls.append(Call(names[module], module, number, (channels, height, width)))
         if is_convolution(module):
             ends[len(ends) + 1] = len(calls) - 1
             last = output, output._version, len(ends)
