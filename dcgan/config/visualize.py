@@ -50,9 +50,10 @@ class VisualizeConfig:
     """Units (channels) of the layer: numbers and ranges, e.g. 0-11 or 3,14,15. Default: of
     patches, the 12 whose strongest responses stand out most from their others; of --occlusion,
     the 4 with the strongest maps; of filters and of G, the first 64."""
-    method: Literal["deconvnet", "guided", "gradient"] = "deconvnet"
-    """How a unit is projected to the image. deconvnet: Zeiler and Fergus 2013. guided: guided
-    backpropagation, Springenberg et al. 2014. gradient: the derivative."""
+    method: Literal["guided", "deconvnet", "gradient"] = "guided"
+    """How a unit is projected to the image. guided: guided backpropagation (Springenberg et al.
+    2014). deconvnet: Zeiler and Fergus 2013, for networks with max pooling; without, as in D, it
+    hardly depends on the image. gradient: the derivative."""
     whole: bool = False
     """Project the whole map of a unit, not its strongest position alone."""
     occlusion: Path | None = None

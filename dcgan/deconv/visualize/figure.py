@@ -1,72 +1,50 @@
-"""Pictures of projections, patches, kernels, feature maps and occlusion."""
+"""Pictures of projections, patches, kernels, feature maps and occlusion, with texts."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from matplotlib import colormaps
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from dcgan import images
-from dcgan.explore.figures import GAP, Figure
+from dcgan.errors import printable
 
 GREY = 128  # of zero, and beyond the borders of an image
-_CELL = 64  # pixels: smaller images are enlarged to about this side by a whole number
+_CELL = 80  # pixels: smaller images are enlarged to about this side by a whole number
 _MAX_CELL = 128  # larger ones are made smaller
-_MAX_WIDTH = 1500  # of a sheet, where more than one block fits
+_GAP = 10  # pixels between pictures
+_TEXT_SIZE = 14
 _LINE = 20  # height of a line of text
+_MAX_WIDTH = 1800  # of a row that more than one picture fits in
+_CONTRAST = 0.995  # of the numbers of a projection are within black and white
+
+Titled = tuple[str, np.ndarray]  # a picture, uint8 [H, W, 3], and the text above it
 
 
-def to_picture(signed: Tensor) -> np.ndarray:
-    """[C, H, W] of any range -> uint8 [H, W, 1 or 3]: zero is grey, the largest value black or
-    white. Of other numbers of channels than 1 and 3, their mean.
+def to_picture(signed: Tensor, contrast: float = _CONTRAST) -> np.ndarray:
+    """Numbers of both signs [C, H, W] -> uint8 [H, W, 1 or 3]: zero is grey.
+
+    The `contrast` quantile of their magnitudes becomes black or white. Other numbers of channels
+    than 1 and 3 are averaged.
     """
+    signed = signed.detach().float().cpu()
     if len(signed) not in (1, 3):
         signed = signed.mean(0, keepdim=True)
-    largest = signed.abs().max().clamp(min=1e-30)
-    return images.to_uint8((signed / largest)[None].cpu())[0].numpy()
+    magnitudes = signed.abs().flatten().numpy()
+    largest = max(float(np.quantile(magnitudes, contrast)), float(magnitudes.max()) / 8, 1e-30)
+    return images.to_uint8((signed / largest)[None])[0].numpy()
 
 
 def block(cells: Sequence[np.ndarray], columns: int | None = None) -> np.ndarray:
     """Images uint8 [H, W, 1 or 3] of one shape in rows, each enlarged: uint8 [H', W', 3]."""
-    return images.make_grid(np.stack([_resized(cell) for cell in cells]), columns)
+    return images.make_grid(np.stack([resized(cell) for cell in cells]), columns)
 
 
-def patches_sheet(
-    caption: str, titles: Sequence[str], pairs: Sequence[tuple[np.ndarray, np.ndarray]]
-) -> np.ndarray:
-    """Blocks of projections, each beside that of its patches: uint8 [H, W, 3].
-
-    As in figure 2 of Zeiler and Fergus 2013.
-    """
-    side = max(max(part.shape[:2]) for pair in pairs for part in pair)
-    figure = Figure(max(side, 96))
-    across = 2 * figure.cell + 3 * GAP
-    columns = max(1, min(_MAX_WIDTH // across, len(pairs)))
-    figure.text(caption, GAP, GAP)
-    for number, (title, (projections, patches)) in enumerate(zip(titles, pairs, strict=True)):
-        x = GAP + number % columns * across
-        y = GAP + _LINE + number // columns * (figure.cell + _LINE + GAP)
-        figure.text(title, x, y)
-        figure.image(_square(projections, figure.size), x, y + _LINE)
-        figure.image(_square(patches, figure.size), x + figure.cell + GAP // 2, y + _LINE)
-    return figure.render()
-
-
-def row_sheet(
-    caption: str, rows: Sequence[Sequence[tuple[str, np.ndarray]]], side: int | None = None
-) -> np.ndarray:
-    """Rows of pictures with titles: uint8 [H, W, 3]. Each is placed in a square of one side."""
-    side = side or max(max(image.shape[:2]) for row in rows for _, image in row)
-    figure = Figure(max(side, 96))
-    figure.text(caption, GAP, GAP)
-    for number, row in enumerate(rows):
-        y = GAP + _LINE + number * (figure.cell + _LINE + GAP)
-        for column, (title, image) in enumerate(row):
-            x = GAP + column * (figure.cell + 2 * GAP)
-            figure.text(title, x, y)
-            figure.image(_square(image, figure.size), x, y + _LINE)
-    return figure.render()
+def beside(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Two pictures of one height beside each other."""
+    gap = np.full((len(left), _GAP // 2, 3), 255, np.uint8)
+    return np.concatenate([left, gap, right], 1)
 
 
 def heat(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -89,12 +67,10 @@ def grey_maps(maps: Tensor) -> list[list[np.ndarray]]:
     return [[images.to_uint8(one[None, None])[0].numpy() for one in each] for each in scaled]
 
 
-def enlarged(image: np.ndarray, side: int) -> np.ndarray:
-    """uint8 [H, W, 1 or 3] -> [H', W', 3], by a whole number, to about this side."""
-    return _resized(image, side, max(side, *image.shape[:2]))
-
-
-def _resized(image: np.ndarray, side: int = _CELL, most: int = _MAX_CELL) -> np.ndarray:
+def resized(image: np.ndarray, side: int = _CELL, most: int = _MAX_CELL) -> np.ndarray:
+    """uint8 [H, W, 1 or 3] -> [H', W', 3]: enlarged by a whole number to about `side` pixels, or
+    made smaller where it has more than `most`.
+    """
     height, width = image.shape[:2]
     factor: float = max(1, round(side / max(height, width)))
     if max(height, width) > most:
@@ -105,9 +81,33 @@ def _resized(image: np.ndarray, side: int = _CELL, most: int = _MAX_CELL) -> np.
     return np.asarray(colour.resize(shape, kind))
 
 
-def _square(image: np.ndarray, side: int) -> np.ndarray:
-    """The image in the upper left corner of a white square."""
-    sheet = np.full((side, side, 3), 255, np.uint8)
-    height, width = image.shape[:2]
-    sheet[:height, :width] = image
-    return sheet
+def sheet(caption: str, pictures: Sequence[Titled], columns: int | None = None) -> np.ndarray:
+    """Pictures in rows below a caption, each below its title: uint8 [H, W, 3].
+
+    Without `columns`, rows have as many pictures as fit in 1,800 pixels.
+    """
+    font = ImageFont.load_default(_TEXT_SIZE)
+    pictures = [(printable(title), picture) for title, picture in pictures]
+    cell = max(max(picture.shape[1], _width(font, title)) for title, picture in pictures) + _GAP
+    columns = columns or max(1, min((_MAX_WIDTH - _GAP) // cell, len(pictures)))
+    placed: list[tuple[str, np.ndarray, int, int]] = []
+    y, right = 2 * _GAP + _LINE, _GAP + _width(font, caption)
+    for start in range(0, len(pictures), columns):
+        row, x = pictures[start : start + columns], _GAP
+        top = y + (_LINE if any(title for title, _ in row) else 0)
+        for title, picture in row:
+            placed.append((title, picture, x, top))
+            x += max(picture.shape[1], _width(font, title)) + _GAP
+        y = top + max(len(picture) for _, picture in row) + _GAP
+        right = max(right, x - _GAP)
+    drawn = Image.new("RGB", (right + _GAP, y), "white")
+    draw = ImageDraw.Draw(drawn)
+    draw.text((_GAP, _GAP), printable(caption), fill="black", font=font)
+    for title, picture, x, top in placed:
+        draw.text((x, top - _LINE), title, fill="black", font=font)
+        drawn.paste(Image.fromarray(picture), (x, top))
+    return np.asarray(drawn)
+
+
+def _width(font: ImageFont.FreeTypeFont | ImageFont.ImageFont, text: str) -> int:
+    return int(font.getlength(text)) + 1 if text else 0

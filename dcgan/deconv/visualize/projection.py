@@ -5,12 +5,13 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from dcgan.config import VisualizeConfig
 from dcgan.deconv.visualize.layers import Layer
 from dcgan.deconv.visualize.rules import BackwardRules, Method, check_rules
 from dcgan.deconv.visualize.tracing import evaluating
 from dcgan.errors import UsageError
 
-METHODS = ("deconvnet", "guided", "gradient")
+METHODS = ("guided", "deconvnet", "gradient")
 _MAX_BATCH = 64
 _MAX_BATCH_PIXELS = 2**18  # 64 images of 64x64, 5 of 224x224
 
@@ -19,7 +20,7 @@ def project(
     layer: Layer,
     x: Tensor,
     units: int | Sequence[int] | Tensor,
-    method: Method = "deconvnet",
+    method: Method = VisualizeConfig.method,
     positions: Tensor | None = None,
     whole: bool = False,
 ) -> Tensor:
