@@ -110,10 +110,14 @@ def open_layer(
     if not found:
         raise UsageError(f"there is no layer {layer}: choose one of {_listed(calls)}")
     (call,) = found
-    title = call.name or OUTPUT
-    if sum(other.name == call.name for other in calls) > 1:
-        title += f"@{call.number + 1}"
+    title = _title(call, calls)
     return Layer(network, forward, title, call.module, call.number, call.shape, input_shape)
+
+
+def _title(call: Call, calls: list[Call]) -> str:
+    """The name of a layer, with the number of the call where there are several."""
+    repeated = sum(other.name == call.name for other in calls) > 1
+    return f"{call.name}@{call.number + 1}" if repeated else call.name or OUTPUT
 
 
 def _last_with_positions(convolutions: list[Call]) -> int:
@@ -124,13 +128,10 @@ def _last_with_positions(convolutions: list[Call]) -> int:
 
 def _listed(calls: list[Call]) -> str:
     """The layers there are: names, after their numbers those that have one, and shapes."""
-    texts = {}
+    listed = []
     for call in calls:
         number = f"{call.convolution} = " if call.convolution else ""
-        text = f"{number}{call.name or OUTPUT} ({_by(call.shape)})"
-        if call.name not in texts or call.convolution:
-            texts[call.name] = text
-    listed = list(texts.values())
+        listed.append(f"{number}{_title(call, calls)} ({_by(call.shape)})")
     more = f", and {len(listed) - _MAX_LISTED} more" if len(listed) > _MAX_LISTED else ""
     return ", ".join(listed[:_MAX_LISTED]) + more
 

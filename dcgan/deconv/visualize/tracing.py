@@ -40,13 +40,18 @@ def trace(
 ) -> list[Call]:
     """The calls of modules whose outputs are maps, in the order in which they end.
 
-    Raises UserError where the network cannot take inputs of this shape.
+    Raises UserError where the network cannot take inputs of this shape, and for compiled ones.
     """
+    _check_not_compiled(network)
     calls: list[Call] = []
     ends: dict[int, int] = {}  # of convolutions: number in the pass, and their last call so far
     last: tuple[Tensor, int, int] | None = None  # output of a convolution, its version, its number
     counts: Counter[nn.Module] = Counter()
-    names = {module: name for name, module in network.named_modules()}
+    names = {
+        module: name
+        for name, module in network.named_modules()
+        if not isinstance(module, torch.jit.ScriptModule)  # these take no hooks
+    }
 
     def note(module: nn.Module, inputs: tuple, output: object) -> None:
         nonlocal last
@@ -86,6 +91,14 @@ def trace(
     for convolution, end in ends.items():
         calls[end] = replace(calls[end], convolution=convolution)
     return calls
+
+
+def _check_not_compiled(network: nn.Module) -> None:
+    """Raise UserError for a network whose modules cannot be watched."""
+    optimized = any(hasattr(module, "_orig_mod") for module in network.modules())
+    if optimized or isinstance(network, torch.jit.ScriptModule):
+        compiler = "torch.compile" if optimized else "TorchScript"
+        raise UserError(f"the network is compiled by {compiler}: give it as it was before")
 
 
 def is_convolution(module: nn.Module) -> bool:
