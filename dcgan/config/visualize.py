@@ -19,56 +19,56 @@ _MAX_SIDE = 2**13  # pixels
 
 @dataclass(frozen=True)
 class VisualizeConfig:
-    """What to show of which network, and the picture to write."""
+    """The network, what to show of it, and the picture to write."""
 
     checkpoint: Path = dataclasses.field(default=DEFAULT_CHECKPOINT, metadata=POSITIONAL)
     """Checkpoint file, run folder, or faces, the networks that come with dcgan."""
     network: str | None = None
-    """Another network instead, as module:function, which is called without arguments and returns a
-    torch.nn.Module that takes images [N, C, H, W] in [-1, 1]. For example
-    torchvision.models:resnet18. The current folder is searched last."""
+    """Another network, as module:function, which returns a torch.nn.Module for images [N, C, H, W]
+    in [-1, 1]: torchvision.models:resnet18 for example. The current folder is searched last.
+    Default: D of the checkpoint."""
     weights: Path | None = None
-    """Weights for --network (.safetensors), with the names of its state_dict."""
+    """Weights for --network (.safetensors), by the names of its state_dict. Default: those that it
+    comes with."""
     random: bool = False
-    """Use random weights: what of a picture comes from the structure of the network, not from
-    training."""
+    """Use random weights, as a baseline: it shows which part of a picture comes from training."""
     of: Literal["D", "G"] = "D"
-    """Network of the checkpoint. Of G, the feature maps of --seeds are drawn."""
+    """Network of the checkpoint. G: show its feature maps for --seeds."""
     layer: str | None = None
-    """Layer: the name of a module, NAME@2 for its second call, output for what the network returns,
-    or a number N where no module has that name: the N-th convolution, with the batch norm and
-    rectifier that follow. A wrong name lists all. Default: the last convolution with maps larger
-    than one pixel."""
+    """Layer. N: the N-th convolution, with the batch norm and activation after it. Or a module's
+    name, which has precedence; NAME@2 for its second call; output for the network's result. A wrong
+    name lists all. Default: the last convolution with maps larger than 1x1."""
     data: Path | None = None
-    """Packed folder. Draws, for each unit, the patches of these images that it responds to most,
-    beside their projections."""
+    """Packed folder: for each unit, show the patches of these images with the strongest responses
+    beside their projections. Default: show what another flag asks for."""
     images: int | None = None
-    """How many images of --data to search, evenly spaced. Default: all."""
+    """Number of images of --data to search, evenly spaced. Default: all."""
     top: int = 9
     """Patches for each unit, each of another image."""
     units: str | None = None
-    """Units (channels) of the layer: numbers and ranges, e.g. 0-11 or 3,14,15. Default: of
-    patches, the 12 whose strongest responses stand out most from their others; of --occlusion,
-    the 4 with the strongest maps; of filters and of G, the first 64."""
+    """Units (channels) of the layer, e.g. 0-11 or 3,14,15. Default: for --data, 12 whose strongest
+    responses stand out from their others; for --occlusion, the 4 with the strongest maps; else the
+    first 64."""
     method: Literal["guided", "deconvnet", "gradient"] = "guided"
-    """How a unit is projected to the image. guided: guided backpropagation (Springenberg et al.
-    2014). deconvnet: Zeiler and Fergus 2013, for networks with max pooling; without, as in D, it
-    hardly depends on the image. gradient: the derivative."""
+    """Projection of a unit to the image. guided: guided backpropagation (Springenberg et al. 2014).
+    deconvnet: Zeiler and Fergus 2013, for networks with max pooling; without, as in D, it hardly
+    depends on the image. gradient: the derivative."""
     whole: bool = False
-    """Project the whole map of a unit, not its strongest position alone."""
+    """Project the whole map of a unit instead of its strongest position."""
     occlusion: Path | None = None
-    """Photo. Draws how much units respond as a grey square covers each part of it."""
+    """Photo: show the responses of units while a grey square covers each part of it. Default: show
+    what another flag asks for."""
     square: int | None = None
     """Side of the grey square in pixels. Default: an eighth of the photo's side."""
     filters: bool = False
-    """Draw the kernels of the first convolution as pictures."""
+    """Show the kernels of the first convolution."""
     seeds: str = "0-2"
-    """Seeds of the images that G's feature maps are of."""
+    """Seeds of the images for the feature maps of G."""
     size: int | None = None
     """Side of the images for --network without --data, in pixels. Default: 64."""
     log: Path | None = None
-    """Folder, such as that of the run, in which the picture is also written to TensorBoard's
-    images, as the run "visualize"."""
+    """Folder, such as the run's, to add the picture to TensorBoard's images in, as the run
+    "visualize". Default: only the file."""
     device: str = ComputeOptions.device
     """Device to compute on: auto, cuda, cuda:N, mps or cpu. auto: cuda if available, else mps, else
     cpu."""

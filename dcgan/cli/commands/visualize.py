@@ -8,12 +8,12 @@ from dcgan.runtime.terminal import print_lines
 
 
 def visualize(args: Sequence[str], prog: str) -> None:
-    """Draw what the units of a convolutional network respond to."""
+    """Show which patterns the units of D, of G or of another network respond to."""
     config = parse_flags(VisualizeConfig, args, prog, visualize.__doc__)
 
     from dcgan import images
     from dcgan.deconv.visualize import draw
-    from dcgan.deconv.visualize.logging import log_picture
+    from dcgan.deconv.visualize.tensorboard_images import log_picture
     from dcgan.explore.outputs import check_outputs
 
     check_outputs([config.out], [config.occlusion, config.checkpoint, config.weights])

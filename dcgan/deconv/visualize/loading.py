@@ -101,8 +101,8 @@ def _call(name: str) -> nn.Module:
     module, _, attribute = name.partition(":")
     try:
         with ExitStack() as stack, torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
             found = getattr(import_module(module, stack), attribute)
+            torch.manual_seed(0)
             network = found if isinstance(found, nn.Module) else found()
     except (Exception, SystemExit) as error:  # a user's code can raise anything
         raise UserError(f"--network {name}: {type(error).__name__}: {error}") from error

@@ -128,7 +128,7 @@ def failing(x):
         (
             Functional(),
             "four",
-            r"no layer four: choose one of 1 = one .4x8x8., norm.* 2 = relu@1 .*output .6x1x1.",
+            r"no layer four: choose one of 1 = one .4x8x8., norm.* 2 = relu@1 ",
         ),
         (Functional(), "relu", "layer relu is computed 2 times: write relu@1 or relu@2"),
         (Functional(), "relu@3", "no layer relu@3: choose one of"),
