@@ -51,8 +51,8 @@ class VisualizeConfig:
     first 64."""
     method: Literal["guided", "deconvnet", "gradient"] = "guided"
     """Projection of a unit to the image. guided: guided backpropagation (Springenberg et al. 2014).
-    deconvnet: Zeiler and Fergus 2013, for networks with max pooling; without, as in D, it hardly
-    depends on the image. gradient: the derivative."""
+    deconvnet: Zeiler and Fergus 2013, for networks with max pooling; without, as in D, it is the
+    same for all images. gradient: the derivative."""
     whole: bool = False
     """Project the whole map of a unit instead of its strongest position."""
     occlusion: Path | None = None

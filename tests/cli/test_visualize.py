@@ -5,11 +5,14 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from dcgan import cli, images
+from dcgan.data import open_packed
 from tests.cli.running import fail
+from tests.conftest import fit, write_packed
 
 
 def draw(tmp_path, *args) -> np.ndarray:
@@ -107,6 +110,28 @@ def test_mistakes_take_one_line(run, packed, tmp_path, monkeypatch, capsys, flag
     _, err = fail(capsys, cli.visualize, run, "--device", "cpu", *flags)
     assert re.search(words, err), err
     assert not list(tmp_path.iterdir())
+
+
+def test_conditional_discriminators_of_grey_images_with_all_options(tmp_path, tiny, capsys):
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (30, 16, 16, 1), dtype=np.uint8)
+    labels = np.arange(30) % 3
+    folder = write_packed(tmp_path / "grey", pixels, labels, ("a", "b", "c"), "class")
+    options = dict(channels=1, conditional=True, spectral_norm=True, minibatch_std=True)
+    config = tiny(**options, bias_D=True, steps=2)
+    fit(config, open_packed(folder), tmp_path / "run", torch.device("cpu"))
+    run = tmp_path / "run"
+    images.save_png(tmp_path / "photo.png", pixels[0])
+    for flags in (
+        ["--data", folder, "--top", "2", "--layer", "1"],
+        ["--data", folder, "--top", "2", "--random"],
+        ["--occlusion", tmp_path / "photo.png", "--layer", "output"],
+        ["--filters"],
+        ["--of", "G"],
+    ):
+        assert draw(tmp_path, run, *flags).std() > 5
+    _, err = fail(capsys, cli.visualize, run, "--data", folder, "--log", tmp_path / "photo.png")
+    assert "photo.png is not a folder" in err
 
 
 def test_data_of_another_size_are_refused(packed, capsys, tmp_path):

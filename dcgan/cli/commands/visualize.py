@@ -13,10 +13,14 @@ def visualize(args: Sequence[str], prog: str) -> None:
 
     from dcgan import images
     from dcgan.deconv.visualize import draw
-    from dcgan.deconv.visualize.tensorboard_images import log_picture
+    from dcgan.deconv.visualize.tensorboard_images import log_folder, log_picture
     from dcgan.explore.outputs import check_outputs
 
-    check_outputs([config.out], [config.occlusion, config.checkpoint, config.weights])
+    folder = log_folder(config)
+    check_outputs(
+        [config.out, *([] if folder is None else [folder / "events"])],
+        [config.occlusion, config.checkpoint, config.weights],
+    )
     picture, step = draw(config)
     images.save_png(config.out, picture)
     print_lines(config.out)

@@ -59,8 +59,9 @@ def load_subject(
         D = D.to(device).requires_grad_(False).eval()
     else:
         D = load_discriminator(config.checkpoint, device)
-    size, channels = BASE_SIZE << len(D.blocks), next(D.parameters()).shape[1]
-    shape = (channels, size, size)
+    size = BASE_SIZE << len(D.blocks)
+    first = next(module for module in D.modules() if is_convolution(module))
+    shape = (_channels_read(first), size, size)
     name = f"D of {config.checkpoint}"
     if data_shape not in (None, shape):
         raise UserError(
@@ -158,7 +159,14 @@ def randomize(network: nn.Module) -> None:
 def _input_channels(network: nn.Module) -> int:
     """1 where the first convolution reads grey images, else 3."""
     first = next((module for module in network.modules() if is_convolution(module)), None)
-    return 1 if first is not None and next(first.parameters()).shape[1] == 1 else 3
+    return 1 if first is not None and _channels_read(first) == 1 else 3
+
+
+def _channels_read(convolution: nn.Module) -> int:
+    """The channels that a convolution reads, of a group."""
+    weight = convolution.weight
+    assert isinstance(weight, Tensor)
+    return weight.shape[1]
 
 
 def _named(name: str, config: VisualizeConfig) -> str:

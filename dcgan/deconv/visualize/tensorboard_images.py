@@ -20,13 +20,18 @@ def log_picture(config: VisualizeConfig, picture: np.ndarray, step: int) -> Path
 
     Returns the file that was written. Raises UserError if writing fails.
     """
-    assert config.log is not None
-    folder = config.log / _FOLDER
+    folder = log_folder(config)
+    assert folder is not None
     with disk_errors(folder):
         make_folder(folder)
         events = EventFileWriter(folder, purge_step=_NEVER)
         events.add_image(step, picture_tag(config), picture.shape, images.encode_png(picture))
     return events.path
+
+
+def log_folder(config: VisualizeConfig) -> Path | None:
+    """The folder that the picture is logged in; None where it is not."""
+    return None if config.log is None else config.log / _FOLDER
 
 
 def picture_tag(config: VisualizeConfig) -> str:

@@ -47,23 +47,20 @@ def trace(
     ends: dict[int, int] = {}  # of convolutions: number in the pass, and their last call so far
     last: tuple[Tensor, int, int] | None = None  # output of a convolution, its version, its number
     counts: Counter[nn.Module] = Counter()
-    names = {
-        module: name
-        for name, module in network.named_modules()
-        if not isinstance(module, torch.jit.ScriptModule)  # these take no hooks
-    }
+    names = {module: name for name, module in network.named_modules() if _is_layer(name, module)}
+    convolutions = {module for module in names if is_convolution(module)}
 
     def note(module: nn.Module, inputs: tuple, output: object) -> None:
         nonlocal last
         number = counts[module]
         counts[module] += 1
         maps = _maps_or_none(output)
-        if maps is None:
+        if maps is None or len(maps) != _PROBES:
             return
         assert isinstance(output, Tensor)
         channels, height, width = maps.shape[1:]
         calls.append(Call(names[module], module, number, (channels, height, width)))
-        if is_convolution(module):
+        if module in convolutions:
             ends[len(ends) + 1] = len(calls) - 1
             last = output, output._version, len(ends)
         elif isinstance(module, _FOLLOWERS) and last is not None and inputs:
@@ -91,6 +88,12 @@ def trace(
     for convolution, end in ends.items():
         calls[end] = replace(calls[end], convolution=convolution)
     return calls
+
+
+def _is_layer(name: str, module: nn.Module) -> bool:
+    """Whether a module can be one: not scripted, which takes no hooks, nor of a parametrization."""
+    parametrizes = "parametrizations" in name.split(".")
+    return not parametrizes and not isinstance(module, torch.jit.ScriptModule)
 
 
 def _check_not_compiled(network: nn.Module) -> None:
