@@ -71,11 +71,19 @@ def load_subject(
 
 
 def discriminator_forward(D: Discriminator) -> Callable[[Tensor], Tensor]:
-    """D as a function of images alone: without labels, all of which a conditional D gets as 0."""
-    if D.embed is None:
-        return D
-    num_labels = D.embed.in_features
-    return lambda x: D(x, x.new_zeros(len(x), num_labels))
+    """D as a function of images alone, each for itself.
+
+    A conditional D gets labels of 0, and `minibatch_std` is computed over single images. (With
+    batch norm too it is computed over all: D then has no way to separate them.)
+    """
+    num_labels = 0 if D.embed is None else D.embed.in_features
+    separate = D.minibatch_std is not None and not D.has_batch_norm
+
+    def forward(x: Tensor) -> Tensor:
+        labels = x.new_zeros(len(x), num_labels) if num_labels else None
+        return D(x, labels, batches=len(x) if separate else 1)
+
+    return forward
 
 
 def _load_user_network(

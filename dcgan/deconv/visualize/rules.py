@@ -108,7 +108,10 @@ def _is_mask(factor: Tensor | None) -> bool:
     """Whether a factor switches values on and off, as that of x * (x > 0) does."""
     if not isinstance(factor, Tensor) or factor.requires_grad or factor.numel() == 1:
         return False
-    return bool(factor.dtype == torch.bool or ((factor == 0) | (factor == 1)).all())
+    if factor.dtype == torch.bool:
+        return True
+    off, on = factor == 0, factor == 1
+    return bool((off | on).all() and off.any() and on.any())
 
 
 class _Rectifier(torch.autograd.Function):
