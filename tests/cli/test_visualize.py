@@ -130,7 +130,8 @@ def test_conditional_discriminators_of_grey_images_with_all_options(tmp_path, ti
         ["--of", "G"],
     ):
         assert draw(tmp_path, run, *flags).std() > 5
-    _, err = fail(capsys, cli.visualize, run, "--data", folder, "--log", tmp_path / "photo.png")
+    capsys.readouterr()
+    _, err = fail(capsys, cli.visualize, run, "--filters", "--log", tmp_path / "photo.png")
     assert "photo.png is not a folder" in err
 
 
