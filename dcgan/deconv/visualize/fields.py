@@ -3,12 +3,11 @@
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from dcgan.deconv.visualize.chains import chain_of
 from dcgan.deconv.visualize.layers import Layer
 from dcgan.deconv.visualize.reach import Reach
-from dcgan.deconv.visualize.tracing import evaluating, probe_inputs
+from dcgan.deconv.visualize.tracing import differentiating, probe_inputs
 from dcgan.sizes import Layer as Axis
 from dcgan.sizes import inputs_of
 
@@ -35,7 +34,7 @@ class Fields:
         self.layer = layer
         _, self.height, self.width = layer.input_shape
         self._cache: dict[tuple[int, int], Window] = {}
-        with evaluating(layer.network), torch.enable_grad():
+        with differentiating(layer.network):
             x = probe_inputs(layer.network, layer.input_shape).requires_grad_()
             self.chain = chain_of(layer.compute(x.clone()))
         if self.chain is None:
@@ -77,7 +76,10 @@ def crop(image: np.ndarray, window: Window, fill: int) -> np.ndarray:
     top, left, rows, columns = window
     patch = np.full((rows, columns, image.shape[2]), fill, image.dtype)
     y0, x0 = max(top, 0), max(left, 0)
-    inside = image[y0 : min(top + rows, height), x0 : min(left + columns, width)]
+    y1, x1 = max(min(top + rows, height), y0), max(min(left + columns, width), x0)
+    inside = image[y0:y1, x0:x1]
+    if not inside.size:
+        return patch
     patch[y0 - top : y0 - top + len(inside), x0 - left : x0 - left + inside.shape[1]] = inside
     return patch
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from dcgan.deconv.visualize.tracing import Call, evaluating, output_maps, trace
+from dcgan.deconv.visualize.tracing import Call, evaluating, input_error, output_maps, trace
 from dcgan.errors import UsageError
 from dcgan.runtime.device import full_float32_precision
 
@@ -48,7 +48,7 @@ class Layer:
     def compute(self, x: Tensor) -> Tensor:
         """The maps as a function of x, for the caller to differentiate.
 
-        Raises UsageError for inputs of another shape.
+        Raises UsageError for inputs of another shape, UserError where the network fails.
         """
         if x.dim() != len(self.input_shape) + 1 or x.shape[1:] != self.input_shape:
             raise UsageError(
@@ -60,6 +60,8 @@ class Layer:
                 self.forward(x)
             except _Reached as reached:
                 return output_maps(reached.output)
+            except Exception as error:  # a user's code can raise anything
+                raise input_error(tuple(x.shape), error) from error
         raise UsageError(f"layer {self.title} is not reached by these inputs")
 
     def check_units(self, units: Iterator[int] | list[int]) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 from dcgan.config import VisualizeConfig
 from dcgan.deconv.visualize.layers import Layer
 from dcgan.deconv.visualize.rules import BackwardRules, Method, check_rules
-from dcgan.deconv.visualize.tracing import evaluating
+from dcgan.deconv.visualize.tracing import differentiating
 from dcgan.errors import UsageError
 
 METHODS = ("guided", "deconvnet", "gradient")
@@ -39,7 +39,11 @@ def project(
         raise UsageError(f"--method must be one of {', '.join(METHODS)}, not {method}")
     if whole and positions is not None:
         raise UsageError("a whole map is projected from all positions: leave positions out")
-    numbers = torch.as_tensor(units).expand(len(x)).tolist()
+    numbers = torch.as_tensor(units).reshape(-1).tolist()
+    if len(numbers) == 1:
+        numbers *= len(x)
+    if len(numbers) != len(x):
+        raise UsageError(f"{len(numbers)} units for {len(x)} images: give one each, or one for all")
     layer.check_units(numbers)
     if positions is not None:
         _check_positions(layer, positions, len(x))
@@ -85,7 +89,7 @@ def _project_batch(
     positions: Tensor | None,
     whole: bool,
 ) -> Tensor:
-    with evaluating(layer.network), torch.enable_grad(), BackwardRules(method):
+    with differentiating(layer.network), BackwardRules(method):
         leaf = x.detach().clone().requires_grad_()
         maps = layer.compute(leaf.clone())  # which a network may change in place
     check_rules(maps, layer.title, method)
@@ -99,7 +103,7 @@ def _project_batch(
         if positions is None:
             places = strongest_positions(chosen[:, None])[1][:, 0]
         else:
-            places = positions.to(maps.device)
+            places = positions.to(maps.device, torch.int64)
         signal = torch.zeros_like(chosen)
         signal[images, places[:, 0], places[:, 1]] = 1
     signals = torch.zeros_like(maps)

@@ -10,7 +10,7 @@ from torch.overrides import TorchFunctionMode
 
 from dcgan.deconv.visualize.layers import Layer
 from dcgan.deconv.visualize.rectifiers import find_rectification
-from dcgan.deconv.visualize.tracing import evaluating, probe_inputs
+from dcgan.deconv.visualize.tracing import differentiating, probe_inputs
 from dcgan.errors import UsageError
 
 
@@ -25,7 +25,7 @@ class Reach:
 
     def __init__(self, layer: Layer):
         self.title = layer.title
-        with evaluating(layer.network), torch.enable_grad(), _Positive():
+        with differentiating(layer.network), _Positive():
             self._x = torch.ones_like(probe_inputs(layer.network, layer.input_shape)[:1])
             self._x.requires_grad_()
             self._maps = layer.compute(self._x.clone()).sum(1)[0]  # [h, w]

@@ -147,6 +147,13 @@ def _maps_or_none(output: object) -> Tensor | None:
 
 
 @contextmanager
+def differentiating(network: nn.Module) -> Iterator[None]:
+    """In the block, which may be in another without gradients, those of inputs are computed."""
+    with evaluating(network), torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
+@contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
     """In the block, the network is in evaluation mode and collects no gradients of parameters."""
     modes = [(module, module.training) for module in network.modules()]

@@ -84,4 +84,5 @@ def test_crops_pass_the_borders_with_grey():
     image = np.arange(12, dtype=np.uint8).reshape(3, 4, 1)
     assert (crop(image, Window(1, 1, 2, 3), 128) == image[1:, 1:]).all()
     patch = crop(image, Window(-1, 2, 3, 4), 128)[..., 0]
+    assert (crop(image, Window(-9, 0, 3, 3), 128) == 128).all()
     assert patch.tolist() == [[128] * 4, [2, 3, 128, 128], [6, 7, 128, 128]]

@@ -119,8 +119,19 @@ def test_the_network_stays_as_it_was(method):
     assert torch.equal(x, noise(2, 3, 64, 64))
 
 
-def failing(x):
-    raise ValueError("no\nway")
+def test_networks_for_one_number_of_inputs_fail_in_one_line():
+    network = nn.Sequential(nn.Conv2d(3, 2, 1), nn.Unflatten(0, (2, 1)), nn.Flatten(0, 1))
+    layer = open_layer(network, "output", (3, 8, 8))
+    with pytest.raises(UserError, match="cannot take inputs of the shape 3x3x8x8: RuntimeError"):
+        layer.maps(noise(3, 3, 8, 8))
+
+
+def test_projections_are_computed_in_blocks_without_gradients():
+    layer = open_layer(Functional(), "three", (3, 8, 8))
+    expected = project(layer, noise(2, 3, 8, 8), 0)
+    for block in (torch.no_grad(), torch.inference_mode()):
+        with block:
+            assert torch.equal(project(layer, noise(2, 3, 8, 8), 0), expected)
 
 
 @pytest.mark.parametrize(
@@ -160,6 +171,7 @@ def test_units_positions_and_inputs_are_checked():
     for mistake, words in (
         (lambda: project(layer, x, 6), "unit 6: layer three has the units 0 to 5"),
         (lambda: project(layer, x, [0, -1]), "unit -1: layer three"),
+        (lambda: project(layer, x, [0, 1, 2]), "3 units for 2 images"),
         (lambda: project(layer, x[..., 1:], 0), "opened for inputs of 3x8x8, not 3x8x7"),
         (lambda: project(layer, x, 0, "guided", torch.tensor([[0, 0]])), r"must be \[2, 2\]"),
         (lambda: project(layer, x, 0, "guided", torch.tensor([[0, 6]] * 2)), r"\(0, 6\) is not on"),
