@@ -8,6 +8,7 @@ from dcgan.deconv.visualize.chains import chain_of
 from dcgan.deconv.visualize.layers import Layer
 from dcgan.deconv.visualize.reach import Reach
 from dcgan.deconv.visualize.tracing import differentiating, probe_inputs
+from dcgan.networks.strided_convolution import torch_convolutions
 from dcgan.sizes import Layer as Axis
 from dcgan.sizes import inputs_of
 
@@ -34,7 +35,7 @@ class Fields:
         self.layer = layer
         _, self.height, self.width = layer.input_shape
         self._cache: dict[tuple[int, int], Window] = {}
-        with differentiating(layer.network):
+        with differentiating(layer.network), torch_convolutions():
             x = probe_inputs(layer.network, layer.input_shape).requires_grad_()
             self.chain = chain_of(layer.compute(x.clone()))
         if self.chain is None:

@@ -12,6 +12,7 @@ from dcgan.deconv.visualize.layers import Layer
 from dcgan.deconv.visualize.rectifiers import find_rectification
 from dcgan.deconv.visualize.tracing import differentiating, probe_inputs
 from dcgan.errors import UsageError
+from dcgan.networks.strided_convolution import torch_convolutions
 
 
 class Reach:
@@ -25,7 +26,7 @@ class Reach:
 
     def __init__(self, layer: Layer):
         self.title = layer.title
-        with differentiating(layer.network), _Positive():
+        with differentiating(layer.network), torch_convolutions(), _Positive():
             self._x = torch.ones_like(probe_inputs(layer.network, layer.input_shape)[:1])
             self._x.requires_grad_()
             self._maps = layer.compute(self._x.clone()).sum(1)[0]  # [h, w]

@@ -12,6 +12,7 @@ from dcgan import runs
 from dcgan.deconv.visualize import Fields, Window, crop, open_layer
 from dcgan.deconv.visualize.reach import Reach
 from dcgan.errors import UsageError
+from dcgan.networks import Discriminator
 from tests.deconv.visualize import paper
 
 
@@ -36,6 +37,15 @@ def test_the_field_of_a_chain_is_what_reaches_the_unit(network, place):
             assert span[0] <= start and stop <= span[1]
             inside = begin >= 0 and begin + length <= side
             assert not inside or (start, stop) == span
+
+
+def test_fields_of_a_large_discriminator():
+    """Which has convolutions that are computed by Winograd's algorithm on CPUs."""
+    layer = open_layer(Discriminator(256, width=64), 3, (3, 256, 256))
+    fields = Fields(layer)
+    assert layer.shape == (256, 32, 32) and fields.chain is not None
+    assert fields.window(2, 31) == Window(9, 241, 22, 22)
+    assert Reach(layer).bounds(2, 31) == [(9, 31), (241, 256)]
 
 
 def test_fields_of_the_discriminator():

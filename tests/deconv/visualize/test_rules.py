@@ -161,6 +161,16 @@ def test_the_leaky_rule_goes_from_that_of_relu_to_the_gradient(method):
     torch.testing.assert_close(*steps, rtol=0, atol=1e-7)
 
 
+def test_a_deconvnet_sees_the_image_by_its_switches_alone():
+    place = torch.tensor([[1, 1]] * 2)
+    for pool, alike in ((nn.AvgPool2d(2), True), (nn.MaxPool2d(2), False)):
+        layer = open_layer(Function(nn.Sequential(nn.ReLU(), pool)), "last", (3, 16, 16))
+        one, other = project(layer, images(2, 3, 16, 16), 0, "deconvnet", place)
+        assert torch.allclose(one, other) == alike
+        one, other = project(layer, images(2, 3, 16, 16), 0, "guided", place)
+        assert not torch.allclose(one, other)
+
+
 def test_relu6_is_closed_above_its_maximum():
     x = torch.tensor([-1.0, 2.0, 7.0]).view(3, 1, 1, 1)
     network = nn.Sequential(nn.Identity(), nn.ReLU6())
