@@ -1,5 +1,6 @@
 """Pictures of projections, patches, kernels, feature maps and occlusion, with texts."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -89,7 +90,9 @@ def sheet(caption: str, pictures: Sequence[Titled], columns: int | None = None) 
     font = ImageFont.load_default(_TEXT_SIZE)
     pictures = [(printable(title), picture) for title, picture in pictures]
     cell = max(max(picture.shape[1], _width(font, title)) for title, picture in pictures) + _GAP
-    columns = columns or max(1, min((_MAX_WIDTH - _GAP) // cell, len(pictures)))
+    if columns is None:
+        rows = math.ceil(len(pictures) / max(1, (_MAX_WIDTH - _GAP) // cell))
+        columns = math.ceil(len(pictures) / rows)  # no row is much shorter than others
     placed: list[tuple[str, np.ndarray, int, int]] = []
     y, right = 2 * _GAP + _LINE, _GAP + _width(font, caption)
     for start in range(0, len(pictures), columns):
