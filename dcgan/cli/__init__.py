@@ -14,6 +14,7 @@ from dcgan.cli.commands import (
     sizes,
     timelapse,
     train,
+    visualize,
     walk,
 )
 from dcgan.cli.entry import main, run
@@ -34,5 +35,6 @@ __all__ = [
     "sizes",
     "timelapse",
     "train",
+    "visualize",
     "walk",
 ]

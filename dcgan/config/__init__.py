@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     )
     from dcgan.config.sizes import SizesConfig
     from dcgan.config.stops import Stop, is_stops, parse_stops
+    from dcgan.config.visualize import VisualizeConfig
     from dcgan.config.walk import MIN_FRAME_SECONDS, WalkConfig
 
 __all__ = [
@@ -73,6 +74,7 @@ __all__ = [
     "Stop",
     "TimelapseConfig",
     "TrainConfig",
+    "VisualizeConfig",
     "WalkConfig",
     "config_from_dict",
     "config_to_dict",
@@ -105,6 +107,7 @@ _MODULES = {
     "SamplingOptions": "sampling",
     "CanvasConfig": "canvas",
     "DirectionConfig": "direction",
+    "VisualizeConfig": "visualize",
     "WalkConfig": "walk",
     "parse_seeds": "sampling",
     "SizesConfig": "sizes",

@@ -1,19 +1,22 @@
 """Options of `dcgan evaluate` and `dcgan neighbours`."""
 
 import dataclasses
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from dcgan.config.fields import POSITIONAL
 from dcgan.config.sampling import SamplingOptions
-from dcgan.config.validation import MIN_IMAGES, require, require_ending, validate_types
+from dcgan.config.validation import (
+    MIN_IMAGES,
+    require,
+    require_ending,
+    require_import,
+    validate_types,
+)
 from dcgan.errors import UsageError
 
 DEFAULT_MAX_IMAGES = 50_000  # to generate without --count, as in most papers
 DEFAULT_MEMORIZATION_IMAGES = 1000  # to generate and compare with the training images
-
-_EXTRACTOR = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")  # module:Class
 
 
 @dataclass(frozen=True)
@@ -85,8 +88,7 @@ def _validate_evaluation(
         require(value is None or value >= MIN_IMAGES, name, value, f"at least {MIN_IMAGES}")
     if weights and not fidelity:
         raise UsageError("--weights needs --fidelity: it is the file of Inception's weights")
-    if extractor is not None and not _EXTRACTOR.fullmatch(extractor):  # C:\x is a path
-        raise UsageError(f"--extractor {extractor}: write it as module:Class")
+    require_import(extractor, "extractor", "module:Class")
     require_ending(out, ".json", "out")
 
 

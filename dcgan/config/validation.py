@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -9,6 +10,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 from dcgan.errors import UsageError
 
 MIN_IMAGES = 10  # of each kind, for any metric
+
+_IMPORT = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
 def require(valid: bool, name: str, value: object, rule: str) -> None:
@@ -28,6 +31,12 @@ def require_ending(path: Path | None, ending: str, name: str) -> None:
     """Raise UsageError unless the name of the file ends in `ending`, in any case."""
     if path is not None and Path(path).suffix.lower() != ending:
         raise UsageError(f"{format_flag(name)} {path}: the file name must end in {ending}")
+
+
+def require_import(name: str | None, option: str, form: str) -> None:
+    """Raise UsageError unless a name is written as `form`, such as "module:Class"."""
+    if name is not None and not _IMPORT.fullmatch(name):  # C:\x is a path
+        raise UsageError(f"{format_flag(option)} {name}: write it as {form}")
 
 
 def validate_types(options: Any) -> None:

@@ -1,12 +1,7 @@
 """A user's own feature extractor, named as module:Class on the command line."""
 
-import importlib
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from functools import partial
-from types import ModuleType
 
 import numpy as np
 import torch
@@ -14,6 +9,7 @@ from torch import Tensor
 
 from dcgan.errors import UserError
 from dcgan.evaluation.random_features import FeatureExtractor
+from dcgan.runtime.importing import import_module
 
 
 def load_extractor(name: str, size: int, device: torch.device) -> FeatureExtractor:
@@ -26,7 +22,7 @@ def load_extractor(name: str, size: int, device: torch.device) -> FeatureExtract
     module, _, attribute = name.partition(":")
     try:
         with ExitStack() as stack:
-            extractor = getattr(_import(module, stack), attribute)
+            extractor = getattr(import_module(module, stack), attribute)
             extractor = extractor() if isinstance(extractor, type) else extractor
             if isinstance(extractor, torch.nn.Module):
                 extractor = extractor.to(device).eval()
@@ -37,34 +33,6 @@ def load_extractor(name: str, size: int, device: torch.device) -> FeatureExtract
     except (Exception, SystemExit) as error:  # a user's code can raise anything
         raise _extractor_error(name, error) from error
     return partial(_extract_checked, name, extractor, num_features=features.shape[1])
-
-
-def _import(name: str, stack: ExitStack) -> ModuleType:
-    """Import a module, which is searched for in the current folder where there is none elsewhere.
-
-    Other files of that folder can then be imported too, until `stack` ends.
-    """
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if not f"{name}.".startswith(f"{error.name}."):  # it is there, and imports what is not
-            raise
-    stack.enter_context(_current_folder_importable())
-    return importlib.import_module(name)
-
-
-@contextmanager
-def _current_folder_importable() -> Iterator[None]:
-    folder = os.getcwd()
-    if folder in sys.path:
-        yield
-        return
-    sys.path.append(folder)  # last: no file there replaces a module of Python or of a library
-    try:
-        yield
-    finally:
-        with suppress(ValueError):  # the imported module may have removed it
-            sys.path.remove(folder)
 
 
 @torch.inference_mode()

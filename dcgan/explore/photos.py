@@ -22,10 +22,11 @@ def read_photos(G: Generator, paths: Sequence[Path]) -> np.ndarray:
     """
     if isinstance(paths, str | Path) or not 1 <= len(paths) <= _MAX_PHOTOS:
         raise UsageError(f"name from 1 to {_MAX_PHOTOS:,} photos")
-    return np.stack([_read_photo(to_path(path), G.size, G.channels) for path in paths])
+    return np.stack([read_photo(to_path(path), G.size, G.channels) for path in paths])
 
 
-def _read_photo(path: Path, size: int, channels: int) -> np.ndarray:
+def read_photo(path: Path, size: int, channels: int) -> np.ndarray:
+    """One photo, uint8 [size, size, channels], as `read_photos` reads it. Raises UserError."""
     if path.is_dir():
         raise UserError(f"{path} is a folder: name the photos in it")
     if not path.is_file():

@@ -5,7 +5,9 @@ type and on the shapes; `choose_way` has the rule, and `python -m benchmarks con
 ways beside it (docs/speed.md has the measurements).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Literal
 
 import torch
@@ -26,6 +28,7 @@ _MIN_PRODUCT_CHANNELS = 256
 _MIN_WINOGRAD_CHANNELS = 256  # with fewer it is slower at some batch sizes
 _MIN_WINOGRAD_NUMBERS = 2**17  # channels times positions: fewer do not make up for the transforms
 _MAX_SUBPIXEL_CHANNELS = 4  # of the larger maps
+_torch_only: ContextVar[bool] = ContextVar("torch_only", default=False)
 
 
 def strided_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -51,13 +54,26 @@ def strided_conv_transpose2d(x: Tensor, weight: Tensor) -> Tensor:
     return TRANSPOSES[way](x, weight)
 
 
+@contextmanager
+def torch_convolutions() -> Iterator[None]:
+    """In the block, all convolutions are computed by PyTorch's operators.
+
+    Their graph says which they are, and zeros stay exact, which those of Winograd do not.
+    """
+    before = _torch_only.set(True)
+    try:
+        yield
+    finally:
+        _torch_only.reset(before)
+
+
 def choose_way(x: Tensor, weight: Tensor, transposed: bool = False) -> Way:
     """The fastest way to compute `strided_conv2d`, or its transpose, of these tensors.
 
     It follows from the processor, the data type and the shapes, so that results can be reproduced.
     """
     # First, since torch.compile cannot trace all that follows.
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+    if torch.compiler.is_compiling() or torch.jit.is_tracing() or _torch_only.get():
         return "torch"
     dtype, sides = _autocast_dtype(x), x.shape[2:]
     if (

@@ -15,6 +15,7 @@ from dcgan.cli.commands.reports import compare, timelapse
 from dcgan.cli.commands.sampling import sample
 from dcgan.cli.commands.sizes import sizes
 from dcgan.cli.commands.training import doctor, train
+from dcgan.cli.commands.visualize import visualize
 from dcgan.cli.commands.walk import walk
 
 Command = Callable[[Sequence[str], str], None]
@@ -25,6 +26,6 @@ COMMANDS: dict[str, Command] = {
         *(train, sample, prepare, walk, arithmetic, direction, invert, canvas),
         *(evaluate, neighbours),
         *(doctor, compare, timelapse),
-        sizes,
+        *(sizes, visualize),
     )
 }
