@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "evaluation": "config data errors images networks pretrained runs runtime sampling",
     "explore": "animation config data errors images latent networks pretrained runs runtime "
     "sampling",
-    "deconv": "sizes errors",
+    "deconv": "config data errors explore images networks runs runtime sampling sizes",
     "export": "config errors runs",
     "training": "config data errors evaluation images latent networks runs runtime sampling",
     "reports": "config data errors evaluation images runs runtime sampling training",
