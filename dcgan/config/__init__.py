@@ -23,6 +23,11 @@ from dcgan.config.validation import (
 if TYPE_CHECKING:
     from dcgan.config.arithmetic import ArithmeticConfig
     from dcgan.config.canvas import CanvasConfig
+    from dcgan.config.denoising import (
+        DenoiseApplyConfig,
+        DenoiseEvaluateConfig,
+        DenoiseTrainConfig,
+    )
     from dcgan.config.direction import DirectionConfig
     from dcgan.config.evaluation import (
         DEFAULT_MAX_IMAGES,
@@ -56,6 +61,9 @@ __all__ = [
     "CanvasConfig",
     "CompareConfig",
     "DataOptions",
+    "DenoiseApplyConfig",
+    "DenoiseEvaluateConfig",
+    "DenoiseTrainConfig",
     "DirectionConfig",
     "EvaluateConfig",
     "EvaluationOptions",
@@ -104,6 +112,9 @@ _MODULES = {
     "SampleConfig": "sampling",
     "SamplingOptions": "sampling",
     "CanvasConfig": "canvas",
+    "DenoiseApplyConfig": "denoising",
+    "DenoiseEvaluateConfig": "denoising",
+    "DenoiseTrainConfig": "denoising",
     "DirectionConfig": "direction",
     "WalkConfig": "walk",
     "parse_seeds": "sampling",

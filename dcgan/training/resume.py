@@ -75,7 +75,7 @@ def config_of_begun_run(run: Path) -> TrainConfig | None:
     None where there is none that can be used.
     """
     run = Path(run)
-    if list_checkpoints(run) or not (config := _read_config(run)):
+    if list_checkpoints(run) or not (config := config_of_folder(run, _ALWAYS_IN_CONFIG)):
         return None
     try:
         return _config_in(run, config)
@@ -91,8 +91,7 @@ def checkpoint_to_resume(config: TrainConfig, run: Path) -> Checkpoint | None:
     """
     found = latest_checkpoint(run, check_resumable)
     if found is None:
-        if run.exists() and not (run.is_dir() and _is_empty_or_new_run(run)):
-            raise UserError(f"{run} holds other files: use another --out, new or empty")
+        check_empty_or_begun(run, _ALWAYS_IN_CONFIG)
         return None
     ours, theirs = _as_json(config), found.config
     # Packed images may be given instead of raw ones; whether they are the same shows later.
@@ -241,20 +240,29 @@ def _config_in(run: Path, options: dict[str, Any]) -> TrainConfig:
     return config_from_dict(options | {"out": str(run), "fresh": False, "dry_run": False})
 
 
-def _is_empty_or_new_run(folder: Path) -> bool:
-    """Whether a folder is empty, or was begun by a run that stopped before its first checkpoint."""
+def check_empty_or_begun(run: Path, always: Iterable[str]) -> None:
+    """Raise UserError unless a folder without checkpoints is missing, is empty, or was begun by a
+    run that stopped before its first one, and whose config.json has the options `always`.
+    """
+    if run.exists() and not (run.is_dir() and _is_empty_or_begun(run, always)):
+        raise UserError(f"{run} holds other files: use another --out, new or empty")
+
+
+def _is_empty_or_begun(folder: Path, always: Iterable[str]) -> bool:
     try:
         if all(path.name == LOCK_FILE for path in folder.iterdir()):
             return True
     except OSError:
         return False
-    return _read_config(folder) is not None
+    return config_of_folder(folder, always) is not None
 
 
-def _read_config(folder: Path) -> dict[str, Any] | None:
-    """The content of the config.json of a run; None where there is no such file."""
+def config_of_folder(folder: Path, always: Iterable[str]) -> dict[str, Any] | None:
+    """The content of the config.json of a run; None where there is no such file with the options
+    `always`.
+    """
     try:
         config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-        return config if set(_ALWAYS_IN_CONFIG) <= set(config) else None
+        return config if set(always) <= set(config) else None
     except (OSError, ValueError, TypeError, RecursionError):
         return None
