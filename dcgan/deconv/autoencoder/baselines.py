@@ -17,7 +17,7 @@ from dcgan.latent.inversion import psnr
 
 _MEDIAN_SIZES = (3, 5, 7)
 _MAX_IMAGES = 2000  # that principal components are computed from
-_MAX_NUMBERS = 2**25  # in these images: 0.13 GB
+_MAX_NUMBERS = 2**25  # in these images: 0.3 GB of float64
 _MAX_WINDOW_NUMBERS = 2**25  # in the windows of a median filter at a time
 
 
@@ -60,14 +60,15 @@ class PrincipalComponents:
 
 def principal_components(pixels: np.ndarray) -> PrincipalComponents:
     """The principal components of images uint8 [N, S, S, C], on the CPU; see `choose_for_pca`."""
-    x = images.to_float(torch.from_numpy(pixels)).flatten(1)
+    x = images.to_float(torch.from_numpy(pixels)).flatten(1).double()
     mean = x.mean(0)
-    x = x - mean
-    # With fewer images than pixels, their products are the smaller matrix.
-    variances, vectors = torch.linalg.eigh((x @ x.T).double())
-    positive = variances > variances[-1] * 1e-6
+    x -= mean
+    # With fewer images than pixels, their products are the smaller matrix. They square the ratio of
+    # the variances, which float32 is too coarse for.
+    variances, vectors = torch.linalg.eigh(x @ x.T)
+    positive = variances > variances[-1] * 1e-9
     scaled = vectors[:, positive] / variances[positive].sqrt()
-    return PrincipalComponents(mean, (scaled.T.float() @ x).flip(0).contiguous())
+    return PrincipalComponents(mean.float(), (scaled.T @ x).flip(0).float())
 
 
 def choose_for_pca(indices: np.ndarray, numbers: int) -> np.ndarray:

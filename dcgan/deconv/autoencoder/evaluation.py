@@ -105,8 +105,7 @@ def _batches(read, rows: np.ndarray, size: int) -> Iterator[tuple[int, Tensor]]:
 
 def table(comparison: Comparison) -> list[str]:
     """The PSNR of every method, as lines of text."""
-    names = {name: f"{name}, dB" if name == "noisy" else name for name in comparison.psnr}
-    cells = [[comparison.corruption, *names.values()]]
+    cells = [[comparison.corruption, *comparison.psnr]]
     for i, level in enumerate(comparison.levels):
         row = [f"{level:g}"]
         for name, values in comparison.psnr.items():
