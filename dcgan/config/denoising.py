@@ -60,8 +60,9 @@ class CorruptionOptions:
     """Corruption of the images that the encoder sees (Vincent et al. 2008, 2010)."""
 
     corruption: CorruptionName = "gaussian"
-    """gaussian: normal noise is added, and values are clipped to the range of pixels, [-1, 1].
-    masking: some values become 0, medium grey. salt-and-pepper: some values become -1 or 1."""
+    """Kind of corruption. gaussian: normal noise is added, and values are clipped to the range of
+    pixels, [-1, 1]. masking: some values become 0, medium grey. salt-and-pepper: some values become
+    -1 or 1."""
     noise_levels: tuple[float, float] = (0.1, 0.5)
     """Least and greatest noise level; each image gets one between them. For gaussian the standard
     deviation in units of [-1, 1] (0.5 is 64 of 255 grey levels), else the fraction of the values

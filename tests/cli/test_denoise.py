@@ -71,7 +71,7 @@ def test_a_run_is_trained_resumed_applied_and_measured(packed, tmp_path, capsys,
 )
 def test_wrong_flags_take_one_line(tmp_path, capsys, monkeypatch, words, said):
     monkeypatch.chdir(tmp_path)
-    code, err = fail(capsys, cli.denoise, *words)
+    _, err = fail(capsys, cli.denoise, *words)
     assert said in err
     assert not list(tmp_path.iterdir())
 

@@ -84,7 +84,6 @@ def test_a_run_is_measured_on_the_images_that_were_held_out(denoiser, packed, tm
 
 def test_images_of_another_shape_are_refused(denoiser, tmp_path):
     other = write_packed(tmp_path / "grey", np.zeros((20, 16, 16, 1), np.uint8))
-    with pytest.raises(UserError, match="16 pixels and 1 channels, and those of .* 16 and 3"):
-        autoencoder.evaluate(
-            DenoiseEvaluateConfig(run=denoiser, data=other, out=tmp_path / "a.png")
-        )
+    config = DenoiseEvaluateConfig(run=denoiser, data=other, out=tmp_path / "a.png")
+    with pytest.raises(UserError, match=r"16 pixels and 1 channels, and those of .* 16 and 3"):
+        autoencoder.evaluate(config)
