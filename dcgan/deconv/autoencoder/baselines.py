@@ -16,9 +16,10 @@ from dcgan import images
 from dcgan.latent.inversion import psnr
 
 _MEDIAN_SIZES = (3, 5, 7)
+_MEDIAN_IMAGES = 64  # on which its size is chosen
 _MAX_IMAGES = 2000  # that principal components are computed from
 _MAX_NUMBERS = 2**25  # in these images: 0.3 GB of float64
-_MAX_WINDOW_NUMBERS = 2**25  # in the windows of a median filter at a time
+_MAX_WINDOW_NUMBERS = 2**23  # in the windows of a median filter at a time
 
 
 def median_filter(noisy: Tensor, size: int) -> Tensor:
@@ -86,15 +87,13 @@ def best_median_size(clean: Tensor, noisy: Tensor) -> int:
 
 
 Denoiser = Callable[[Tensor], Tensor]  # [N, C, S, S] in [-1, 1] -> the same
+Methods = dict[str, tuple[str, Denoiser]]  # by name: what was chosen for the noise level, function
 
 
-def baselines(
-    pca: PrincipalComponents, clean: Tensor, noisy: Tensor
-) -> dict[str, tuple[str, Denoiser]]:
-    """The baselines for a noise level, chosen on training images and their noisy versions:
-    {name: (what was chosen, function)}.
-    """
-    size, count = best_median_size(clean, noisy), pca.best_count(clean, noisy)
+def baselines(pca: PrincipalComponents, clean: Tensor, noisy: Tensor) -> Methods:
+    """The baselines for a noise level, chosen on training images and their noisy versions."""
+    size = best_median_size(clean[:_MEDIAN_IMAGES], noisy[:_MEDIAN_IMAGES])
+    count = pca.best_count(clean, noisy)
     return {
         "noisy": ("", lambda x: x),
         "median": (f"{size}x{size}", lambda x: median_filter(x, size)),

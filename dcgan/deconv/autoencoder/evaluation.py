@@ -1,7 +1,8 @@
 """PSNR of a denoising autoencoder beside the noisy images, a median filter and PCA."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -10,11 +11,18 @@ from torch import Tensor
 from dcgan import images
 from dcgan.config.denoising import CorruptionName, DenoiseTrainConfig
 from dcgan.data import PackedImages, row_reader
-from dcgan.deconv.autoencoder.baselines import baselines, choose_for_pca, principal_components
+from dcgan.deconv.autoencoder.baselines import (
+    Denoiser,
+    Methods,
+    baselines,
+    choose_for_pca,
+    principal_components,
+)
 from dcgan.deconv.autoencoder.corruption import corrupt_images
 from dcgan.deconv.autoencoder.network import DenoisingAutoencoder
 from dcgan.latent.inversion import psnr
 from dcgan.runtime.device import full_float32_precision
+from dcgan.runtime.progress import progress_bar
 from dcgan.sampling import batch_size
 
 NETWORK = "autoencoder"
@@ -56,51 +64,72 @@ def compare_methods(
     baselines are chosen on; None: no baselines but the noisy images. The corruption is always the
     same. The network is used in evaluation mode, and comes back in the mode that it was in.
     """
-    read, mode = row_reader(packed.images), network.training
     comparison = Comparison(corruption, tuple(levels), len(rows), {}, {}, [])
-    device = next(network.parameters()).device
-    if training is not None:
-        numbers = int(np.prod(packed.images.shape[1:]))
-        chosen = choose_for_pca(training[1], numbers)
-        pixels = row_reader(training[0].images)(chosen)
-        pca = principal_components(pixels)
-        clean = images.to_float(torch.from_numpy(pixels[:: max(1, len(pixels) // _CHOOSING)]))
+    baselines_for = _fit_baselines(*training, corruption) if training else _no_baselines
+    mode = network.training
     network.eval()
-    for number, level in enumerate(levels):
-        methods = {"noisy": ("", lambda x: x)}
-        if training is not None:
-            noisy = corrupt_images(clean, corruption, level, _SEED + 1, number)
-            methods = baselines(pca, clean, noisy)
-        methods[NETWORK] = ("", lambda x: _denoise(network, x, device))
-        sums = dict.fromkeys(methods, 0.0)
-        comparison.examples.append({})
-        for first, true in _batches(read, rows, batch_size(packed.size)):
-            noisy = corrupt_images(true, corruption, level, _SEED, number, first)
-            found = {name: function(noisy) for name, (_, function) in methods.items()}
-            for name, denoised in found.items():
-                sums[name] += float(psnr(true, denoised).double().sum())
-            if first == 0:
-                comparison.examples[-1].update(
-                    (name, images.to_uint8(shown[:_EXAMPLES]).numpy())
-                    for name, shown in {"clean": true, **found}.items()
-                )
-        for name, (about, _) in methods.items():
-            comparison.psnr.setdefault(name, []).append(sums[name] / len(rows))
-            comparison.chosen.setdefault(name, []).append(about)
+    with progress_bar(len(levels), "measuring", "noise level", delay=2) as bar:
+        for number, level in enumerate(levels):
+            methods: Methods = baselines_for(number, level)
+            methods[NETWORK] = ("", partial(_denoise, network))
+            denoisers = {name: function for name, (_, function) in methods.items()}
+            corrupt = partial(corrupt_images, kind=corruption, level=level, seed=_SEED, step=number)
+            means, examples = _measure(denoisers, packed, rows, corrupt)
+            for name, (about, _) in methods.items():
+                comparison.psnr.setdefault(name, []).append(means[name])
+                comparison.chosen.setdefault(name, []).append(about)
+            comparison.examples.append(examples)
+            bar.update(1)
     network.train(mode)
     return comparison
 
 
-@torch.no_grad()
-def _denoise(network: DenoisingAutoencoder, noisy: Tensor, device: torch.device) -> Tensor:
-    x = noisy.to(device).contiguous(memory_format=torch.channels_last)
-    return network(x).float().cpu()
+def _fit_baselines(
+    packed: PackedImages, rows: np.ndarray, corruption: CorruptionName
+) -> Callable[[int, float], Methods]:
+    """A function from a noise level and its number to the baselines for it, fitted to the images
+    `rows`.
+    """
+    pixels = row_reader(packed.images)(choose_for_pca(rows, packed.images[0].size))
+    pca = principal_components(pixels)
+    clean = images.to_float(torch.from_numpy(pixels[:: max(1, len(pixels) // _CHOOSING)]))
+
+    def for_level(number: int, level: float) -> Methods:
+        noisy = corrupt_images(clean, corruption, level, _SEED + 1, number)
+        return baselines(pca, clean, noisy)
+
+    return for_level
 
 
-def _batches(read, rows: np.ndarray, size: int) -> Iterator[tuple[int, Tensor]]:
-    """The images `rows` as batches [n, C, S, S] in [-1, 1], each with the place of its first."""
+def _no_baselines(number: int, level: float) -> Methods:
+    return {"noisy": ("", lambda x: x)}
+
+
+def _measure(
+    denoisers: dict[str, Denoiser],
+    packed: PackedImages,
+    rows: np.ndarray,
+    corrupt: Callable[..., Tensor],
+) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    """The mean PSNR of each denoiser on the images `rows`, and what they make of the first ones."""
+    read, size = row_reader(packed.images), batch_size(packed.size)
+    sums, examples = dict.fromkeys(denoisers, 0.0), {}
     for first in range(0, len(rows), size):
-        yield first, images.to_float(torch.from_numpy(read(rows[first : first + size])))
+        clean = images.to_float(torch.from_numpy(read(rows[first : first + size])))
+        noisy = corrupt(clean, first=first)
+        found = {name: denoise(noisy) for name, denoise in denoisers.items()}
+        for name, denoised in found.items():
+            sums[name] += float(psnr(clean, denoised).double().sum())
+        if first == 0:
+            shown = {"clean": clean, **found}
+            examples = {k: images.to_uint8(x[:_EXAMPLES]).numpy() for k, x in shown.items()}
+    return {name: total / len(rows) for name, total in sums.items()}, examples
+
+
+@torch.no_grad()
+def _denoise(network: DenoisingAutoencoder, noisy: Tensor) -> Tensor:
+    x = noisy.to(next(network.parameters()).device).contiguous(memory_format=torch.channels_last)
+    return network(x).float().cpu()
 
 
 def table(comparison: Comparison) -> list[str]:

@@ -13,7 +13,8 @@ from dcgan.deconv.autoencoder.network import (
     build_autoencoder,
 )
 from dcgan.deconv.autoencoder.state import DenoisingState
-from dcgan.networks import Generator
+from dcgan.networks import INITIAL_STD, Generator, StridedConvTranspose2d
+from dcgan.training.kernel_smoothing import init_bilinear
 from dcgan.training.optimizer import adam_step, gradients, lr_factor, set_lr
 from dcgan.training.run_state import load_tensors, named_tensors
 
@@ -57,10 +58,10 @@ class DenoisingTrainer:
         self.config, self.device, self.step = config, device, 0
         with _building, torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            network = (
-                autoencoder_around(decoder)
-                if decoder is not None
-                else build_autoencoder(
+            if decoder is not None:
+                network = autoencoder_around(decoder)
+            else:
+                network = build_autoencoder(
                     size=size,
                     channels=channels,
                     width=config.width,
@@ -68,7 +69,10 @@ class DenoisingTrainer:
                     kernel_size=config.kernel_size,
                     code_dim=config.code_dim,
                 )
-            )
+                # As the generator of a GAN begins by default, against checkerboard artefacts.
+                modules = network.decoder.modules()
+                kernels = [m.weight for m in modules if isinstance(m, StridedConvTranspose2d)]
+                init_bilinear(kernels, INITIAL_STD)
         self.network = network.to(device).to(memory_format=torch.channels_last)
         self.trained: nn.Module = network.encoder if network.frozen else network
         self.optimizer = torch.optim.Adam(
