@@ -57,7 +57,8 @@ def checkpoint_to_resume(config: DenoiseTrainConfig) -> Checkpoint | None:
         check_empty_or_begun(run, _ALWAYS_IN_CONFIG)
         return None
     ours, theirs = denoise_config_to_dict(config), found.config
-    fixed = _FIXED if config.decoder is None else tuple(set(_FIXED) - set(_NETWORKS))
+    # The networks around a GAN's generator have its options, whatever the flags are.
+    fixed = [name for name in _FIXED if config.decoder is None or name not in _NETWORKS]
     if contradiction := first_contradiction(ours, theirs, fixed):
         raise UserError(f"{found.path} was trained {contradiction}: use that, or another --out")
     if (config.decoder is None) != (theirs.get("decoder") is None):

@@ -26,6 +26,7 @@ from dcgan.deconv.autoencoder.trainer import DenoisingTrainer
 from dcgan.errors import UsageError, UserError
 from dcgan.explore.encoder import save_encoder
 from dcgan.networks import Generator
+from dcgan.runs import checkpoint
 from dcgan.runs.checkpoint import Checkpoint, damaged
 from dcgan.runs.layout import checkpoint_path
 from dcgan.runtime import device
@@ -43,10 +44,11 @@ ENCODER_FILE = "encoder.safetensors"  # in the run folder, for `dcgan invert --e
 def train(config: DenoiseTrainConfig) -> Path:
     """Train a denoising autoencoder on the packed images that `config` names.
 
-    Returns the last checkpoint, in config.out/checkpoints. Raises UserError for missing or
-    unreadable data, a run folder of other networks or data, a full disk, too little memory, and a
-    loss that is not finite; UsageError for options that do not fit the data; Stopped, with
-    everything saved, after Ctrl-C or SIGTERM.
+    Returns the last checkpoint, in config.out/checkpoints. Around the generator of a GAN
+    (config.decoder), the encoder is written to ENCODER_FILE in config.out as well. Raises UserError
+    for missing or unreadable data, a run folder of other networks or data, a full disk, too little
+    memory, and a loss that is not finite; UsageError for options that do not fit the data; Stopped,
+    with everything saved, after Ctrl-C or SIGTERM.
     """
     require_options(config, DenoiseTrainConfig, "train")
     if config.data is None:
@@ -69,7 +71,11 @@ def train(config: DenoiseTrainConfig) -> Path:
     cure = "a smaller --batch-size, --width or --code-dim"
     sharing = sharing_cpus() if on.type == "cpu" else nullcontext()
     with out_of_memory_errors(on.type, cure), sharing:
-        return fit(config, packed, on, found, decoder)
+        last = fit(config, packed, on, found, decoder)
+    if decoder is not None:
+        encoder = autoencoder_in(checkpoint.read(last, checkpoint.DENOISER)).encoder
+        save_encoder(config.out / ENCODER_FILE, encoder, decoder)
+    return last
 
 
 def fit(
@@ -101,8 +107,6 @@ def fit(
                     tasks.save_at_once()
                     done = f"stopped after step {trainer.step} of {config.steps}"
                     raise Stopped(stop[0], f"{done}; the same command resumes it")
-    if decoder is not None:
-        save_encoder(config.out / ENCODER_FILE, trainer.network.encoder, decoder)
     return checkpoint_path(config.out, trainer.step)
 
 
