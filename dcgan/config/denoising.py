@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from dcgan.config.fields import POSITIONAL
 from dcgan.config.networks import NetworkOptions
@@ -185,7 +185,7 @@ class DenoiseEvaluateConfig:
         if self.corruption is not None:
             require(bool(self.noise_levels), "noise_levels", "none", "given with --corruption")
             for level in self.noise_levels:
-                _validate_level(self.corruption, level)
+                validate_noise_level(self.corruption, level)
 
 
 def denoise_config_to_dict(config: DenoiseTrainConfig) -> dict[str, Any]:
@@ -212,10 +212,13 @@ def _validate_corruption(corruption: CorruptionName, levels: tuple[float, ...]) 
     given = " ".join(map(str, levels))
     require(valid, "noise_levels", given, "two numbers, the smaller one first")
     for level in levels:
-        _validate_level(corruption, level)
+        validate_noise_level(corruption, level)
 
 
-def _validate_level(corruption: CorruptionName, level: float) -> None:
+def validate_noise_level(corruption: CorruptionName, level: float) -> None:
+    """Raise UsageError for an unknown kind of corruption, and for a level that it cannot have."""
+    known = get_args(CorruptionName)
+    require(corruption in known, "corruption", corruption, f"one of {', '.join(known)}")
     most = _MAX_SIGMA if corruption == "gaussian" else 1.0
     valid = 0 <= level <= most and math.isfinite(level)
     require(valid, "noise_levels", level, f"from 0 to {most:g} for {corruption}")

@@ -11,7 +11,7 @@ from dcgan.config.denoising import DenoiseApplyConfig
 from dcgan.config.validation import require_options
 from dcgan.deconv.autoencoder.loading import load_autoencoder
 from dcgan.deconv.autoencoder.network import DenoisingAutoencoder
-from dcgan.errors import UserError
+from dcgan.errors import UsageError, UserError
 from dcgan.explore.outputs import check_outputs
 from dcgan.explore.photos import read_photo, read_whole_photo
 from dcgan.runtime import device as devices
@@ -48,8 +48,19 @@ def denoise(network: DenoisingAutoencoder, pixels: np.ndarray) -> np.ndarray:
     One of the network's size goes through it as a whole. Another one goes through it in windows of
     that size, which overlap by half or more; where they do, their weighted mean is taken, with
     weights that fall towards the borders of a window. Smaller images are mirrored until they fill a
-    window.
+    window. Raises UsageError for arrays of another type, or with other channels than the network's.
     """
+    channels = network.channels
+    if (
+        pixels.dtype != np.uint8
+        or pixels.ndim != 3
+        or pixels.shape[2] != channels
+        or not pixels.size
+    ):
+        raise UsageError(
+            f"denoise needs an image uint8 [H, W, {channels}], not {pixels.dtype} "
+            f"{list(pixels.shape)}"
+        )
     x = images.to_float(torch.from_numpy(np.ascontiguousarray(pixels[None])))
     with torch.no_grad():
         made = _forward(network, x) if _fits(network, x) else _in_windows(network, x)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dcgan.config.denoising import CorruptionName
+from dcgan.config.denoising import CorruptionName, validate_noise_level
 
 _STREAM = 5  # number of this random stream, see `training.image_loader`
 
@@ -63,8 +63,9 @@ def corrupt_images(
     first: int = 0,
 ) -> Tensor:
     """Corrupt images [N, C, H, W] in [-1, 1] at one noise level; they have the indices `first`,
-    `first` + 1, ... of a step.
+    `first` + 1, ... of a step. Raises UsageError for another kind, or a level that it cannot have.
     """
+    validate_noise_level(kind, level)
     count, channels, height, width = images.shape
     shape, indices = (channels, height, width), range(first, first + count)
     noise = sample_corruption(kind, (level, level), shape, seed, step, indices)

@@ -10,7 +10,7 @@ from dcgan import images
 from dcgan.config import DenoiseApplyConfig
 from dcgan.data.decoding.image import decode
 from dcgan.deconv import autoencoder
-from dcgan.errors import UserError
+from dcgan.errors import UsageError, UserError
 
 
 class Echo(nn.Module):
@@ -94,3 +94,9 @@ def test_a_picture_that_is_read_is_not_replaced(denoiser, tmp_path):
     with pytest.raises(UserError, match="would be replaced, and is read"):
         autoencoder.apply(DenoiseApplyConfig(run=denoiser, picture=noisy, out=noisy))
     assert noisy.read_bytes() == before
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (8, 8, 1), (0, 8, 3), (1, 8, 8, 3)])
+def test_arrays_of_other_shapes_are_refused(shape):
+    with pytest.raises(UsageError, match=r"denoise needs an image uint8 \[H, W, 3\], not uint8"):
+        autoencoder.denoise(Echo(), np.zeros(shape, np.uint8))

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcgan.deconv.autoencoder.corruption import corrupt, corrupt_images, sample_corruption
+from dcgan.errors import UsageError
 
 KINDS = ("gaussian", "masking", "salt-and-pepper")
 SHAPE = (3, 5, 4)
@@ -90,3 +91,9 @@ def test_the_clean_images_stay_as_they_are():
     before = images.clone()
     corrupt(images, torch.ones(2, 1, 1, 1), torch.ones(2, *SHAPE))
     assert torch.equal(images, before)
+
+
+@pytest.mark.parametrize(("kind", "level"), [("blur", 0.1), ("masking", 1.5), ("gaussian", -0.1)])
+def test_unknown_kinds_and_levels_are_refused(kind, level):
+    with pytest.raises(UsageError, match=r"--corruption must be one|--noise-levels must be from 0"):
+        corrupt_images(torch.zeros(1, *SHAPE), kind, level, seed=0)
