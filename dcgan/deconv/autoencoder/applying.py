@@ -50,15 +50,10 @@ def denoise(network: DenoisingAutoencoder, pixels: np.ndarray) -> np.ndarray:
     weights that fall towards the borders of a window. Smaller images are mirrored until they fill a
     window. Raises UsageError for arrays of another type, or with other channels than the network's.
     """
-    channels = network.channels
-    if (
-        pixels.dtype != np.uint8
-        or pixels.ndim != 3
-        or pixels.shape[2] != channels
-        or not pixels.size
-    ):
+    wanted = pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.size
+    if not wanted or pixels.shape[2] != network.channels:
         raise UsageError(
-            f"denoise needs an image uint8 [H, W, {channels}], not {pixels.dtype} "
+            f"denoise needs an image uint8 [H, W, {network.channels}], not {pixels.dtype} "
             f"{list(pixels.shape)}"
         )
     x = images.to_float(torch.from_numpy(np.ascontiguousarray(pixels[None])))
