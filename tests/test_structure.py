@@ -29,7 +29,8 @@ MAY_IMPORT = {
     "evaluation": "config data errors images networks pretrained runs runtime sampling",
     "explore": "animation config data errors images latent networks pretrained runs runtime "
     "sampling",
-    "deconv": "config data errors explore images networks runs runtime sampling sizes",
+    "deconv": "config data errors explore images latent networks runs runtime sampling sizes "
+    "training",
     "export": "config errors runs",
     "training": "config data errors evaluation images latent networks runs runtime sampling",
     "reports": "config data errors evaluation images runs runtime sampling training",

@@ -23,6 +23,11 @@ from dcgan.config.validation import (
 if TYPE_CHECKING:
     from dcgan.config.arithmetic import ArithmeticConfig
     from dcgan.config.canvas import CanvasConfig
+    from dcgan.config.denoising import (
+        DenoiseApplyConfig,
+        DenoiseEvaluateConfig,
+        DenoiseTrainConfig,
+    )
     from dcgan.config.direction import DirectionConfig
     from dcgan.config.evaluation import (
         DEFAULT_MAX_IMAGES,
@@ -57,6 +62,9 @@ __all__ = [
     "CanvasConfig",
     "CompareConfig",
     "DataOptions",
+    "DenoiseApplyConfig",
+    "DenoiseEvaluateConfig",
+    "DenoiseTrainConfig",
     "DirectionConfig",
     "EvaluateConfig",
     "EvaluationOptions",
@@ -106,6 +114,9 @@ _MODULES = {
     "SampleConfig": "sampling",
     "SamplingOptions": "sampling",
     "CanvasConfig": "canvas",
+    "DenoiseApplyConfig": "denoising",
+    "DenoiseEvaluateConfig": "denoising",
+    "DenoiseTrainConfig": "denoising",
     "DirectionConfig": "direction",
     "VisualizeConfig": "visualize",
     "WalkConfig": "walk",

@@ -90,18 +90,24 @@ class OptimizationOptions:
 
 
 @dataclass(frozen=True)
-class ComputeOptions:
-    """Device and arithmetic."""
+class DeviceOptions:
+    """Device and threads."""
 
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Floating-point format of the convolutions. auto: bf16 where the hardware computes in it, else
-    fp32. Weights and D's last layer are always kept in fp32."""
     device: str = "auto"
     """Device to compute on: auto, cuda, cuda:N, mps or cpu. auto: cuda if available, else mps, else
     cpu."""
     threads: int | None = None
     """CPU threads of PyTorch, on which the last bits of results depend. Default: those that the run
     was begun with, or one per core."""
+
+
+@dataclass(frozen=True)
+class ComputeOptions(DeviceOptions):
+    """Device and arithmetic."""
+
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Floating-point format of the convolutions. auto: bf16 where the hardware computes in it, else
+    fp32. Weights and D's last layer are always kept in fp32."""
     compile: bool = False
     """Compile both networks with torch.compile. Takes a minute at the start; no gain on CPUs."""
     cuda_graphs: bool = True

@@ -1,13 +1,14 @@
 """Photos of the user as images of a generator's shape."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from dcgan.config.validation import to_path
 from dcgan.data.decoding import BadImage
-from dcgan.data.decoding.image import decode
+from dcgan.data.decoding.image import decode, decode_whole
 from dcgan.errors import UsageError, UserError
 from dcgan.networks import Generator
 
@@ -22,18 +23,28 @@ def read_photos(G: Generator, paths: Sequence[Path]) -> np.ndarray:
     """
     if isinstance(paths, str | Path) or not 1 <= len(paths) <= _MAX_PHOTOS:
         raise UsageError(f"name from 1 to {_MAX_PHOTOS:,} photos")
-    return np.stack([read_photo(to_path(path), G.size, G.channels) for path in paths])
+    return np.stack([read_photo(path, G.size, G.channels) for path in paths])
 
 
 def read_photo(path: Path, size: int, channels: int) -> np.ndarray:
-    """One photo, uint8 [size, size, channels], as `read_photos` reads it. Raises UserError."""
+    """A photo as an image uint8 [size, size, channels], see `read_photos`. Raises UserError."""
+    return _read(path, lambda file: decode(file, size, channels, crop=None))
+
+
+def read_whole_photo(path: Path, channels: int) -> np.ndarray:
+    """All of a photo in its own size, grey or colour: uint8 [H, W, channels]. Raises UserError."""
+    return _read(path, lambda file: decode_whole(file, channels))
+
+
+def _read(path: Path, decode_file: Callable[[BinaryIO], np.ndarray]) -> np.ndarray:
+    path = to_path(path)
     if path.is_dir():
         raise UserError(f"{path} is a folder: name the photos in it")
     if not path.is_file():
         raise UserError(f"{path}: no such photo")
     try:
         with open(path, "rb") as file:
-            return decode(file, size, channels, crop=None)
+            return decode_file(file)
     except BadImage as error:
         raise UserError(f"{path} is no photo that can be read: {error.reason}") from error
     except OSError as error:

@@ -2,7 +2,8 @@
 
 Its metadata have two entries: `dcgan` is the header, a JSON text, and `sha256` a checksum of the
 header and of all tensors. The header has at least `format`, `step`, `config` and, for conditional
-networks, `labels`; `training/run_state.py` lists the entries of a training run.
+networks, `labels`; `training/run_state.py` lists the entries of a training run. Networks other than
+those of a GAN have a `kind`, one of `COMMANDS`.
 """
 
 import hashlib
@@ -20,13 +21,15 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from dcgan.config import NETWORK_OPTIONS, TrainConfig, validate_network
-from dcgan.errors import UsageError, UserError
+from dcgan.errors import UsageError, UserError, printable
 from dcgan.latent import Labels
 from dcgan.runs.foreign_files import describe_foreign_file
 from dcgan.runtime.atomic_files import replace_atomically
 from dcgan.runtime.disk import check_free_space
 
 FORMAT = 3
+GAN, DENOISER = "a GAN", "a denoising autoencoder"  # kinds of checkpoints
+COMMANDS = {GAN: "dcgan sample", DENOISER: "dcgan denoise"}  # one that reads each kind
 # Raised while reading a file that is no checkpoint; RecursionError by deeply nested JSON.
 _UNREADABLE = (OSError, SafetensorError, UsageError, ValueError, TypeError, RecursionError)
 
@@ -83,6 +86,14 @@ class Checkpoint:
         return tensors
 
 
+class OtherKind(UserError):
+    """A checkpoint holds networks of another kind than those wanted."""
+
+    def __init__(self, path: Path, found: object, wanted: str):
+        advice = f": `{COMMANDS[found]}` reads it" if found in (GAN, DENOISER) else ""
+        super().__init__(f"{path} holds {printable(str(found))[:40]}, not {wanted}{advice}")
+
+
 def damaged(path: Path, reason: object) -> UserError:
     """The error to raise for a file that is not a usable checkpoint."""
     return UserError(f"{path} is not a usable checkpoint: {reason}")
@@ -120,8 +131,12 @@ def checksum(text: str, tensors: Iterable[tuple[str, Tensor]]) -> str:
     return digest.hexdigest()
 
 
-def read(path: Path) -> Checkpoint:
-    """Open a file and verify all of it. Raises UserError unless it is a complete checkpoint."""
+def read(path: Path, kind: str = GAN) -> Checkpoint:
+    """Open a file and verify all of it. Raises UserError unless it is a complete checkpoint.
+
+    Raises OtherKind, a UserError, where it is one of another `kind`, see `COMMANDS`. Only the
+    network options of a GAN are checked.
+    """
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint")
@@ -135,8 +150,11 @@ def read(path: Path) -> Checkpoint:
             header = json.loads(metadata["dcgan"])
             if header["format"] != FORMAT:
                 raise damaged(path, f"it has format {header['format']}, this dcgan reads {FORMAT}")
+            if (found := header.get("kind", GAN)) != kind:
+                raise OtherKind(path, found, kind)
             _require_plain_values(header["config"])
-            network_options(header["config"])
+            if kind == GAN:
+                network_options(header["config"])
             require_count("step", header["step"])
             tensors = ((name, file.get_tensor(name)) for name in file.keys())  # noqa: SIM118
             if checksum(metadata["dcgan"], tensors) != metadata["sha256"]:

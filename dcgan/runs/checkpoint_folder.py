@@ -9,7 +9,7 @@ from pathlib import Path
 from dcgan.config.validation import to_path
 from dcgan.errors import UserError
 from dcgan.pretrained import pretrained_files
-from dcgan.runs.checkpoint import Checkpoint, damaged, read
+from dcgan.runs.checkpoint import GAN, Checkpoint, OtherKind, damaged, read
 from dcgan.runs.layout import CHECKPOINTS, SAMPLES, list_checkpoints, step_from_name
 from dcgan.runtime import distributed
 from dcgan.runtime.terminal import print_lines
@@ -18,22 +18,25 @@ _MAX_NAMES = 10  # in a message
 
 
 def latest_checkpoint(
-    run: Path, check: Callable[[Checkpoint], None] = lambda found: None
+    run: Path, check: Callable[[Checkpoint], None] = lambda found: None, kind: str = GAN
 ) -> Checkpoint | None:
     """The newest usable checkpoint of a run folder; None if there are no checkpoints.
 
     Damaged files, and those for which `check` raises UserError, are skipped with a warning on
-    stderr. Raises UserError if all are skipped.
+    stderr. Raises UserError if all are skipped, and for a run of another `kind`, see
+    `checkpoint.read`.
     """
     paths = list_checkpoints(run)
     for path in reversed(paths):
         try:
-            found = read(path)
+            found = read(path, kind)
             # A run that resumes from it would repeat the same steps after every restart.
             if found.step != step_from_name(path):
                 raise damaged(path, f"it is of step {found.step}, but its name says another")
             check(found)
             return found
+        except OtherKind:
+            raise
         except UserError as error:
             warn_skipped(error)
     if paths:
@@ -52,23 +55,24 @@ def _warn(line: str) -> None:
     print_lines(line, file=sys.stderr)
 
 
-def find_checkpoint(path: Path) -> Checkpoint:
+def find_checkpoint(path: Path, kind: str = GAN) -> Checkpoint:
     """Open a checkpoint file, the newest usable checkpoint of a run folder (see `run_folder`), or
     networks that come with the package (see `pretrained_files`).
 
-    Raises UserError if there is none, with the names of checkpoints and runs in the folder.
+    Raises UserError if there is none, with the names of checkpoints and runs in the folder, or if
+    it is of another `kind`, see `checkpoint.read`.
     """
     path = to_path(path)
     if pretrained := pretrained_files(path):
         generator, *others = pretrained
-        return dataclasses.replace(read(generator), other_files=tuple(others))
+        return dataclasses.replace(read(generator, kind), other_files=tuple(others))
     try:
         if not path.exists():
             raise UserError(f"{path}: no such checkpoint or run folder")
         if path.is_file():
-            return read(path)
+            return read(path, kind)
         run = run_folder(path)
-        if (run / CHECKPOINTS).is_dir() and (found := latest_checkpoint(run)):
+        if (run / CHECKPOINTS).is_dir() and (found := latest_checkpoint(run, kind=kind)):
             return found
         paths = sorted(path.iterdir())
         files = [path.name for path in paths if path.suffix == ".safetensors" and path.is_file()]

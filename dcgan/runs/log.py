@@ -52,10 +52,14 @@ class RunLog:
 
         The grid of G_ema is written as a PNG file too.
         """
-        png = self.add_image(step, "samples/ema", images.make_grid(averaged))
+        self.add_sample_picture(step, "samples/ema", images.make_grid(averaged))
+        self.add_image(step, "samples/raw", images.make_grid(raw))
+
+    def add_sample_picture(self, step: int, tag: str, picture: np.ndarray) -> None:
+        """Add uint8 [H, W, C] to TensorBoard, and write it as the sample grid of the step."""
+        png = self.add_image(step, tag, picture)
         with replace_atomically(sample_grid_path(self.run, step), durable=False) as partial:
             partial.write_bytes(png)
-        self.add_image(step, "samples/raw", images.make_grid(raw))
 
     def flush(self) -> None:
         """Flush the log to the disk, so that it survives a power cut."""

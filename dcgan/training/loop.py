@@ -3,7 +3,7 @@
 import dataclasses
 import gc
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -12,15 +12,16 @@ import torch
 from dcgan.config import TrainConfig
 from dcgan.config.validation import require_options
 from dcgan.data import PackedImages
-from dcgan.errors import UsageError, UserError
+from dcgan.errors import UsageError
 from dcgan.runs.checkpoint import Checkpoint
 from dcgan.runs.checkpoint_folder import find_checkpoint, latest_checkpoint
 from dcgan.runs.layout import checkpoint_path
 from dcgan.runtime import device, distributed
 from dcgan.runtime.cpu_sharing import sharing_cpus
+from dcgan.runtime.memory import out_of_memory_errors
 from dcgan.runtime.signals import Stopped, collect_stop_signals
 from dcgan.runtime.terminal import print_lines
-from dcgan.training.batches import Batch
+from dcgan.training.image_loader import save_before_errors
 from dcgan.training.monitoring import Diverged
 from dcgan.training.periodic_tasks import PeriodicTasks
 from dcgan.training.preparation import (
@@ -90,7 +91,8 @@ def _run_steps(tasks: PeriodicTasks, stop: Sequence[int]) -> Path:
     trainer, config, run = tasks.trainer, tasks.config, tasks.run
     remaining = range(trainer.step, config.steps)
     with tasks:
-        batches = _save_before_errors(make_batches(trainer, tasks.packed), tasks)
+        batches = make_batches(trainer, tasks.packed)
+        batches = save_before_errors(batches, lambda: _save_at_once(tasks))
         for _, *of_step in zip(remaining, *[batches] * config.d_steps):  # noqa: B905 (endless)
             scalars = trainer.update(*of_step, stop=stop)
             tasks.after_step(scalars)
@@ -133,14 +135,10 @@ def _is_finished(tasks: PeriodicTasks) -> bool:
     return True
 
 
-def _save_before_errors(batches: Iterator[Batch], tasks: PeriodicTasks) -> Iterator[Batch]:
-    """Yield batches; where one cannot be read, save the steps done before the error is raised."""
-    try:
-        yield from batches
-    except UserError:
-        tasks.save()
-        tasks.flush()
-        raise
+def _save_at_once(tasks: PeriodicTasks) -> None:
+    """Save the steps done, and wait until they are written."""
+    tasks.save()
+    tasks.flush()
 
 
 @device.restored_settings()
@@ -167,27 +165,8 @@ def train(config: TrainConfig) -> Path:
             check_same_networks(config, find_checkpoint(config.from_))
         packed = open_images(config, found)
         check_shape(config, packed)
-        try:
-            with sharing_cpus() if on.type == "cpu" else nullcontext():
-                return fit(config, packed, config.out, on, found)
-        except (RuntimeError, MemoryError) as error:
-            if not _is_out_of_memory(error):
-                raise
-            whose, graphs = ("GPU's ", ", or --no-cuda-graphs") if on.type == "cuda" else ("", "")
-            cure = f"a smaller --batch-size, --width or --size, or a larger --accumulate{graphs}"
-            raise UserError(f"the {whose}memory is full: try {cure}") from error
-
-
-_OUT_OF_HOST_MEMORY = ("can't allocate memory", "can't start new thread")
-
-
-def _is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether an error, or one that it came from, says that memory is full.
-
-    Where host memory is full, torch raises a plain RuntimeError, and so does a thread that starts.
-    """
-    if error is None:
-        return False
-    of_host = any(words in str(error) for words in _OUT_OF_HOST_MEMORY)
-    is_own = isinstance(error, torch.OutOfMemoryError | MemoryError) or of_host
-    return is_own or _is_out_of_memory(error.__context__)
+        graphs = ", or --no-cuda-graphs" if on.type == "cuda" else ""
+        cure = f"a smaller --batch-size, --width or --size, or a larger --accumulate{graphs}"
+        sharing = sharing_cpus() if on.type == "cpu" else nullcontext()
+        with out_of_memory_errors(on.type, cure), sharing:
+            return fit(config, packed, config.out, on, found)

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from dcgan.config import TrainConfig, require
+from dcgan.config.training import DeviceOptions
 from dcgan.data import PackedImages
 from dcgan.errors import UsageError, UserError
 from dcgan.latent import Labels
@@ -39,7 +40,7 @@ def check_batch_shares(config: TrainConfig) -> None:
     )
 
 
-def choose_threads(config: TrainConfig, found: Checkpoint | None) -> int:
+def choose_threads(config: DeviceOptions, found: Checkpoint | None) -> int:
     """The number of threads to train with: --threads, else that of the run that is resumed.
 
     Results depend on it in their last bits. Where this machine has too few CPUs for it, and in a

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,7 @@ def config_of_begun_run(run: Path) -> TrainConfig | None:
     None where there is none that can be used.
     """
     run = Path(run)
-    if list_checkpoints(run) or not (config := _read_config(run)):
+    if list_checkpoints(run) or not (config := config_of_folder(run, _ALWAYS_IN_CONFIG)):
         return None
     try:
         return _config_in(run, config)
@@ -90,20 +91,31 @@ def checkpoint_to_resume(config: TrainConfig, run: Path) -> Checkpoint | None:
     """
     found = latest_checkpoint(run, check_resumable)
     if found is None:
-        if run.exists() and not (run.is_dir() and _is_empty_or_new_run(run)):
-            raise UserError(f"{run} holds other files: use another --out, new or empty")
+        check_empty_or_begun(run, _ALWAYS_IN_CONFIG)
         return None
     ours, theirs = _as_json(config), found.config
     # Packed images may be given instead of raw ones; whether they are the same shows later.
     packed_once = config.data or theirs.get("data")
-    for name in (*_FIXED, *(() if packed_once else _FIXED_OF_RAW_IMAGES)):
+    fixed = (*_FIXED, *(() if packed_once else _FIXED_OF_RAW_IMAGES))
+    if contradiction := first_contradiction(ours, theirs, fixed):
+        raise UserError(
+            f"{found.path} was trained {contradiction}: use that, or another --out; --from {run} "
+            f"then starts from its networks"
+        )
+    return found
+
+
+def first_contradiction(
+    ours: Mapping[str, Any], theirs: Mapping[str, Any], fixed: Iterable[str]
+) -> str | None:
+    """The first of the options that cannot change along a run and differs, as "with --width 4, not
+    8"; None where all agree. Both as a checkpoint holds them.
+    """
+    for name in fixed:
         if name in theirs and ours[name] != theirs[name]:
             wanted = format_option(name, ours[name]).removeprefix(f"{format_flag(name)} ")
-            raise UserError(
-                f"{found.path} was trained with {format_option(name, theirs[name])}, not {wanted}: "
-                f"use that, or another --out; --from {run} then starts from its networks"
-            )
-    return found
+            return f"with {format_option(name, theirs[name])}, not {wanted}"
+    return None
 
 
 def check_same_images(packed: PackedImages, found: Checkpoint) -> None:
@@ -119,7 +131,7 @@ def check_same_images(packed: PackedImages, found: Checkpoint) -> None:
 
 def announce_resume(config: TrainConfig, run: Path, found: Checkpoint) -> None:
     """Print on stderr from which step a run resumes, and which options change."""
-    changes = _changed_options(config, found)
+    changes = changed_options(_as_json(config), found.config, _CHANGEABLE)
     if rollbacks := found.header["rollbacks"]:
         changes.append(f"1/{2**rollbacks} of --lr-G and --lr-D after {rollbacks} rollbacks")
     if distributed.is_main():
@@ -195,12 +207,16 @@ def new_run_folder(out: Path, device: torch.device) -> Path:
     return run
 
 
-def _changed_options(config: TrainConfig, found: Checkpoint) -> list[str]:
-    """Options that differ from those of a checkpoint, as "--r1 0.5 (2.0 before)"."""
-    ours, theirs = _as_json(config), found.config
+def changed_options(
+    ours: Mapping[str, Any], theirs: Mapping[str, Any], names: Iterable[str]
+) -> list[str]:
+    """Those of the named options that differ from `theirs`, as "--r1 0.5 (2.0 before)".
+
+    Both as a checkpoint holds them.
+    """
     return [
         f"{format_flag(name)} {_format_value(ours[name])} ({_format_value(theirs[name])} before)"
-        for name in _CHANGEABLE
+        for name in names
         if name in theirs and not _is_same(ours[name], theirs[name])
     ]
 
@@ -224,20 +240,29 @@ def _config_in(run: Path, options: dict[str, Any]) -> TrainConfig:
     return config_from_dict(options | {"out": str(run), "fresh": False, "dry_run": False})
 
 
-def _is_empty_or_new_run(folder: Path) -> bool:
-    """Whether a folder is empty, or was begun by a run that stopped before its first checkpoint."""
+def check_empty_or_begun(run: Path, always: Iterable[str]) -> None:
+    """Raise UserError unless a folder without checkpoints is missing, is empty, or was begun by a
+    run that stopped before its first one, and whose config.json has the options `always`.
+    """
+    if run.exists() and not (run.is_dir() and _is_empty_or_begun(run, always)):
+        raise UserError(f"{run} holds other files: use another --out, new or empty")
+
+
+def _is_empty_or_begun(folder: Path, always: Iterable[str]) -> bool:
     try:
         if all(path.name == LOCK_FILE for path in folder.iterdir()):
             return True
     except OSError:
         return False
-    return _read_config(folder) is not None
+    return config_of_folder(folder, always) is not None
 
 
-def _read_config(folder: Path) -> dict[str, Any] | None:
-    """The content of the config.json of a run; None where there is no such file."""
+def config_of_folder(folder: Path, always: Iterable[str]) -> dict[str, Any] | None:
+    """The content of the config.json of a run; None where there is no such file with the options
+    `always`.
+    """
     try:
         config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-        return config if set(_ALWAYS_IN_CONFIG) <= set(config) else None
+        return config if set(always) <= set(config) else None
     except (OSError, ValueError, TypeError, RecursionError):
         return None

@@ -11,12 +11,18 @@ from dcgan.cli import commands, parsing
 from dcgan.config import PRESETS, SourceName
 from tests.cli.running import run_python
 
+DENOISE_CONFIGS = {
+    "train": config.DenoiseTrainConfig,
+    "apply": config.DenoiseApplyConfig,
+    "evaluate": config.DenoiseEvaluateConfig,
+}
 CONFIGS = (
     *(config.TrainConfig, config.PrepareConfig, config.SampleConfig, config.WalkConfig),
     *(config.ArithmeticConfig, config.DirectionConfig, config.InvertConfig, config.CanvasConfig),
     *(config.EvaluateConfig, config.NeighboursConfig, config.CompareConfig, config.TimelapseConfig),
     config.SizesConfig,
     config.VisualizeConfig,
+    *DENOISE_CONFIGS.values(),
 )
 OPTIONS = [(kind, name) for kind in CONFIGS for name in kind.__dataclass_fields__]
 
@@ -71,11 +77,15 @@ def test_every_group_of_flags_has_a_heading_in_plain_words(kind):
         assert not DIALECT.search(group.__doc__), group.__doc__
 
 
-@pytest.mark.parametrize("command", commands.COMMANDS)
+@pytest.mark.parametrize(
+    "command",
+    [name for name in commands.COMMANDS if name != "denoise"]
+    + [f"denoise {task}" for task in DENOISE_CONFIGS],
+)
 def test_help_of_a_command_shows_its_flags_and_their_texts(command, help_of):
-    shown = help_of(command)
+    shown = help_of(*command.split())
     kinds = {kind.__name__.removesuffix("Config").lower(): kind for kind in CONFIGS}
-    kind = kinds["train" if command == "doctor" else command]
+    kind = kinds["train" if command == "doctor" else command.replace(" ", "")]
     for name, text in parsing._field_docstrings(kind).items():
         assert squeezed(text) in squeezed(shown), name
         if "positional" not in kind.__dataclass_fields__[name].metadata:

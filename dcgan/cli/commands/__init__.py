@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dcgan.cli.commands.arithmetic import arithmetic
 from dcgan.cli.commands.canvas import canvas
 from dcgan.cli.commands.data import prepare
+from dcgan.cli.commands.denoise import denoise
 from dcgan.cli.commands.direction import direction
 from dcgan.cli.commands.evaluation import evaluate, neighbours
 from dcgan.cli.commands.invert import invert
@@ -26,6 +27,6 @@ COMMANDS: dict[str, Command] = {
         *(train, sample, prepare, walk, arithmetic, direction, invert, canvas),
         *(evaluate, neighbours),
         *(doctor, compare, timelapse),
-        *(sizes, visualize),
+        *(sizes, visualize, denoise),
     )
 }

@@ -121,10 +121,7 @@ def crop_and_resize(
     depth = read_depth(image)
     drafted = image.draft(mode, (width // scale, height // scale))
     scale = scale if drafted else 1
-    image.load()
-    if image.format == "PPM" and image.mode == "I":  # Pillow's mode for a PGM of 16 bits
-        image = image.convert("I;16")
-
+    image = _loaded(image)
     transpose, *reverses = _UPRIGHT.get(_orientation(image), (None, False, False))
     placement = place(width, height, size, crop, conversion.fit, *reverses)
     bounds, box = bounds_of(placement.box, width, height, scale)
@@ -132,6 +129,40 @@ def crop_and_resize(
     conversion.count_placement(width, height, crop)
     square = _fill_square(pixels, box, placement, size)
     return square if transpose is None else transpose(square)
+
+
+def decode_whole(file: BinaryIO, channels: int) -> np.ndarray:
+    """Decode all of an image in its own size and turn it upright: uint8 [H, W, channels].
+
+    Pixels become grey or colour as in `decode`. Raises BadImage for files that are damaged or no
+    image.
+    """
+    mode = "L" if channels == 1 else "RGB"
+    try:
+        with (
+            open_image(file) as image,
+            _silence_stderr() if image.format == "TIFF" else nullcontext(),
+        ):
+            check_size(*image.size, None)
+            depth = read_depth(image)
+            loaded = _loaded(image)
+            levels = Conversion().choose_range(loaded, depth)
+            pixels = convert_part(loaded, (0, 0, *loaded.size), mode, levels)
+            transpose, *_ = _UPRIGHT.get(_orientation(loaded), (None, False, False))
+            return pixels if transpose is None else np.ascontiguousarray(transpose(pixels))
+    except BadImage:
+        raise
+    # As in `decode`.
+    except Exception as error:
+        raise BadImage(describe_error(error)) from error
+
+
+def _loaded(image: Image.Image) -> Image.Image:
+    """An opened image with its pixels."""
+    image.load()
+    if image.format == "PPM" and image.mode == "I":  # Pillow's mode for a PGM of 16 bits
+        return image.convert("I;16")
+    return image
 
 
 def _fill_square(
