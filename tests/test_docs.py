@@ -25,7 +25,8 @@ ARCHITECTURE = PAGES["docs/architecture.md"]
 COMMANDS = commands(*PAGES.values())
 # Words that start a line of a code block, and what checks it; the others are of other programs.
 TRAIN = [c for c in COMMANDS if re.search(r"(^dcgan train|\btrain\.py) ", c)]
-DCGAN = [c for c in COMMANDS if re.match(r"(dcgan|python sample\.py)( (?!train)|$)", c)]
+DCGAN = [c for c in COMMANDS if re.match(r"(dcgan|python sample\.py)( (?!train|sizes)|$)", c)]
+SIZES = [c for c in COMMANDS if c.startswith("dcgan sizes")]
 BENCHMARKS = [c for c in COMMANDS if c.startswith("python -m benchmarks")]
 INLINE = {code for page in PAGES.values() for code in quoted(page)}
 PYTEST = sorted(c for c in INLINE | set(COMMANDS) if re.match(r"(DCGAN_\w+=\d+ )?pytest ", c))
@@ -61,6 +62,13 @@ def test_other_commands_fail_only_because_files_are_missing(command, capsys, no_
     words = shlex.split(command.replace("python sample.py", "dcgan sample"))
     assert cli.main(words[1:]) == 1
     assert re.search(r"no such|does not exist|there is no photo", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("command", SIZES)
+def test_commands_that_need_no_files_run(command, capsys, no_files):
+    assert cli.main(shlex.split(command)[1:]) == 0
+    table = capsys.readouterr().out.splitlines()
+    assert len(table) > 2
 
 
 @pytest.mark.parametrize("command", BENCHMARKS)

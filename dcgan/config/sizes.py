@@ -15,19 +15,18 @@ class SizesConfig:
 
     layers: str = dataclasses.field(default="", metadata=POSITIONAL)
     """Layers, separated by commas: "KIND [CHANNELS] KERNEL [STRIDE] [PADDING] [NAME=NUMBER]". KIND
-    is conv or deconv (transposed convolution), with CHANNELS, or maxpool or avgpool, without, where
-    the word ceil counts a last part of a window. NAME is dilation or output_padding. A number may
-    be two, for height and width: 3x1."""
+    is conv or deconv (transposed convolution), with CHANNELS, or maxpool or avgpool, without (add
+    ceil for ceil_mode). NAME is dilation or output_padding. 3x1 is height and width."""
     input: str = "64"
     """Side of the input in pixels, or height and width: 48x64."""
     channels: int | None = None
-    """Channels of the input, for the first line of the table."""
+    """Channels of the input, for the first line of the table. Default: not shown."""
     to: int | None = None
-    """Instead of layers: list the convolutions and transposed convolutions that take --input to
-    this size."""
+    """List the convolutions and transposed convolutions that take --input to this size. Default:
+    compute the sizes of the layers given."""
     out: Path | None = None
     """Picture to write: .png shows which positions are read and reached how often; .gif, .webp or
-    .mp4 shows a single layer at work."""
+    .mp4 shows a single layer at work. Default: none."""
 
     def __post_init__(self) -> None:
         validate_types(self)
