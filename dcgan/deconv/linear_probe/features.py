@@ -12,6 +12,7 @@ from torch.optim.swa_utils import update_bn
 
 from dcgan import images
 from dcgan.data import PackedImages, row_reader
+from dcgan.deconv.linear_probe.svm import FEATURE_NORM
 from dcgan.errors import UsageError
 from dcgan.networks import Discriminator, StridedConv2d
 from dcgan.networks.layers import BASE_SIZE
@@ -21,7 +22,6 @@ from dcgan.runtime.device import full_float32_precision
 FeatureFunction = Callable[[Tensor], Tensor]
 
 _POOLED_SIZE = 4
-_SQUARED_NORM = 1e4  # on average; 16 x 448 features after batch norm have about as much
 _BATCH_PIXELS = 2**20  # of the images that are computed at a time
 _STATISTICS_BATCH = 128  # images of one batch whose statistics batch norm takes, as the authors'
 _STATISTICS_IMAGES = 10_000
@@ -125,14 +125,15 @@ def scale(pool: np.ndarray, others: Iterable[np.ndarray]) -> None:
     so that the squared norms of those of `pool` are 10,000 on average.
 
     A linear SVM depends on C times the squared norm. So C means the same for few features and for
-    many, for pixels and for activations, whose size nothing fixes where there is no batch norm.
+    many, for pixels and for activations, whose size nothing fixes where there is no batch norm. For
+    7,168 features, as those of the authors, it is about as large as after batch norm.
     """
     mean = pool.mean(0, dtype=np.float64).astype(np.float32)
     total = 0.0
     for row in pool:
         row -= mean
         total += float(row @ row)
-    factor = np.float32((_SQUARED_NORM * len(pool) / total) ** 0.5) if total > 0 else np.float32(1)
+    factor = np.float32(FEATURE_NORM * (len(pool) / total) ** 0.5 if total > 0 else 1)
     pool *= factor
     for each in others:
         each -= mean

@@ -21,7 +21,7 @@ class ProbeTable:
 
     def lines(self) -> list[str]:
         """The table as text, a line for each row: means over tasks and draws, in per cent, plus or
-        minus 1.96 standard deviations of the draws.
+        minus 1.96 standard deviations of the draws. C is the median over tasks.
         """
         heads = ("", "features", "accuracy %", "balanced %", "draws", "C")
         cells = [heads]
@@ -33,7 +33,7 @@ class ProbeTable:
                     _spread(scores.accuracy),
                     _spread(scores.balanced_accuracy),
                     str(len(scores.accuracy)),
-                    _range(scores.C),
+                    f"{np.median(scores.C):g}" if scores.C else "-",
                 )
             )
         widths = [max(len(row[i]) for row in cells) for i in range(len(heads))]
@@ -64,14 +64,6 @@ def _spread(scores: np.ndarray) -> str:
     draws = 100 * scores.mean(1)
     spread = f" ± {_DEVIATIONS * draws.std():.1f}" if len(draws) > 1 else ""
     return f"{draws.mean():.1f}{spread}"
-
-
-def _range(values: tuple[float, ...]) -> str:
-    """ "0.001" or "0.0005-0.002"; "-" for none."""
-    if not values:
-        return "-"
-    low, high = min(values), max(values)
-    return f"{low:g}" if low == high else f"{low:g}-{high:g}"
 
 
 def _by_task(names: tuple[str, ...], scores: np.ndarray) -> dict[str, list[float]]:
