@@ -1,6 +1,6 @@
 """Features compared by what a linear classifier learns from them: the work of `dcgan features`."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import torch
@@ -26,7 +26,7 @@ from dcgan.deconv.linear_probe.protocol import (
 from dcgan.deconv.linear_probe.supervised import probe_supervised, trainings
 from dcgan.deconv.linear_probe.svm import check_scikit_learn
 from dcgan.deconv.linear_probe.table import ProbeTable
-from dcgan.deconv.linear_probe.tasks import Split, Task, label_tasks, split_images
+from dcgan.deconv.linear_probe.tasks import Split, label_tasks, split_images
 from dcgan.errors import UsageError
 from dcgan.networks import Discriminator
 from dcgan.runs import Checkpoint, load_discriminator
@@ -37,6 +37,7 @@ from dcgan.runtime.disk import format_size
 from dcgan.runtime.progress import progress_bar
 
 _MAX_BYTES = 8 * 2**30  # of the features of one row
+_SHUFFLED_DRAWS = 20  # enough to see that they are at chance: SVMs of such labels take long
 # The rows of the table.
 LEARNT = "D"
 UNTRAINED = "D, untrained"
@@ -72,9 +73,31 @@ def compare_features(
     shuffled: dict[str, ProbeScores] = {}
     for name, make in functions.items():
         arrays = feature_arrays(name, make(), packed, split, device)
-        rows[name] = _probe(name, arrays, tasks, split, config)
+        with progress_bar(VALIDATION_DRAWS + config.draws, name, "draw") as bar:
+            rows[name] = probe(
+                arrays,
+                tasks,
+                split,
+                config.per_class,
+                config.draws,
+                config.seed,
+                on_draw=bar.update,
+            )
         if name == LEARNT:
-            shuffled[SHUFFLED] = _probe(SHUFFLED, arrays, tasks, split, config, shuffle_labels=True)
+            draws = min(_SHUFFLED_DRAWS, config.draws)
+            with progress_bar(draws, SHUFFLED, "draw") as bar:
+                shuffled[SHUFFLED] = probe(
+                    arrays,
+                    tasks,
+                    split,
+                    config.per_class,
+                    draws,
+                    config.seed,
+                    C=rows[name].C,
+                    shuffle_labels=True,
+                    on_draw=bar.update,
+                )
+        del arrays  # before the next ones are made
     if config.cnn_draws:
         with progress_bar(trainings(config.cnn_draws), SUPERVISED, "network") as bar:
             rows[SUPERVISED] = probe_supervised(
@@ -123,28 +146,6 @@ def _feature_functions(
 
 def _itself(function: FeatureFunction) -> FeatureFunction:
     return function
-
-
-def _probe(
-    name: str,
-    arrays: FeatureArrays,
-    tasks: Sequence[Task],
-    split: Split,
-    config: FeaturesConfig,
-    shuffle_labels: bool = False,
-) -> ProbeScores:
-    """`probe` with a progress bar."""
-    with progress_bar(VALIDATION_DRAWS + config.draws, name, "draw") as bar:
-        return probe(
-            arrays,
-            tasks,
-            split,
-            config.per_class,
-            config.draws,
-            config.seed,
-            shuffle_labels=shuffle_labels,
-            on_draw=bar.update,
-        )
 
 
 def feature_arrays(

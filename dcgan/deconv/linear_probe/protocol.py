@@ -39,6 +39,7 @@ def probe(
     draws: int,
     seed: int = 0,
     *,
+    C: Sequence[float] | None = None,
     shuffle_labels: bool = False,
     on_draw: Callable[[], None] = lambda: None,
 ) -> ProbeScores:
@@ -47,8 +48,8 @@ def probe(
     For every task, C is the one of `C_GRID` that is best on the validation images, on average over
     ten draws: by accuracy for classes, by balanced accuracy for attributes, which are rarer in
     images than in draws. Then so many `draws` are trained with it and tested. Validation has draws
-    of its own, the same for every C. `shuffle_labels` gives the labels of a draw to its images at
-    random: nothing can be learnt then.
+    of its own, the same for every C. A given `C`, of every task, leaves the validation out.
+    `shuffle_labels` gives the labels of a draw to its images at random: nothing can be learnt then.
     """
     all_draws = [Draws(task, split.pool, per_class, seed) for task in tasks]
 
@@ -60,15 +61,18 @@ def probe(
         svm = LinearSvm(features.pool[positions], seed=number)
         return [svm.fit(labels, C) for C in values]
 
-    validated = np.empty((len(tasks), VALIDATION_DRAWS, len(C_GRID)))
-    for number in range(VALIDATION_DRAWS):
-        for i, task in enumerate(tasks):
-            machines = train(all_draws[i], number, C_GRID)
-            truth = task.labels[split.validation]
-            rated = _rate(features.validation, machines, [truth] * len(C_GRID))
-            validated[i, number] = rated[:, int(task.is_attribute)]
-        on_draw()
-    best = [C_GRID[int(i)] for i in validated.mean(1).argmax(1)]
+    def validate() -> list[float]:
+        rated = np.empty((len(tasks), VALIDATION_DRAWS, len(C_GRID)))
+        for number in range(VALIDATION_DRAWS):
+            for i, task in enumerate(tasks):
+                machines = train(all_draws[i], number, C_GRID)
+                truths = [task.labels[split.validation]] * len(C_GRID)
+                rates = _rate(features.validation, machines, truths)
+                rated[i, number] = rates[:, int(task.is_attribute)]
+            on_draw()
+        return [C_GRID[int(i)] for i in rated.mean(1).argmax(1)]
+
+    best = validate() if C is None else C
     scores = np.empty((draws, len(tasks), 2))
     truths = [task.labels[split.test] for task in tasks]
     for number in range(draws):
