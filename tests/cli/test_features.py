@@ -32,7 +32,7 @@ def test_it_prints_the_table_and_writes_the_scores(run, labelled, tmp_path, caps
     ("flags", "words"),
     [
         (["--per-class", "0"], "--per-class must be from 1 to 100,000, not 0"),
-        (["--per-class", "90"], "--per-class 90 needs more; lower it"),
+        (["--per-class", "90"], "--per-class 90 needs more"),
         (["--draws", "1"], "--draws must be from 2 to 10,000, not 1"),
         (["--draws", "5", "--cnn-draws", "6"], "--cnn-draws must be from 0 to --draws, 5, not 6"),
         (["--test", "1"], "--test must be at least 2, not 1"),

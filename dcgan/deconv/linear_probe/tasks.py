@@ -76,25 +76,23 @@ def split_images(
         )
     order = np.random.default_rng([seed, count]).permutation(count)
     tested, validated, rest = np.split(order, [test, test + validation])
-    for task in tasks:
-        for part, what in ((tested, "test"), (validated, "validation")):
-            counts = np.bincount(task.labels[part], minlength=len(task.classes))
-            if not counts.all():
-                missing = task.classes[int(counts.argmin())]
-                raise UsageError(
-                    f"{packed.folder}: none of the {len(part)} {what} images is of class "
-                    f"{missing!r}: raise --test, or pack more of them"
-                )
     kept = np.zeros(len(rest), bool)
     for task in tasks:
         for value, name in enumerate(task.classes):
             found = np.flatnonzero(task.labels[rest] == value)
             if len(found) < per_class:
+                total = np.count_nonzero(task.labels == value)
                 raise UsageError(
-                    f"{packed.folder}: class {name!r} has {len(found)} images beside those for "
-                    f"validation and testing: --per-class {per_class} needs more; lower it"
+                    f"{packed.folder}: {total} images are of class {name!r}, {len(found)} of them "
+                    f"not for validation or testing: --per-class {per_class} needs more"
                 )
             kept[found[: _POOL_FACTOR * per_class]] = True
+            for part, what in ((tested, "test"), (validated, "validation")):
+                if not (task.labels[part] == value).any():
+                    raise UsageError(
+                        f"{packed.folder}: none of the {len(part)} {what} images is of class "
+                        f"{name!r}: raise --test, or pack more of them"
+                    )
     return Split(rest[kept], validated, tested)
 
 

@@ -58,7 +58,7 @@ def test_the_pool_of_attributes_has_enough_with_and_without_each(tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (dict(per_class=80), r"class '\w+' has \d\d images beside .* --per-class 80 needs more"),
+        (dict(per_class=90), r"\d+ images are of class '\w+', \d+ of .* --per-class 90 needs more"),
         (dict(per_class=5, test=299), "300 images cannot give 299 for testing and 150 for"),
         (dict(per_class=5, test=2), r"none of the \d test images is of class|validation images"),
     ],
