@@ -39,7 +39,7 @@ class FeaturesConfig:
     """Device to compute features on: auto, cuda, cuda:N, mps or cpu. auto: cuda if available, else
     mps, else cpu."""
     out: Path | None = None
-    """File (.json) for the table with the scores of every draw and label. Default: none."""
+    """File (.json) for the table with the scores of every choice and label. Default: none."""
 
     def __post_init__(self) -> None:
         validate_types(self)

@@ -12,7 +12,7 @@ from dcgan.errors import UserError
 FEATURE_NORM = 100.0
 
 _JITTER = 1e-10  # of the mean squared norm: keeps Cholesky's method from failing on equal images
-_MAX_ITERATIONS = 1000  # as the authors: more change nothing that counts
+_MAX_ITERATIONS = 1000  # the default of scikit-learn, which the authors used
 
 
 def check_scikit_learn() -> None:
