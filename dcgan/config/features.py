@@ -30,7 +30,7 @@ class FeaturesConfig:
     test: int | None = None
     """Number of test images; half as many more choose the regularisation. Default: a fifth of the
     images, at most 10,000."""
-    cnn_draws: int = 3
+    cnn_draws: int = 2
     """Of these, how many train a convolutional network with the labels alone, for comparison. It
     takes the most time; 0 leaves it out."""
     seed: int = 0

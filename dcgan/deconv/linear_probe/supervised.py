@@ -19,7 +19,7 @@ from dcgan.networks.layers import BASE_SIZE
 from dcgan.runtime.device import full_float32_precision
 
 _BATCH_SIZE = 64
-_SEEN_IMAGES = 40_000  # in training, each many times
+_SEEN_IMAGES = 20_000  # in training, each many times
 _LEARNING_RATES = (5e-4, 2e-3)
 _WEIGHT_DECAY = 0.05
 
@@ -56,7 +56,7 @@ def probe_supervised(
 
     `build(seed)`: an untrained D. One network learns all attributes, each from the images that were
     drawn for it. Adam with weight decay, a learning rate that falls to 0 along a cosine, and no
-    augmentation, for 40,000 images. The learning rate is the better one of two on the validation
+    augmentation, for 20,000 images. The learning rate is the better one of two on the validation
     images, with the first draw. `on_training()` is called after each of the `draws + 1` trainings.
     """
     all_draws = [Draws(task, split.pool, per_class, seed) for task in tasks]
