@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         EvaluateConfig,
         NeighboursConfig,
     )
+    from dcgan.config.features import FeaturesConfig
     from dcgan.config.inversion import InvertConfig
     from dcgan.config.reports import CompareConfig, TimelapseConfig, validate_duration
     from dcgan.config.sampling import (
@@ -68,6 +69,7 @@ __all__ = [
     "DirectionConfig",
     "EvaluateConfig",
     "EvaluationOptions",
+    "FeaturesConfig",
     "FitName",
     "InvertConfig",
     "Levels",
@@ -103,6 +105,7 @@ _MODULES = {
     "DEFAULT_MEMORIZATION_IMAGES": "evaluation",
     "EvaluateConfig": "evaluation",
     "NeighboursConfig": "evaluation",
+    "FeaturesConfig": "features",
     "CompareConfig": "reports",
     "TimelapseConfig": "reports",
     "validate_duration": "reports",

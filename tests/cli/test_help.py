@@ -21,6 +21,7 @@ CONFIGS = (
     *(config.ArithmeticConfig, config.DirectionConfig, config.InvertConfig, config.CanvasConfig),
     *(config.EvaluateConfig, config.NeighboursConfig, config.CompareConfig, config.TimelapseConfig),
     config.SizesConfig,
+    config.FeaturesConfig,
     config.VisualizeConfig,
     *DENOISE_CONFIGS.values(),
 )

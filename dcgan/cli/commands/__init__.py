@@ -11,6 +11,7 @@ from dcgan.cli.commands.data import prepare
 from dcgan.cli.commands.denoise import denoise
 from dcgan.cli.commands.direction import direction
 from dcgan.cli.commands.evaluation import evaluate, neighbours
+from dcgan.cli.commands.features import features
 from dcgan.cli.commands.invert import invert
 from dcgan.cli.commands.reports import compare, timelapse
 from dcgan.cli.commands.sampling import sample
@@ -27,6 +28,6 @@ COMMANDS: dict[str, Command] = {
         *(train, sample, prepare, walk, arithmetic, direction, invert, canvas),
         *(evaluate, neighbours),
         *(doctor, compare, timelapse),
-        *(sizes, visualize, denoise),
+        *(sizes, features, visualize, denoise),
     )
 }
