@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         parse_seeds,
     )
     from dcgan.config.sizes import SizesConfig
+    from dcgan.config.sparse import SparseConfig
     from dcgan.config.stops import Stop, is_stops, parse_stops
     from dcgan.config.walk import MIN_FRAME_SECONDS, WalkConfig
 
@@ -70,6 +71,7 @@ __all__ = [
     "SamplingOptions",
     "SizesConfig",
     "SourceName",
+    "SparseConfig",
     "Stop",
     "TimelapseConfig",
     "TrainConfig",
@@ -108,6 +110,7 @@ _MODULES = {
     "WalkConfig": "walk",
     "parse_seeds": "sampling",
     "SizesConfig": "sizes",
+    "SparseConfig": "sparse",
     "Stop": "stops",
     "is_stops": "stops",
     "parse_stops": "stops",

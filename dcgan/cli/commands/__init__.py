@@ -14,6 +14,7 @@ from dcgan.cli.commands.invert import invert
 from dcgan.cli.commands.reports import compare, timelapse
 from dcgan.cli.commands.sampling import sample
 from dcgan.cli.commands.sizes import sizes
+from dcgan.cli.commands.sparse import sparse
 from dcgan.cli.commands.training import doctor, train
 from dcgan.cli.commands.walk import walk
 
@@ -26,5 +27,6 @@ COMMANDS: dict[str, Command] = {
         *(evaluate, neighbours),
         *(doctor, compare, timelapse),
         sizes,
+        sparse,
     )
 }
