@@ -4,10 +4,11 @@ One layer (Zeiler et al. 2010), two (2010, and 2011 with pooling between them), 
 """
 
 from dcgan.deconv.sparse_coding.adaptive import PooledCodes, encode_pooled, learn_above_pool
+from dcgan.deconv.sparse_coding.alternation import Learned
 from dcgan.deconv.sparse_coding.contrast import Contrast, normalize_contrast
 from dcgan.deconv.sparse_coding.denoising import add_noise, signal_to_noise
 from dcgan.deconv.sparse_coding.encoding import Codes, encode, energy
-from dcgan.deconv.sparse_coding.learning import Learned, learn_filters
+from dcgan.deconv.sparse_coding.learning import learn_filters
 from dcgan.deconv.sparse_coding.patches import Whitening, random_patches, whitening
 from dcgan.deconv.sparse_coding.pooling import Pool, Switches, pool_maps, unpool_maps
 from dcgan.deconv.sparse_coding.two_layers import (

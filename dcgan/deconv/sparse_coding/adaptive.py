@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from dcgan.config.sparse import SparseConfig
+from dcgan.deconv.sparse_coding.alternation import Learned, Problem, alternate
 from dcgan.deconv.sparse_coding.checks import check_count, check_filters
 from dcgan.deconv.sparse_coding.encoding import (
     ITERATIONS,
@@ -23,7 +24,6 @@ from dcgan.deconv.sparse_coding.encoding import (
     join,
 )
 from dcgan.deconv.sparse_coding.fista import minimize
-from dcgan.deconv.sparse_coding.learning import Learned, alternate
 from dcgan.deconv.sparse_coding.operators import Chain, Operator, Synthesis
 from dcgan.deconv.sparse_coding.penalties import PowerPenalty, UnitBalls
 from dcgan.deconv.sparse_coding.pooling import Pool, Switches, Unpooling, pool_maps
@@ -71,12 +71,13 @@ def learn_above_pool(
     start = (start / start.flatten(1).norm(dim=1)[:, None, None, None]).to(images)
     check_filters(start, pooled.shape[1], pooled.shape[2:], None)
     below = Synthesis(lower_filters)
-    return alternate(
-        *(images, start, weight, 1.0, rounds, PowerPenalty(), UnitBalls(), None, on_round),
+    problem = Problem(
+        *(images, weight, 1.0, PowerPenalty(), UnitBalls()),
         below=lambda rows: Chain(below, Unpooling(switches[rows])),
         below_bound=below.bound(images.shape[2:]),
-        size=(pooled.shape[2], pooled.shape[3]),
+        sums_size=(pooled.shape[2], pooled.shape[3]),
     )
+    return alternate(problem, start, rounds, on_round)
 
 
 @torch.no_grad()

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+_MIN_NORM = 1e-3  # of a map, in units of the largest
+
 
 class Operator(Protocol):
     """A linear map A, applied to each row."""
@@ -67,20 +69,25 @@ class Synthesis:
 class FilterSynthesis:
     """The same sums as a map of the filters, for maps that are fixed: [1, K, C, h, w] -> images
     [1, N, C', H, W]. `below` maps the sums on to the images that they are compared with.
+
+    Its variables are the filters times `norms`, those of their maps: steps of one length then suit
+    filters that are used often and seldom.
     """
 
     def __init__(self, maps: Tensor, padding: tuple[int, int], below: Operator | None = None):
         self.maps, self.padding, self.below = maps, padding, below
+        norms = maps.square().sum((0, 2, 3), keepdim=True).sqrt()
+        self.norms = norms.clamp(min=_MIN_NORM * norms.max()).transpose(0, 1)  # [K, 1, 1, 1]
 
     def forward(self, x: Tensor) -> Tensor:
-        sums = F.conv_transpose2d(self.maps, x[0], padding=self.padding)
+        sums = F.conv_transpose2d(self.maps, x[0] / self.norms, padding=self.padding)
         return (self.below.forward(sums) if self.below else sums)[None]
 
     def adjoint(self, y: Tensor) -> Tensor:
         sums = self.below.adjoint(y[0]) if self.below else y[0]
         # Of each pair of channel and map, the correlation at the offsets of a filter.
         products = F.conv2d(sums.transpose(0, 1), self.maps.transpose(0, 1), padding=self.padding)
-        return products.transpose(0, 1)[None]
+        return (products.transpose(0, 1) / self.norms)[None]
 
 
 class Chain:

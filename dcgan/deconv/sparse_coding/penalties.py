@@ -55,9 +55,12 @@ class PooledL1:
 
 @dataclass(frozen=True)
 class UnitBalls:
-    """Filters [1, K, C, h, w] of norm at most 1; those of channels without connection are zero."""
+    """Filters [1, K, C, h, w], each of a norm up to its radius; a filter is zero in the channels
+    that it is not connected to.
+    """
 
     connectivity: Tensor | None = None  # bool [K, C]
+    radii: Tensor | float = 1.0  # [K, 1, 1, 1]
 
     def value(self, x: Tensor) -> Tensor:
         return x.new_zeros(len(x))
@@ -65,7 +68,12 @@ class UnitBalls:
     def prox(self, v: Tensor, step: Tensor) -> Tensor:
         if self.connectivity is not None:
             v = v * self.connectivity[None, :, :, None, None]
-        return v / v.flatten(2).norm(dim=2).clamp(min=1)[..., None, None, None]
+        norms = v.square().sum((2, 3, 4), keepdim=True).sqrt()
+        return v / (norms / self.radii).clamp(min=1)
+
+    def project(self, filters: Tensor) -> Tensor:
+        """The nearest such filters: [K, C, h, w] -> the same."""
+        return self.prox(filters[None], filters.new_ones(1))[0]
 
 
 def shrink(v: Tensor, step: Tensor, p: float) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from dcgan.config.sparse import SparseConfig
+from dcgan.deconv.sparse_coding.alternation import Learned
 from dcgan.deconv.sparse_coding.checks import check_count
 from dcgan.deconv.sparse_coding.encoding import (
     ITERATIONS,
@@ -19,7 +20,7 @@ from dcgan.deconv.sparse_coding.encoding import (
     join,
 )
 from dcgan.deconv.sparse_coding.fista import minimize
-from dcgan.deconv.sparse_coding.learning import Learned, learn_filters
+from dcgan.deconv.sparse_coding.learning import learn_filters
 from dcgan.deconv.sparse_coding.operators import Chain, Synthesis
 from dcgan.deconv.sparse_coding.penalties import PowerPenalty
 from dcgan.errors import UsageError
