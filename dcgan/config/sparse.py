@@ -19,7 +19,7 @@ class SparseConfig:
     """Number of filters."""
     size: int = 9
     """Side of the filters in pixels."""
-    weight: float = 2.0
+    weight: float = 1.0
     """Weight of the squared error against sparsity (the paper's lambda). Larger: more exact
     reconstructions, from more values."""
     p: float = 1.0

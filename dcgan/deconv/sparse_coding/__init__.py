@@ -6,7 +6,7 @@ One layer (Zeiler et al. 2010), two (2010, and 2011 with pooling between them), 
 from dcgan.deconv.sparse_coding.adaptive import PooledCodes, encode_pooled, learn_above_pool
 from dcgan.deconv.sparse_coding.alternation import Learned
 from dcgan.deconv.sparse_coding.contrast import Contrast, normalize_contrast
-from dcgan.deconv.sparse_coding.denoising import add_noise, signal_to_noise
+from dcgan.deconv.sparse_coding.denoising import add_noise, denoise, signal_to_noise
 from dcgan.deconv.sparse_coding.encoding import Codes, encode, energy
 from dcgan.deconv.sparse_coding.learning import learn_filters
 from dcgan.deconv.sparse_coding.patches import Whitening, random_patches, whitening
@@ -29,6 +29,7 @@ __all__ = [
     "TwoLayerCodes",
     "Whitening",
     "add_noise",
+    "denoise",
     "encode",
     "encode_pooled",
     "encode_two_layers",

@@ -78,7 +78,7 @@ class Problem:
 def alternate(
     problem: Problem, filters: Tensor, rounds: int, on_round: Callable[[], object]
 ) -> Learned:
-    """Improve maps, from zero or the continuation's, and filters, for some rounds."""
+    """Improve maps, from those that `encode` starts at, and filters, for some rounds."""
     images, filters = problem.images, problem.balls.project(filters)
     maps = _first_maps(problem, filters)
     energies = [problem.energy(maps, filters)]
@@ -110,10 +110,11 @@ def _first_maps(problem: Problem, filters: Tensor) -> Tensor:
     synthesis = Synthesis(filters, problem.padding)
     shape = (len(problem.images), len(filters), *synthesis.map_size(problem.size))
     check_memory(shape[0], shape[1], shape[2:])
+    bound = synthesis.bound(problem.size) * problem.below_bound
     found = [
         first_maps(
             *(problem.operator(filters, rows), problem.images[rows], shape[1:]),
-            *(problem.weight, problem.p),
+            *(problem.weight, problem.p, bound),
         )
         for rows in batches(shape)
     ]

@@ -10,7 +10,7 @@ from dcgan.config.validation import require_options
 from dcgan.data import PackedImages, open_packed, row_reader
 from dcgan.deconv.sparse_coding.checks import check_filter_size
 from dcgan.deconv.sparse_coding.contrast import normalize_contrast
-from dcgan.deconv.sparse_coding.denoising import add_noise, signal_to_noise
+from dcgan.deconv.sparse_coding.denoising import add_noise, denoise, signal_to_noise
 from dcgan.deconv.sparse_coding.encoding import encode
 from dcgan.deconv.sparse_coding.figure import Column, draw_sparse
 from dcgan.deconv.sparse_coding.learning import learn_filters
@@ -58,7 +58,8 @@ def report_sparse(config: SparseConfig) -> list[str]:
     ]
     if config.noise is not None:
         noisy = add_noise(contrast.normalized, config.noise, config.seed)
-        denoised = encode(noisy, learned.filters, config.weight, config.p).reconstructions
+        sigma = (noisy - contrast.normalized).square().mean().sqrt().item()
+        denoised = denoise(noisy, learned.filters, sigma)
         columns += [
             Column(f"noise, {config.noise:g} dB", _to_shown(noisy)),
             Column("denoised", _to_shown(denoised)),

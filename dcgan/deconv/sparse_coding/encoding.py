@@ -26,6 +26,7 @@ from dcgan.runtime.device import full_float32_precision
 ITERATIONS = 200
 TOLERANCE = 1e-4
 _BATCH_NUMBERS = 2**22  # of feature maps in a batch
+_FIRST_ITERATIONS, _FIRST_TOLERANCE = 100, 1e-3  # of the minimum of l1, where it is a start
 _BETAS = tuple(2.0**k for k in range(-1, 8))  # in units of `weight`
 
 
@@ -53,15 +54,17 @@ def encode(
     start: Tensor | None = None,
     pool: Pool | None = None,
     padding: int | None = None,
+    continuation: bool = False,
 ) -> Codes:
     """Minimise the energy of images [N, C, H, W] over their maps, on the device of the filters
     [K, C, h, w]; see `energy`.
 
-    It starts at zero, or at `start`, and never rises. For p = 1 the result is the global minimum,
-    by monotone FISTA. For p < 1 the continuation of Zeiler et al. 2010 comes first, unless there is
-    a start. With a pool, each region of it has at most one value other than zero (Zeiler et al.
-    2011); p must be 1. `padding`: see `Synthesis`. The iterations end early where no image's maps
-    move by more than `tolerance` of their norm.
+    Monotone FISTA starts at zero, or at `start`; the energy never rises. For p = 1 the result is
+    the global minimum. For p < 1, where it depends on the start, that is the minimum of p = 1 or,
+    with `continuation`, what the continuation of Zeiler et al. 2010 finds from zero. With a pool,
+    each region of it has at most one value other than zero (Zeiler et al. 2011); p must be 1.
+    `padding`: see `Synthesis`. The iterations end early where no image's maps move by more than
+    `tolerance` of their norm.
 
     Raises UsageError for tensors that do not fit each other, and for values out of range.
     """
@@ -82,7 +85,7 @@ def encode(
         if start is not None:
             begin = start[rows].to(target)
         else:
-            begin = first_maps(synthesis, target, shape[1:], weight, p)
+            begin = first_maps(synthesis, target, shape[1:], weight, p, bound, continuation)
         found.append(
             minimize(synthesis, target, begin, penalty, weight, bound, iterations, tolerance)
         )
@@ -106,21 +109,24 @@ def energy(
 
 
 def first_maps(
-    operator: Operator, target: Tensor, shape: tuple[int, ...], weight: float, p: float
+    operator: Operator,
+    target: Tensor,
+    shape: tuple[int, ...],
+    weight: float,
+    p: float,
+    bound: float,
+    continuation: bool = False,
 ) -> Tensor:
-    """Zeros [N, *shape]; for p < 1, where these are a poor start, the end of the continuation.
-
-    An image whose energy is higher there than at zero keeps zeros.
-    """
+    """The maps [N, *shape] that `encode` starts at."""
     zeros = target.new_zeros(len(target), *shape)
     if p == 1:
         return zeros
-    betas = [weight * beta for beta in _BETAS]
-    maps = continue_beta(operator, target, zeros, p, weight, betas).maps
-    error = (operator.forward(maps) - target).square().flatten(1).sum(1)
-    energies = weight / 2 * error + PowerPenalty(p).value(maps)
-    lower = energies < weight / 2 * target.square().flatten(1).sum(1)
-    return torch.where(lower.view(-1, 1, 1, 1), maps, zeros)
+    if continuation:
+        return continue_beta(operator, target, zeros, p, weight, [weight * b for b in _BETAS]).maps
+    return minimize(
+        *(operator, target, zeros, PowerPenalty(1), weight, bound),
+        *(_FIRST_ITERATIONS, _FIRST_TOLERANCE),
+    ).x
 
 
 def batches(shape: tuple[int, ...]) -> Iterator[slice]:
