@@ -85,12 +85,12 @@ def test_agreement_with_sporco(channels):
 
 def test_agreement_with_coordinate_descent_on_the_explicit_matrix():
     weight, filters, images = 3.0, unit(3, 2, 3, 4), normal(2, 2, 6, 7, seed=1)
-    codes = encode(images, filters, weight, iterations=5000, tolerance=1e-8)
+    codes = encode(images, filters, weight, iterations=5000, tolerance=0)
     shape = (3, *Synthesis(filters).map_size((6, 7)))
     columns = torch.eye(int(np.prod(shape)), dtype=torch.float64).view(-1, *shape)
     matrix = Synthesis(filters).forward(columns).flatten(1).T.numpy()
     for image, maps in zip(images, codes.maps, strict=True):
-        lasso = Lasso(1 / weight / len(matrix), fit_intercept=False, tol=1e-14, max_iter=100_000)
+        lasso = Lasso(1 / weight / len(matrix), fit_intercept=False, tol=1e-15, max_iter=100_000)
         lasso.fit(matrix, image.flatten().numpy())
         np.testing.assert_allclose(maps.flatten().numpy(), lasso.coef_, atol=1e-5)
     torch.testing.assert_close(
