@@ -15,6 +15,7 @@ CONFIGS = (
     *(config.TrainConfig, config.PrepareConfig, config.SampleConfig, config.WalkConfig),
     *(config.ArithmeticConfig, config.DirectionConfig, config.InvertConfig, config.CanvasConfig),
     *(config.EvaluateConfig, config.NeighboursConfig, config.CompareConfig, config.TimelapseConfig),
+    config.SparseConfig,
 )
 OPTIONS = [(kind, name) for kind in CONFIGS for name in kind.__dataclass_fields__]
 

@@ -38,8 +38,15 @@ def check_filters(filters: Tensor, channels: int, size: Sequence[int], padding: 
             f"not {list(filters.shape)}"
         )
     check_filter_size(filters.shape[2:], size)
-    if padding is not None and not 0 <= padding < min(filters.shape[2:]):
-        raise UsageError(f"padding must be from 0 to the side of a filter less 1, not {padding}")
+    check_padding(padding, filters.shape[2:])
+
+
+def check_padding(padding: int | None, filter_size: Sequence[int]) -> None:
+    """Raise UsageError unless the padding is None, or smaller than the filters."""
+    if padding is not None:
+        largest = min(filter_size) - 1
+        valid = isinstance(padding, Integral) and 0 <= padding <= largest
+        require(valid, "padding", padding, f"a whole number from 0 to {largest}")
 
 
 def check_filter_size(filter_size: Sequence[int], size: Sequence[int]) -> None:

@@ -12,6 +12,8 @@ from dcgan.deconv.sparse_coding.checks import (
     check_count,
     check_filter_size,
     check_images,
+    check_memory,
+    check_padding,
     check_penalty,
     check_positive,
 )
@@ -51,6 +53,8 @@ def learn_filters(
     check_positive("weight", weight)
     check_penalty(p)
     check_filter_size((size, size), images.shape[2:])
+    check_padding(padding, (size, size))
+    check_memory(len(images), filters, images.shape[2:])
     if connectivity is not None and connectivity.shape != (filters, images.shape[1]):
         raise UsageError(
             f"the connectivity must be [{filters}, {images.shape[1]}], "

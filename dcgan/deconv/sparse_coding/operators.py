@@ -77,7 +77,8 @@ class FilterSynthesis:
     def __init__(self, maps: Tensor, padding: tuple[int, int], below: Operator | None = None):
         self.maps, self.padding, self.below = maps, padding, below
         norms = maps.square().sum((0, 2, 3), keepdim=True).sqrt()
-        self.norms = norms.clamp(min=_MIN_NORM * norms.max()).transpose(0, 1)  # [K, 1, 1, 1]
+        smallest = _MIN_NORM * torch.where(norms.max() > 0, norms.max(), 1 / _MIN_NORM)
+        self.norms = norms.clamp(min=smallest).transpose(0, 1)  # [K, 1, 1, 1]
 
     def forward(self, x: Tensor) -> Tensor:
         sums = F.conv_transpose2d(self.maps, x[0] / self.norms, padding=self.padding)
