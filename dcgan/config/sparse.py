@@ -24,9 +24,9 @@ class SparseConfig:
     reconstructions, from more values."""
     p: float = 1.0
     """Power of the penalty |z|^p of the feature maps, above 0 and at most 1."""
-    count: int = 64
+    count: int = 48
     """Number of images to learn from, a fixed random subset."""
-    rounds: int = 40
+    rounds: int = 30
     """Rounds of learning; each improves the feature maps, then the filters."""
     sigma: float = 5.0
     """Standard deviation in pixels of the window of the local contrast normalisation."""

@@ -8,7 +8,7 @@ from dcgan import images
 from dcgan.config import SparseConfig
 from dcgan.config.validation import require_options
 from dcgan.data import PackedImages, open_packed, row_reader
-from dcgan.deconv.sparse_coding.checks import check_filter_size
+from dcgan.deconv.sparse_coding.checks import check_filter_size, check_memory
 from dcgan.deconv.sparse_coding.contrast import normalize_contrast
 from dcgan.deconv.sparse_coding.denoising import add_noise, denoise, signal_to_noise
 from dcgan.deconv.sparse_coding.encoding import encode
@@ -31,7 +31,9 @@ def report_sparse(config: SparseConfig) -> list[str]:
     require_options(config, SparseConfig, "report_sparse")
     check_writable(config.out)
     packed = open_packed(config.data)
-    check_filter_size((config.size, config.size), (packed.size, packed.size))
+    size = (packed.size, packed.size)
+    check_filter_size((config.size, config.size), size)
+    check_memory(min(config.count, len(packed)), config.filters, size)
     device = select_device(config.device)
     learnt_from, others = choose_images(packed, config.count, config.seed)
     y = normalize_contrast(learnt_from.to(device), config.sigma).normalized
