@@ -101,10 +101,14 @@ def energy(
     padding: int | None = None,
 ) -> Tensor:
     """weight / 2 |sum_k z_k * f_k - y|^2 + sum |z|^p of each image y, [N] (Zeiler et al. 2010,
-    equation 2).
+    equation 2). Raises UsageError for tensors that do not fit each other.
     """
     images, filters, padding = check_problem(images, filters, weight, p, padding)
-    error = Synthesis(filters, padding).forward(maps) - images
+    synthesis = Synthesis(filters, padding)
+    shape = (len(images), len(filters), *synthesis.map_size(images.shape[2:]))
+    if maps.shape != shape:
+        raise UsageError(f"the maps must have the shape {list(shape)}, not {list(maps.shape)}")
+    error = synthesis.forward(maps.to(images)) - images
     return weight / 2 * error.square().flatten(1).sum(1) + PowerPenalty(p).value(maps)
 
 

@@ -59,7 +59,7 @@ class Synthesis:
         """
         extent = self.filters.shape[2:]
         torus = [m + e - 1 for m, e in zip(self.map_size(size), extent, strict=True)]
-        spectrum = torch.fft.rfft2(self.filters.double().cpu(), s=torus)  # [K, C, u, v]
+        spectrum = torch.fft.rfft2(self.filters.cpu().double(), s=torus)  # [K, C, u, v]
         matrices = spectrum.permute(2, 3, 1, 0).flatten(0, 1)  # [u v, C, K]
         if matrices.shape[1] > matrices.shape[2]:
             matrices = matrices.mT

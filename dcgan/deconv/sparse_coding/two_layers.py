@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dcgan.config.sparse import SparseConfig
 from dcgan.deconv.sparse_coding.alternation import Learned
-from dcgan.deconv.sparse_coding.checks import check_count
+from dcgan.deconv.sparse_coding.checks import check_count, check_images
 from dcgan.deconv.sparse_coding.encoding import (
     ITERATIONS,
     TOLERANCE,
@@ -65,6 +65,7 @@ def learn_second_layer(
 
     Raises UsageError as `learn_filters` does.
     """
+    lower_maps = check_images(lower_maps, "maps")
     connectivity = pair_connectivity(lower_maps.shape[1])
     return learn_filters(
         *(lower_maps, len(connectivity), size, weight, p, rounds, seed, connectivity),

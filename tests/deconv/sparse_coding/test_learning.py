@@ -182,6 +182,10 @@ images = torch.ones(2, 1, 8, 8)
             lambda: energy(images, images, torch.ones(2, 3, 3, 3)),
             r"1 channels needs filters",
         ),
+        (
+            lambda: energy(images, images, torch.ones(2, 1, 3, 3)),
+            r"maps must have the shape \[2, 2, 10, 10\], not \[2, 1, 8, 8\]",
+        ),
         (lambda: signal_to_noise(images, images[:1]), "cannot be compared"),
     ],
 )
