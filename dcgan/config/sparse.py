@@ -32,7 +32,7 @@ class SparseConfig:
     """Standard deviation in pixels of the window of the local contrast normalisation."""
     noise: float | None = None
     """Also denoise: signal-to-noise ratio in dB of images with added noise, which the filters
-    reconstruct."""
+    reconstruct. Default: no denoising."""
     seed: int = 0
     """Of the images, the first filters and the noise."""
     device: str = ComputeOptions.device

@@ -21,6 +21,7 @@ from dcgan.deconv.sparse_coding.operators import Chain, FilterSynthesis, Operato
 from dcgan.deconv.sparse_coding.penalties import Penalty, UnitBalls
 
 _MAP_STEPS, _FILTER_STEPS = 8, 2  # of a round
+_FIRST_BOUND, _RELIEF = 16.0, 0.8  # of the step of the filters
 _GROWTH, _SHRINKAGE, _SHORTEST = 1.5, 0.5, 0.25  # of the move beyond a round
 
 
@@ -82,7 +83,7 @@ def alternate(
     images, filters = problem.images, problem.balls.project(filters)
     maps = _first_maps(problem, filters)
     energies = [problem.energy(maps, filters)]
-    before, reach, bound = None, 1.0, 1.0
+    before, reach, bound = None, 1.0, _FIRST_BOUND
     for _ in range(rounds):
         energies.append(_improve_maps(problem, maps, filters))
         if problem.below is None:
@@ -143,10 +144,11 @@ def _improve_filters(
     by_filters = FilterSynthesis(maps, Synthesis(filters, problem.padding).padding, below)
     balls = UnitBalls(problem.balls.connectivity, by_filters.norms)
     start = (filters * by_filters.norms)[None]
-    # No bound is below 1, the norm of a column. From half of the last one it doubles as needed.
+    # No bound is below 1, the norm of a column. From a little less than the last one, it doubles
+    # as needed.
     found = minimize(
         *(by_filters, problem.images[None], start, balls, problem.weight),
-        *(max(1.0, bound / 2), _FILTER_STEPS),
+        *(max(1.0, _RELIEF * bound), _FILTER_STEPS),
     )
     energy = found.energies[-1, 0] + problem.penalty.value(maps).sum()
     return found.x[0] / by_filters.norms, energy, found.lipschitz.item()
