@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         parse_seeds,
     )
     from dcgan.config.sizes import SizesConfig
+    from dcgan.config.sparse import SparseConfig
     from dcgan.config.stops import Stop, is_stops, parse_stops
     from dcgan.config.visualize import VisualizeConfig
     from dcgan.config.walk import MIN_FRAME_SECONDS, WalkConfig
@@ -81,6 +82,7 @@ __all__ = [
     "SamplingOptions",
     "SizesConfig",
     "SourceName",
+    "SparseConfig",
     "Stop",
     "TimelapseConfig",
     "TrainConfig",
@@ -125,6 +127,7 @@ _MODULES = {
     "WalkConfig": "walk",
     "parse_seeds": "sampling",
     "SizesConfig": "sizes",
+    "SparseConfig": "sparse",
     "Stop": "stops",
     "is_stops": "stops",
     "parse_stops": "stops",

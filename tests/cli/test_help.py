@@ -24,6 +24,7 @@ CONFIGS = (
     config.FeaturesConfig,
     config.VisualizeConfig,
     *DENOISE_CONFIGS.values(),
+    config.SparseConfig,
 )
 OPTIONS = [(kind, name) for kind in CONFIGS for name in kind.__dataclass_fields__]
 

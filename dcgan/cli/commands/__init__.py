@@ -16,6 +16,7 @@ from dcgan.cli.commands.invert import invert
 from dcgan.cli.commands.reports import compare, timelapse
 from dcgan.cli.commands.sampling import sample
 from dcgan.cli.commands.sizes import sizes
+from dcgan.cli.commands.sparse import sparse
 from dcgan.cli.commands.training import doctor, train
 from dcgan.cli.commands.visualize import visualize
 from dcgan.cli.commands.walk import walk
@@ -28,6 +29,6 @@ COMMANDS: dict[str, Command] = {
         *(train, sample, prepare, walk, arithmetic, direction, invert, canvas),
         *(evaluate, neighbours),
         *(doctor, compare, timelapse),
-        *(sizes, features, visualize, denoise),
+        *(sizes, features, visualize, sparse, denoise),
     )
 }
