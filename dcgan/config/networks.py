@@ -25,10 +25,7 @@ class NetworkOptions:
 
     width: int = 64
     """Feature maps of the layers at half the image size. Each halving of the resolution doubles
-    them, up to --max-channels."""
-    max_channels: int | None = None
-    """Most feature maps of any layer. Default: 8 x width. Lower, with a larger --width, it leaves
-    more of the parameters to the details (channel_max in Karras et al. 2020)."""
+    them, up to 8 x width."""
     latent_dim: int = 100
     """Dimension of the latent vector z."""
     latent: Literal["normal", "uniform"] = "normal"
@@ -61,7 +58,6 @@ def validate_network(
     size: int,
     channels: int,
     width: int,
-    max_channels: int | None = NetworkOptions.max_channels,
     kernel_size: int,
     latent_dim: int = NetworkOptions.latent_dim,
     latent: str = NetworkOptions.latent,
@@ -74,9 +70,6 @@ def validate_network(
     validate_size(size)
     require(channels in (1, 3), "channels", channels, "1 or 3")
     require(1 <= width <= 1024, "width", width, "from 1 to 1024")
-    if max_channels is not None:
-        valid = width <= max_channels <= 8192
-        require(valid, "max_channels", max_channels, f"from --width, {width}, to 8192")
     require(1 <= latent_dim <= 4096, "latent_dim", latent_dim, "from 1 to 4096")
     require(latent in ("normal", "uniform"), "latent", latent, "normal or uniform")
     require(kernel_size in (4, 5), "kernel_size", kernel_size, "4 or 5")

@@ -23,8 +23,6 @@ class Discriminator(nn.Module):
     x: [N, channels, size, size] in [-1, 1] -> [N]. A larger image gets the mean of the logits of
     all its windows.
 
-    `width` and `max_channels`: see `Generator`.
-
     `batch_norm_D` puts batch norm between the first and the last layer (Radford et al. 2015);
     `bias_D` gives a bias to the layers without it; `spectral_norm` divides every kernel by its
     largest singular value (Miyato et al. 2018); `minibatch_std` appends the map of
@@ -45,20 +43,18 @@ class Discriminator(nn.Module):
         spectral_norm: bool = TrainConfig.spectral_norm,
         minibatch_std: bool = TrainConfig.minibatch_std,
         num_labels: int = 0,
-        max_channels: int | None = TrainConfig.max_channels,
     ):
         super().__init__()
         validate_network(
             size=size,
             channels=channels,
             width=width,
-            max_channels=max_channels,
             kernel_size=kernel_size,
             batch_norm_D=batch_norm_D,
             spectral_norm=spectral_norm,
         )
         self.has_batch_norm = batch_norm_D
-        last, *widths = feature_channels(size, width, max_channels)
+        last, *widths = feature_channels(size, width)
         blocks: list[nn.Sequential] = []
         convolutions: list[StridedConv2d] = []
         in_channels = channels

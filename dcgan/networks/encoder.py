@@ -30,21 +30,12 @@ class Encoder(nn.Module):
         latent_dim: int = TrainConfig.latent_dim,
         kernel_size: int = TrainConfig.kernel_size,
         num_labels: int = 0,
-        max_channels: int | None = TrainConfig.max_channels,
     ):
         super().__init__()
-        body = Discriminator(
-            size,
-            channels,
-            width,
-            kernel_size,
-            batch_norm_D=False,
-            bias_D=True,
-            max_channels=max_channels,
-        )
+        body = Discriminator(size, channels, width, kernel_size, batch_norm_D=False, bias_D=True)
         self.latent_dim = latent_dim
         self.blocks = body.blocks
-        features = feature_channels(size, width, max_channels)[0] * BASE_SIZE**2
+        features = feature_channels(size, width)[0] * BASE_SIZE**2
         self.head = nn.Linear(features, latent_dim + num_labels)
         if not self.head.weight.is_meta:
             nn.init.zeros_(self.head.weight)  # so that the first guess is the mean
@@ -67,6 +58,5 @@ def encoder_options(G: Generator) -> dict[str, int]:
         "width": last.weight.shape[0],
         "latent_dim": G.latent_dim,
         "kernel_size": last.weight.shape[-1],
-        "max_channels": first.out_channels,
         "num_labels": first.in_channels - G.latent_dim,
     }

@@ -33,9 +33,6 @@ class Generator(nn.Module):
     [N, latent_dim, h, w] gives one larger image: [N, channels, size/4 (h + 3), size/4 (w + 3)]. In
     evaluation mode it is computed in tiles, see `networks.tiles`.
 
-    Maps have `width` channels at half the size, and twice as many at each halving, up to
-    `max_channels`; None: up to 8 times the width.
-
     `latent` is the distribution of z that the network is trained with. A conditional G reads
     `num_labels` numbers in {0, 1} after those of each z, for which its first layer learns an
     embedding: [N, latent_dim + num_labels]. `labels` says which labels these are; it is None for an
@@ -55,14 +52,12 @@ class Generator(nn.Module):
         kernel_size: int = TrainConfig.kernel_size,
         num_labels: int = 0,
         label_variance: float = 1.0,
-        max_channels: int | None = TrainConfig.max_channels,
     ):
         super().__init__()
         validate_network(
             size=size,
             channels=channels,
             width=width,
-            max_channels=max_channels,
             latent_dim=latent_dim,
             latent=latent,
             kernel_size=kernel_size,
@@ -70,7 +65,7 @@ class Generator(nn.Module):
         self.size, self.channels = size, channels
         self.latent_dim, self.latent = latent_dim, latent
         self.labels = None
-        in_channels, *widths = feature_channels(size, width, max_channels)
+        in_channels, *widths = feature_channels(size, width)
         first = LatentProjection(latent_dim + num_labels, in_channels, BASE_SIZE, bias=False)
         layers: list[nn.Module] = [first]
         for out_channels in [*widths, channels]:

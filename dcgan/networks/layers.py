@@ -12,7 +12,7 @@ from dcgan.sizes import Conv, ConvTranspose
 
 BASE_SIZE = 4  # side of the smallest feature maps
 LEAKY_SLOPE = 0.2  # of the leaky ReLUs (Radford et al. 2015, section 4)
-_MAX_WIDTH_FACTOR = 8  # of the widest layer to `width`, by default
+_MAX_WIDTH_FACTOR = 8  # the widest layer has at most this many times `width` channels
 _GROUP_SIZE = 4  # images in a group of `MinibatchStdLayer`
 
 
@@ -86,11 +86,7 @@ class MinibatchStdLayer(nn.Module):
         return torch.cat([x, maps], 1)
 
 
-def feature_channels(size: int, width: int, max_channels: int | None = None) -> list[int]:
-    """Channels of the feature maps of side 4, 8, ..., size/2, for example 512, 256, 128, 64.
-
-    `max_channels` limits them; the default is 8 times the width.
-    """
+def feature_channels(size: int, width: int) -> list[int]:
+    """Channels of the feature maps of side 4, 8, ..., size/2, for example 512, 256, 128, 64."""
     depth = int(size).bit_length() - BASE_SIZE.bit_length()
-    limit = _MAX_WIDTH_FACTOR * width if max_channels is None else max_channels
-    return [min(limit, width * 2**i) for i in reversed(range(depth))]
+    return [width * min(_MAX_WIDTH_FACTOR, 2**i) for i in reversed(range(depth))]

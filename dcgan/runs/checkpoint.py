@@ -196,12 +196,9 @@ def network_options(config: dict) -> dict:
 
     Raises KeyError for a missing option, TypeError or ValueError for an invalid one.
     """
-    # Checkpoints of earlier versions have no max_channels.
-    options = {name: config[name] for name in NETWORK_OPTIONS if name != "max_channels"}
-    options["max_channels"] = config.get("max_channels")
+    options = {name: config[name] for name in NETWORK_OPTIONS}
     for name, value in options.items():
-        kinds = (int, type(None)) if name == "max_channels" else (type(getattr(TrainConfig, name)),)
-        if type(value) not in kinds:
+        if type(value) is not type(getattr(TrainConfig, name)):
             raise TypeError(f"{name} cannot be {value!r}")
     validate_network(**options)
     return options

@@ -12,7 +12,7 @@ from dcgan.training.trainer import Trainer
 def check_same_networks(config: TrainConfig, found: Checkpoint) -> None:
     """Raise UsageError unless the networks of a checkpoint have the options of `config`."""
     for name in NETWORK_OPTIONS:
-        ours, theirs = getattr(config, name), found.config.get(name)
+        ours, theirs = getattr(config, name), found.config[name]
         if ours != theirs:
             raise UsageError(
                 f"{format_option(name, ours)}: the networks of --from {found.path} have "

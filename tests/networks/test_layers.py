@@ -14,12 +14,6 @@ def test_channels_double_up_to_eight_times_the_width():
     assert feature_channels(32, 64) == [256, 128, 64]
 
 
-def test_channels_can_be_limited_otherwise():
-    assert feature_channels(64, 64, 128) == [128, 128, 128, 64]
-    assert feature_channels(64, 48, 144) == [144, 144, 96, 48]
-    assert feature_channels(256, 16, 512) == [512, 256, 128, 64, 32, 16]
-
-
 @pytest.mark.parametrize("kernel_size", [4, 5])
 def test_the_transposed_convolution_is_the_transpose_of_the_convolution(kernel_size):
     """<conv(x), y> = <x, transposed(y)> for the same kernel."""

@@ -78,18 +78,6 @@ def test_a_run_with_only_damaged_checkpoints_is_an_error_not_a_fresh_start(copy)
         latest_checkpoint(copy)
 
 
-def test_networks_with_limited_channels_come_back_and_older_checkpoints_have_no_limit(
-    packed, tiny, tmp_path
-):
-    run = fit(tiny(max_channels=5, steps=1), packed, tmp_path / "run", torch.device("cpu"))
-    found = find_checkpoint(run)
-    limited = load_generator(found.path)
-    assert [limited.layers[i].weight.shape[:2] for i in (0, 3)] == [(8, 5), (5, 4)]
-    assert load_discriminator(found.path).score.in_channels == 5
-    older = {name: value for name, value in CONFIG.items() if name != "max_channels"}
-    assert checkpoint.network_options(older) == CONFIG
-
-
 RUN_FIELDS = ("data", "labels", "rollbacks", "seconds", "metrics", "summed_steps", "health", "best")
 CONFIG = {name: getattr(TINY, name) for name in NETWORK_OPTIONS}
 HEADER = {"format": checkpoint.FORMAT, "step": 1, "config": CONFIG}
@@ -130,8 +118,6 @@ def without(name):
         (header(config={}), "lacks 'size'"),
         (header(config=CONFIG | {"width": 10**9}), "width"),
         (header(config=CONFIG | {"size": "64"}), "size"),
-        (header(config=CONFIG | {"max_channels": 10**9}), "max-channels"),
-        (header(config=CONFIG | {"max_channels": True}), "max_channels cannot be True"),
         (header(), "does not hold the Generator's averaged weights"),
     ],
 )
