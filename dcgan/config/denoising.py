@@ -42,9 +42,7 @@ class AutoencoderOptions:
 
     width: int = NetworkOptions.width
     """Feature maps of the layers at half the image size. Each halving of the resolution doubles
-    them, up to --max-channels."""
-    max_channels: int | None = NetworkOptions.max_channels
-    """Most feature maps of any layer. Default: 8 x width."""
+    them, up to 8 x width."""
     kernel_size: Literal[4, 5] = NetworkOptions.kernel_size
     """Side of the stride-2 convolution kernels in pixels."""
     code_dim: int = 512
@@ -120,9 +118,6 @@ class DenoiseTrainConfig(
         for name, most in (("width", 1024), ("code_dim", 4096)):
             value = getattr(self, name)
             require(1 <= value <= most, name, value, f"from 1 to {most}")
-        if self.max_channels is not None:
-            valid, rule = self.width <= self.max_channels <= 8192, "from --width to 8192"
-            require(valid, "max_channels", self.max_channels, rule)
         require_at_least(MIN_IMAGES, self, "held_out")
         require_at_least(1, self, "steps", "threads", "log_every", "sample_every", "save_every")
         require_at_least(0, self, "keep", "seed")

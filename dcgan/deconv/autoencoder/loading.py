@@ -35,7 +35,6 @@ def autoencoder_in(found: Checkpoint, device: torch.device | str = "cpu") -> Den
         size=state.size,
         channels=state.channels,
         width=config.width,
-        max_channels=config.max_channels,
         kernel_size=config.kernel_size,
     )
     # On "meta" nothing is allocated until the file has shown that it holds such a network.

@@ -56,7 +56,6 @@ def build_autoencoder(
     size: int,
     channels: int,
     width: int,
-    max_channels: int | None,
     kernel_size: int,
     code_dim: int,
 ) -> DenoisingAutoencoder:
@@ -68,7 +67,6 @@ def build_autoencoder(
         code_dim,
         latent="normal",
         kernel_size=kernel_size,
-        max_channels=max_channels,
     )
     encoder = Encoder(**encoder_options(decoder))
     if not encoder.head.weight.is_meta:

@@ -24,7 +24,7 @@ from dcgan.training.resume import (
 
 # In the config.json of every run, whichever options later versions add.
 _ALWAYS_IN_CONFIG = ("code_dim", "corruption", "batch_size", "steps", "seed")
-_NETWORKS = ("width", "max_channels", "kernel_size", "code_dim")
+_NETWORKS = ("width", "kernel_size", "code_dim")
 _FIXED = (*_NETWORKS, "seed", "batch_size", "held_out")  # along a run
 _FOLDERS = ("data", "out", "decoder")  # which may have moved
 

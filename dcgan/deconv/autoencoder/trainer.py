@@ -65,7 +65,6 @@ class DenoisingTrainer:
                     size=size,
                     channels=channels,
                     width=config.width,
-                    max_channels=config.max_channels,
                     kernel_size=config.kernel_size,
                     code_dim=config.code_dim,
                 )
