@@ -16,12 +16,18 @@ PICTURES = {
     "latent_interpolation": 6,
     "latent_arithmetic": 6,
     "own_pictures": 3,
+    "inside_the_networks": 4,
 }
 SMALLER = {
     "quickstart": [("steps=1000", "steps=30"), ("count=4000", "count=300")],
     "latent_interpolation": [],
     "latent_arithmetic": [("sample_latents(G, 1000)", "sample_latents(G, 100)")],
     "own_pictures": [("steps=600", "steps=20"), ("eval_every=300", "eval_every=20")],
+    "inside_the_networks": [
+        ("count=3000", "count=600"),
+        ("per_class=20, draws=4, cnn_draws=0, test=500", "per_class=5, draws=2, cnn_draws=0"),
+        ("count=12, rounds=8", "count=4, rounds=2"),
+    ],
 }
 
 
