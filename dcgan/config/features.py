@@ -33,6 +33,9 @@ class FeaturesConfig:
     cnn_draws: int = 2
     """Of these, how many train a convolutional network with the labels alone, for comparison. It
     takes the most time; 0 leaves it out."""
+    autoencoder: Path | None = None
+    """Run folder or checkpoint of `dcgan denoise train`, whose encoder becomes a row of the table.
+    Default: none."""
     seed: int = 0
     """Seed of the test images, the labelled images and the untrained networks."""
     device: str = ComputeOptions.device

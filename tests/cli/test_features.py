@@ -60,3 +60,20 @@ def test_folders_that_do_not_fit_take_one_line(run, packed, labelled, tmp_path, 
     assert "nothing" in err
     _, err = fail(capsys, cli.features, run)
     assert "--data" in err
+
+
+def test_the_encoder_of_a_denoising_autoencoder_is_a_row(run, labelled, tmp_path, capsys):
+    """Its features are those of a discriminator that has its weights."""
+    flags = ["--steps", "1", "--width", "4", "--code-dim", "8", "--batch-size", "8"]
+    flags += ["--held-out", "20", "--device", "cpu"]
+    out, scores = tmp_path / "denoise", tmp_path / "scores.json"
+    assert cli.main(["denoise", "train", "--data", str(labelled), "--out", str(out), *flags]) == 0
+    capsys.readouterr()
+    flags = ["--per-class", "8", "--draws", "2", "--cnn-draws", "0", "--out", str(scores)]
+    command = ["features", str(run), "--data", str(labelled), "--autoencoder", str(out), *flags]
+    assert cli.main(command) == 0
+    printed = capsys.readouterr().out.splitlines()
+    row = next(line for line in printed if line.startswith("denoising autoencoder"))
+    assert row.split()[2] == printed[1].split()[1], "as many features as D of this width has"
+    error = fail(capsys, cli.features, run, "--data", labelled, "--autoencoder", run)[1]
+    assert "holds a GAN, not a denoising autoencoder" in error

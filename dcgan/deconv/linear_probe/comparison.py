@@ -8,6 +8,7 @@ import torch
 from dcgan.config import FeaturesConfig
 from dcgan.config.validation import require_options
 from dcgan.data import PackedImages, open_packed
+from dcgan.deconv.autoencoder import load_autoencoder
 from dcgan.deconv.linear_probe.baselines import build_discriminator, fit_principal_components
 from dcgan.deconv.linear_probe.features import (
     FeatureFunction,
@@ -15,6 +16,7 @@ from dcgan.deconv.linear_probe.features import (
     discriminator_features,
     extract,
     pixel_features,
+    pool_maps,
     scale,
 )
 from dcgan.deconv.linear_probe.protocol import (
@@ -45,6 +47,7 @@ PIXELS = "pixels"
 COMPONENTS = "PCA of pixels"
 SUPERVISED = "CNN, these labels only"
 SHUFFLED = "D, shuffled labels"
+AUTOENCODER = "denoising autoencoder"
 
 
 @sharing_cpus()
@@ -53,10 +56,11 @@ def compare_features(
 ) -> ProbeTable:
     """Classify the images of `config.data` by the features of D, and by those of the baselines.
 
-    The rows: D; `others` by their names; D untrained; pixels; principal components; a network
-    trained with the labels alone; D with shuffled labels, which must be at chance. See `probe` for
-    the protocol. Raises UserError for missing or damaged files, images without labels and a missing
-    scikit-learn, UsageError for images that D is not for, or too few of them.
+    The rows: D; `others` by their names; the encoder of `config.autoencoder`; D untrained; pixels;
+    principal components; a network trained with the labels alone; D with shuffled labels, which
+    must be at chance. See `probe` for the protocol. Raises UserError for missing or damaged files,
+    images without labels and a missing scikit-learn, UsageError for images that D is not for, or
+    too few of them.
     """
     require_options(config, FeaturesConfig, "compare_features")
     check_scikit_learn()
@@ -66,9 +70,10 @@ def compare_features(
     D = load_discriminator(config.checkpoint, device)
     packed = open_packed(config.data)
     check_fits(D, packed)
+    others = {**(others or {}), **_autoencoder_features(config, packed, device)}
     tasks = label_tasks(packed)
     split = split_images(packed, tasks, config.per_class, config.test, config.seed)
-    functions = _feature_functions(found, D, packed, split, config.seed, others or {})
+    functions = _feature_functions(found, D, packed, split, config.seed, others)
     rows: dict[str, ProbeScores] = {}
     shuffled: dict[str, ProbeScores] = {}
     for name, make in functions.items():
@@ -142,6 +147,25 @@ def _feature_functions(
         raise UsageError(f"the table has a row {taken[0]!r} already: choose another name")
     given = {name: partial(_itself, function) for name, function in others.items()}
     return {LEARNT: partial(discriminator_features, D, packed, split.pool), **given, **made}
+
+
+def _autoencoder_features(
+    config: FeaturesConfig, packed: PackedImages, device: torch.device
+) -> dict[str, FeatureFunction]:
+    """The row of the encoder of `config.autoencoder`, if it is given.
+
+    Raises UserError for no such run, UsageError for one of other images.
+    """
+    if config.autoencoder is None:
+        return {}
+    network = load_autoencoder(config.autoencoder, device)
+    ours, theirs = (packed.size, packed.channels), (network.size, network.channels)
+    if ours != theirs:
+        raise UsageError(
+            f"--autoencoder {config.autoencoder} is for images of size and channels {theirs}, and "
+            f"{packed.folder} has {ours}"
+        )
+    return {AUTOENCODER: lambda x: pool_maps(network.features(x))}
 
 
 def _itself(function: FeatureFunction) -> FeatureFunction:

@@ -1,7 +1,7 @@
 """Features of images: those of a discriminator, and arrays of any features."""
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import cast
 
 import numpy as np
@@ -40,8 +40,12 @@ class DiscriminatorFeatures(nn.Module):
         self.D = D
 
     def forward(self, x: Tensor) -> Tensor:
-        maps = self.D.features(x)
-        return torch.cat([F.adaptive_max_pool2d(each, _POOLED_SIZE).flatten(1) for each in maps], 1)
+        return pool_maps(self.D.features(x))
+
+
+def pool_maps(maps: Sequence[Tensor]) -> Tensor:
+    """Maps [N, c, h, w] of several layers, max-pooled to 4x4 positions, as features [N, F]."""
+    return torch.cat([F.adaptive_max_pool2d(each, _POOLED_SIZE).flatten(1) for each in maps], 1)
 
 
 def discriminator_features(
