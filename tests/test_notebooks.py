@@ -58,6 +58,12 @@ def execute(folder: Path, name: str, replace: list[tuple[str, str]]):
     return notebook
 
 
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch):
+    """In kernels: tests run side by side, and threads of several programs wait for one another."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
 @pytest.fixture
 def no_server_left():
     """End the TensorBoard servers that a notebook has started."""

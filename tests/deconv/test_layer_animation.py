@@ -26,7 +26,7 @@ def cells(frame: np.ndarray, colour: tuple[int, int, int]) -> int:
     ],
 )
 def test_the_inputs_of_every_output_are_dark(text):
-    (layer,), size = parse_layers(text), (6, 5)
+    (layer,), size = parse_layers(text), (4, 3)
     count, frames = animation_frames(layer, size)
     height, width = (axis.output_size(n) for axis, n in zip(layer.axes, size, strict=True))
     frames = list(frames)
@@ -39,7 +39,7 @@ def test_the_inputs_of_every_output_are_dark(text):
             for axis, place, side in zip(layer.axes, places, size, strict=True)
         ]
         assert cells(frame, _READ) == met[0] * met[1]
-        assert cells(frame, _READ) + cells(frame, _INPUT) == 6 * 5
+        assert cells(frame, _READ) + cells(frame, _INPUT) == 4 * 3
         assert cells(frame, _NOW) == 1
         places_now.append(np.argwhere((frame == _NOW).all(-1)).mean(0))
     for number, now in enumerate(places_now):

@@ -10,13 +10,13 @@ import torch
 
 from dcgan import cli
 from dcgan.errors import UserError
-from dcgan.runs import checkpoint
+from dcgan.runs import checkpoint, recorder
 from dcgan.runs.checkpoint_folder import find_checkpoint, latest_checkpoint
 from dcgan.runs.layout import best_checkpoint_path, checkpoint_path, list_checkpoints
 from dcgan.runs.loading import load_generator
 from dcgan.runs.metrics_file import read_metrics
 from dcgan.runtime.device import describe_computation
-from dcgan.training import periodic_evaluation, recorder
+from dcgan.training import periodic_evaluation
 from dcgan.training.best_evaluation import BestEvaluation
 from dcgan.training.resume import check_resumable
 from dcgan.training.trainer import Trainer
