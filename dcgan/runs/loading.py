@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
+from torch import nn
 
 from dcgan import pretrained
 from dcgan.errors import UsageError, UserError
@@ -59,16 +60,26 @@ def _load_network(
         what = "averaged weights" if prefix == "ema." else "weights of the last step"
         raise UserError(f"{found.path} does not hold the {kind.__name__}'s {what}")
     tensors = {name: _in_full_precision(tensor) for name, tensor in tensors.items()}
-    expected = network.state_dict()
-    if {k: (v.shape, v.dtype) for k, v in tensors.items()} != {
-        k: (v.shape, v.dtype) for k, v in expected.items()
-    }:
-        raise damaged(found.path, f"its {kind.__name__} does not match its config")
-    if not all(tensor.isfinite().all() for tensor in tensors.values()):
-        raise damaged(found.path, f"its {kind.__name__} has numbers that are not finite")
-    network.load_state_dict(tensors, assign=True)
+    assign_tensors(network, tensors, found.path, kind.__name__)
     network = network.to(on).to(memory_format=torch.channels_last)
     return network.requires_grad_(False).eval()
+
+
+def assign_tensors(
+    network: nn.Module, tensors: dict[str, torch.Tensor], path: Path, name: str
+) -> None:
+    """Give a network, which may be on "meta", the tensors that a checkpoint file has for it.
+
+    `name`: of the network, for errors. Raises UserError unless they are all that it has, of its
+    shapes and data types, and finite.
+    """
+    if {k: (v.shape, v.dtype) for k, v in tensors.items()} != {
+        k: (v.shape, v.dtype) for k, v in network.state_dict().items()
+    }:
+        raise damaged(path, f"its {name} does not match its config")
+    if not all(tensor.isfinite().all() for tensor in tensors.values()):
+        raise damaged(path, f"its {name} has numbers that are not finite")
+    network.load_state_dict(tensors, assign=True)
 
 
 def _in_full_precision(tensor: torch.Tensor) -> torch.Tensor:

@@ -15,6 +15,7 @@ from dcgan.errors import UsageError
 from dcgan.networks import Generator
 from dcgan.runs.checkpoint import DENOISER, Checkpoint, damaged
 from dcgan.runs.checkpoint_folder import find_checkpoint
+from dcgan.runs.loading import assign_tensors
 from dcgan.runtime.device import select_device
 
 
@@ -48,13 +49,6 @@ def autoencoder_in(found: Checkpoint, device: torch.device | str = "cpu") -> Den
     except (UsageError, TypeError) as error:
         raise damaged(found.path, error) from error
     for name, part in (("encoder", network.encoder), ("decoder", network.decoder)):
-        tensors, expected = state.section(f"{name}."), part.state_dict()
-        if {k: (v.shape, v.dtype) for k, v in tensors.items()} != {
-            k: (v.shape, v.dtype) for k, v in expected.items()
-        }:
-            raise damaged(found.path, f"its {name} does not match its config")
-        if not all(tensor.isfinite().all() for tensor in tensors.values()):
-            raise damaged(found.path, f"its {name} has numbers that are not finite")
-        part.load_state_dict(tensors, assign=True)
+        assign_tensors(part, state.section(f"{name}."), found.path, name)
     network = network.to(on).to(memory_format=torch.channels_last)
     return network.requires_grad_(False).eval()
