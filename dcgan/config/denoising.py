@@ -2,16 +2,15 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from dcgan.config.fields import POSITIONAL
+from dcgan.config.network_training import NetworkTrainConfig, validate_training
 from dcgan.config.networks import NetworkOptions
 from dcgan.config.training import DeviceOptions
 from dcgan.config.validation import (
-    MIN_IMAGES,
     require,
     require_at_least,
     require_ending,
@@ -21,19 +20,6 @@ from dcgan.errors import UsageError
 
 CorruptionName = Literal["gaussian", "masking", "salt-and-pepper"]
 _MAX_SIGMA = 2.0  # the whole range of the pixels
-
-
-@dataclass(frozen=True)
-class ImagesOptions:
-    """Images to learn from."""
-
-    data: Path | None = None
-    """Packed folder made by `dcgan prepare`. Default: that of the run in --out."""
-    held_out: int = 1000
-    """Images that are kept from training, chosen by --seed, for the PSNR in the log and at the end.
-    At most a fifth of all images are."""
-    flip: bool = True
-    """Mirror images horizontally with probability 0.5."""
 
 
 @dataclass(frozen=True)
@@ -68,49 +54,12 @@ class CorruptionOptions:
 
 
 @dataclass(frozen=True)
-class OptimizationOptions:
-    """Optimizer, training length and batches."""
-
-    steps: int = 10_000
-    """Training steps."""
-    batch_size: int = 64
-    """Images per step."""
-    lr: float = 1e-3
-    """Adam learning rate."""
-    lr_decay: Literal["none", "linear", "cosine"] = "cosine"
-    """Learning rate schedule. none: constant; linear and cosine: decay from --lr to 0 at the last
-    step, along a line or half a cosine."""
-    seed: int = 0
-    """Random seed of the initial weights, the held-out images, the shuffle and the corruption."""
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """Output folder, and how often the run is logged and saved."""
+class DenoiseTrainConfig(NetworkTrainConfig, CorruptionOptions, AutoencoderOptions):
+    """Training of a denoising autoencoder. Raises UsageError for invalid values."""
 
     out: Path = Path("runs/denoise")
     """Run folder. If it contains a run, that is resumed, with the options of the run for all flags
     that are left out."""
-    log_every: int = 50
-    """Steps between two lines of metrics.jsonl and points in TensorBoard."""
-    sample_every: int = 500
-    """Steps between two pictures of held-out images with their PSNR."""
-    save_every: int = 1000
-    """Steps between two checkpoints."""
-    keep: int = 3
-    """Number of latest checkpoints to keep. 0: all."""
-
-
-@dataclass(frozen=True)
-class DenoiseTrainConfig(
-    RunOptions,
-    DeviceOptions,
-    OptimizationOptions,
-    CorruptionOptions,
-    AutoencoderOptions,
-    ImagesOptions,
-):
-    """Training of a denoising autoencoder. Raises UsageError for invalid values."""
 
     def __post_init__(self) -> None:
         validate_types(self)
@@ -118,14 +67,7 @@ class DenoiseTrainConfig(
         for name, most in (("width", 1024), ("code_dim", 4096)):
             value = getattr(self, name)
             require(1 <= value <= most, name, value, f"from 1 to {most}")
-        require_at_least(MIN_IMAGES, self, "held_out")
-        require_at_least(1, self, "steps", "threads", "log_every", "sample_every", "save_every")
-        require_at_least(0, self, "keep", "seed")
-        require(self.seed < 2**63, "seed", self.seed, "below 2^63")
-        require(self.batch_size >= 2, "batch_size", self.batch_size, "at least 2 (for batch norm)")
-        require(0 < self.lr < 1, "lr", self.lr, "between 0 and 1")
-        printable = str(self.out).isprintable()  # TensorBoard cannot log to other names
-        require(printable, "out", ascii(str(self.out)), "a printable name")
+        validate_training(self)
 
 
 @dataclass(frozen=True)
@@ -181,25 +123,6 @@ class DenoiseEvaluateConfig:
             require(bool(self.noise_levels), "noise_levels", "none", "given with --corruption")
             for level in self.noise_levels:
                 validate_noise_level(self.corruption, level)
-
-
-def denoise_config_to_dict(config: DenoiseTrainConfig) -> dict[str, Any]:
-    """The options as JSON holds them: paths become strings, tuples become lists."""
-    values = dataclasses.asdict(config)
-    kinds = {Path: str, tuple: list}
-    for name, value in values.items():
-        for kind, plain in kinds.items():
-            if isinstance(value, kind):
-                values[name] = plain(value)
-    return values
-
-
-def denoise_config_from_dict(values: Mapping[str, Any]) -> DenoiseTrainConfig:
-    """The inverse of `denoise_config_to_dict`. Raises UsageError for unknown or invalid options."""
-    known = {field.name for field in dataclasses.fields(DenoiseTrainConfig)}
-    if unknown := sorted(set(values) - known):
-        raise UsageError(f"{', '.join(unknown)}: no options of this dcgan")
-    return DenoiseTrainConfig(**values)
 
 
 def _validate_corruption(corruption: CorruptionName, levels: tuple[float, ...]) -> None:

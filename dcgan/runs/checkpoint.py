@@ -28,8 +28,9 @@ from dcgan.runtime.atomic_files import replace_atomically
 from dcgan.runtime.disk import check_free_space
 
 FORMAT = 3
-GAN, DENOISER = "a GAN", "a denoising autoencoder"  # kinds of checkpoints
-COMMANDS = {GAN: "dcgan sample", DENOISER: "dcgan denoise"}  # one that reads each kind
+# Kinds of checkpoints, and a command that reads each.
+GAN, DENOISER, SEGMENTER = "a GAN", "a denoising autoencoder", "a segmentation network"
+COMMANDS = {GAN: "dcgan sample", DENOISER: "dcgan denoise", SEGMENTER: "dcgan segment"}
 # Raised while reading a file that is no checkpoint; RecursionError by deeply nested JSON.
 _UNREADABLE = (OSError, SafetensorError, UsageError, ValueError, TypeError, RecursionError)
 
@@ -90,7 +91,8 @@ class OtherKind(UserError):
     """A checkpoint holds networks of another kind than those wanted."""
 
     def __init__(self, path: Path, found: object, wanted: str):
-        advice = f": `{COMMANDS[found]}` reads it" if found in (GAN, DENOISER) else ""
+        command = COMMANDS.get(found) if isinstance(found, str) else None
+        advice = f": `{command}` reads it" if command else ""
         super().__init__(f"{path} holds {printable(str(found))[:40]}, not {wanted}{advice}")
 
 

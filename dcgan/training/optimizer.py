@@ -1,8 +1,9 @@
-"""Adam, its learning rate, and gradient clipping, the same on one process and on many."""
+"""Optimizers, their learning rate, and gradient clipping, the same on one process and on many."""
 
 import math
 import warnings
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -62,10 +63,13 @@ def clip_gradients(optimizer: torch.optim.Adam, ratio: float) -> None:
 
 
 @torch.no_grad()
-def adam_step(optimizer: torch.optim.Adam, skip: Tensor) -> None:
-    """Update the parameters, or leave them and the moments alone where `skip`, 0-dim, is 1."""
-    if optimizer.defaults["fused"] and heeds_found_inf(skip.device):
-        optimizer.found_inf = skip  # type: ignore[attr-defined]  # Adam reads it
+def optimizer_step(optimizer: torch.optim.Optimizer, skip: Tensor) -> None:
+    """Update the parameters, or leave them and the optimizer's state alone where `skip`, 0-dim, is
+    1. The optimizer is an Adam or an SGD.
+    """
+    kind: Any = type(optimizer)  # mypy takes it for unhashable
+    if optimizer.defaults["fused"] and heeds_found_inf(skip.device, kind):
+        optimizer.found_inf = skip  # type: ignore[attr-defined]  # the optimizer reads it
         optimizer.step()
         return
     before = {id(tensor): tensor.clone() for tensor in _tensors_on(skip.device, optimizer)}
@@ -76,35 +80,42 @@ def adam_step(optimizer: torch.optim.Adam, skip: Tensor) -> None:
 
 
 @cache
-def heeds_found_inf(device: torch.device) -> bool:
-    """Whether a fused Adam skips the steps it is told to skip, tried on two weights.
+def heeds_found_inf(device: torch.device, kind: Any = torch.optim.Adam) -> bool:
+    """Whether a fused Adam or SGD skips the steps it is told to skip, tried on two weights.
 
-    On Apple's GPUs it does not. Waits for the device once.
+    On Apple's GPUs Adam does not. Waits for the device once.
     """
     weights = nn.Parameter(torch.ones(2, device=device))
-    optimizer = torch.optim.Adam([weights], fused=True)
+    optimizer = kind([weights], fused=True)
     for gradient, skip in ((1.0, 0.0), (math.nan, 1.0)):
         before = [tensor.detach().clone() for tensor in _tensors_on(device, optimizer)]
         weights.grad = torch.full_like(weights, gradient)
-        optimizer.found_inf = torch.tensor(skip, device=device)  # type: ignore[attr-defined]
+        optimizer.found_inf = torch.tensor(skip, device=device)
         optimizer.step()
     return all(map(torch.equal, before, _tensors_on(device, optimizer)))
 
 
-def _tensors_on(device: torch.device, optimizer: torch.optim.Adam) -> list[Tensor]:
-    """The parameters and the state of an Adam that are on a device."""
-    (group,) = optimizer.param_groups
-    states = (tensor for state in optimizer.state.values() for tensor in state.values())
-    return [tensor for tensor in (*group["params"], *states) if tensor.device == device]
+def _tensors_on(device: torch.device, optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    """The parameters and the state of an optimizer that are on a device."""
+    parameters = [tensor for group in optimizer.param_groups for tensor in group["params"]]
+    states = [value for state in optimizer.state.values() for value in state.values()]
+    return [
+        value
+        for value in (*parameters, *states)
+        if isinstance(value, Tensor) and value.device == device
+    ]
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Set the learning rate, on the device where a captured step reads it from there."""
+    """Set the learning rate, on the device where a captured step reads it from there.
+
+    A group of parameters with a `lr_factor` gets that many times as much.
+    """
     for group in optimizer.param_groups:
         if isinstance(group["lr"], Tensor):
             group["lr"].fill_(lr)
         else:
-            group["lr"] = lr
+            group["lr"] = lr * group.get("lr_factor", 1.0)
 
 
 def get_lr(optimizer: torch.optim.Optimizer) -> float:

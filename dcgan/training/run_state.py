@@ -13,7 +13,12 @@ from dcgan.training.best_evaluation import BestEvaluation
 from dcgan.training.monitoring import HealthMonitor
 
 MAX_ROLLBACKS = 3
-_ADAM_STATE = ("step", "exp_avg", "exp_avg_sq")
+_OPTIMIZER_STATE: dict[type, tuple[str, ...]] = {
+    torch.optim.Adam: ("step", "exp_avg", "exp_avg_sq"),
+    torch.optim.SGD: ("momentum_buffer",),
+}
+
+OptimizerOf = tuple[torch.optim.Optimizer, nn.Module]  # and the module that it updates
 
 
 @dataclass(frozen=True)
@@ -50,9 +55,10 @@ class RunState(SavedState):
 
 
 def named_tensors(
-    modules: Mapping[str, nn.Module], optimizers: Mapping[str, tuple[torch.optim.Adam, nn.Module]]
+    modules: Mapping[str, nn.Module],
+    optimizers: Mapping[str, OptimizerOf],
 ) -> dict[str, Tensor]:
-    """The tensors of modules and of the Adams of modules, under their names in a checkpoint."""
+    """The tensors of modules and of optimizers, under their names in a checkpoint."""
     return {
         f"{prefix}.{name}": value
         for prefix, module in modules.items()
@@ -60,17 +66,17 @@ def named_tensors(
     } | {
         f"{prefix}.{key}.{name}": optimizer.state[parameter][key]
         for prefix, (optimizer, module) in optimizers.items()
-        for name, parameter in module.named_parameters()
-        for key in _ADAM_STATE
+        for name, parameter in _optimized(optimizer, module)
+        for key in _OPTIMIZER_STATE[type(optimizer)]
     }
 
 
 def load_tensors(
     state: SavedState,
     modules: Mapping[str, nn.Module],
-    optimizers: Mapping[str, tuple[torch.optim.Adam, nn.Module]],
+    optimizers: Mapping[str, OptimizerOf],
 ) -> None:
-    """Copy the tensors of a state into modules and Adams: the inverse of `named_tensors`.
+    """Copy the tensors of a state into modules and optimizers: the inverse of `named_tensors`.
 
     Raises ValueError for tensors of other names or shapes.
     """
@@ -81,14 +87,22 @@ def load_tensors(
             raise ValueError(str(error).splitlines()[-1].strip()) from error
     for prefix, (optimizer, module) in optimizers.items():
         saved = state.section(f"{prefix}.")
-        for name, parameter in module.named_parameters():
-            # Adam's kernels trust these sizes: a wrong one would read beyond the tensor.
-            for key in _ADAM_STATE:
+        for name, parameter in _optimized(optimizer, module):
+            # The kernels trust these sizes: a wrong one would read beyond the tensor.
+            for key in _OPTIMIZER_STATE[type(optimizer)]:
                 value = saved.get(f"{key}.{name}")
                 shape = torch.Size() if key == "step" else parameter.shape
                 if value is None or (value.shape, value.dtype) != (shape, torch.float32):
-                    raise ValueError(f"its state of Adam does not fit {name}")
+                    raise ValueError(f"its state of the optimizer does not fit {name}")
                 optimizer.state[parameter][key] = _like(value, parameter)
+
+
+def _optimized(
+    optimizer: torch.optim.Optimizer, module: nn.Module
+) -> list[tuple[str, nn.Parameter]]:
+    """Those parameters of a module that an optimizer updates, by name."""
+    updated = {id(tensor) for group in optimizer.param_groups for tensor in group["params"]}
+    return [item for item in module.named_parameters() if id(item[1]) in updated]
 
 
 def _like(value: Tensor, parameter: Tensor) -> Tensor:

@@ -32,11 +32,11 @@ from dcgan.training.losses import (
 )
 from dcgan.training.monitoring import NonFiniteGuard, image_diagnostics, weight_diagnostics
 from dcgan.training.optimizer import (
-    adam_step,
     clip_gradients,
     gradients,
     lr_factor,
     make_adam,
+    optimizer_step,
     set_lr,
 )
 from dcgan.training.run_state import RunState, load_tensors, named_tensors
@@ -182,7 +182,7 @@ class Trainer:
         norm = torch.nn.utils.get_total_norm(grads)
         self.guard.check_D(means["loss_D"], norm)
         clip_gradients(self.opt_D, self.clip_ratio_D)
-        adam_step(self.opt_D, skip=self.guard.found_non_finite)
+        optimizer_step(self.opt_D, skip=self.guard.found_non_finite)
         if self.adaptive:
             p = updated_probability(self.augment_p, overfitting, self.config.batch_size)
             self.augment_p.copy_(p)
@@ -213,7 +213,7 @@ class Trainer:
         smooth_gradients(self.smoothed)  # before clipping, whose limit is of smoothed gradients
         clip_gradients(self.opt_G, self.config.clip)
         previous = [kernel.detach().clone() for kernel in self.smoothed]
-        adam_step(self.opt_G, skip=self.guard.found_non_finite)
+        optimizer_step(self.opt_G, skip=self.guard.found_non_finite)
         smooth_updates(self.smoothed, previous)
         return means | {"grad_norm_G": norm}
 

@@ -212,7 +212,7 @@ def test_a_state_of_adam_that_does_not_fit_is_refused(copy, tiny, packed, change
     found = checkpoint.read(path)
     tensors = found.tensors("")
     checkpoint.save(path, found.header, tensors | {name: change(tensors[name])})
-    with pytest.raises(UserError, match=r"state of Adam does not fit layers\.0\.weight"):
+    with pytest.raises(UserError, match=r"state of the optimizer does not fit layers\.0\.weight"):
         fit(tiny(steps=8), packed, copy, torch.device("cpu"))
 
 

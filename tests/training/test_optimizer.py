@@ -7,11 +7,12 @@ import torch
 
 from dcgan.training.batches import BatchLoader
 from dcgan.training.optimizer import (
-    adam_step,
     clip_gradients,
     heeds_found_inf,
     lr_factor,
     make_adam,
+    optimizer_step,
+    set_lr,
 )
 from dcgan.training.trainer import Trainer
 from tests.conftest import TINY
@@ -35,7 +36,7 @@ def run_adam(lengths: list[float], ratio: float = 2.0) -> tuple[list[float], lis
         for parameter, share in zip(parameters, shares, strict=True):
             parameter.grad = share * length / whole
         clip_gradients(optimizer, ratio)
-        adam_step(optimizer, skip=torch.zeros(()))
+        optimizer_step(optimizer, skip=torch.zeros(()))
         seen.append(torch.cat([p.grad.flatten() for p in parameters]).norm().item())
         difference = [(p - b).flatten() for p, b in zip(parameters, before, strict=True)]
         moved.append(torch.cat(difference).square().mean().sqrt().item() / 1e-3)
@@ -87,19 +88,19 @@ def test_clipping_leaves_non_finite_gradients_non_finite():
 @pytest.mark.parametrize("steps", [0, 1])
 def test_a_skipped_step_changes_neither_parameters_nor_moments(monkeypatch, heeded, skip, steps):
     """Also where the fused Adam does not heed `found_inf`, as on Apple's GPUs."""
-    monkeypatch.setattr("dcgan.training.optimizer.heeds_found_inf", lambda _: heeded)
+    monkeypatch.setattr("dcgan.training.optimizer.heeds_found_inf", lambda *_: heeded)
     if not heeded:
         ignore_found_inf(monkeypatch)
     parameter = torch.nn.Parameter(torch.ones(3))
     optimizer = make_adam(torch.nn.ParameterList([parameter]), 0.1, TINY)
     for _ in range(steps):
         parameter.grad = torch.ones(3)
-        adam_step(optimizer, skip=torch.zeros(()))
+        optimizer_step(optimizer, skip=torch.zeros(()))
     zero = {"step": torch.zeros(()), "exp_avg": torch.zeros(3), "exp_avg_sq": torch.zeros(3)}
     state = optimizer.state[parameter] or zero
     before = [parameter.detach().clone(), *(v.clone() for v in state.values())]
     parameter.grad = torch.full((3,), torch.nan if skip else 2.0)
-    adam_step(optimizer, skip=torch.tensor(float(skip)))
+    optimizer_step(optimizer, skip=torch.tensor(float(skip)))
     after = [parameter.detach(), *optimizer.state[parameter].values()]
     assert [torch.equal(a, b) for a, b in zip(after, before, strict=True)] == [skip] * 4
 
@@ -113,6 +114,21 @@ def test_a_fused_adam_that_does_not_skip_is_found_out(monkeypatch):
     assert heeds_found_inf.__wrapped__(CPU)
     ignore_found_inf(monkeypatch)
     assert not heeds_found_inf.__wrapped__(CPU)
+
+
+def test_an_sgd_with_momentum_skips_steps_and_follows_its_factors():
+    """As SGD by hand: v = 0.9 v + g, w = w - lr v, with twice the rate in the second group."""
+    weight, bias = (torch.nn.Parameter(torch.ones(2)) for _ in range(2))
+    groups = [{"params": [weight]}, {"params": [bias], "lr_factor": 2.0}]
+    optimizer = torch.optim.SGD(groups, lr=1.0, momentum=0.9, fused=True)
+    set_lr(optimizer, 0.1)
+    for gradient, skip in ((1.0, False), (math.nan, True), (3.0, False)):
+        for parameter in (weight, bias):
+            parameter.grad = torch.full((2,), gradient)
+        optimizer_step(optimizer, skip=torch.tensor(float(skip)))
+    moved = 0.1 * (1 + (0.9 + 3))
+    assert torch.allclose(weight, torch.tensor(1 - moved))
+    assert torch.allclose(bias, torch.tensor(1 - 2 * moved))
 
 
 @pytest.mark.parametrize(

@@ -80,8 +80,9 @@ def _options_of_run(run: Path) -> dict | None:
     if not any((run / name).exists() for name in (CHECKPOINTS, CONFIG_FILE)):
         return None
 
-    from dcgan.deconv.autoencoder.resuming import config_of_run
+    from dcgan.deconv.autoencoder.state import DenoisingState
+    from dcgan.deconv.training import options_of_run
 
-    config = config_of_run(run)
+    config = options_of_run(DenoisingState, run)
     names = [field.name for field in dataclasses.fields(DenoiseTrainConfig)]
     return None if config is None else {name: getattr(config, name) for name in names}

@@ -1,4 +1,4 @@
-"""The batches of a denoising autoencoder, and the images that are held out of them."""
+"""The batches of a denoising autoencoder."""
 
 from typing import NamedTuple
 
@@ -9,10 +9,8 @@ from torch import Tensor
 from dcgan.config.denoising import DenoiseTrainConfig
 from dcgan.data import PackedImages
 from dcgan.deconv.autoencoder.corruption import corrupt, sample_corruption
+from dcgan.deconv.training.held_out import hold_out
 from dcgan.training.image_loader import ImageLoader
-
-_HELD_OUT_STREAM = 6  # number of a random stream, see `training.image_loader`
-_MAX_HELD_OUT_SHARE = 0.2
 
 
 class DenoisingBatch(NamedTuple):
@@ -34,7 +32,7 @@ class DenoisingLoader(ImageLoader[DenoisingBatch]):
             batch_size=config.batch_size,
             seed=config.seed,
             flip=config.flip,
-            chosen=split_images(len(packed), config.held_out, config.seed)[0],
+            chosen=hold_out(len(packed), config.held_out, config.seed)[0],
         )
         self.config, self.shape = config, (packed.channels, packed.size, packed.size)
 
@@ -51,13 +49,3 @@ class DenoisingLoader(ImageLoader[DenoisingBatch]):
 
     def make_inputs(self, real: Tensor, *others: Tensor) -> DenoisingBatch:
         return DenoisingBatch(real, corrupt(real, *others))
-
-
-def split_images(count: int, held_out: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the images to train on and of those held out, both ascending.
-
-    `held_out` of `count` images, a fifth at most, are chosen by the seed.
-    """
-    order = np.random.default_rng([seed, _HELD_OUT_STREAM]).permutation(count)
-    kept = min(held_out, int(count * _MAX_HELD_OUT_SHARE))
-    return np.sort(order[kept:]), np.sort(order[:kept])

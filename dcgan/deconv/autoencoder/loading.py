@@ -10,7 +10,7 @@ from dcgan.deconv.autoencoder.network import (
     autoencoder_around,
     build_autoencoder,
 )
-from dcgan.deconv.autoencoder.state import DenoisingState, config_in
+from dcgan.deconv.autoencoder.state import DenoisingState
 from dcgan.errors import UsageError
 from dcgan.networks import Generator
 from dcgan.runs.checkpoint import DENOISER, Checkpoint, damaged
@@ -30,7 +30,7 @@ def load_autoencoder(path: Path, device: torch.device | str = "cpu") -> Denoisin
 
 def autoencoder_in(found: Checkpoint, device: torch.device | str = "cpu") -> DenoisingAutoencoder:
     """The network of a checkpoint, as `load_autoencoder` returns it."""
-    on, config = select_device(device), config_in(found)
+    on, config = select_device(device), DenoisingState.config_in(found)
     state = DenoisingState.from_checkpoint(found)
     options: dict[str, Any] = dict(
         size=state.size,

@@ -6,11 +6,11 @@ from dcgan import images
 from dcgan.config.denoising import DenoiseEvaluateConfig
 from dcgan.config.validation import require_options
 from dcgan.data import PackedImages, is_packed, open_packed
-from dcgan.deconv.autoencoder.batches import split_images
 from dcgan.deconv.autoencoder.evaluation import Comparison, compare_methods, report_levels
 from dcgan.deconv.autoencoder.figure import draw_comparison
 from dcgan.deconv.autoencoder.loading import autoencoder_in
-from dcgan.deconv.autoencoder.state import config_in
+from dcgan.deconv.autoencoder.state import DenoisingState
+from dcgan.deconv.training.held_out import hold_out
 from dcgan.errors import UserError
 from dcgan.explore.outputs import check_outputs
 from dcgan.runs.checkpoint import DENOISER, Checkpoint
@@ -35,7 +35,7 @@ def evaluate(config: DenoiseEvaluateConfig) -> Comparison:
             f"the images in {packed.folder} have {packed.size} pixels and {packed.channels} "
             f"channels, and those of {config.run} {network.size} and {network.channels}"
         )
-    trained = config_in(found)
+    trained = DenoisingState.config_in(found)
     with sharing_cpus():
         comparison = compare_methods(
             network,
@@ -53,7 +53,7 @@ def _choose_images(
     config: DenoiseEvaluateConfig, found: Checkpoint
 ) -> tuple[PackedImages, np.ndarray, tuple[PackedImages, np.ndarray]]:
     """The images to measure on, and those that the baselines are fitted to: not the same ones."""
-    trained = config_in(found)
+    trained = DenoisingState.config_in(found)
     own = None
     if trained.data is not None and is_packed(trained.data):
         opened = open_packed(trained.data)
@@ -64,13 +64,13 @@ def _choose_images(
             f"{trained.data} does not hold the images that {found.path} was trained on: give --data"
         )
     if packed.fingerprint == found.header["data"]:
-        fitted, held_out = split_images(len(packed), trained.held_out, trained.seed)
+        fitted, held_out = hold_out(len(packed), trained.held_out, trained.seed)
         return packed, held_out[: config.images], (packed, fitted)
     if own is not None:
-        fitted, _ = split_images(len(own), trained.held_out, trained.seed)
+        fitted, _ = hold_out(len(own), trained.held_out, trained.seed)
         rows = np.linspace(0, len(packed) - 1, min(len(packed), config.images)).astype(int)
         return packed, rows, (own, fitted)
     if len(packed) < 10:
         raise UserError(f"{packed.folder}: {len(packed)} images are too few to fit PCA to")
-    fitted, rows = split_images(len(packed), config.images, seed=0)
+    fitted, rows = hold_out(len(packed), config.images, seed=0)
     return packed, rows, (packed, fitted)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import shutil
 
 import pytest
 import torch
@@ -13,6 +14,9 @@ from dcgan.errors import UsageError, UserError
 from dcgan.explore import load_encoder
 from dcgan.latent import invert
 from dcgan.runs import load_generator
+from dcgan.runs.checkpoint_folder import find_checkpoint
+from tests.conftest import TINY as TINY_GAN
+from tests.conftest import fit
 
 
 @pytest.fixture
@@ -45,13 +49,27 @@ def test_inversion_starts_from_its_encoder(around, run):
 
 def test_a_resumed_run_does_not_need_the_gan(around, tmp_path, capsys):
     whole = autoencoder.train(around(steps=5, out=tmp_path / "whole", lr_decay="none"))
-    stopped = around(steps=2, out=tmp_path / "stopped", lr_decay="none")
+    gan = tmp_path / "gan.safetensors"
+    shutil.copy(find_checkpoint(around().decoder).path, gan)
+    stopped = around(steps=2, out=tmp_path / "stopped", lr_decay="none", decoder=gan)
     autoencoder.train(stopped)
-    rest = dataclasses.replace(stopped, steps=5, decoder=tmp_path / "gone")
-    resumed = autoencoder.train(rest)
+    gan.unlink()
+    resumed = autoencoder.train(dataclasses.replace(stopped, steps=5))
     assert "resumes from step 2" in capsys.readouterr().err
     ours, theirs = load_file(whole), load_file(resumed)
     assert all(torch.equal(ours[n], theirs[n]) for n in ours if not n.startswith("sums."))
+
+
+def test_a_resumed_run_takes_no_other_gan(around, tmp_path, packed):
+    begun = around(steps=2)
+    autoencoder.train(begun)
+    moved = tmp_path / "moved.safetensors"
+    shutil.copy(find_checkpoint(begun.decoder).path, moved)
+    autoencoder.train(dataclasses.replace(begun, steps=3, decoder=moved))
+    other = dataclasses.replace(TINY_GAN, out=tmp_path / "other", seed=5)
+    fit(other, packed, other.out, torch.device("cpu"))
+    with pytest.raises(UserError, match=r"other holds another generator: use another --out"):
+        autoencoder.train(dataclasses.replace(begun, steps=4, decoder=other.out))
 
 
 @pytest.mark.parametrize(

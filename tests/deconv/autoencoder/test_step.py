@@ -9,9 +9,16 @@ from torch import nn
 
 from dcgan.deconv.autoencoder.batches import DenoisingBatch
 from dcgan.deconv.autoencoder.corruption import corrupt_images
-from dcgan.deconv.autoencoder.trainer import denoising_step
+from dcgan.deconv.autoencoder.trainer import denoising_loss
+from dcgan.deconv.training.trainer import training_step
 
 SIGMA = 0.15
+
+
+def denoising_step(network, optimizer, batch, found_non_finite):
+    return training_step(
+        network, optimizer, lambda: denoising_loss(network, batch), found_non_finite
+    )
 
 
 class Linear(nn.Module):

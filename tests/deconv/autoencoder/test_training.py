@@ -19,9 +19,10 @@ from dcgan.config import DenoiseEvaluateConfig
 from dcgan.data import open_packed
 from dcgan.deconv import autoencoder
 from dcgan.deconv.autoencoder import trainer as trainer_module
-from dcgan.deconv.autoencoder.batches import DenoisingLoader, split_images
-from dcgan.deconv.autoencoder.resuming import config_of_run
+from dcgan.deconv.autoencoder.batches import DenoisingLoader
+from dcgan.deconv.autoencoder.state import DenoisingState
 from dcgan.deconv.autoencoder.trainer import DenoisingTrainer
+from dcgan.deconv.training import hold_out, options_of_run
 from dcgan.errors import UsageError, UserError
 from dcgan.runs.checkpoint import DENOISER, read
 from dcgan.runs.checkpoint_folder import find_checkpoint
@@ -160,7 +161,7 @@ def test_a_finished_run_trains_on_with_more_steps(tiny, capsys):
     said = capsys.readouterr().err
     assert "resumes from step 6 with --steps 8 (6 before), --lr 0.0001 (0.001 before)" in said
     assert read(longer, DENOISER).step == 8
-    assert config_of_run(tiny().out).lr == 1e-4
+    assert options_of_run(DenoisingState, tiny().out).lr == 1e-4
 
 
 def test_only_images_that_are_not_held_out_are_trained_on(tiny, tmp_path):
@@ -168,16 +169,16 @@ def test_only_images_that_are_not_held_out_are_trained_on(tiny, tmp_path):
     numbered[:] = np.arange(60, dtype=np.uint8)[:, None, None, None]
     packed = open_packed(write_packed(tmp_path / "numbered", numbered))
     config = tiny(data=packed.folder, held_out=12)
-    fitted, held_out = split_images(60, 12, config.seed)
+    fitted, held_out = hold_out(60, 12, config.seed)
     assert len(held_out) == 12 and set(fitted) | set(held_out) == set(range(60))
-    assert (split_images(60, 12, seed=1)[1] != held_out).any(), "chosen by the seed"
+    assert (hold_out(60, 12, seed=1)[1] != held_out).any(), "chosen by the seed"
     loader = DenoisingLoader(packed, config, CPU)
     seen = [((loader.at(step).clean[:, 0, 0, 0] + 1) * 127.5).round().int() for step in range(6)]
     assert sorted(torch.cat(seen).tolist()) == sorted(fitted), "each once in an epoch"
 
 
 def test_at_most_a_fifth_is_held_out():
-    assert [len(part) for part in split_images(50, 1000, 0)] == [40, 10]
+    assert [len(part) for part in hold_out(50, 1000, 0)] == [40, 10]
 
 
 def test_a_batch_is_a_pure_function_of_seed_and_step(packed, tiny):
@@ -212,14 +213,14 @@ def test_training_learns_to_denoise(tiny, tmp_path):
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_before_it_is_saved(tiny, monkeypatch):
-    step, calls = trainer_module.denoising_step, []
+    loss, calls = trainer_module.denoising_loss, []
 
-    def poisoned(network, optimizer, batch, found):
+    def poisoned(network, batch):
         calls.append(None)
         poison = float("nan") if len(calls) == 5 else 1.0
-        return step(network, optimizer, batch._replace(clean=batch.clean * poison), found)
+        return loss(network, batch._replace(clean=batch.clean * poison))
 
-    monkeypatch.setattr(trainer_module, "denoising_step", poisoned)
+    monkeypatch.setattr(trainer_module, "denoising_loss", poisoned)
     with pytest.raises(UserError, match=r"not finite at step 6: try a lower --lr.*step-00000004"):
         autoencoder.train(tiny())
     assert find_checkpoint(tiny().out, DENOISER).step == 4
