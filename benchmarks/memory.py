@@ -9,7 +9,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-from dcgan.data.packed import FORMAT, IMAGES, META
+from dcgan.data.packed_files import FORMAT, IMAGES, META
 from dcgan.data.rows import create_array
 
 COUNTS = (10_000, 100_000, 1_000_000)

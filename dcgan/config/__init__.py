@@ -7,7 +7,7 @@ them. Those of the other commands are imported when they are first used.
 import importlib
 from typing import TYPE_CHECKING
 
-from dcgan.config.data import DataOptions, FitName, Levels, PrepareConfig, SourceName
+from dcgan.config.data import DataOptions, FitName, Levels, MaskOptions, PrepareConfig, SourceName
 from dcgan.config.networks import NETWORK_OPTIONS, NetworkOptions, validate_network
 from dcgan.config.presets import PRESETS
 from dcgan.config.train_config import TrainConfig, config_from_dict, config_to_dict, has_penalties
@@ -75,6 +75,7 @@ __all__ = [
     "InvertConfig",
     "Levels",
     "LossOptions",
+    "MaskOptions",
     "NeighboursConfig",
     "NetworkOptions",
     "PrepareConfig",

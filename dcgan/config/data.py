@@ -11,11 +11,22 @@ from dcgan.config.validation import require, require_at_least, validate_types
 from dcgan.errors import UsageError
 
 SourceName = Literal[
-    "faces", "celeba", "lsun", "folder", "cifar10", "mnist", "fashion-mnist", "svhn", "stl10"
+    "faces",
+    "face-parts",
+    "celeba",
+    "lsun",
+    "folder",
+    "voc",
+    "cifar10",
+    "mnist",
+    "fashion-mnist",
+    "svhn",
+    "stl10",
 ]
 
-
 FitName = Literal["crop", "pad", "squeeze"]
+
+_MAX_CLASSES = 255  # of masks: 0 to 254
 
 Levels = Literal["full", "file"] | tuple[float, float]
 
@@ -25,11 +36,11 @@ class DataOptions:
     """Raw images to load, and how to crop and pack them."""
 
     source: SourceName = "faces"
-    """Data set. faces: cartoon faces that dcgan generates itself; folder: your own
-    images."""
+    """Data set. faces: cartoon faces that dcgan generates itself; face-parts: the same, with masks
+    of their parts; folder: your own images; voc: those of PASCAL VOC that have masks."""
     root: Path | None = None
-    """Folder, zip or tar of the raw images, or .npy or .npz; required for celeba, lsun and folder.
-    mnist, fashion-mnist, cifar10, svhn and stl10 are downloaded into it. Default:
+    """Folder, zip or tar of the raw images, or .npy or .npz; required for celeba, lsun, folder and
+    voc. mnist, fashion-mnist, cifar10, svhn and stl10 are downloaded into it. Default:
     data/raw/SOURCE."""
     split: Literal["train", "valid", "test", "all"] = "train"
     """Split of the data set to load."""
@@ -39,7 +50,7 @@ class DataOptions:
     class_folders: bool = False
     """Use the first-level folders of --source folder as class labels."""
     count: int = 10_000
-    """Number of cartoon faces to generate for --source faces."""
+    """Number of cartoon faces to generate for --source faces and face-parts."""
     crop: int | None = None
     """Side of the centre crop, in pixels of the raw image. Default: 178 for celeba, else the
     largest square."""
@@ -56,6 +67,19 @@ class DataOptions:
 
 
 @dataclass(frozen=True)
+class MaskOptions:
+    """Masks of the images, for segmentation."""
+
+    masks: Path | None = None
+    """Folder, zip or tar of masks for --source folder: a PNG for each image, with the same relative
+    name. Its palette index or grey value is the class of a pixel, 0 to 254; 255 is ignored.
+    Default: no masks."""
+    mask_names: tuple[str, ...] = ()
+    """Names of the classes 0, 1, ... in the masks, e.g. background cat dog. A mask with other
+    values is skipped. Default: the numbers up to the largest value."""
+
+
+@dataclass(frozen=True)
 class OutputOptions:
     """Where the packed images are written."""
 
@@ -64,13 +88,14 @@ class OutputOptions:
 
 
 @dataclass(frozen=True)
-class PrepareConfig(OutputOptions, DataOptions, ImageOptions):
+class PrepareConfig(OutputOptions, MaskOptions, DataOptions, ImageOptions):
     """Options of `dcgan prepare`. Raises UsageError for invalid values."""
 
     def __post_init__(self) -> None:
         validate_types(self)
         validate_size(self.size)
         validate_data(self)
+        _validate_masks(self)
 
 
 def validate_data(options: DataOptions) -> None:
@@ -84,3 +109,15 @@ def validate_data(options: DataOptions) -> None:
         rule = "full, file or two finite numbers, the smaller one first"
         require(valid, "levels", " ".join(map(str, levels)), rule)
     require(0 <= options.max_bad <= 1, "max_bad", options.max_bad, "from 0 to 1")
+
+
+def _validate_masks(options: PrepareConfig) -> None:
+    """Raise UsageError for options of masks that do not apply or are out of range."""
+    if options.masks is not None and options.source != "folder":
+        raise UsageError(f"--masks is for the folder source, not for {options.source}")
+    names = options.mask_names
+    if names and options.masks is None:
+        raise UsageError("--mask-names are for --masks, the folder of the masks")
+    valid = not names or (2 <= len(set(names)) == len(names) <= _MAX_CLASSES and all(names))
+    rule = f"from 2 to {_MAX_CLASSES} different names"
+    require(valid, "mask_names", " ".join(names), rule)

@@ -44,7 +44,7 @@ class _ChunkResult(NamedTuple):
 
 @dataclass
 class PackingJob:
-    """The source of the images, and the .npy file that workers write them to."""
+    """The source of the images, and the .npy files that workers write them and their masks to."""
 
     source: Source
     array: Path
@@ -53,6 +53,7 @@ class PackingJob:
     crop: int | None
     fit: FitName
     levels: Levels
+    masks: Path | None = None
 
     def chunks(self) -> Iterator[range]:
         total, step = len(self.source), self.source.chunk
@@ -60,11 +61,14 @@ class PackingJob:
             yield range(start, min(start + step, total))
 
     def write(self, chunk: range) -> _ChunkResult:
-        """Decode a chunk straight into its rows of the array."""
+        """Decode a chunk straight into its rows of the arrays."""
         conversion = Conversion(self.fit, self.levels)
-        images, bad = self.source.read_images(
-            chunk, self.size, self.channels, self.crop, conversion
-        )
+        shape = self.size, self.channels, self.crop
+        if self.masks:
+            images, masks, bad = self.source.read_with_masks(chunk, *shape, conversion)
+            write_rows(self.masks, chunk.start, masks)
+        else:
+            images, bad = self.source.read_images(chunk, *shape, conversion)
         write_rows(self.array, chunk.start, images)
         skipped = {i: Skipped(self.source.name(i), reason) for i, reason in bad.items()}
         return _ChunkResult(len(chunk), skipped, conversion.losses)

@@ -39,7 +39,8 @@ def picture(width=96, height=64, seed=0) -> Image.Image:
 
 
 def plain(*arguments) -> np.ndarray | None:
-    return module._decode_plain_jpeg(*arguments, Conversion())
+    decoded = module._decode_plain_jpeg(*arguments, Conversion())
+    return None if decoded is None else decoded[0]
 
 
 def psnr(a, b) -> float:

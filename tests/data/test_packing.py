@@ -25,7 +25,7 @@ from PIL import Image
 
 from dcgan import cli
 from dcgan.config import DataOptions, PrepareConfig
-from dcgan.data import faces, open_or_pack, open_packed, pack, parallel, prepare, rows
+from dcgan.data import cache, faces, open_or_pack, open_packed, pack, parallel, prepare, rows
 from dcgan.data import packing as module
 from dcgan.data.sources import open_source
 from dcgan.data.sources.folder import FolderFiles
@@ -626,7 +626,7 @@ class TestOpenOrPack:
         os.utime(root / "0.png", ns=(1, 1))
         folders.add(open_or_pack(*calls[0], tmp_path / "cache").folder)
         assert len(folders) == len(calls) + 1
-        monkeypatch.setattr(module, "DECODING_VERSION", module.DECODING_VERSION + 1)
+        monkeypatch.setattr(cache, "DECODING_VERSION", cache.DECODING_VERSION + 1)
         assert open_or_pack(*calls[0], tmp_path / "cache").folder not in folders
         monkeypatch.undo()
         same = [(replace(base, workers=3), 16, 3), (replace(base, max_bad=0.5), 16, 3)]

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dcgan.data import rows
-from dcgan.data.packed import _read_array
+from dcgan.data.packed_files import read_array
 from dcgan.errors import UserError
 from dcgan.training.batches import BatchLoader
 
@@ -22,7 +22,7 @@ ROWS = np.random.default_rng(0).integers(0, 256, (50, 8, 8, 3), dtype=np.uint8)
 @pytest.fixture
 def mapped(tmp_path) -> np.ndarray:
     np.save(tmp_path / "images.npy", ROWS)
-    return _read_array(tmp_path / "images.npy")
+    return read_array(tmp_path / "images.npy")
 
 
 @pytest.mark.parametrize("view", [lambda a: a, lambda a: a[5:], lambda a: a[::2], np.array])
@@ -93,7 +93,7 @@ needs_fadvise = pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="nee
 def test_the_rows_of_a_batch_wait_for_a_slow_disk_once_and_not_one_by_one(indices):
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         np.save(Path(folder) / "images.npy", ROWS)
-        read, disk = rows.row_reader(_read_array(Path(folder) / "images.npy")), SlowDisk(patch)
+        read, disk = rows.row_reader(read_array(Path(folder) / "images.npy")), SlowDisk(patch)
         np.testing.assert_array_equal(read(np.array(indices, int)), ROWS[np.array(indices, int)])
         assert disk.clock == (1 if indices else 0)
 
@@ -145,7 +145,7 @@ def test_copy_on_write_and_nameless_files_are_read_through_the_mapping(mapped):
 def test_rows_that_were_read_do_not_stay_in_resident_memory(tmp_path):
     path = tmp_path / "images.npy"
     rows.create_array(path, (2000, 64, 64, 3))
-    array = _read_array(path)
+    array = read_array(path)
     before = resident()
     for row in range(2000):
         rows.row_reader(array)(np.array([row]))

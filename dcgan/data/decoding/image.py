@@ -20,6 +20,7 @@ from dcgan.data.decoding.opening import (
     describe_error,
     open_image,
 )
+from dcgan.data.decoding.orientation import read_orientation
 from dcgan.data.decoding.placement import Placement, bounds_of, choose_reduction, place
 from dcgan.data.decoding.resampling import resample
 
@@ -28,18 +29,6 @@ DECODING_VERSION = 5
 
 # Larger files are read in parts as they are decoded, because hostile ones may be endless.
 _MAX_BYTES_AT_ONCE = 2**22
-
-_ORIENTATION_TAG = 0x0112
-# EXIF orientation: function that turns the stored image upright, and whether it reverses x and y.
-_UPRIGHT = {
-    2: (lambda a: a[:, ::-1], True, False),
-    3: (lambda a: a[::-1, ::-1], True, True),
-    4: (lambda a: a[::-1], False, True),
-    5: (lambda a: a.swapaxes(0, 1), False, False),
-    6: (lambda a: np.rot90(a, -1), False, True),
-    7: (lambda a: np.rot90(a.swapaxes(0, 1), 2), True, True),
-    8: (lambda a: np.rot90(a, 1), True, False),
-}
 
 
 def decode(
@@ -57,6 +46,17 @@ def decode(
     samples keep their high byte, and an animation gives its first frame. Raises BadImage for files
     that are damaged, no image, or smaller than the crop, and for 32-bit samples without a range.
     """
+    return decode_sized(file, size, channels, crop, conversion)[0]
+
+
+def decode_sized(
+    file: BinaryIO | bytes,
+    size: int,
+    channels: int,
+    crop: int | None,
+    conversion: Conversion | None = None,
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """As `decode`, and the width and height of the whole upright image."""
     conversion = conversion or Conversion()
     try:
         file = io.BytesIO(file) if isinstance(file, bytes) else file
@@ -66,15 +66,15 @@ def decode(
         file.seek(0)
         if length <= _MAX_BYTES_AT_ONCE:
             data = file.read()
-            square = _decode_plain_jpeg(data, size, channels, crop, conversion)
-            if square is not None:
-                return square
+            decoded = _decode_plain_jpeg(data, size, channels, crop, conversion)
+            if decoded is not None:
+                return decoded
             file = io.BytesIO(data)
         with (
             open_image(file) as image,
             _silence_stderr() if image.format == "TIFF" else nullcontext(),
         ):
-            return crop_and_resize(image, size, channels, crop, conversion)
+            return _crop_and_resize(image, size, channels, crop, conversion)
     except BadImage:
         raise
     # On damaged files Pillow's parsers raise nearly every exception there is.
@@ -84,8 +84,8 @@ def decode(
 
 def _decode_plain_jpeg(
     data: bytes, size: int, channels: int, crop: int | None, conversion: Conversion
-) -> np.ndarray | None:
-    """The same pixels as from `crop_and_resize`, faster; None unless it is a plain, intact JPEG."""
+) -> tuple[np.ndarray, tuple[int, int]] | None:
+    """The same as from `_crop_and_resize`, faster; None unless it is a plain, intact JPEG."""
     if (found := jpeg.read_size(data)) is None:
         return None
     try:
@@ -100,7 +100,7 @@ def _decode_plain_jpeg(
         return None
     (x, y, x_end, y_end), box = bounds_of(placement.box, *found, scale)
     conversion.count_placement(*found, crop)
-    return _fill_square(pixels[y:y_end, x:x_end], box, placement, size)
+    return _fill_square(pixels[y:y_end, x:x_end], box, placement, size), found
 
 
 def crop_and_resize(
@@ -110,6 +110,13 @@ def crop_and_resize(
 
     See `decode`. Raises BadImage, or any error of Pillow's for a damaged file.
     """
+    return _crop_and_resize(image, size, channels, crop, conversion)[0]
+
+
+def _crop_and_resize(
+    image: Image.Image, size: int, channels: int, crop: int | None, conversion: Conversion
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """As `crop_and_resize`, and the width and height of the whole upright image."""
     mode = "L" if channels == 1 else "RGB"
     width, height = image.size
     check_size(width, height, crop)
@@ -122,13 +129,15 @@ def crop_and_resize(
     drafted = image.draft(mode, (width // scale, height // scale))
     scale = scale if drafted else 1
     image = _loaded(image)
-    transpose, *reverses = _UPRIGHT.get(_orientation(image), (None, False, False))
-    placement = place(width, height, size, crop, conversion.fit, *reverses)
+    upright = read_orientation(image)
+    placement = place(
+        width, height, size, crop, conversion.fit, upright.reverses_x, upright.reverses_y
+    )
     bounds, box = bounds_of(placement.box, width, height, scale)
     pixels = convert_part(image, bounds, mode, conversion.choose_range(image, depth))
     conversion.count_placement(width, height, crop)
     square = _fill_square(pixels, box, placement, size)
-    return square if transpose is None else transpose(square)
+    return upright.turn(square), upright.size(width, height)
 
 
 def decode_whole(file: BinaryIO, channels: int) -> np.ndarray:
@@ -148,8 +157,7 @@ def decode_whole(file: BinaryIO, channels: int) -> np.ndarray:
             loaded = _loaded(image)
             levels = Conversion().choose_range(loaded, depth)
             pixels = convert_part(loaded, (0, 0, *loaded.size), mode, levels)
-            transpose, *_ = _UPRIGHT.get(_orientation(loaded), (None, False, False))
-            return pixels if transpose is None else np.ascontiguousarray(transpose(pixels))
+            return np.ascontiguousarray(read_orientation(loaded).turn(pixels))
     except BadImage:
         raise
     # As in `decode`.
@@ -197,11 +205,3 @@ def _silence_stderr() -> Iterator[None]:
         os.dup2(stderr, 2)
         os.close(stderr)
         os.close(nowhere)
-
-
-def _orientation(image: Image.Image) -> int:
-    try:
-        return image.getexif().get(_ORIENTATION_TAG, 1)
-    # Damaged EXIF is no reason to lose an image that decodes.
-    except Exception:
-        return 1

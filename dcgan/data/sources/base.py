@@ -1,4 +1,4 @@
-"""The base classes of sources: raw images by index, and their labels."""
+"""The base classes of sources: raw images by index, their labels and masks."""
 
 import hashlib
 from collections import Counter
@@ -27,6 +27,8 @@ class Source:
     """Class indices int64 [N], or attributes uint8 [N, A] in {0, 1}."""
     label_names: tuple[str, ...] = ()
     """Names of the classes, or of the attributes."""
+    mask_names: tuple[str, ...] | None = None
+    """Names of the classes of the masks, in index order; (): numbers; None: there are no masks."""
     default_crop: int | None = None
     """Side in pixels of the usual centre crop of this data set; None: the largest square."""
     in_process = False
@@ -94,6 +96,19 @@ class Source:
             except OSError as error:
                 bad[i] = error.strerror or str(error)
         return images, bad
+
+    def read_with_masks(
+        self,
+        indices: Sequence[int],
+        size: int,
+        channels: int,
+        crop: int | None,
+        conversion: Conversion,
+    ) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
+        """Images as from `read_images`; their masks, uint8 [len(indices), size, size], in the same
+        crop, class numbers or IGNORED; and the reasons of those of which either is bad.
+        """
+        raise NotImplementedError
 
     def read_image(
         self, i: int, size: int, channels: int, crop: int | None, conversion: Conversion

@@ -1,4 +1,4 @@
-"""The rendered faces as a source: nothing to download."""
+"""The rendered faces as a source, with or without the masks of their parts."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -12,6 +12,7 @@ from dcgan.data.decoding.conversion import Conversion
 from dcgan.data.sources.base import Source
 from dcgan.errors import UsageError
 
+FACE_SOURCES = ("faces", "face-parts")
 # The first index of each split: too far apart for splits to share a face.
 _FIRST_INDEX = {"train": 0, "valid": 2**30, "test": 2 * 2**30}
 
@@ -51,10 +52,38 @@ class RenderedFaces(Source):
         crop: int | None,
         conversion: Conversion | None = None,
     ) -> tuple[np.ndarray, dict[int, str]]:
+        return self._render(indices, size, channels)[0], {}
+
+    def _render(
+        self, indices: Sequence[int], size: int, channels: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """uint8 [n, size, size, channels], and the parts uint8 [n, size, size]."""
         from dcgan.data import faces
 
-        images = faces.render([self.first + i for i in indices], size, seed=0).images.numpy()
-        return (images if channels == 3 else _luma(images)), {}
+        rendered = faces.render([self.first + i for i in indices], size, seed=0)
+        images = rendered.images.numpy()
+        return (images if channels == 3 else _luma(images)), rendered.parts.numpy()
+
+
+class FaceParts(RenderedFaces):
+    """The same faces, with the masks of their parts."""
+
+    def __init__(self, first: int, count: int):
+        from dcgan.data import faces
+
+        super().__init__(first, count)
+        self.mask_names = faces.PARTS
+
+    def read_with_masks(
+        self,
+        indices: Sequence[int],
+        size: int,
+        channels: int,
+        crop: int | None,
+        conversion: Conversion,
+    ) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
+        images, masks = self._render(indices, size, channels)
+        return images, masks, {}
 
 
 def _luma(images: np.ndarray) -> np.ndarray:
@@ -68,13 +97,14 @@ def packed_indices(meta: Mapping[str, Any]) -> range | None:
     images of another source, or of another part of the faces.
     """
     first = _FIRST_INDEX.get(meta.get("split", ""))
-    if meta.get("source") != "faces" or first is None or meta["found"] != meta["packed"]:
+    drawn = meta.get("source") in FACE_SOURCES
+    if not drawn or first is None or meta["found"] != meta["packed"]:
         return None
     return range(first, first + meta["packed"])
 
 
 def open_faces(options: DataOptions) -> RenderedFaces:
-    """The `faces` source: `--count` faces, different ones in each split.
+    """The `faces` and `face-parts` sources: `--count` faces, different ones in each split.
 
     Raises UsageError for --split all, --crop and a --count out of range.
     """
@@ -86,4 +116,5 @@ def open_faces(options: DataOptions) -> RenderedFaces:
         raise UsageError("--crop does not apply to faces: they are rendered at --size")
     if options.fit != "crop":
         raise UsageError(f"--fit {options.fit} does not apply to faces, which are square")
-    return RenderedFaces(_FIRST_INDEX[options.split], options.count)
+    kind = FaceParts if options.source == "face-parts" else RenderedFaces
+    return kind(_FIRST_INDEX[options.split], options.count)

@@ -97,10 +97,13 @@ class FolderFiles(Files):
         return read_file(self.root / name)
 
 
-def open_folder(options: DataOptions, root: Path) -> Files | ArraySource:
+def open_folder(
+    options: DataOptions, root: Path, without: Path | None = None
+) -> Files | ArraySource:
     """The `folder` source: a folder, a zip, a tar, a .npy or a .npz.
 
-    A dataset.json of StyleGAN has the labels; without it, they are the folders if options say so.
+    Of a folder, the images in the folder `without` are left out. A dataset.json of StyleGAN has the
+    labels; without it, they are the folders if options say so.
     Raises UserError if there are no images.
     """
     if options.split not in ("train", "all"):
@@ -112,6 +115,8 @@ def open_folder(options: DataOptions, root: Path) -> Files | ArraySource:
             raise UsageError(f"--class-folders is for folders of images, not for {root}")
         return open_array_file(root)
     files = open_files(root, [DATASET_JSON])
+    if without is not None:
+        leave_out_folder(files, without)
     labelled = label_by_dataset_json(files, options.classes)
     if options.class_folders and not labelled:
         _label_by_folder(files, options.classes)
@@ -136,6 +141,15 @@ def open_files(root: Path, lists: Collection[str] = ()) -> Files:
     if root.is_file():
         return open_archive(root, lists)
     raise UserError(f"{root} is neither a folder nor a file")
+
+
+def leave_out_folder(files: Files, folder: Path) -> None:
+    """Leave out the images in `folder`, if it lies in the folder of the files."""
+    root, folder = files.root.resolve(), folder.resolve()
+    if files.root.is_dir() and folder.is_relative_to(root):
+        inside = f"{folder.relative_to(root).as_posix()}/"
+        files.keep(lambda name: not name.startswith(inside))
+        files.folders = {name for name in files.folders if not f"{name}/".startswith(inside)}
 
 
 def _label_by_folder(files: Files, classes: tuple[str, ...]) -> None:

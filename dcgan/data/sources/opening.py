@@ -4,14 +4,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dcgan.config import DataOptions
+from dcgan.config import DataOptions, MaskOptions
 from dcgan.data.sources.arrays import open_cifar10, open_idx, open_stl10, open_svhn
 from dcgan.data.sources.base import Source
 from dcgan.data.sources.celeba import open_celeba
-from dcgan.data.sources.faces import open_faces
+from dcgan.data.sources.faces import FACE_SOURCES, open_faces
 from dcgan.data.sources.folder import open_folder
 from dcgan.data.sources.left_out import describe_left_out
 from dcgan.data.sources.lsun import open_lsun
+from dcgan.data.sources.masked_folder import open_masked_folder
+from dcgan.data.sources.voc import open_voc
 from dcgan.errors import UsageError, UserError, printable
 
 # They take the options and the root folder or file, which exists or is downloaded.
@@ -19,19 +21,20 @@ _OPENERS: dict[str, Callable[[DataOptions, Path], Source]] = {
     "celeba": open_celeba,
     "lsun": open_lsun,
     "folder": open_folder,
+    "voc": open_voc,
     "mnist": open_idx,
     "fashion-mnist": open_idx,
     "cifar10": open_cifar10,
     "svhn": open_svhn,
     "stl10": open_stl10,
 }
-_NAMES = ("faces", *_OPENERS)
+_NAMES = (*FACE_SOURCES, *_OPENERS)
 _DOWNLOADED = ("mnist", "fashion-mnist", "cifar10", "svhn", "stl10")
 _DOWNLOAD_FOLDER = Path("data/raw")
 
 
-def open_source(options: DataOptions) -> Source:
-    """Open the source `options.source`.
+def open_source(options: DataOptions, masks: MaskOptions | None = None) -> Source:
+    """Open the source `options.source`; a folder with its masks, if options of them name any.
 
     Raises UsageError for options that contradict each other, and UserError if the raw data are
     missing or damaged.
@@ -44,7 +47,12 @@ def open_source(options: DataOptions) -> Source:
         raise UsageError(f"--classes is for lsun and folder, not for {options.source}")
     try:
         root = _root(options)
-        source = open_faces(options) if root is None else _OPENERS[options.source](options, root)
+        if root is None:
+            source: Source = open_faces(options)
+        elif masks and masks.masks:
+            source = open_masked_folder(options, root, masks.masks, masks.mask_names)
+        else:
+            source = _OPENERS[options.source](options, root)
     except OSError as error:
         raise UserError(
             f"cannot read {error.filename or options.root}: {error.strerror}"
@@ -52,6 +60,8 @@ def open_source(options: DataOptions) -> Source:
     if source.left_out:
         source.notes.append(describe_left_out(source.left_out))
     source.origin = origin(options)
+    if masks and masks.masks:
+        source.origin["masks"] = printable(str(masks.masks.resolve()))
     return source
 
 
@@ -71,7 +81,7 @@ def origin(options: DataOptions) -> dict[str, Any]:
 
 def _root(options: DataOptions) -> Path | None:
     """The folder or file of the raw data. Raises UsageError or UserError if there is none."""
-    if options.source == "faces":
+    if options.source in FACE_SOURCES:
         if options.root is not None:
             raise UsageError(
                 "faces are generated and have no --root: give --source for your images, e.g. folder"

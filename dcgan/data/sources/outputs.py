@@ -16,7 +16,7 @@ from dcgan.config import (
     TimelapseConfig,
     WalkConfig,
 )
-from dcgan.data.packed import IMAGES, META
+from dcgan.data.packed_files import IMAGES, META
 from dcgan.runtime.picture_mark import OUTPUT_MARK
 
 _CONFIG_FILE = "config.json"
