@@ -58,14 +58,13 @@ def parse_flags(
     defaults: Mapping[str, Any] | None = None,
     first_words: Sequence[str] = (),
 ) -> Config:
-    """Parse the flags of a config dataclass; its base classes are the groups of its --help.
+    """Parse the flags of a config dataclass; see `groups_of` for the groups of its --help.
 
     `defaults` replace those of the dataclass. Raises UsageError for wrong flags, with hints.
     `first_words`: words that must come before the flags.
     """
     _refuse_empty_values(args)
-    bases = kind.__bases__[::-1] if len(kind.__bases__) > 1 else (kind,)
-    groups = {_heading(base): _group(base, defaults or {}) for base in bases}
+    groups = {_heading(group): _group(group, kind, defaults or {}) for group in groups_of(kind)}
     options = dataclasses.make_dataclass("Options", groups.items())
     try:
         parsed = _run_tyro(options, args, prog, description)
@@ -125,17 +124,29 @@ def _wide_terminal() -> Iterator[None]:
             os.environ["COLUMNS"] = before
 
 
+def groups_of(kind: type) -> list[type]:
+    """The base classes of a config dataclass that group its flags, in the order of --help."""
+    bases = kind.__bases__[::-1]
+    if len(bases) == 1:
+        return [kind]
+    return [group for base in bases for group in groups_of(base)]
+
+
 def _heading(group: type) -> str:
     """Heading of an option class in --help: LossOptions -> "loss" (tyro appends "options")."""
     return re.sub("(Options|Config)$", "", group.__name__).lower()
 
 
-def _group(group: type, defaults: Mapping[str, Any]) -> type:
-    """A dataclass of an option class's fields with tyro's annotations, and without validation."""
-    helptexts = _field_docstrings(group)
+def _group(group: type, kind: type, defaults: Mapping[str, Any]) -> type:
+    """A dataclass of the fields of a group with tyro's annotations, and without validation.
+
+    `kind`: the config dataclass, which may declare them anew.
+    """
+    helptexts, declared = _field_docstrings(kind), dataclasses.fields(kind)
+    names = {field.name for field in dataclasses.fields(group)}
     annotated: Any = Annotated  # of types that a type checker cannot know
     fields = []
-    for field in dataclasses.fields(group):
+    for field in (field for field in declared if field.name in names):
         default = defaults.get(field.name, field.default)
         # For a default of None or () the help text says what happens.
         hint = "" if default is None or default == () else None

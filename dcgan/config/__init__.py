@@ -45,6 +45,12 @@ if TYPE_CHECKING:
         SamplingOptions,
         parse_seeds,
     )
+    from dcgan.config.segmentation import (
+        SEGMENT_PRESETS,
+        SegmentEvaluateConfig,
+        SegmentPredictConfig,
+        SegmentTrainConfig,
+    )
     from dcgan.config.sizes import SizesConfig
     from dcgan.config.sparse import SparseConfig
     from dcgan.config.stops import Stop, is_stops, parse_stops
@@ -60,6 +66,7 @@ __all__ = [
     "MIN_IMAGES",
     "NETWORK_OPTIONS",
     "PRESETS",
+    "SEGMENT_PRESETS",
     "ArithmeticConfig",
     "CanvasConfig",
     "CompareConfig",
@@ -81,6 +88,9 @@ __all__ = [
     "PrepareConfig",
     "SampleConfig",
     "SamplingOptions",
+    "SegmentEvaluateConfig",
+    "SegmentPredictConfig",
+    "SegmentTrainConfig",
     "SizesConfig",
     "SourceName",
     "SparseConfig",
@@ -123,6 +133,10 @@ _MODULES = {
     "DenoiseApplyConfig": "denoising",
     "DenoiseEvaluateConfig": "denoising",
     "DenoiseTrainConfig": "denoising",
+    "SEGMENT_PRESETS": "segmentation",
+    "SegmentEvaluateConfig": "segmentation",
+    "SegmentPredictConfig": "segmentation",
+    "SegmentTrainConfig": "segmentation",
     "DirectionConfig": "direction",
     "VisualizeConfig": "visualize",
     "WalkConfig": "walk",

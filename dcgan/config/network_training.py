@@ -81,14 +81,15 @@ class NetworkTrainConfig(RunOptions, DeviceOptions, OptimizationOptions, ImagesO
         return cls(**values)
 
 
-def validate_training(options: NetworkTrainConfig) -> None:
+def validate_training(options: NetworkTrainConfig, least_batch: int = 2) -> None:
     """Raise UsageError for options of a training that are out of range."""
     require_at_least(MIN_IMAGES, options, "held_out")
     require_at_least(1, options, "steps", "threads", "log_every", "sample_every", "save_every")
     require_at_least(0, options, "keep", "seed")
     require(options.seed < 2**63, "seed", options.seed, "below 2^63")
+    reason = " (for batch norm)" if least_batch > 1 else ""
     size = options.batch_size
-    require(size >= 2, "batch_size", size, "at least 2 (for batch norm)")
+    require(size >= least_batch, "batch_size", size, f"at least {least_batch}{reason}")
     require(0 < options.lr < 1, "lr", options.lr, "between 0 and 1")
     printable = str(options.out).isprintable()  # TensorBoard cannot log to other names
     require(printable, "out", ascii(str(options.out)), "a printable name")

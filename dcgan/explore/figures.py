@@ -11,6 +11,7 @@ from dcgan.errors import printable
 _MIN_CELL = 96  # pixels: smaller images are enlarged by a whole number
 _TEXT_SIZE = 14
 GAP = 6  # pixels between cells
+LINE = _TEXT_SIZE + GAP  # height of a line of text
 
 
 @dataclass
@@ -29,7 +30,7 @@ class Figure:
     @property
     def line(self) -> int:
         """Height of a line of text."""
-        return _TEXT_SIZE + GAP
+        return LINE
 
     def image(self, image: np.ndarray, x: int, y: int) -> None:
         """Place uint8 [S, S, 1 or 3] with its upper left corner at (x, y)."""
@@ -68,13 +69,14 @@ class Figure:
             sheet.paste(pixels.resize((self.cell, self.cell), Image.Resampling.NEAREST), (x, y))
         draw = ImageDraw.Draw(sheet)
         for text, x, y in self._texts:
-            draw.text((x, y), text, fill="black", font=_font())
+            draw.text((x, y), text, fill="black", font=font())
         return np.asarray(sheet)
 
 
-def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """The font of captions."""
     return ImageFont.load_default(_TEXT_SIZE)
 
 
 def _text_width(text: str) -> int:
-    return int(_font().getlength(text)) + 1
+    return int(font().getlength(text)) + 1

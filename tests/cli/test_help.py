@@ -11,10 +11,13 @@ from dcgan.cli import commands, parsing
 from dcgan.config import PRESETS, SourceName
 from tests.cli.running import run_python
 
-DENOISE_CONFIGS = {
-    "train": config.DenoiseTrainConfig,
-    "apply": config.DenoiseApplyConfig,
-    "evaluate": config.DenoiseEvaluateConfig,
+TASKS = {
+    "denoise train": config.DenoiseTrainConfig,
+    "denoise apply": config.DenoiseApplyConfig,
+    "denoise evaluate": config.DenoiseEvaluateConfig,
+    "segment train": config.SegmentTrainConfig,
+    "segment predict": config.SegmentPredictConfig,
+    "segment evaluate": config.SegmentEvaluateConfig,
 }
 CONFIGS = (
     *(config.TrainConfig, config.PrepareConfig, config.SampleConfig, config.WalkConfig),
@@ -23,7 +26,7 @@ CONFIGS = (
     config.SizesConfig,
     config.FeaturesConfig,
     config.VisualizeConfig,
-    *DENOISE_CONFIGS.values(),
+    *TASKS.values(),
     config.SparseConfig,
 )
 OPTIONS = [(kind, name) for kind in CONFIGS for name in kind.__dataclass_fields__]
@@ -74,15 +77,14 @@ def test_every_flag_is_explained_in_plain_words(kind, name):
 
 @pytest.mark.parametrize("kind", CONFIGS)
 def test_every_group_of_flags_has_a_heading_in_plain_words(kind):
-    for group in kind.__bases__ if len(kind.__bases__) > 1 else (kind,):
+    for group in parsing.groups_of(kind):
         assert group.__doc__.endswith(".")
         assert not DIALECT.search(group.__doc__), group.__doc__
 
 
 @pytest.mark.parametrize(
     "command",
-    [name for name in commands.COMMANDS if name != "denoise"]
-    + [f"denoise {task}" for task in DENOISE_CONFIGS],
+    [name for name in commands.COMMANDS if name not in ("denoise", "segment")] + list(TASKS),
 )
 def test_help_of_a_command_shows_its_flags_and_their_texts(command, help_of):
     shown = help_of(*command.split())

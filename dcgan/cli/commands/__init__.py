@@ -15,6 +15,7 @@ from dcgan.cli.commands.features import features
 from dcgan.cli.commands.invert import invert
 from dcgan.cli.commands.reports import compare, timelapse
 from dcgan.cli.commands.sampling import sample
+from dcgan.cli.commands.segment import segment
 from dcgan.cli.commands.sizes import sizes
 from dcgan.cli.commands.sparse import sparse
 from dcgan.cli.commands.training import doctor, train
@@ -29,6 +30,6 @@ COMMANDS: dict[str, Command] = {
         *(train, sample, prepare, walk, arithmetic, direction, invert, canvas),
         *(evaluate, neighbours),
         *(doctor, compare, timelapse),
-        *(sizes, features, visualize, sparse, denoise),
+        *(sizes, features, visualize, sparse, denoise, segment),
     )
 }

@@ -1,37 +1,28 @@
 """`dcgan denoise train`, `apply` and `evaluate`."""
 
-import dataclasses
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from dcgan.cli.parsing import parse_flags, split_choice
+from dcgan.cli.parsing import parse_flags
+from dcgan.cli.tasks import Task, parse_training, run_task
 from dcgan.config.denoising import (
     DenoiseApplyConfig,
     DenoiseEvaluateConfig,
     DenoiseTrainConfig,
 )
-from dcgan.errors import UsageError
+from dcgan.config.network_training import NetworkTrainConfig
 from dcgan.runtime.terminal import print_lines
 
 
 def denoise(args: Sequence[str], prog: str) -> None:
     """Train a denoising autoencoder, apply it to a picture, or measure its PSNR."""
-    task, rest = split_choice(args, tuple(TASKS), "task")
-    if task is not None:
-        TASKS[task](rest, f"{prog} {task}")
-    elif {"-h", "--help"} & set(args):
-        lines = (f"  {name:<10}  {function.__doc__}" for name, function in TASKS.items())
-        print_lines(f"usage: {prog} TASK [--help | flags]", "", *lines)
-    else:
-        raise UsageError(f"name a task: {prog} {'|'.join(TASKS)}; see {prog} --help")
+    run_task(TASKS, args, prog)
 
 
 def _train(args: Sequence[str], prog: str) -> None:
     """Train a denoising autoencoder on a packed folder, or resume the run in --out."""
-    config = parse_flags(DenoiseTrainConfig, args, prog, _train.__doc__)
-    if defaults := _options_of_run(config.out):
-        config = parse_flags(DenoiseTrainConfig, args, prog, _train.__doc__, defaults)
+    config = parse_training(DenoiseTrainConfig, args, prog, _train.__doc__, _options_of_run)
 
     from dcgan.deconv import autoencoder
 
@@ -66,23 +57,11 @@ def _evaluate(args: Sequence[str], prog: str) -> None:
     print_lines(*autoencoder.table(autoencoder.evaluate(config)), config.out)
 
 
-TASKS: dict[str, Callable[[Sequence[str], str], None]] = {
-    "train": _train,
-    "apply": _apply,
-    "evaluate": _evaluate,
-}
+TASKS: dict[str, Task] = {"train": _train, "apply": _apply, "evaluate": _evaluate}
 
 
-def _options_of_run(run: Path) -> dict | None:
-    """The options of the run in a folder; None for a new run."""
-    from dcgan.runs.layout import CHECKPOINTS, CONFIG_FILE
-
-    if not any((run / name).exists() for name in (CHECKPOINTS, CONFIG_FILE)):
-        return None
-
+def _options_of_run(run: Path) -> NetworkTrainConfig | None:
     from dcgan.deconv.autoencoder.state import DenoisingState
     from dcgan.deconv.training import options_of_run
 
-    config = options_of_run(DenoisingState, run)
-    names = [field.name for field in dataclasses.fields(DenoiseTrainConfig)]
-    return None if config is None else {name: getattr(config, name) for name in names}
+    return options_of_run(DenoisingState, run)

@@ -32,6 +32,8 @@ class FCN(nn.Module):
 
     `edges`: see `Upsampling`; "zeros" computes what the authors' networks do.
 
+    `class_names` are those of a trained network, see `load_segmenter`.
+
     Raises UsageError unless the backbone has a map of `stride`. The forward raises UserError for
     images that the backbone cannot take, and for those of one row or column.
     """
@@ -45,6 +47,7 @@ class FCN(nn.Module):
         if classes < 1:
             raise UsageError(f"classes must be at least 1, not {classes}")
         self.backbone, self.classes, self.stride = backbone, classes, stride
+        self.class_names: tuple[str, ...] = tuple(map(str, range(classes)))
         self._shallowest = strides.index(stride)
         fields = backbone.fields[self._shallowest :]
         channels = backbone.channels[self._shallowest :]

@@ -60,7 +60,8 @@ def train_network(
     config = dataclasses.replace(config, threads=choose_threads(config, found))
     device.configure_torch(config.threads)
     sharing = sharing_cpus() if on.type == "cpu" else nullcontext()
-    with out_of_memory_errors(on.type, cure), sharing:
+    random = torch.random.fork_rng([on] if on.type == "cuda" else [])
+    with out_of_memory_errors(on.type, cure), sharing, random:
         return _fit(make_training(config, packed, on, found), packed, Tasks, found)
 
 

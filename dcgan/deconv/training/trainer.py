@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -13,6 +14,8 @@ from dcgan.training.optimizer import gradients, lr_factor, optimizer_step, set_l
 from dcgan.training.run_state import load_tensors, named_tensors
 
 Batch = TypeVar("Batch")
+
+_STREAM = 8  # number of a random stream, see `training.image_loader`
 
 
 def training_step(
@@ -63,10 +66,14 @@ class NetworkTrainer(ABC, Generic[Batch]):
         """The parts of the network by their names in a checkpoint."""
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
-        """One step. Returns scalars on the device."""
+        """One step. Returns scalars on the device.
+
+        It sets the seed of torch's random numbers, so that dropout is a function of the step.
+        """
         config = self.config
         set_lr(self.optimizer, config.lr * lr_factor(self.step / config.steps, config.lr_decay))
         self.network.train()
+        torch.manual_seed(_step_seed(config.seed, self.step))  # of dropout
         scalars = training_step(
             self.trained, self.optimizer, lambda: self.loss(batch), self.found_non_finite
         )
@@ -84,3 +91,7 @@ class NetworkTrainer(ABC, Generic[Batch]):
 
     def _optimizers(self) -> dict[str, tuple[torch.optim.Optimizer, nn.Module]]:
         return {"optimizer": (self.optimizer, self.trained)}
+
+
+def _step_seed(seed: int, step: int) -> int:
+    return int(np.random.SeedSequence([seed, _STREAM, step]).generate_state(1, np.uint64)[0])
