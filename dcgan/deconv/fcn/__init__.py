@@ -5,6 +5,7 @@ Long, Shelhamer and Darrell 2015, "Fully Convolutional Networks for Semantic Seg
 """
 
 from dcgan.deconv.fcn.backbones import Backbone
+from dcgan.deconv.fcn.convert import HeatMap, convert_fc
 from dcgan.deconv.fcn.discriminator_backbone import DiscriminatorBackbone
 from dcgan.deconv.fcn.network import FCN
 from dcgan.deconv.fcn.tiling import TileContext, tile_context
@@ -17,10 +18,12 @@ __all__ = [
     "VGG16",
     "Backbone",
     "DiscriminatorBackbone",
+    "HeatMap",
     "TileContext",
     "TorchvisionBackbone",
     "Upsampling",
     "bilinear_taps",
+    "convert_fc",
     "load_vgg16",
     "tile_context",
 ]
