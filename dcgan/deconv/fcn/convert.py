@@ -21,7 +21,8 @@ class HeatMap(nn.Module):
     """A classifier at all windows of an image: [N, C, H, W] -> [N, outputs, h, w].
 
     The unit (i, j) is what the classifier gives for the `window` (height, width) of the image that
-    begins at the pixel (i, j) times `stride`.
+    begins at the pixel (i, j) times `stride`. Where the classifier does not read the last pixels of
+    its images, the last windows may pass the border of the image by these.
     """
 
     def __init__(self, network: nn.Module, window: tuple[int, int], stride: tuple[int, int]):
