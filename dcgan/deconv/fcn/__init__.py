@@ -5,6 +5,7 @@ Long, Shelhamer and Darrell 2015, "Fully Convolutional Networks for Semantic Seg
 """
 
 from dcgan.deconv.fcn.backbones import Backbone
+from dcgan.deconv.fcn.convert import HeatMap, convert_fc
 from dcgan.deconv.fcn.discriminator_backbone import DiscriminatorBackbone
 from dcgan.deconv.fcn.evaluation import Segmentation, evaluate_segmenter
 from dcgan.deconv.fcn.figure import overlay
@@ -24,6 +25,7 @@ __all__ = [
     "VGG16",
     "Backbone",
     "DiscriminatorBackbone",
+    "HeatMap",
     "Segmentation",
     "TileContext",
     "TorchvisionBackbone",
@@ -31,6 +33,7 @@ __all__ = [
     "bilinear_taps",
     "class_colours",
     "colour_mask",
+    "convert_fc",
     "evaluate",
     "evaluate_segmenter",
     "load_segmenter",

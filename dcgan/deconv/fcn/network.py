@@ -25,10 +25,11 @@ class FCN(nn.Module):
     interpolation. Where maps lie on the image is computed by `dcgan.sizes`; the scores of skips are
     added at their own units, whatever the paddings, and nothing is cropped by trial.
 
-    Then, while the skips are zero, FCN-8s interpolates the same scores as FCN-32s. Between two
-    units of its last map the results are equal unless the middle of a unit of a deeper one lies
-    strictly between them, where FCN-32s has a bend and FCN-8s takes a short cut. Where the middles
-    of all maps coincide, as in ResNets, they are equal everywhere.
+    While the skips are zero, FCN-8s interpolates the scores of FCN-32s in several steps. Where the
+    first units of all maps have one middle, as in ResNets, the results are equal. Where units lie
+    in the middle of those below them, as in VGG16 and D with even kernels, each step cuts the bends
+    that interpolation has at the middles of deeper units; the results are equal within half a
+    `stride` of the points midway between two of the deepest units.
 
     `edges`: see `Upsampling`; "zeros" computes what the authors' networks do.
 
