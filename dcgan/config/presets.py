@@ -5,19 +5,13 @@ from typing import Any
 
 from dcgan.config.train_config import TrainConfig
 
-# Narrow networks take higher learning rates.
-_FACES: dict[str, Any] = dict(
-    width=24, batch_size=16, steps=3500, lr_G=2e-3, lr_D=1e-3, ema_images=3000
-)
-
 # The options that differ from the defaults of TrainConfig.
 _OPTIONS: dict[str, dict[str, Any]] = {
-    "faces": _FACES,
-    "face-parts": dict(source="face-parts", **_FACES),
+    # Narrow networks take higher learning rates.
+    "faces": dict(width=24, batch_size=16, steps=3500, lr_G=2e-3, lr_D=1e-3, ema_images=3000),
     "celeba": dict(source="celeba", batch_size=128, steps=40_000),
     "lsun": dict(source="lsun", batch_size=128, steps=100_000),
     "folder": dict(source="folder", batch_size=16, steps=80_000),
-    "voc": dict(source="voc", batch_size=16, steps=80_000),
     "cifar10": dict(source="cifar10", size=32, steps=40_000),
     "stl10": dict(source="stl10", split="all", steps=40_000),
     "svhn": dict(source="svhn", size=32, steps=20_000, flip=False),

@@ -90,6 +90,10 @@ class ImageLoader(ABC, Generic[Inputs]):
         """The random numbers of a stream in a step."""
         return np.random.default_rng([self.seed, stream, step])
 
+    def mirrored(self, step: int) -> np.ndarray:
+        """Which images of this process are mirrored in a step: bool [n]."""
+        return (self.random(FLIPS, step).random(self.batch_size) < 0.5)[self.slice] & self.flip
+
     def _load_in_order(self, step: int) -> Iterator[_HostInputs]:
         """Load `step`, `step` + 1, ...; request the rows of later ones before."""
         requested: deque[np.ndarray] = deque()
@@ -107,10 +111,9 @@ class ImageLoader(ABC, Generic[Inputs]):
 
     def _load(self, step: int, indices: np.ndarray) -> _HostInputs:
         """Load the images and the other inputs of a step, in any thread."""
-        mirrored = self.random(FLIPS, step).random((self.batch_size, 1, 1, 1)) < 0.5
         return _HostInputs(
             self._pinned(self.rows(indices) if self.resident is None else indices),
-            self._pinned(mirrored[self.slice] & self.flip),
+            self._pinned(self.mirrored(step)[:, None, None, None]),
             tuple(map(self._pinned, self.other_inputs(step, indices))),
         )
 

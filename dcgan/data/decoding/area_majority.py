@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-_CELL = 2**20  # units of length in a pixel of the result: whole numbers, so that ties are exact
+_TIE = 2.0**-24  # areas are multiples of it, in pixels of the result: rounding decides no tie
 _BLOCK = 2**18  # pieces that are counted at a time, about
 
 
@@ -19,6 +19,7 @@ class _Pieces(NamedTuple):
     source: np.ndarray
     target: np.ndarray
     length: np.ndarray
+    """In pixels of the target."""
 
 
 def resize_mask(
@@ -43,7 +44,8 @@ def resize_mask(
         bins = cells * classes + shifted[y.source[used]][:, x.source]
         weights = y.length[used, None] * x.length
         areas = np.bincount(bins.ravel(), weights.ravel(), (last - first) * columns * classes)
-        result[first:last] = areas.reshape(last - first, columns, classes).argmax(2)
+        areas = np.rint(areas / _TIE).reshape(last - first, columns, classes)
+        result[first:last] = areas.argmax(2)
     return result - np.uint8(1)
 
 
@@ -51,9 +53,9 @@ def _cut(n: int, start: float, stop: float, size: int) -> _Pieces:
     """Cut the pixels 0 to n - 1 that lie from `start` to `stop`, which become `size` pixels."""
     first, last = max(0, int(start)), min(n, int(np.ceil(stop)))
     edges = np.arange(first, last + 1).clip(start, stop)
-    edges = np.rint((edges - start) * (size * _CELL / (stop - start))).astype(np.int64)
-    cuts = np.union1d(edges, np.arange(size + 1) * _CELL)
+    edges = ((edges - start) * (size / (stop - start))).clip(0, size)
+    cuts = np.union1d(edges, np.arange(size + 1))
     cuts = cuts[(cuts >= edges[0]) & (cuts <= edges[-1])]
     begins = cuts[:-1]
     source = first + np.searchsorted(edges, begins, "right") - 1
-    return _Pieces(source, begins // _CELL, np.diff(cuts))
+    return _Pieces(source, begins.astype(np.int64), np.diff(cuts))

@@ -1,5 +1,6 @@
 """Decoding of one PNG of class numbers to a square mask, with the geometry of its image."""
 
+import io
 from typing import BinaryIO
 
 import numpy as np
@@ -34,6 +35,8 @@ def decode_mask(
     up to 8 bits, not of the size of the image, or have values from `classes` to 254.
     """
     try:
+        if not file.seek(0, io.SEEK_END):
+            raise BadImage("empty file")
         with open_image(file) as image:
             check_size(*image.size, None)
             mask = _read_numbers(image)

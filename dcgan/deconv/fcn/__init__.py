@@ -14,6 +14,7 @@ from dcgan.deconv.fcn.network import FCN
 from dcgan.deconv.fcn.palette import class_colours, colour_mask, save_mask
 from dcgan.deconv.fcn.prediction import predict, segment
 from dcgan.deconv.fcn.reporting import evaluate
+from dcgan.deconv.fcn.scores import ConfusionMatrix, SegmentationScores, score_counts
 from dcgan.deconv.fcn.tiling import TileContext, tile_context
 from dcgan.deconv.fcn.torchvision_backbone import TorchvisionBackbone
 from dcgan.deconv.fcn.training import train
@@ -24,9 +25,11 @@ __all__ = [
     "FCN",
     "VGG16",
     "Backbone",
+    "ConfusionMatrix",
     "DiscriminatorBackbone",
     "HeatMap",
     "Segmentation",
+    "SegmentationScores",
     "TileContext",
     "TorchvisionBackbone",
     "Upsampling",
@@ -41,6 +44,7 @@ __all__ = [
     "overlay",
     "predict",
     "save_mask",
+    "score_counts",
     "segment",
     "tile_context",
     "train",
