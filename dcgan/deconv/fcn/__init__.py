@@ -5,6 +5,7 @@ Long, Shelhamer and Darrell 2015, "Fully Convolutional Networks for Semantic Seg
 """
 
 from dcgan.deconv.fcn.backbones import Backbone
+from dcgan.deconv.fcn.batches import SegmentationBatch, SegmentationLoader
 from dcgan.deconv.fcn.convert import HeatMap, convert_fc
 from dcgan.deconv.fcn.discriminator_backbone import DiscriminatorBackbone
 from dcgan.deconv.fcn.evaluation import Segmentation, evaluate_segmenter
@@ -29,6 +30,8 @@ __all__ = [
     "DiscriminatorBackbone",
     "HeatMap",
     "Segmentation",
+    "SegmentationBatch",
+    "SegmentationLoader",
     "SegmentationScores",
     "TileContext",
     "TorchvisionBackbone",
