@@ -51,7 +51,7 @@ def draw_legend(names: tuple[str, ...], width: int) -> np.ndarray:
     lines = math.ceil(len(names) / columns)
     legend = Image.new("RGB", (width, GAP + lines * LINE), "white")
     draw = ImageDraw.Draw(legend)
-    for index, (name, colour) in enumerate(zip(names, class_colours(len(names)), strict=True)):
+    for index, (name, colour) in enumerate(zip(names, class_colours(), strict=False)):
         x, y = GAP + index % columns * _COLUMN, index // columns * LINE
         draw.rectangle((x, y, x + _SWATCH, y + _SWATCH), fill=tuple(map(int, colour)))
         draw.text((x + _SWATCH + GAP, y), name, fill="black", font=font())

@@ -12,14 +12,14 @@ from dcgan.runtime.atomic_files import replace_atomically
 _WHITE = 255
 
 
-def class_colours(classes: int = 256) -> np.ndarray:
-    """The colours of the classes in the masks of PASCAL VOC: uint8 [classes, 3].
+def class_colours() -> np.ndarray:
+    """The colours of the classes in the masks of PASCAL VOC: uint8 [256, 3].
 
     The bits of a class, from the lowest, go to red, green and blue in turn, into their bits from
     the highest: class 1 has red 128, class 2 green 128, class 8 red 64.
     """
-    index = np.arange(classes)
-    colours = np.zeros((classes, 3), np.uint8)
+    index = np.arange(256)
+    colours = np.zeros((256, 3), np.uint8)
     for bit in range(8):
         for channel in range(3):
             taken = index >> (3 * bit + channel) & 1
