@@ -1,6 +1,5 @@
 """Graphs of classifiers rewritten so that every layer takes maps of any size."""
 
-import copy
 from collections.abc import Mapping
 from math import prod
 
@@ -38,8 +37,7 @@ class Conversion:
 
     def __init__(self, modules: Mapping[str, nn.Module], shapes: Mapping[Node, Shape]):
         self._original = modules
-        # Copies without their tensors: so their mode, training or not, is their own.
-        self.modules = {name: copy.copy(module) for name, module in modules.items() if name}
+        self.modules = {name: _with_own_mode(module) for name, module in modules.items() if name}
         self._new: set[str] = set()
         self._shapes = shapes
         self._layouts: dict[Node, Shape] = {}
@@ -140,3 +138,15 @@ class Conversion:
         self._new.add(name)
         self.modules[name] = module.eval()
         return self._graph.call_module(name, (self._copies[source],))
+
+
+def _with_own_mode(module: nn.Module) -> nn.Module:
+    """A copy that shares its tensors, but not whether it is in training.
+
+    Not `copy.copy`, which refuses modules with parametrizations, such as spectral norm.
+    """
+    twin: nn.Module = object.__new__(type(module))
+    twin.__dict__.update(module.__dict__)
+    children = module._modules.items()
+    twin._modules = {name: child and _with_own_mode(child) for name, child in children}
+    return twin

@@ -215,6 +215,11 @@ def test_the_discriminator_gives_the_logits_that_its_mean_is_of():
         maps = heat(x)
         assert maps.shape == (1, 1, 2, 4) and heat.stride == (16, 16)
         torch.testing.assert_close(maps.mean((1, 2, 3)), D(x))
+    other = Discriminator(16, 3, 4, batch_norm_D=False, spectral_norm=True).train()
+    converted = convert_fc(other, 16)
+    assert all(module.training for module in other.modules())
+    small = torch.rand(2, 3, 16, 16)
+    torch.testing.assert_close(converted(small).flatten(), other.eval()(small))
     with pytest.raises(UserError, match="D with minibatch_std"):
         convert_fc(Discriminator(16, 3, 4, minibatch_std=True), 16)
     with pytest.raises(UsageError, match="64x64 pixels, not 32x32"):
