@@ -20,7 +20,7 @@ from dcgan.config import DataOptions, FitName, Levels, PrepareConfig
 from dcgan.config.validation import require_options, to_path
 from dcgan.data.decoding.conversion import Losses
 from dcgan.data.decoding.image import DECODING_VERSION
-from dcgan.data.mask_classes import count_values, name_classes, remark_unused
+from dcgan.data.mask_classes import name_classes
 from dcgan.data.packed import PackedImages, content_hash, is_packed, open_packed
 from dcgan.data.packed_files import IMAGES, LABELS, MASKS, META
 from dcgan.data.packing_summary import describe, first_reasons, print_summary
@@ -132,9 +132,8 @@ def pack(
         about_masks: dict[str, object] = {}
         if masks:
             keep_rows(masks, good, (size, size))
-            counts = count_values(masks)
-            mask_names = name_classes(counts, source.mask_names or ())
-            notes += remark_unused(counts, mask_names)
+            mask_names, remarks = name_classes(masks, source.mask_names or ())
+            notes += remarks
             about_masks = {"mask_names": list(mask_names), "mask_filter": "area majority"}
         meta = describe(source, len(good), skipped, notes) | {
             "size": size,
