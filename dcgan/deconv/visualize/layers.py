@@ -93,7 +93,7 @@ def open_layer(
     """
     forward = forward or network
     calls = trace(network, input_shape, forward)
-    name, _, number = str(layer).rpartition("@") if "@" in str(layer) else (str(layer), "", "")
+    name, _, number = str(layer).rpartition("@") if "@" in str(layer)[1:] else (str(layer), "", "")
     found = [call for call in calls if call.name == name and not isinstance(layer, int)]
     if layer == OUTPUT and not found:
         found = [call for call in calls if not call.name]
@@ -110,7 +110,10 @@ def open_layer(
         place = int(number) - 1 if number.isdecimal() else -1
         found = found[place : place + 1] if place >= 0 else []
     if not found:
-        raise UsageError(f"there is no layer {layer}: choose one of {_listed(calls)}")
+        problem = (
+            "the network has no convolution" if layer is None else f"there is no layer {layer}"
+        )
+        raise UsageError(f"{problem}: choose one of {_listed(calls)}")
     (call,) = found
     title = _title(call, calls)
     return Layer(network, forward, title, call.module, call.number, call.shape, input_shape)

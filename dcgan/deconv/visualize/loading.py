@@ -1,5 +1,6 @@
 """The network to look into: of a checkpoint, or of the user's own code."""
 
+import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from dcgan.config import VisualizeConfig
 from dcgan.deconv.visualize.tracing import is_convolution
@@ -106,8 +108,12 @@ def _load_user_network(
 
 
 def _call(name: str) -> nn.Module:
-    """The network that "module:function" returns; its random numbers are the same every time."""
+    """The network that "module:function" returns; its random numbers are the same every time.
+
+    The current folder stays, so that the paths of other options mean the same after it.
+    """
     module, _, attribute = name.partition(":")
+    folder = os.getcwd()
     try:
         with ExitStack() as stack, torch.random.fork_rng(devices=[]):
             found = getattr(import_module(module, stack), attribute)
@@ -115,8 +121,15 @@ def _call(name: str) -> nn.Module:
             network = found if isinstance(found, nn.Module) else found()
     except (Exception, SystemExit) as error:  # a user's code can raise anything
         raise UserError(f"--network {name}: {type(error).__name__}: {error}") from error
+    finally:
+        os.chdir(folder)
     if not isinstance(network, nn.Module):
         raise UserError(f"--network {name} returns a {type(network).__name__}, no torch.nn.Module")
+    if any(is_lazy(tensor) or tensor.is_meta for tensor in network.state_dict().values()):
+        raise UserError(
+            f"--network {name} returns a network whose parameters have no values yet (lazy, or on "
+            f"the device meta): initialise them in the function"
+        )
     return network
 
 
@@ -127,14 +140,14 @@ def _load_weights(network: nn.Module, path: Path, name: str) -> None:
     try:
         tensors = load_file(path)
     except (OSError, SafetensorError, ValueError) as error:
-        reason = describe_foreign_file(path) or error
-        raise UserError(f"--weights {path} is no safetensors file: {reason}") from error
+        reason = describe_foreign_file(path) or f"it is no valid safetensors file: {error}"
+        raise UserError(f"--weights {path}: {reason}") from error
     expected = network.state_dict()
     shared = tensors.keys() & expected.keys()
     problems = {
         "lacks": sorted(expected.keys() - tensors.keys()),
-        "has beside them": sorted(tensors.keys() - expected.keys()),
-        "has in another shape": sorted(
+        "has the unknown": sorted(tensors.keys() - expected.keys()),
+        "has other shapes of": sorted(
             key for key in shared if tensors[key].shape != expected[key].shape
         ),
     }
@@ -142,7 +155,7 @@ def _load_weights(network: nn.Module, path: Path, name: str) -> None:
         if names:
             more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
             raise UserError(
-                f"--weights {path} does not fit --network {name}: of its tensors it {problem} "
+                f"--weights {path} does not fit --network {name}: it {problem} "
                 f"{', '.join(names[:_MAX_NAMES])}{more}"
             )
     network.load_state_dict(tensors)
