@@ -110,10 +110,8 @@ def open_layer(
         place = int(number) - 1 if number.isdecimal() else -1
         found = found[place : place + 1] if place >= 0 else []
     if not found:
-        problem = (
-            "the network has no convolution" if layer is None else f"there is no layer {layer}"
-        )
-        raise UsageError(f"{problem}: choose one of {_listed(calls)}")
+        missing = "no convolution" if layer is None else f"no layer {layer}"
+        raise UsageError(f"there is {missing}: choose one of {_listed(calls)}")
     (call,) = found
     title = _title(call, calls)
     return Layer(network, forward, title, call.module, call.number, call.shape, input_shape)

@@ -147,7 +147,7 @@ def test_projections_are_computed_in_blocks_without_gradients():
         (Functional(), "relu@x", "no layer relu@x"),
         (Functional(), 0, "no layer 0: choose one of"),
         (Functional(), 5, "no layer 5"),
-        (nn.Flatten(), None, "the network has no convolution: choose one of output"),
+        (nn.Flatten(), None, "there is no convolution: choose one of output"),
         (Functional(), "@", "no layer @: choose one of"),
         (nn.Sequential(nn.Conv2d(1, 1, 1)), 1, "cannot take inputs of the shape 3x8x8: Runtime"),
         (nn.Sequential(nn.Conv2d(3, 1, 9)), 1, "cannot take inputs of the shape 3x8x8: Runtime"),
