@@ -7,7 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from dcgan.deconv.visualize.tracing import Call, evaluating, input_error, output_maps, trace
+from dcgan.deconv.visualize.tracing import (
+    Call,
+    evaluating,
+    format_shape,
+    input_error,
+    output_maps,
+    trace,
+)
 from dcgan.errors import UsageError
 from dcgan.runtime.device import full_float32_precision
 
@@ -52,8 +59,8 @@ class Layer:
         """
         if x.dim() != len(self.input_shape) + 1 or x.shape[1:] != self.input_shape:
             raise UsageError(
-                f"layer {self.title} was opened for inputs of {_by(self.input_shape)}, "
-                f"not {_by(x.shape[1:])}"
+                f"layer {self.title} was opened for inputs of {format_shape(self.input_shape)}, "
+                f"not {format_shape(x.shape[1:])}"
             )
         with _ended_at(self.module, self.call), full_float32_precision():
             try:
@@ -134,7 +141,7 @@ def _listed(calls: list[Call]) -> str:
     listed = []
     for call in calls:
         number = f"{call.convolution} = " if call.convolution else ""
-        listed.append(f"{number}{_title(call, calls)} ({_by(call.shape)})")
+        listed.append(f"{number}{_title(call, calls)} ({format_shape(call.shape)})")
     more = f", and {len(listed) - _MAX_LISTED} more" if len(listed) > _MAX_LISTED else ""
     return ", ".join(listed[:_MAX_LISTED]) + more
 
@@ -155,7 +162,3 @@ def _ended_at(module: nn.Module, call: int) -> Iterator[None]:
         yield
     finally:
         handle.remove()
-
-
-def _by(shape: tuple[int, ...] | torch.Size) -> str:
-    return "x".join(map(str, shape))
