@@ -25,6 +25,7 @@ CONFIGS = (
     config.VisualizeConfig,
     *DENOISE_CONFIGS.values(),
     config.SparseConfig,
+    config.ExportConfig,
 )
 OPTIONS = [(kind, name) for kind in CONFIGS for name in kind.__dataclass_fields__]
 
