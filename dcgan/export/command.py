@@ -64,5 +64,5 @@ def _check_not_replacing_a_run(out: Path) -> None:
         alone = ours = False
     if not (alone and ours):
         raise UserError(
-            f"{out} would be replaced, and holds no generator alone: name another --out"
+            f"{out} would be replaced, and is no exported generator: name another --out"
         )

@@ -37,14 +37,11 @@ def page_content(G: Generator, name: str, directions: Directions) -> str:
     """The text of the page, see `export_page`."""
     header, numbers = page_model(G, directions)
     style, page = _part("page.css"), _part("page.js")
-    about = (
-        f"A generator of {G.size} × {G.size} pictures, which runs in this page. "
-        f"Latents: {G.latent_dim} numbers of {_DISTRIBUTIONS[G.latent]}."
-    )
     parts = {
         "policy": _policy(style, page),
         "name": html.escape(name),
-        "about": html.escape(about),
+        "size": str(G.size),
+        "latents": f"{G.latent_dim} numbers of {_DISTRIBUTIONS[G.latent]}",
         "style": style,
         "page": page,
         "worker": "\n".join(map(_part, _WORKER)),

@@ -2,9 +2,8 @@
 
 An array in the block is described by its first byte and its number of elements. Convolutions are
 float16, the factor and offset of batch norm for each channel float32. The greatest weight of each
-layer is scaled to between 2¹⁴ and 2¹⁵ by a power of two, so that no weight overflows, and those that
-lose digits at the lower end of float16 are smaller by 2²⁸. Weights that are float16 already are
-exact.
+layer is scaled to between 2^14 and 2^15 by a power of two, so that none overflows and only those
+that are smaller by 2^28 lose digits. Weights that are float16 already stay exact.
 """
 
 import math

@@ -8,7 +8,7 @@ from dcgan.runtime.terminal import print_lines
 
 
 def export(args: Sequence[str], prog: str) -> None:
-    """Export a generator as an HTML page that runs it, for ONNX Runtime, or as a file of its own."""
+    """Export a generator as a page that runs in the browser, as an ONNX model or as a file."""
     config = parse_flags(ExportConfig, args, prog, export.__doc__)
 
     from dcgan.export import export_model

@@ -194,17 +194,19 @@ function makeLabels() {
   if (!model.labels) return;
   const { kind, names } = model.labels;
   element("labels").hidden = false;
-  const addBox = (name, choices) => {
-    const label = make("label", element("labels").querySelector("div"), { textContent: name });
-    const box = make("select", label);
+  const addBox = (name, choices, i) => {
+    const cell = make("p", element("labels").querySelector("div"));
+    make("label", cell, { htmlFor: `label-${i}`, textContent: name });
+    const box = make("select", cell, { id: `label-${i}` });
     make("option", box, { value: "", textContent: "as the seed has it" });
     choices.forEach(([value, textContent]) => make("option", box, { value, textContent }));
   };
   if (kind === "class") {
     const classes = names.map((name, i) => [i, name]);
-    addBox("Class", classes);
+    addBox("Class", classes, 0);
   } else {
-    for (const name of names) addBox(name, [[1, "yes"], [0, "no"]]);
+    const answers = [[1, "yes"], [0, "no"]];
+    names.forEach((name, i) => addBox(name, answers, i));
   }
 }
 
