@@ -15,6 +15,7 @@ from dcgan.export.page import export_page
 from dcgan.export.page_directions import choose_directions
 from dcgan.networks import weights_hash
 from dcgan.runs.checkpoint_folder import find_checkpoint, run_folder
+from dcgan.runs.layout import CHECKPOINTS
 
 
 def export_model(config: ExportConfig) -> list[str]:
@@ -45,8 +46,11 @@ def export_model(config: ExportConfig) -> list[str]:
 
 def _model_name(checkpoint: Path) -> str:
     """What people call a model: the name of its run, or of its file."""
-    path = run_folder(checkpoint)
-    name = path.resolve().name if path.is_dir() else path.stem
+    is_folder, folder = checkpoint.is_dir(), checkpoint.resolve().parent
+    if is_folder or folder.name == CHECKPOINTS:
+        name = run_folder(checkpoint if is_folder else folder).resolve().name
+    else:
+        name = checkpoint.stem
     return printable(name) or "generator"
 
 

@@ -30,10 +30,11 @@ def test_a_generator_alone_draws_the_same_images(run, tmp_path, capsys, monkeypa
     assert cli.main(["export", str(run), "--out", "half.safetensors"]) == 0, "replaces its own file"
 
 
-def test_the_ending_of_the_file_says_the_format(run, tmp_path):
+def test_the_ending_of_the_file_says_the_format_and_the_run_the_heading(run, tmp_path):
     out = tmp_path / "new" / "page.HTML"
-    assert cli.main(["export", str(run), "--out", str(out)]) == 0
-    assert parse(out.read_text(encoding="utf-8")).texts["h1"].strip() == run.name
+    for checkpoint in (run, run / "checkpoints", find_checkpoint(run).path):
+        assert cli.main(["export", str(checkpoint), "--out", str(out)]) == 0
+        assert parse(out.read_text(encoding="utf-8")).texts["h1"].strip() == run.name
 
 
 def test_directions_found_with_other_weights_are_noted(run, tmp_path, capsys):
