@@ -174,6 +174,16 @@ def test_an_interpolation_leads_to_the_other_seed_and_plays(open_page):
     assert place.input_value() == stopped
 
 
+@pytest.mark.parametrize("text", ["-3", "1.5", "", "1e3"])
+def test_what_is_no_seed_leaves_the_picture(open_page, text):
+    opened = open_page(make_generator())
+    opened.choose(9)
+    opened.page.get_by_label("Seed", exact=True).fill(text)
+    opened.page.get_by_label("first").fill("1")  # a new picture, after which the page is unchanged
+    opened.page.get_by_role("button", name="Reset directions").click()
+    opened.shows(drawn(opened.G, 9))
+
+
 def test_the_saved_picture_is_the_one_that_is_shown(open_page):
     G = make_generator(size=32)
     opened = open_page(G)
@@ -199,6 +209,10 @@ def test_the_keyboard_reaches_every_control(open_page):
         ".map((e) => e.id)"
     )
     assert set(ids) <= set(reached)
+    opened.page.get_by_label("Seed", exact=True).press("ArrowUp")
+    opened.wait_for("1")
+    opened.page.get_by_role("button", name="Previous seed").press("Enter")
+    opened.wait_for("0")
     opened.page.get_by_label("first").focus()
     for _ in range(20):
         keyboard.press("ArrowRight")

@@ -4,6 +4,7 @@
 const FRAMES = 48; // of the way from a seed to another
 const FRAME_MILLISECONDS = 40;
 const GALLERY = 12;
+const MAX_SEED = 10n ** 19n - 1n; // of dcgan sample
 
 const element = (id) => document.getElementById(id);
 const model = JSON.parse(element("model").textContent);
@@ -41,8 +42,9 @@ worker.onerror = () => {
 
 // What the controls say.
 
-function seedOf(input, otherwise) {
-  return input.value && input.checkValidity() ? BigInt(input.value) : otherwise;
+// The seed in a field; while it is none, the one before.
+function seedOf(input, before) {
+  return /^\d{1,19}$/.test(input.value) ? BigInt(input.value) : before;
 }
 
 let seed = 0n;
@@ -109,7 +111,8 @@ function refresh(withGallery = true) {
 }
 
 function chooseSeed(value) {
-  seed = value < 0n ? 0n : value;
+  if (value < 0n || value > MAX_SEED) return;
+  seed = value;
   element("seed").value = String(seed);
   element("place").value = "0";
   refresh(false);
