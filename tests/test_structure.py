@@ -31,11 +31,11 @@ MAY_IMPORT = {
     "sampling",
     "deconv": "config data errors explore images latent networks runs runtime sampling sizes "
     "training",
-    "export": "config errors runs",
+    "export": "config errors explore latent networks pretrained runs runtime sampling",
     "training": "config data errors evaluation images latent networks runs runtime sampling",
     "reports": "config data errors evaluation images runs runtime sampling training",
-    "cli": "animation config data deconv errors evaluation explore images reports runs runtime "
-    "sampling sizes training",
+    "cli": "animation config data deconv errors evaluation explore export images reports runs "
+    "runtime sampling sizes training",
     "__main__": "cli",
 }
 

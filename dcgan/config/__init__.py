@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         EvaluateConfig,
         NeighboursConfig,
     )
+    from dcgan.config.export import ExportConfig
     from dcgan.config.features import FeaturesConfig
     from dcgan.config.inversion import InvertConfig
     from dcgan.config.reports import CompareConfig, TimelapseConfig, validate_duration
@@ -77,6 +78,7 @@ __all__ = [
     "DirectionConfig",
     "EvaluateConfig",
     "EvaluationOptions",
+    "ExportConfig",
     "FeaturesConfig",
     "FitName",
     "InvertConfig",
@@ -118,6 +120,7 @@ _MODULES = {
     "DEFAULT_MEMORIZATION_IMAGES": "evaluation",
     "EvaluateConfig": "evaluation",
     "NeighboursConfig": "evaluation",
+    "ExportConfig": "export",
     "FeaturesConfig": "features",
     "CompareConfig": "reports",
     "TimelapseConfig": "reports",

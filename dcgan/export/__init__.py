@@ -1,5 +1,16 @@
 """Trained networks in files for other people."""
 
+from dcgan.export.command import export_model
 from dcgan.export.networks import export_discriminator, export_generator
+from dcgan.export.onnx_model import export_onnx
+from dcgan.export.page import export_page
+from dcgan.export.page_directions import choose_directions
 
-__all__ = ["export_discriminator", "export_generator"]
+__all__ = [
+    "choose_directions",
+    "export_discriminator",
+    "export_generator",
+    "export_model",
+    "export_onnx",
+    "export_page",
+]

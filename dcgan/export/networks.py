@@ -12,6 +12,7 @@ from dcgan.errors import UserError
 from dcgan.runs import checkpoint
 from dcgan.runs.checkpoint_folder import find_checkpoint
 
+GENERATOR_PREFIXES = ("ema.", "labels.")  # of the tensors in the file of a generator
 _HEADER = ("step", "config", "data", "labels", "metrics")  # the entries that are kept
 _PATHS = {field.name for field in dataclasses.fields(TrainConfig) if "Path" in str(field.type)}
 
@@ -27,7 +28,7 @@ def export_generator(
     `entries`: further JSON values for the header. Raises UserError if there is no usable
     checkpoint, where `out` is that checkpoint, for weights beyond fp16, or if writing fails.
     """
-    _export(path, out, ("ema.", "labels."), half_precision, entries)
+    _export(path, out, GENERATOR_PREFIXES, half_precision, entries)
 
 
 def export_discriminator(

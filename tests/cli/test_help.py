@@ -28,6 +28,7 @@ CONFIGS = (
     config.VisualizeConfig,
     *TASKS.values(),
     config.SparseConfig,
+    config.ExportConfig,
 )
 OPTIONS = [(kind, name) for kind in CONFIGS for name in kind.__dataclass_fields__]
 

@@ -11,6 +11,7 @@ from dcgan.cli.commands.data import prepare
 from dcgan.cli.commands.denoise import denoise
 from dcgan.cli.commands.direction import direction
 from dcgan.cli.commands.evaluation import evaluate, neighbours
+from dcgan.cli.commands.export import export
 from dcgan.cli.commands.features import features
 from dcgan.cli.commands.invert import invert
 from dcgan.cli.commands.reports import compare, timelapse
@@ -28,6 +29,7 @@ COMMANDS: dict[str, Command] = {
     command.__name__: command
     for command in (
         *(train, sample, prepare, walk, arithmetic, direction, invert, canvas),
+        export,
         *(evaluate, neighbours),
         *(doctor, compare, timelapse),
         *(sizes, features, visualize, sparse, denoise, segment),
