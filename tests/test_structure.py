@@ -31,11 +31,12 @@ MAY_IMPORT = {
     "sampling",
     "deconv": "config data errors explore images latent networks runs runtime sampling sizes "
     "training",
-    "export": "config errors runs",
+    "export": "config errors networks runs runtime",
+    "importing": "config errors export images networks runs runtime sampling",
     "training": "config data errors evaluation images latent networks runs runtime sampling",
     "reports": "config data errors evaluation images runs runtime sampling training",
-    "cli": "animation config data deconv errors evaluation explore images reports runs runtime "
-    "sampling sizes training",
+    "cli": "animation config data deconv errors evaluation explore images importing reports runs "
+    "runtime sampling sizes training",
     "__main__": "cli",
 }
 

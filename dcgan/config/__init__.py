@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         NeighboursConfig,
     )
     from dcgan.config.features import FeaturesConfig
+    from dcgan.config.importing import ImportConfig
     from dcgan.config.inversion import InvertConfig
     from dcgan.config.reports import CompareConfig, TimelapseConfig, validate_duration
     from dcgan.config.sampling import (
@@ -72,6 +73,7 @@ __all__ = [
     "EvaluationOptions",
     "FeaturesConfig",
     "FitName",
+    "ImportConfig",
     "InvertConfig",
     "Levels",
     "LossOptions",
@@ -115,6 +117,7 @@ _MODULES = {
     "DEFAULT_GRID": "sampling",
     "MIN_FRAME_SECONDS": "walk",
     "ArithmeticConfig": "arithmetic",
+    "ImportConfig": "importing",
     "InvertConfig": "inversion",
     "SampleConfig": "sampling",
     "SamplingOptions": "sampling",
