@@ -15,6 +15,7 @@ from torch import Tensor
 from dcgan import images, sampling
 from dcgan.config import PRESETS, TrainConfig, config_to_dict, format_flag
 from dcgan.config.importing import ImportConfig
+from dcgan.config.validation import require_options
 from dcgan.errors import UserError
 from dcgan.importing.recognition import Recognized, recognize
 from dcgan.importing.state_dict import StateDict, open_state_dict
@@ -56,6 +57,7 @@ def import_networks(config: ImportConfig) -> Imported:
     Raises UserError for files that hold no network of the example, for two that do not go together,
     and where `config.out` holds other files.
     """
+    require_options(config, ImportConfig, "import_networks")
     run = config.out
     with disk_errors(run):
         if run.exists() and not (run.is_dir() and not any(run.iterdir())):

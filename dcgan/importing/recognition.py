@@ -11,6 +11,7 @@ from dcgan.errors import UsageError, UserError
 from dcgan.export.pytorch_names import example_names
 from dcgan.importing.state_dict import StateDict, is_counter, shown
 from dcgan.networks import Discriminator, Generator, build_networks
+from dcgan.networks.layers import BASE_SIZE
 
 _OF_EXAMPLE = "PyTorch's DCGAN example"
 # How names begin in the networks of other programs.
@@ -20,7 +21,7 @@ _OTHERS = {
     "torchgan": r"(model\.\d+\.\d+\.|disc\.\d+\.)",
     "StyleGAN": r"(mapping\.fc\d+\.|synthesis\.b\d+\.|b\d+\.(conv|fromrgb|skip|fc))",
 }
-_MAX_LAYERS = 12  # convolutions; networks for 1024 pixels have 9
+_MAX_HALVINGS = 20  # of which a size is computed, for the message that it is too large
 
 
 class Recognized(NamedTuple):
@@ -39,21 +40,23 @@ def recognize(file: StateDict) -> Recognized:
         for name, shape in shapes.items()
         if (match := re.fullmatch(r"main\.(\d{1,4})\.weight", name)) and len(shape) == 4
     )
-    if not 2 <= len(kernels) <= _MAX_LAYERS or kernels[0][0] != 0:
+    if not kernels or kernels[0][0] != 0 or kernels[-1][0] == 0:
         raise _other_network(file)
-    first, last = kernels[0][1], kernels[-1][1]
-    options = {"size": 2 ** (len(kernels) + 1)}
-    is_G = "main.1.weight" in shapes  # batch norm follows the first layer of G, and not that of D
-    if is_G:
-        options |= {"width": last[0], "channels": last[1], "latent_dim": first[0]}
+    (_, first), (index, last) = kernels[0], kernels[-1]
+    options: dict[str, Any]
+    if "main.1.weight" in shapes:  # batch norm follows the first layer of G, and not that of D
+        part, halvings = 0, index // 3
+        options = {"width": last[0], "channels": last[1], "latent_dim": first[0]}
     else:
-        options |= {"width": first[0], "channels": first[1]}
+        part, halvings = 1, index // 3 + 1
+        options = {"width": first[0], "channels": first[1]}
+    options["size"] = BASE_SIZE * 2 ** min(halvings, _MAX_HALVINGS)
     try:
         config = dataclasses.replace(PRESETS["pytorch-example"], **options)
     except UsageError as error:
         raise file.unusable(error) from error
     with torch.device("meta"):
-        network = build_networks(config)[0 if is_G else 1]
+        network = build_networks(config)[part]
     names = example_names(network)
     expected = {names[name]: tuple(t.shape) for name, t in network.state_dict().items()}
     pixels = f"{config.size}x{config.size} pixels"
@@ -72,8 +75,8 @@ def _check_shapes(file: StateDict, expected: dict[str, tuple[int, ...]], network
             raise file.unusable(f"it lacks {name}, which {_OF_EXAMPLE} has")
         if found is not None and found != shape:
             raise file.unusable(
-                f"its {name} is {_format_shape(found)}; in {network}, at most 8 times as many "
-                f"channels, it is {_format_shape(shape)}"
+                f"its {name} is {_format_shape(found)}, and {_format_shape(shape)} in {network}, "
+                f"whose layers have at most 8 times as many channels"
             )
 
 
