@@ -1,6 +1,7 @@
 """`dcgan import`: the same networks under other names, and everything else refused in one line."""
 
 import json
+import shlex
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ from dcgan.importing import import_networks
 from dcgan.runs.checkpoint_folder import find_checkpoint
 from dcgan.training.resume import config_of_run
 from tests import pytorch_example
-from tests.cli.running import fail
+from tests.cli.running import fail, run_python
+from tests.markdown import PAGES, commands
 from tests.pytorch_example import Discriminator, Generator, save
 
 
@@ -125,6 +127,23 @@ def test_files_saved_in_other_ways_give_the_same_networks(example, files, tmp_pa
         assert halves[name].dtype == tensor.dtype
         if name.startswith("G.") and tensor.is_floating_point():
             assert torch.equal(halves[name], tensor.half().float())
+
+
+def test_the_line_in_the_docs_makes_files_to_import(example, files, tmp_path, monkeypatch):
+    """Run on the files that the example itself writes."""
+    (line,) = [c for c in commands(PAGES["docs/moving.md"]) if c.startswith("python -c")]
+    pickles = [tmp_path / "netG_epoch_24.pth", tmp_path / "netD_epoch_24.pth"]
+    for path, network in zip(pickles, (example.netG, example.netD), strict=True):
+        torch.save(network.state_dict(), path)
+    with pytest.raises(UserError, match=r"pickle of torch\.save, .*docs/moving\.md"):
+        import_as(tmp_path / "run", *pickles)
+    code = shlex.split(line)[2]
+    assert shlex.split(line)[3:] == [path.name for path in pickles]
+    done = run_python("-c", code, *pickles)
+    assert done.returncode == 0, done.stderr
+    converted = [path.with_suffix(".safetensors") for path in pickles]
+    for path, file in zip(converted, files, strict=True):
+        assert same(load_file(path), load_file(file))
 
 
 def test_a_generator_alone_samples_but_does_not_train(files, tmp_path, capsys):
