@@ -1,6 +1,5 @@
 """The tensors of another program, from a safetensors file that is not trusted."""
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +14,18 @@ from dcgan.runs.foreign_files import describe_foreign_file
 
 _WRAPPER = "module."  # in front of every name after nn.DataParallel
 _COUNTER = ".num_batches_tracked"  # which PyTorch before 0.4.1 did not save
+# Types of safetensors. Training leaves no others, and torch does not compute with all of them.
+_WEIGHTS, _COUNTERS = ("F16", "BF16", "F32", "F64"), ("I32", "I64")
 _MAX_NAME = 60  # characters of a name in a message
 
 
 @dataclass(frozen=True)
 class StateDict:
-    """The names and shapes of the tensors in a file; nothing else has been read yet."""
+    """The names, shapes and types of the tensors in a file; nothing else has been read yet."""
 
     path: Path
     shapes: dict[str, tuple[int, ...]]
+    types: dict[str, str]  # as safetensors names them
     prefix: str  # of the names in the file
 
     def read(self) -> dict[str, Tensor]:
@@ -32,23 +34,29 @@ class StateDict:
         A counter that is not in the file is 0. Raises UserError for other types, and for numbers
         that no training leaves: neither finite in float32, nor positive where they are variances.
         """
-        with safe_open(self.path, "pt") as file:
-            tensors = {name: file.get_tensor(self.prefix + name) for name in self.shapes}
+        for name, found in self.types.items():
+            if found not in (_COUNTERS if is_counter(name) else _WEIGHTS):
+                raise self.unusable(f"{shown(name)} has the type {found}")
         result = {}
-        for name, tensor in tensors.items():
-            counter = name.endswith(_COUNTER)
-            if tensor.is_floating_point() == counter or tensor.is_complex():
-                raise self.unusable(f"{shown(name)} has the type {tensor.dtype}")
-            result[name] = tensor.long() if counter else tensor.float().contiguous()
+        for name, tensor in self._tensors().items():
+            result[name] = tensor.long() if is_counter(name) else tensor.float().contiguous()
             if not result[name].isfinite().all():
                 raise self.unusable(f"{shown(name)} has numbers that are not finite")
             if name.endswith(".running_var") and (result[name] < 0).any():
                 raise self.unusable(f"{shown(name)} has negative variances")
-        for name in tensors:
+        for name in self.shapes:
             if name.endswith(".running_mean"):
                 counter_name = name.removesuffix(".running_mean") + _COUNTER
                 result.setdefault(counter_name, torch.tensor(0))
         return result
+
+    def _tensors(self) -> dict[str, Tensor]:
+        try:
+            with safe_open(self.path, "pt") as file:
+                names = {name: self.prefix + name for name in self.shapes}
+                return {name: file.get_tensor(names[name]).clone() for name in names}
+        except (OSError, SafetensorError) as error:
+            raise self.unusable(error) from error
 
     def unusable(self, reason: object) -> UserError:
         """The error to raise for a file that cannot be imported."""
@@ -56,7 +64,7 @@ class StateDict:
 
 
 def open_state_dict(path: Path) -> StateDict:
-    """Read the names and shapes in a safetensors file. Raises UserError for any other file."""
+    """Read what a safetensors file says of its tensors. Raises UserError for any other file."""
     path = to_path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such file of weights")
@@ -66,15 +74,21 @@ def open_state_dict(path: Path) -> StateDict:
         with safe_open(path, "pt") as file:
             if "dcgan" in (file.metadata() or {}):
                 raise UserError(f"{path} is a file of dcgan already, and needs no import")
-            names = list(file.keys())
-            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
-    except (OSError, SafetensorError, ValueError, json.JSONDecodeError) as error:
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+            shapes = {name: tuple(part.get_shape()) for name, part in slices.items()}
+            types = {name: part.get_dtype() for name, part in slices.items()}
+    except (OSError, SafetensorError, ValueError) as error:
         raise UserError(
             f"{path} cannot be imported: {describe_foreign_file(path) or error}"
         ) from error
-    wrapped = bool(names) and all(name.startswith(_WRAPPER) for name in names)
+    wrapped = bool(shapes) and all(name.startswith(_WRAPPER) for name in shapes)
     prefix = _WRAPPER if wrapped else ""
-    return StateDict(path, {k.removeprefix(prefix): v for k, v in shapes.items()}, prefix)
+    return StateDict(
+        path,
+        {name.removeprefix(prefix): shape for name, shape in shapes.items()},
+        {name.removeprefix(prefix): kind for name, kind in types.items()},
+        prefix,
+    )
 
 
 def is_counter(name: str) -> bool:

@@ -203,8 +203,12 @@ def changed(path, **tensors):
         ({"main__1__bias": torch.full([64], torch.nan)}, r"main\.1\.bias has numbers that are not"),
         ({"main__1__bias": torch.full([64], 1e39, dtype=torch.float64)}, "that are not finite"),
         ({"main__1__running_var": -torch.ones(64)}, "has negative variances"),
-        ({"main__1__bias": torch.ones(64, dtype=torch.int32)}, r"has the type torch\.int32"),
-        ({"main__1__num_batches_tracked": torch.ones(())}, r"tracked has the type torch\.float32"),
+        ({"main__1__bias": torch.ones(64, dtype=torch.int32)}, "bias has the type I32"),
+        (
+            {"main__1__bias": torch.zeros(64, dtype=torch.uint8).view(torch.float8_e8m0fnu)},
+            "bias has the type F8_E8M0",
+        ),
+        ({"main__1__num_batches_tracked": torch.ones(())}, "tracked has the type F32"),
         (
             {"main__1__num_batches_tracked": torch.ones(2).long()},
             r"tracked is 2, and one number",
