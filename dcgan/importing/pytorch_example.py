@@ -7,7 +7,7 @@ else changes. The sigmoid at the end of D has none; losses here take logits.
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -102,18 +102,18 @@ def _write(
     D: tuple[StateDict, Recognized] | None,
 ) -> None:
     """Write the run folder, which appears when it is complete."""
-    tensors = {f"G.{name}": tensor for name, tensor in _load(*G).items()}
-    if D is not None:
-        tensors |= {f"D.{name}": tensor for name, tensor in _load(*D).items()}
-    averaged = _measured(config, G[0].path, {k[2:]: v for k, v in tensors.items() if k[0] == "G"})
-    tensors |= {
-        f"ema.{name}": tensor.contiguous() for name, tensor in averaged.state_dict().items()
+    weights_G = _load(*G)
+    averaged = _measured(config, G[0].path, weights_G)
+    networks = {"G": weights_G, "D": _load(*D) if D else {}, "ema": averaged.state_dict()}
+    tensors = {
+        f"{network}.{name}": tensor.contiguous()
+        for network, state in networks.items()
+        for name, tensor in state.items()
     }
     as_json = config_to_dict(config)
-    header: dict[str, Any] = {"step": 0, "config": as_json}
     with replace_atomically(config.out) as partial:
         partial.mkdir()
-        checkpoint.save(checkpoint_path(partial, 0), header, tensors)
+        checkpoint.save(checkpoint_path(partial, 0), {"step": 0, "config": as_json}, tensors)
         (partial / CONFIG_FILE).write_text(json.dumps(as_json, indent=2) + "\n")
         grid = sampling.sample_grid(averaged, _GRID_SEEDS)
         images.save_png(sample_grid_path(partial, 0), grid)

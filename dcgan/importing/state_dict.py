@@ -53,8 +53,8 @@ class StateDict:
     def _tensors(self) -> dict[str, Tensor]:
         try:
             with safe_open(self.path, "pt") as file:
-                names = {name: self.prefix + name for name in self.shapes}
-                return {name: file.get_tensor(names[name]).clone() for name in names}
+                # Copies, since the file stays mapped to memory otherwise.
+                return {k: file.get_tensor(self.prefix + k).clone() for k in self.shapes}
         except (OSError, SafetensorError) as error:
             raise self.unusable(error) from error
 
