@@ -104,6 +104,8 @@ def _write(
     """Write the run folder, which appears when it is complete."""
     weights_G = _load(*G)
     averaged = _measured(config, G[0].path, weights_G)
+    if not all(tensor.isfinite().all() for tensor in averaged.state_dict().values()):
+        raise G[0].unusable("its weights are so large that its feature maps overflow")
     networks = {"G": weights_G, "D": _load(*D) if D else {}, "ema": averaged.state_dict()}
     tensors = {
         f"{network}.{name}": tensor.contiguous()

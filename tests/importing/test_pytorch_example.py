@@ -202,6 +202,7 @@ def changed(path, **tensors):
         ({"main__12__weight": torch.ones(0, 3, 4, 4)}, "width must be from 1 to 1024, not 0"),
         ({"main__1__bias": torch.full([64], torch.nan)}, r"main\.1\.bias has numbers that are not"),
         ({"main__1__bias": torch.full([64], 1e39, dtype=torch.float64)}, "that are not finite"),
+        ({"main__0__weight": torch.full([10, 64, 4, 4], 3e38)}, "its feature maps overflow"),
         ({"main__1__running_var": -torch.ones(64)}, "has negative variances"),
         ({"main__1__bias": torch.ones(64, dtype=torch.int32)}, "bias has the type I32"),
         (
