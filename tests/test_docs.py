@@ -171,8 +171,7 @@ def named_runs(tmp_path_factory, run) -> Path:
     return folder
 
 
-# docs/conversion.md has a test of its own, which makes the file that it converts.
-WITH_PYTHON = [n for n, page in PAGES.items() if blocks(page, "python") and "conversion" not in n]
+WITH_PYTHON = [name for name, page in PAGES.items() if blocks(page, "python")]
 
 
 @pytest.mark.parametrize("name", WITH_PYTHON)

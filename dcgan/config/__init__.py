@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     )
     from dcgan.config.export import ExportConfig
     from dcgan.config.features import FeaturesConfig
+    from dcgan.config.importing import ImportConfig
     from dcgan.config.inversion import InvertConfig
     from dcgan.config.reports import CompareConfig, TimelapseConfig, validate_duration
     from dcgan.config.sampling import (
@@ -81,6 +82,7 @@ __all__ = [
     "ExportConfig",
     "FeaturesConfig",
     "FitName",
+    "ImportConfig",
     "InvertConfig",
     "Levels",
     "LossOptions",
@@ -129,6 +131,7 @@ _MODULES = {
     "DEFAULT_GRID": "sampling",
     "MIN_FRAME_SECONDS": "walk",
     "ArithmeticConfig": "arithmetic",
+    "ImportConfig": "importing",
     "InvertConfig": "inversion",
     "SampleConfig": "sampling",
     "SamplingOptions": "sampling",

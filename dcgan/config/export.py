@@ -10,9 +10,10 @@ from dcgan.config.sampling import DEFAULT_CHECKPOINT
 from dcgan.config.validation import format_flag, require_ending, validate_types
 from dcgan.errors import UsageError
 
-Format = Literal["html", "onnx", "safetensors"]
+Format = Literal["html", "onnx", "safetensors", "pytorch-example"]
 
-_FORMATS: dict[str, Format] = {f".{name}": name for name in get_args(Format)}  # by ending
+EXAMPLE: Format = "pytorch-example"
+_FORMATS: dict[str, Format] = {f".{name}": name for name in get_args(Format) if name != EXAMPLE}
 
 
 @dataclass(frozen=True)
@@ -24,9 +25,11 @@ class ExportConfig:
     to: Format | None = None
     """Format. html: a page that generates pictures in the browser; onnx: for ONNX Runtime and
     others (needs pip install "dcgan[onnx]"); safetensors: the generator alone, for all commands of
-    dcgan. Default: by the ending of --out."""
+    dcgan; pytorch-example: files of weights that PyTorch's DCGAN example loads. Default: by the
+    ending of --out."""
     out: Path | None = None
-    """File to write: .html, .onnx or .safetensors. Default: generator with the ending of --to."""
+    """File to write: .html, .onnx or .safetensors; for pytorch-example a folder. Default: generator
+    with the ending of --to, or pytorch-example."""
     directions: Path | None = None
     """File (.safetensors) of directions, as dcgan direction writes it, for the sliders of a page.
     Default: directions of labels for faces, else SeFa directions."""
@@ -37,7 +40,8 @@ class ExportConfig:
     def __post_init__(self) -> None:
         validate_types(self)
         kind = self.format()
-        require_ending(self.out, f".{kind}", "out")
+        if kind != EXAMPLE:
+            require_ending(self.out, f".{kind}", "out")
         require_ending(self.directions, ".safetensors", "directions")
         for name, needed in (("directions", "html"), ("half_precision", "safetensors")):
             if getattr(self, name) and kind != needed:
@@ -49,11 +53,13 @@ class ExportConfig:
             return self.to
         ending = "" if self.out is None else self.out.suffix.lower()
         if ending not in _FORMATS:
-            formats = ", ".join(_FORMATS.values())
+            formats = ", ".join(get_args(Format))
             given = "" if self.out is None else f"--out {self.out}: "
             raise UsageError(f"{given}name a format by --to: {formats}")
         return _FORMATS[ending]
 
     def file(self) -> Path:
-        """The file to write."""
+        """The file to write, or the folder."""
+        if self.format() == EXAMPLE:
+            return self.out or Path(EXAMPLE)
         return self.out or Path(f"generator.{self.format()}")

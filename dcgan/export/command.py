@@ -6,6 +6,7 @@ from safetensors import SafetensorError, safe_open
 
 from dcgan import sampling
 from dcgan.config import ExportConfig
+from dcgan.config.export import EXAMPLE
 from dcgan.config.validation import require_options
 from dcgan.errors import UserError, printable
 from dcgan.explore.outputs import check_outputs
@@ -13,35 +14,40 @@ from dcgan.export.networks import GENERATOR_PREFIXES, export_generator
 from dcgan.export.onnx_model import export_onnx
 from dcgan.export.page import export_page
 from dcgan.export.page_directions import choose_directions
+from dcgan.export.pytorch_example import export_to_pytorch_example
 from dcgan.networks import weights_hash
 from dcgan.runs.checkpoint_folder import find_checkpoint, run_folder
 from dcgan.runs.layout import CHECKPOINTS
 
 
 def export_model(config: ExportConfig) -> list[str]:
-    """Write the file, replacing one of that name; -> lines for the user.
+    """Write the file, replacing one of that name; -> lines for the user, and the file.
+
+    Into the folder of `pytorch-example` files are written that are not there yet.
 
     Raises UserError where the checkpoint or the directions cannot be used, where `out` is a file
     that is read or a checkpoint of a run, and as the functions of each format do.
     """
     require_options(config, ExportConfig, "export_model")
-    found, out = find_checkpoint(config.checkpoint), config.file()
+    found, out, kind = find_checkpoint(config.checkpoint), config.file(), config.format()
+    if kind == EXAMPLE:
+        return [str(path) for path in export_to_pytorch_example(config.checkpoint, out)]
     check_outputs([out], [found.path, config.directions])
-    kind = config.format()
     if kind == "safetensors":
         _check_not_replacing_a_run(out)
         export_generator(config.checkpoint, out, half_precision=config.half_precision)
-        return []
+        return [str(out)]
     G = sampling.load(config.checkpoint)
     name = _model_name(config.checkpoint)
     if kind == "onnx":
         export_onnx(G, out, name)
-        return []
+        return [str(out)]
     directions = choose_directions(G, config.checkpoint, config.directions)
     export_page(G, out, name, directions)
     if directions.generator != weights_hash(G):
-        return ["note: these directions were found with other weights of the generator"]
-    return []
+        note = "note: these directions were found with other weights of the generator"
+        return [note, str(out)]
+    return [str(out)]
 
 
 def _model_name(checkpoint: Path) -> str:

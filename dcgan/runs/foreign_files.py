@@ -25,7 +25,8 @@ def describe_foreign_file(path: Path) -> str | None:
     if by_torch or _is_pickle(start):
         return (
             f"it is a pickle{' of torch.save' if by_torch else ''}, which can run code and is not "
-            "read; docs/conversion.md shows how to convert the weights of PyTorch's DCGAN example"
+            "read; docs/moving.md has the line that turns weights of PyTorch's DCGAN example into "
+            "safetensors, for `dcgan import`"
         )
     if wrong := wrong_download(start):
         return f"it is {wrong[0]}, {wrong[1]}"

@@ -59,7 +59,7 @@ def _load_network(
     if not tensors:
         what = "averaged weights" if prefix == "ema." else "weights of the last step"
         raise UserError(f"{found.path} does not hold the {kind.__name__}'s {what}")
-    tensors = {name: _in_full_precision(tensor) for name, tensor in tensors.items()}
+    tensors = {name: in_full_precision(tensor) for name, tensor in tensors.items()}
     assign_tensors(network, tensors, found.path, kind.__name__)
     network = network.to(on).to(memory_format=torch.channels_last)
     return network.requires_grad_(False).eval()
@@ -82,5 +82,6 @@ def assign_tensors(
     network.load_state_dict(tensors, assign=True)
 
 
-def _in_full_precision(tensor: torch.Tensor) -> torch.Tensor:
+def in_full_precision(tensor: torch.Tensor) -> torch.Tensor:
+    """A stored tensor of a network as it is used: halves become float32."""
     return tensor.float() if tensor.dtype == torch.float16 else tensor

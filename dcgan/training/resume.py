@@ -143,6 +143,11 @@ def check_resumable(found: Checkpoint) -> None:
     """Raise UserError unless training can resume from a checkpoint, which takes more than sampling
     does.
     """
+    if "data" not in found.header:
+        raise UserError(
+            f"{found.path} holds networks alone, without the state of a training: "
+            f"--from {found.path.parent.parent} and another --out train on from them"
+        )
     RunState.from_checkpoint(found)
 
 

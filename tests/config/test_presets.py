@@ -1,4 +1,4 @@
-"""The presets: one for each data set, and the recipe of the DCGAN paper."""
+"""The presets: one for each data set, the recipes of the DCGAN paper and of PyTorch's example."""
 
 import subprocess
 import sys
@@ -14,9 +14,10 @@ WITH_MASKS = {"face-parts", "voc"}
 
 def test_every_source_has_a_preset_of_its_name():
     """`dcgan train --data PACKED` takes the preset of the images' source."""
-    assert set(PRESETS) == {*get_args(SourceName), "paper"} - WITH_MASKS
+    others = {"paper": "lsun", "pytorch-example": "folder"}
+    assert set(PRESETS) == {*get_args(SourceName), *others} - WITH_MASKS
     for name, preset in PRESETS.items():
-        assert preset.source == ("lsun" if name == "paper" else name)
+        assert preset.source == others.get(name, name)
         assert str(preset.out) == f"runs/{name}"
 
 
@@ -29,6 +30,23 @@ def test_the_paper_preset_is_the_recipe_of_radford_et_al_2015():
     later = (paper.r1, paper.r2, paper.gradient_penalty, paper.augment_p, paper.clip)
     assert later == (0, 0, 0, 0, 0)
     assert not (paper.smooth or paper.spectral_norm or paper.minibatch_std)
+
+
+def test_the_pytorch_example_preset_has_the_defaults_of_its_flags():
+    """batchSize, imageSize, nz, ngf and ndf, lr, beta1 of examples/dcgan/main.py.
+
+    tests/training/test_pytorch_example.py compares a step.
+    """
+    example = PRESETS["pytorch-example"]
+    assert (example.batch_size, example.size, example.latent_dim, example.width) == (
+        64,
+        64,
+        100,
+        64,
+    )
+    assert (example.lr_G, example.lr_D, example.beta1, example.beta2) == (2e-4, 2e-4, 0.5, 0.999)
+    assert (example.latent, example.kernel_size, example.label_smoothing) == ("normal", 4, 0)
+    assert not (example.flip or example.augment or example.ema_images)
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -1,7 +1,6 @@
 """Files and folders that are no checkpoint: what they are is said, and what to name instead."""
 
 import pickle
-import runpy
 import shutil
 
 import numpy as np
@@ -9,15 +8,11 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
-from benchmarks import pytorch_example
-from dcgan import sampling
 from dcgan.errors import UserError
-from dcgan.images import to_uint8
 from dcgan.reports.compare import open_runs
 from dcgan.reports.timelapse import load_frames
 from dcgan.runs.checkpoint_folder import find_checkpoint
 from dcgan.runs.layout import checkpoint_path
-from tests.markdown import PAGES, blocks
 
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
@@ -25,7 +20,7 @@ def test_a_pickle_of_torch_is_named_and_not_read(tmp_path, zipped):
     path = tmp_path / "netG_epoch_24.pth"
     weights = {"main.0.weight": torch.zeros(3)}
     torch.save(weights, path, _use_new_zipfile_serialization=zipped)
-    with pytest.raises(UserError, match=r"pickle of torch\.save.*docs/conversion\.md"):
+    with pytest.raises(UserError, match=r"pickle of torch\.save.*docs/moving\.md"):
         find_checkpoint(path)
 
 
@@ -91,24 +86,3 @@ def test_parts_of_a_run_stand_for_it_in_other_commands_too(run, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="empty is no run folder: it has no samples"):
         load_frames(tmp_path / "empty", 8)
-
-
-def test_the_script_for_the_weights_of_pytorchs_example_keeps_its_images(tmp_path, monkeypatch):
-    """The script of docs/conversion.md, with a generator of the example."""
-    monkeypatch.chdir(tmp_path)
-    torch.manual_seed(0)
-    G = pytorch_example.make_generator(8)
-    for _ in range(50):  # its batch norm learns the statistics of its maps
-        G(torch.randn(16, 100, 1, 1))
-    torch.save({f"main.{k}": v for k, v in G.state_dict().items()}, "netG_epoch_24.pth")
-    (script,) = blocks(PAGES["docs/conversion.md"], "python")
-    (tmp_path / "script.py").write_text(script)
-    shown = runpy.run_path("script.py")
-    ours = sampling.load("netG_epoch_24.safetensors")
-    z = sampling.latents_from_seeds(ours, range(4))
-    (rendered,) = sampling.render(ours, z, precision="fp32")
-    with torch.inference_mode():
-        expected = to_uint8(G.eval()(z[:, :, None, None])).numpy()
-    assert np.abs(rendered.astype(int) - expected).max() <= 1
-    assert expected.std() > 5
-    assert shown["pixels"].shape[2] == 3

@@ -13,6 +13,7 @@ from dcgan.cli.commands.direction import direction
 from dcgan.cli.commands.evaluation import evaluate, neighbours
 from dcgan.cli.commands.export import export
 from dcgan.cli.commands.features import features
+from dcgan.cli.commands.importing import import_
 from dcgan.cli.commands.invert import invert
 from dcgan.cli.commands.reports import compare, timelapse
 from dcgan.cli.commands.sampling import sample
@@ -26,10 +27,10 @@ from dcgan.cli.commands.walk import walk
 Command = Callable[[Sequence[str], str], None]
 
 COMMANDS: dict[str, Command] = {
-    command.__name__: command
+    command.__name__.rstrip("_"): command  # import is a word of Python
     for command in (
         *(train, sample, prepare, walk, arithmetic, direction, invert, canvas),
-        export,
+        *(export, import_),
         *(evaluate, neighbours),
         *(doctor, compare, timelapse),
         *(sizes, features, visualize, sparse, denoise, segment),

@@ -13,4 +13,4 @@ def export(args: Sequence[str], prog: str) -> None:
 
     from dcgan.export import export_model
 
-    print_lines(*export_model(config), config.file())
+    print_lines(*export_model(config))
