@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from dcgan.config.features import FeaturesConfig
     from dcgan.config.importing import ImportConfig
     from dcgan.config.inversion import InvertConfig
+    from dcgan.config.push import PushConfig
     from dcgan.config.reports import CompareConfig, TimelapseConfig, validate_duration
     from dcgan.config.sampling import (
         DEFAULT_CHECKPOINT,
@@ -90,6 +91,7 @@ __all__ = [
     "NeighboursConfig",
     "NetworkOptions",
     "PrepareConfig",
+    "PushConfig",
     "SampleConfig",
     "SamplingOptions",
     "SegmentEvaluateConfig",
@@ -133,6 +135,7 @@ _MODULES = {
     "ArithmeticConfig": "arithmetic",
     "ImportConfig": "importing",
     "InvertConfig": "inversion",
+    "PushConfig": "push",
     "SampleConfig": "sampling",
     "SamplingOptions": "sampling",
     "CanvasConfig": "canvas",

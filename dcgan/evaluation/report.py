@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dcgan import pretrained, sampling
+from dcgan import sampling
 from dcgan.config import DEFAULT_MAX_IMAGES, EvaluateConfig, TrainConfig
 from dcgan.data import open_packed
 from dcgan.errors import UserError
@@ -144,9 +144,10 @@ def _print_results(results: dict[str, dict[str, float]], protocol: dict[str, Any
 def _results_path(found: Checkpoint, protocol: dict[str, Any]) -> Path:
     """The file of a checkpoint's results, named after the step and a hash of the protocol.
 
-    Those of networks that come with the package are written below the working directory.
+    Those of networks that come with the package, or from the Hub, are written below the working
+    directory.
     """
-    folder = Path() if found.path.parent == pretrained.FOLDER else found.path.parent
+    folder = Path() if found.shared else found.path.parent
     folder = (folder.parent if folder.name == CHECKPOINTS else folder) / EVALUATIONS
     digest = hashlib.sha256(json.dumps(protocol).encode()).hexdigest()[:8]
     return folder / f"step-{found.step:08d}-{digest}.json"

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from dcgan.config import config_from_dict
+from dcgan.config.hub_names import format_checkpoint
 from dcgan.config.validation import to_path
 from dcgan.data import PackedImages, find_packed, is_packed, open_packed
 from dcgan.errors import UserError
@@ -38,8 +39,8 @@ def find_classifier(
     if packed is None or packed.labels is None:
         why = "has no labels" if packed else "is not known here"
         raise UserError(
-            f"the images that {checkpoint} was trained on: the packed folder {why}; name one with "
-            f"labels by --data, or a trained classifier by --classifier"
+            f"the images that {format_checkpoint(checkpoint)} was trained on: the packed folder "
+            f"{why}; name one with labels by --data, or a trained classifier by --classifier"
         )
     if file is not None:
         check_writable(file)

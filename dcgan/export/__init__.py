@@ -1,6 +1,7 @@
 """Trained networks in files for other people."""
 
 from dcgan.export.command import export_model
+from dcgan.export.model_folder import push_model
 from dcgan.export.networks import export_discriminator, export_generator
 from dcgan.export.onnx_model import export_onnx
 from dcgan.export.page import export_page
@@ -15,4 +16,5 @@ __all__ = [
     "export_onnx",
     "export_page",
     "export_to_pytorch_example",
+    "push_model",
 ]

@@ -7,6 +7,7 @@ from safetensors import SafetensorError, safe_open
 from dcgan import sampling
 from dcgan.config import ExportConfig
 from dcgan.config.export import EXAMPLE
+from dcgan.config.hub_names import parse_hub_name
 from dcgan.config.validation import require_options
 from dcgan.errors import UserError, printable
 from dcgan.explore.outputs import check_outputs
@@ -52,6 +53,8 @@ def export_model(config: ExportConfig) -> list[str]:
 
 def _model_name(checkpoint: Path) -> str:
     """What people call a model: the name of its run, or of its file."""
+    if on_hub := parse_hub_name(checkpoint):
+        return on_hub.repository.partition("/")[2]
     is_folder, folder = checkpoint.is_dir(), checkpoint.resolve().parent
     if is_folder or folder.name == CHECKPOINTS:
         name = run_folder(checkpoint if is_folder else folder).resolve().name

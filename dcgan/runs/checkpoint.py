@@ -39,12 +39,14 @@ _UNREADABLE = (OSError, SafetensorError, UsageError, ValueError, TypeError, Recu
 class Checkpoint:
     """A verified checkpoint file. Its tensors are read on demand.
 
-    Networks that come with the package are in files of their own, the `other_files`.
+    Networks that come with the package or from the Hub are in files of their own, the
+    `other_files`. Nothing is to be written beside those files: they are `shared` by all runs.
     """
 
     path: Path
     header: dict
     other_files: tuple[Path, ...] = ()
+    shared: bool = False
 
     @property
     def step(self) -> int:

@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
+from dcgan.config.hub_names import parse_hub_name
 from dcgan.config.validation import to_path
 from dcgan.errors import UserError
+from dcgan.hub import fetch_networks
 from dcgan.pretrained import pretrained_files
 from dcgan.runs.checkpoint import GAN, Checkpoint, OtherKind, damaged, read
 from dcgan.runs.layout import CHECKPOINTS, SAMPLES, list_checkpoints, step_from_name
@@ -56,16 +58,19 @@ def _warn(line: str) -> None:
 
 
 def find_checkpoint(path: Path, kind: str = GAN) -> Checkpoint:
-    """Open a checkpoint file, the newest usable checkpoint of a run folder (see `run_folder`), or
-    networks that come with the package (see `pretrained_files`).
+    """Open a checkpoint file, the newest usable checkpoint of a run folder (see `run_folder`),
+    networks that come with the package (see `pretrained_files`), or those of a repository on the
+    Hub, hf://user/name (see `hub.fetch_networks`).
 
     Raises UserError if there is none, with the names of checkpoints and runs in the folder, or if
     it is of another `kind`, see `checkpoint.read`.
     """
     path = to_path(path)
+    if name := parse_hub_name(path):
+        first, *others = [read(file, kind) for file in fetch_networks(name)]
+        return _with_others(first, [other.path for other in others])
     if pretrained := pretrained_files(path):
-        generator, *others = pretrained
-        return dataclasses.replace(read(generator, kind), other_files=tuple(others))
+        return _with_others(read(pretrained[0], kind), pretrained[1:])
     try:
         if not path.exists():
             raise UserError(f"{path}: no such checkpoint or run folder")
@@ -79,6 +84,10 @@ def find_checkpoint(path: Path, kind: str = GAN) -> Checkpoint:
         raise no_run_folder(path, f"{CHECKPOINTS}/step-*.safetensors", files)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _with_others(found: Checkpoint, files: Sequence[Path]) -> Checkpoint:
+    return dataclasses.replace(found, other_files=tuple(files), shared=True)
 
 
 def run_folder(path: Path) -> Path:

@@ -30,6 +30,7 @@ CONFIGS = (
     config.SparseConfig,
     config.ExportConfig,
     config.ImportConfig,
+    config.PushConfig,
 )
 OPTIONS = [(kind, name) for kind in CONFIGS for name in kind.__dataclass_fields__]
 

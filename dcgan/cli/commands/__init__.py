@@ -15,6 +15,7 @@ from dcgan.cli.commands.export import export
 from dcgan.cli.commands.features import features
 from dcgan.cli.commands.importing import import_
 from dcgan.cli.commands.invert import invert
+from dcgan.cli.commands.push import push
 from dcgan.cli.commands.reports import compare, timelapse
 from dcgan.cli.commands.sampling import sample
 from dcgan.cli.commands.segment import segment
@@ -30,7 +31,7 @@ COMMANDS: dict[str, Command] = {
     command.__name__.rstrip("_"): command  # import is a word of Python
     for command in (
         *(train, sample, prepare, walk, arithmetic, direction, invert, canvas),
-        *(export, import_),
+        *(export, push, import_),
         *(evaluate, neighbours),
         *(doctor, compare, timelapse),
         *(sizes, features, visualize, sparse, denoise, segment),

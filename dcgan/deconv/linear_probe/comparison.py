@@ -6,6 +6,7 @@ from functools import partial
 import torch
 
 from dcgan.config import FeaturesConfig
+from dcgan.config.hub_names import format_checkpoint
 from dcgan.config.validation import require_options
 from dcgan.data import PackedImages, open_packed
 from dcgan.deconv.autoencoder import load_autoencoder
@@ -202,7 +203,7 @@ def feature_arrays(
 def _protocol(config: FeaturesConfig, split: Split, packed: PackedImages) -> dict[str, object]:
     names = ("pool", "validation", "test")
     return {
-        "checkpoint": str(config.checkpoint),
+        "checkpoint": format_checkpoint(config.checkpoint),
         "data_fingerprint": packed.fingerprint,
         "per_class": config.per_class,
         "draws": config.draws,

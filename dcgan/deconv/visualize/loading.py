@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from dcgan.config import VisualizeConfig
+from dcgan.config.hub_names import format_checkpoint
 from dcgan.deconv.untrained import build_discriminator
 from dcgan.deconv.visualize.tracing import format_shape, is_convolution
 from dcgan.deconv.visualize.user_networks import call_function, load_weights, randomize
@@ -52,7 +53,7 @@ def load_subject(
     size = BASE_SIZE << len(D.blocks)
     first = next(module for module in D.modules() if is_convolution(module))
     shape = (_channels_read(first), size, size)
-    name = f"D of {config.checkpoint}"
+    name = f"D of {format_checkpoint(config.checkpoint)}"
     if data_shape is not None and data_shape != shape:
         raise UserError(
             f"--data {config.data} has images of {format_shape(data_shape)}, and {name} takes "

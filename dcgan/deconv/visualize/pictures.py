@@ -7,6 +7,7 @@ import torch
 
 from dcgan import images
 from dcgan.config import VisualizeConfig
+from dcgan.config.hub_names import format_checkpoint
 from dcgan.config.validation import require_options
 from dcgan.data import PackedImages, open_packed
 from dcgan.deconv.visualize import figure
@@ -139,7 +140,7 @@ def draw_feature_maps(G: Generator, config: VisualizeConfig) -> np.ndarray:
         shown = figure.resized(image, _PHOTO_SIDE, _PHOTO_SIDE)
         pictures += [(f"seed {seed}", shown), ("", figure.block(cells, columns))]
     counted = f"{len(units)} of {layer.shape[0]} maps of {format_shape(layer.shape[1:])}"
-    caption = f"G of {config.checkpoint}, layer {layer.title}: {counted}"
+    caption = f"G of {format_checkpoint(config.checkpoint)}, layer {layer.title}: {counted}"
     return figure.sheet(caption, pictures, columns=2)
 
 
