@@ -38,10 +38,10 @@ def parse_hub_name(path: str | os.PathLike[str]) -> HubName | None:
     a name that begins with hf:// and has another form, or names a file that is no .safetensors.
     """
     text = to_path(path).as_posix()
-    if not text.startswith("hf:/"):
+    if not _is_on_hub(text):
         return None
-    place, at, revision = text.removeprefix("hf:/").partition("@")
-    user, _, rest = place.lstrip("/").partition("/")
+    place, at, revision = text.removeprefix("hf:").lstrip("/").partition("@")
+    user, _, rest = place.partition("/")
     name, _, file = rest.partition("/")
     valid = is_repository(f"{user}/{name}") and (not at or _is_revision(revision))
     if not valid or not all(re.fullmatch(_FILE_PART, part) for part in file.split("/") if file):
@@ -66,7 +66,11 @@ def is_repository(name: str) -> bool:
 
 def format_checkpoint(path: Path) -> str:
     """The name of a checkpoint as the user has written it, with the two slashes of hf://."""
-    return _with_slashes(path.as_posix()) if path.as_posix().startswith("hf:/") else str(path)
+    return _with_slashes(path.as_posix()) if _is_on_hub(path.as_posix()) else str(path)
+
+
+def _is_on_hub(text: str) -> bool:
+    return text == "hf:" or text.startswith("hf:/")
 
 
 def _is_revision(text: str) -> bool:

@@ -1,5 +1,6 @@
 """The client of the Hub, huggingface_hub, and its errors in one line."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -35,20 +36,36 @@ def check_can_upload(repository: str) -> None:
 
 
 @contextmanager
-def hub_errors(name: object) -> Iterator[None]:
-    """Turn errors of the client in the block into UserError, and hide its warnings of retries."""
-    from huggingface_hub import logging
+def calling_hub(name: object) -> Iterator[None]:
+    """Turn errors of the client in the block into UserError, which begin with `name`.
+
+    Its warnings of retries are hidden, and its progress bars where stderr is no terminal.
+    """
+    with _quiet_client():
+        try:
+            yield
+        except UserError:
+            raise
+        except Exception as error:  # the client raises those of several libraries
+            raise UserError(f"{name}: {describe_hub_error(error)}") from error
+
+
+@contextmanager
+def _quiet_client() -> Iterator[None]:
+    from huggingface_hub import constants, logging, utils
 
     verbosity = logging.get_verbosity()
+    shows_bars = not utils.are_progress_bars_disabled()
+    hides_bars = constants.HF_HUB_DISABLE_PROGRESS_BARS is None and not sys.stderr.isatty()
     logging.set_verbosity_error()
+    if hides_bars and shows_bars:
+        utils.disable_progress_bars()
     try:
         yield
-    except UserError:
-        raise
-    except Exception as error:  # the client raises those of several libraries
-        raise UserError(f"{name}: {describe_hub_error(error)}") from error
     finally:
         logging.set_verbosity(verbosity)
+        if hides_bars and shows_bars:
+            utils.enable_progress_bars()
 
 
 def is_unreachable(error: Exception) -> bool:

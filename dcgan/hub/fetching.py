@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from dcgan.config.hub_names import HubName
 from dcgan.errors import UserError
 from dcgan.hub.client import (
+    calling_hub,
     describe_hub_error,
-    hub_errors,
     is_missing_file,
     is_unreachable,
     open_hub,
@@ -42,7 +42,7 @@ def fetch_networks(name: HubName) -> list[Path]:
 
     from huggingface_hub import errors
 
-    with hub_errors(name):
+    with calling_hub(name):
         try:
             return _download(api, name)
         except Exception as error:
@@ -133,7 +133,7 @@ def _list(files: list[str]) -> str:
 
 def _find_in_cache(name: HubName) -> list[Path]:
     """What `_download` has fetched earlier of a name; nothing where that is not in the cache."""
-    from huggingface_hub import CacheNotFound, scan_cache_dir, try_to_load_from_cache
+    from huggingface_hub import CacheNotFound, constants, scan_cache_dir, try_to_load_from_cache
 
     def find(file: str) -> Path | None:
         path = try_to_load_from_cache(name.repository, file, revision=name.revision)
@@ -144,7 +144,7 @@ def _find_in_cache(name: HubName) -> list[Path]:
     if name.file or find(GENERATOR):
         return found
     try:
-        repositories = scan_cache_dir().repos
+        repositories = scan_cache_dir(constants.HF_HUB_CACHE).repos
     except CacheNotFound:
         return []
     for repository in repositories:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from dcgan.errors import UserError
-from dcgan.hub.client import hub_errors, open_hub
+from dcgan.hub.client import calling_hub, open_hub
 
 
 def upload_files(
@@ -27,7 +27,7 @@ def upload_files(
 
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
-    with hub_errors(repository):
+    with calling_hub(repository):
         url = api.create_repo(repository, private=private or None, exist_ok=True)
         if private and not api.model_info(repository).private:
             raise UserError(

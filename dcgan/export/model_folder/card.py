@@ -65,7 +65,7 @@ def write_card(
         "## Evaluation",
         _evaluation(evaluation),
         "## Licence",
-        f"The author has chosen the licence {escape(config.license)} for the weights. "
+        f"The author has chosen the licence {config.license} for the weights. "
         "That of the training images may set further limits."
         if config.license
         else "The author has not chosen a licence: ask before you use the weights.",

@@ -40,7 +40,8 @@ def training_command(found: Checkpoint) -> str | None:
     except UserError:
         return None
     differing = {name: _differing(config, preset) for name, preset in PRESETS.items()}
-    preset = min(differing, key=lambda name: len(differing[name]))
+    sources = {name: preset.source for name, preset in PRESETS.items()}
+    preset = min(PRESETS, key=lambda name: (sources[name] != config.source, len(differing[name])))
     words = ["dcgan", "train", preset]
     if config.data:
         words += ["--data", "PACKED"]

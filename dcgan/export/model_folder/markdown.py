@@ -7,18 +7,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dcgan.errors import printable
 
 _MAX_CHARACTERS = 100  # of a text that is quoted
+_ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 
 
 def escape(text: object) -> str:
     """A text on one line, at most 100 characters of it, that Markdown and HTML show as it is.
 
-    Each ASCII punctuation character has a backslash (CommonMark 0.31, section 2.4), so that no
-    link, picture, tag, entity, row of a table or end of a heading begins in it.
+    ASCII punctuation has a backslash (CommonMark 0.31, section 2.4), and < > & are entities, so
+    that no link, picture, tag, entity, cell of a table or heading begins in it.
     """
     shown = printable(" ".join(str(text).split()))
     if len(shown) > _MAX_CHARACTERS:
         shown = shown[:_MAX_CHARACTERS] + "..."
-    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", shown)
+    return re.sub(r"[!-/:-@\[-`{-~]", lambda found: _ENTITIES.get(found[0], "\\" + found[0]), shown)
 
 
 def code_block(lines: Iterable[str], language: str = "") -> str:
