@@ -88,8 +88,13 @@ def test_what_is_pushed_gives_the_same_pixels_elsewhere(hub, run, tmp_path, caps
 def test_a_checkpoint_of_the_hub_can_be_pushed_on(hub, run):
     assert push(run, "ada/faces", "--discriminator") == 0
     assert push("hf://ada/faces", "bob/copy", "--discriminator") == 0
-    for name in ("generator.safetensors", "discriminator.safetensors"):
-        assert hub.files["ada/faces"][name] == hub.files["bob/copy"][name]
+    for prefix in ("ema.", "D."):
+        first, second = (
+            find_checkpoint(Path(name)).tensors(prefix)
+            for name in ("hf://ada/faces", "hf://bob/copy")
+        )
+        assert first.keys() == second.keys() and first
+        assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_a_discriminator_of_an_earlier_push_does_not_stay(hub, run):
