@@ -13,8 +13,10 @@ from dcgan.data.packed import PackedImages, content_hash, open_packed
 from dcgan.training import loop
 from tests.windows_files import windows_files as windows_files  # a fixture
 
-# Networks this small gain nothing from threads, and a busy neighbour makes threads wait.
+# Networks this small gain nothing from threads, and a busy neighbour makes threads wait: here and
+# in the processes that tests start.
 torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"
 
 TINY = TrainConfig(
     size=16,
