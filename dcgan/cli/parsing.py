@@ -65,7 +65,7 @@ def parse_flags(
     """
     _refuse_empty_values(args)
     bases = kind.__bases__[::-1] if len(kind.__bases__) > 1 else (kind,)
-    groups = {_heading(base): _group(base, defaults or {}) for base in bases}
+    groups = {_heading(base): _group(base, kind, defaults or {}) for base in bases}
     options = dataclasses.make_dataclass("Options", groups.items())
     try:
         parsed = _run_tyro(options, args, prog, description)
@@ -130,13 +130,16 @@ def _heading(group: type) -> str:
     return re.sub("(Options|Config)$", "", group.__name__).lower()
 
 
-def _group(group: type, defaults: Mapping[str, Any]) -> type:
-    """A dataclass of an option class's fields with tyro's annotations, and without validation."""
+def _group(group: type, kind: type, defaults: Mapping[str, Any]) -> type:
+    """A dataclass of an option class's fields with tyro's annotations, and without validation.
+
+    `kind` inherits from it, and may have other defaults.
+    """
     helptexts = _field_docstrings(group)
     annotated: Any = Annotated  # of types that a type checker cannot know
     fields = []
     for field in dataclasses.fields(group):
-        default = defaults.get(field.name, field.default)
+        default = defaults.get(field.name, getattr(kind, field.name, field.default))
         # For a default of None or () the help text says what happens.
         hint = "" if default is None or default == () else None
         text, flag = helptexts[field.name], format_flag(field.name)[2:]
