@@ -8,6 +8,8 @@ from dcgan.config.fields import POSITIONAL
 from dcgan.config.validation import require, validate_types
 from dcgan.errors import UsageError
 
+_ENDINGS = (".png", ".gif", ".webp", ".mp4")
+
 
 @dataclass(frozen=True)
 class SizesConfig:
@@ -32,6 +34,8 @@ class SizesConfig:
         validate_types(self)
         require(self.channels is None or self.channels > 0, "channels", self.channels, "positive")
         require(self.to is None or self.to > 0, "to", self.to, "positive")
+        if self.out is not None and self.out.suffix.lower() not in _ENDINGS:
+            raise UsageError(f"--out {self.out}: the file name must end in {', '.join(_ENDINGS)}")
         if self.to is not None and (self.layers or self.out):
             raise UsageError("--to looks for single layers: leave out the layers and --out")
         if self.to is None and not self.layers.strip():

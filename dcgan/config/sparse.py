@@ -8,6 +8,8 @@ from dcgan.config.fields import POSITIONAL
 from dcgan.config.training import ComputeOptions
 from dcgan.config.validation import require, require_at_least, require_ending, validate_types
 
+_MIN_WEIGHT, _MAX_WEIGHT = 1e-6, 1e6  # energies of float32 stay finite
+
 
 @dataclass(frozen=True)
 class SparseConfig:
@@ -45,9 +47,9 @@ class SparseConfig:
     def __post_init__(self) -> None:
         validate_types(self)
         require_at_least(1, self, "filters", "size", "count", "rounds")
-        for name in ("weight", "sigma"):
-            value = getattr(self, name)
-            require(0 < value < float("inf"), name, value, "a number above 0")
+        valid = _MIN_WEIGHT <= self.weight <= _MAX_WEIGHT
+        require(valid, "weight", self.weight, f"from {_MIN_WEIGHT:g} to {_MAX_WEIGHT:g}")
+        require(0 < self.sigma < float("inf"), "sigma", self.sigma, "a number above 0")
         require(0 < self.p <= 1, "p", self.p, "above 0 and at most 1")
         valid = self.noise is None or -100 <= self.noise <= 100
         require(valid, "noise", self.noise, "from -100 to 100 dB")

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from dcgan.errors import UsageError
-from dcgan.sizes import Layer, Layer2d, path_counts
+from dcgan.sizes import Layer, Layer2d, output_sizes, path_counts
 
 _MAX_LAYERS = 24
+_MAX_SIDE = 2048  # positions of a map
 _COLUMN_INCHES, _ROW_INCHES, _DPI = 2.4, 2.7, 100
 
 
@@ -17,10 +18,16 @@ def draw_coverage(layers: Sequence[Layer2d], size: tuple[int, int]) -> np.ndarra
     Above, its input: how many outputs of the layer read each position. Below, its output: by how
     many paths the input of the whole stack, of `size` (height, width), reaches each position. A
     pattern that repeats far from the borders is a checkerboard. Raises UsageError for more than 24
-    layers, or larger maps than can be counted.
+    layers, and for maps of more than 2,048 positions a side.
     """
     if len(layers) > _MAX_LAYERS:
         raise UsageError(f"a picture shows at most {_MAX_LAYERS} layers, not {len(layers)}")
+    sizes = [output_sizes([layer.axes[axis] for layer in layers], size[axis]) for axis in (0, 1)]
+    largest = max(*size, *sizes[0], *sizes[1])
+    if largest > _MAX_SIDE:
+        raise UsageError(
+            f"a picture shows maps of at most {_MAX_SIDE:,} positions a side, not {largest:,}"
+        )
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -34,8 +34,9 @@ def parse_layers(text: str) -> list[Layer2d]:
 
     KIND: conv and deconv (a transposed convolution), with CHANNELS; maxpool and avgpool, without.
     The stride is 1 by default, that of poolings their kernel; the padding 0. NAME: dilation,
-    output_padding, or one of those before. Poolings take the word `ceil`. A number may be two, of
-    height and width: 3x1. Raises UsageError that names the layer.
+    output_padding, or one of those before. Poolings take the word `ceil`, and avgpool no dilation,
+    as in PyTorch. A number may be two, of height and width: 3x1. Raises UsageError that names the
+    layer.
     """
     layers = [_parse_layer(" ".join(part.split())) for part in re.split(r"[,;\n]", text)]
     if len(layers) > _MAX_LAYERS:
@@ -53,13 +54,15 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def _parse_layer(text: str) -> Layer2d:
-    kind, *words = text.lower().split() or [""]
+    if not text:
+        raise UsageError("a layer is empty: there is a comma too many")
+    kind, *words = text.lower().split()
     if kind not in _KINDS:
         raise UsageError(f"layer {text!r}: it must begin with one of {', '.join(_KINDS)}")
     layer = _KINDS[kind]
     ceil = "ceil" in words
     words = [word for word in words if word != "ceil"]
-    named = dict(word.split("=", 1) for word in words if "=" in word)
+    options = [word.split("=", 1) for word in words if "=" in word]
     numbers = [word for word in words if "=" not in word]
     channels = None
     if layer is not Pool:
@@ -74,23 +77,28 @@ def _parse_layer(text: str) -> Layer2d:
             f"layer {text!r}: at most {', '.join(_POSITIONAL)} stand without a name, "
             f"{numbers[-1]!r} is one too many"
         )
-    named = {**dict(zip(_POSITIONAL, numbers, strict=False)), **named}
-    for name in named:
+    named = dict(zip(_POSITIONAL, numbers, strict=False))
+    for name, value in options:
         if name not in _NAMED:
             raise UsageError(f"layer {text!r}: there is no {name!r}, only {', '.join(_NAMED)}")
+        if name in named:
+            raise UsageError(f"layer {text!r}: the {name} is given twice")
+        named[name] = value
     if "kernel" not in named:
         raise UsageError(f"layer {text!r}: the kernel is missing")
     if "output_padding" in named and layer is not ConvTranspose:
         raise UsageError(f"layer {text!r}: only a deconv has an output_padding")
+    if "dilation" in named and kind == "avgpool":
+        raise UsageError(f"layer {text!r}: an average pooling has no dilation")
     if ceil and layer is not Pool:
         raise UsageError(f"layer {text!r}: only a pooling can be ceil")
     if layer is Pool:
         named.setdefault("stride", named["kernel"])
     pairs = {name: _pair(value, f"layer {text!r}") for name, value in named.items()}
-    options = {"ceil": True} if ceil else {}
+    rounding = {"ceil": True} if ceil else {}
     try:
         of_height, of_width = (
-            layer(**{name: pair[axis] for name, pair in pairs.items()}, **options)
+            layer(**{name: pair[axis] for name, pair in pairs.items()}, **rounding)
             for axis in (0, 1)
         )
     except UsageError as error:

@@ -58,7 +58,11 @@ def test_pictures_are_written(tmp_path, capsys, layers, name):
         (["conv 64 4 ceil"], "only a pooling"),
         (["conv 3x5 4"], "channels must be one number"),
         (["maxpool 2 2 2"], "at most half its kernel"),
-        (["conv 64 4,,conv 3 3"], "layer '': it must begin"),
+        (["conv 64 4,,conv 3 3"], "a comma too many"),
+        (["conv 64 4 2 1,"], "a comma too many"),
+        (["conv 64 4 kernel=5"], "'conv 64 4 kernel=5': the kernel is given twice"),
+        (["conv 64 4 dilation=2 dilation=3"], "the dilation is given twice"),
+        (["avgpool 2 dilation=2"], "an average pooling has no dilation"),
         (["conv 8 4 2 1, conv 8 9", "--input", "16"], "layer 2, 'conv 8 9': .* leaves no output"),
         (["conv 8 4", "--input", "6 4"], "'6 4' is no whole number"),
         (["conv 8 4", "--input", "0"], "a side must be from 1"),
@@ -67,7 +71,9 @@ def test_pictures_are_written(tmp_path, capsys, layers, name):
         (["--to", "3", "--input", "6x4"], "one side of the input, not 6x4"),
         (["--to", "999", "--input", "6"], "takes 6 to 999"),
         (["conv 8 4, conv 8 4", "--input", "16", "--out", "x.gif"], "shows one layer, not 2"),
-        (["conv 8 4", "--out", "x.jpg"], r"x\.jpg"),
+        (["conv 8 4", "--out", "x.jpg"], r"--out x\.jpg: the file name must end in \.png, \.gif"),
+        (["conv 8 4", "--input", "9000", "--out", "x.png"], "at most 2,048 positions"),
+        (["conv 8 4", "--input", "8x2049", "--out", "x.png"], "a side, not 2,049"),
     ],
 )
 def test_mistakes_take_one_line(capsys, monkeypatch, tmp_path, args, complaint):

@@ -28,7 +28,7 @@ def test_a_picture_and_what_it_shows(tmp_path, capsys, channels):
         r"energy of 6 images: ([\d,]+), after 3 rounds ([\d,]+)", lines[0]
     ).groups()
     assert int(after.replace(",", "")) < int(before.replace(",", ""))
-    assert re.fullmatch(r"reconstruction: [\d.]+ dB, [\d.]+ values per number .*", lines[1])
+    assert re.fullmatch(r"reconstruction: [\d.]+ dB, [\d.]+ nonzero coefficients .*", lines[1])
     assert re.fullmatch(r"denoising: (9\.\d|10\.\d) dB to [\d.]+ dB", lines[2])
     assert lines[3:] == [str(out)]
     with Image.open(out) as picture:
@@ -57,7 +57,9 @@ def test_the_images_shown_are_not_learnt_from(packed):
         (["--p", "nan"], "--p must be above 0 and at most 1, not nan"),
         (["--sigma", "0"], "--sigma must be a number above 0, not 0.0"),
         (["--sigma", "inf"], "--sigma must be a number above 0, not inf"),
-        (["--weight", "-1"], "--weight must be a number above 0, not -1.0"),
+        (["--weight", "-1"], "--weight must be from 1e-06 to 1e.06, not -1.0"),
+        (["--weight", "1e37"], "--weight must be from 1e-06 to 1e.06, not 1e.37"),
+        (["--sigma", "1e-200"], "nothing to learn from: .*--sigma 1e-200 is so small"),
         (["--rounds", "0"], "--rounds must be at least 1, not 0"),
         (["--noise", "nan"], "--noise must be from -100 to 100 dB, not nan"),
         (["--seed", "-1"], "--seed must be from 0"),
@@ -71,6 +73,29 @@ def test_mistakes_take_one_line(packed, capsys, monkeypatch, tmp_path, args, com
     assert code in (1, 2)
     assert re.search(complaint, err), err
     assert not list(tmp_path.iterdir())
+
+
+def test_images_of_one_colour_take_one_line(capsys, tmp_path):
+    folder = write_packed(tmp_path / "packed", np.full((3, 12, 12, 3), 90, np.uint8))
+    out = tmp_path / "filters.png"
+    _, err = fail(capsys, cli.sparse, folder, *SMALL, "--out", out)
+    assert "there is nothing to learn from: the images are of one colour" in err
+    assert not out.exists()
+
+
+def test_a_blank_image_among_those_shown_does_not_count(tmp_path, capsys):
+    images = np.random.default_rng(0).integers(0, 256, (2, 12, 12, 1), dtype=np.uint8)
+    ratios = []
+    for blanks in (0, 1):
+        shown = np.concatenate([images, np.full_like(images[:blanks], 90)])
+        folder = write_packed(tmp_path / str(blanks), shown)
+        flags = ["--filters", "4", "--size", "4", "--rounds", "1", "--weight", "1e3"]
+        out = tmp_path / "filters.png"
+        assert cli.main(["sparse", str(folder), *flags, "--device", "cpu", "--out", str(out)]) == 0
+        lines = capsys.readouterr().out
+        assert "after 1 round " in lines
+        ratios.append(float(re.search(r"reconstruction: ([\d.]+) dB", lines)[1]))
+    assert ratios[1] > 0.8 * ratios[0], "the blank one has 0 dB"
 
 
 def test_folders_that_are_none_take_one_line(capsys, tmp_path):

@@ -6,7 +6,6 @@
 
 from dcgan.deconv.linear_probe.baselines import (
     PrincipalComponents,
-    build_discriminator,
     fit_principal_components,
 )
 from dcgan.deconv.linear_probe.comparison import compare_features, feature_arrays
@@ -36,7 +35,6 @@ __all__ = [
     "Split",
     "SupervisedCnn",
     "Task",
-    "build_discriminator",
     "compare_features",
     "discriminator_features",
     "extract",

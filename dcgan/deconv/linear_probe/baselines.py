@@ -1,4 +1,4 @@
-"""What learnt features are compared with: random filters, and principal components of pixels."""
+"""What learnt features are compared with: principal components of pixels."""
 
 import numpy as np
 import torch
@@ -7,20 +7,9 @@ from torch import Tensor, nn
 from dcgan import images
 from dcgan.data import PackedImages, row_reader
 from dcgan.deconv.linear_probe.features import pixel_features
-from dcgan.networks import Discriminator, build_network
-from dcgan.runs import Checkpoint
-from dcgan.runs.checkpoint import network_options
 
 _COMPONENTS = 256
 _FITTED_IMAGES = 4000  # that components are computed from
-
-
-def build_discriminator(found: Checkpoint, seed: int = 0) -> Discriminator:
-    """An untrained D of the options of a checkpoint, as training initialises it."""
-    num_labels = len(found.labels.names) if found.labels else 0
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return build_network(Discriminator, network_options(found.config), num_labels)
 
 
 class PrincipalComponents(nn.Module):

@@ -9,7 +9,7 @@ from dcgan.config import FeaturesConfig
 from dcgan.config.validation import require_options
 from dcgan.data import PackedImages, open_packed
 from dcgan.deconv.autoencoder import load_autoencoder
-from dcgan.deconv.linear_probe.baselines import build_discriminator, fit_principal_components
+from dcgan.deconv.linear_probe.baselines import fit_principal_components
 from dcgan.deconv.linear_probe.features import (
     FeatureFunction,
     check_fits,
@@ -29,6 +29,7 @@ from dcgan.deconv.linear_probe.supervised import probe_supervised, trainings
 from dcgan.deconv.linear_probe.svm import check_scikit_learn
 from dcgan.deconv.linear_probe.table import ProbeTable
 from dcgan.deconv.linear_probe.tasks import Split, label_tasks, split_images
+from dcgan.deconv.untrained import build_discriminator
 from dcgan.errors import UsageError
 from dcgan.networks import Discriminator
 from dcgan.runs import Checkpoint, load_discriminator

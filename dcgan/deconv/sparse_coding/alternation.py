@@ -1,10 +1,9 @@
-"""Maps and filters, improved in turn so that the energy of all images never rises (Zeiler et al.
-2010, section 3).
+"""Maps and filters, improved in turn (Zeiler et al. 2010): the energy of all images never rises.
 
-Two changes to the paper. The step of the filters is projected onto norms of at most 1, where the
-paper divides filters by their norm after it, which might raise the energy. And after each round,
-maps and filters are moved on in the direction of the round, as far as that lowers the energy:
-steps in turn are small, since the maps fit the filters that there were.
+The step of the filters is projected onto norms of at most 1: to divide them by their norms after it
+might raise the energy. After each round, maps and filters are moved on in the direction of the
+round, as far as that lowers the energy: steps in turn are small, since the maps fit the filters
+that there were.
 """
 
 from collections.abc import Callable

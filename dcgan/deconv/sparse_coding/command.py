@@ -14,19 +14,22 @@ from dcgan.deconv.sparse_coding.denoising import add_noise, denoise, signal_to_n
 from dcgan.deconv.sparse_coding.encoding import encode
 from dcgan.deconv.sparse_coding.figure import Column, draw_sparse
 from dcgan.deconv.sparse_coding.learning import learn_filters
+from dcgan.errors import UserError
 from dcgan.runtime.device import select_device
 from dcgan.runtime.disk import check_writable
 from dcgan.runtime.progress import progress_bar
 
 _SHOWN = 4  # images
 _SHOWN_DEVIATIONS = 2.5  # of normalised images, from grey to white
+_NO_CONTRAST = 1e-3  # of a normalised image: its largest value, by rounding
 
 
 def report_sparse(config: SparseConfig) -> list[str]:
     """Learn filters, draw them to `config.out`, and say in lines what they reach.
 
     The images that are reconstructed are others than those learnt from, if there are others. Raises
-    UserError for folders and files, UsageError for options that do not fit the images.
+    UserError for folders and files, and for images without contrast; UsageError for options that do
+    not fit the images.
     """
     require_options(config, SparseConfig, "report_sparse")
     check_writable(config.out)
@@ -37,6 +40,11 @@ def report_sparse(config: SparseConfig) -> list[str]:
     device = select_device(config.device)
     learnt_from, others = choose_images(packed, config.count, config.seed)
     y = normalize_contrast(learnt_from.to(device), config.sigma).normalized
+    if not _varies(y).any():
+        raise UserError(
+            f"{config.data}: there is nothing to learn from: the images are of one colour, or "
+            f"--sigma {config.sigma:g} is so small that its window removes all of them"
+        )
     with progress_bar(config.rounds, "learning filters", "round") as bar:
         learned = learn_filters(
             *(y, config.filters, config.size, config.weight, config.p, config.rounds, config.seed),
@@ -47,10 +55,10 @@ def report_sparse(config: SparseConfig) -> list[str]:
     values = (codes.maps != 0).sum().item() / contrast.normalized.numel()
     energies = learned.energies.tolist()
     lines = [
-        f"energy of {len(y)} images: {energies[0]:,.0f}, after {config.rounds} rounds "
-        f"{energies[-1]:,.0f}",
+        f"energy of {_counted(len(y), 'image')}: {energies[0]:,.0f}, after "
+        f"{_counted(config.rounds, 'round')} {energies[-1]:,.0f}",
         f"reconstruction: {_mean_snr(contrast.normalized, codes.reconstructions)}, "
-        f"{values:.2f} values per number of the image",
+        f"{values:.2f} nonzero coefficients for each value of the image",
     ]
     columns = [
         Column("image", others),
@@ -94,5 +102,18 @@ def _to_shown(normalized: Tensor) -> Tensor:
     return (normalized / _SHOWN_DEVIATIONS).clamp(-1, 1)
 
 
+def _varies(normalized: Tensor) -> Tensor:
+    """Whether images [N, C, H, W] have any contrast, more than rounding leaves: [N]."""
+    return normalized.abs().amax((1, 2, 3)) > _NO_CONTRAST
+
+
 def _mean_snr(clean: Tensor, found: Tensor) -> str:
-    return f"{signal_to_noise(clean, found).mean().item():.1f} dB"
+    """The mean over the images that have any contrast."""
+    varies = _varies(clean)
+    if not varies.any():
+        return "images without contrast"
+    return f"{signal_to_noise(clean[varies], found[varies]).mean().item():.1f} dB"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'s' * (count != 1)}"

@@ -1,4 +1,4 @@
-"""Local contrast normalisation, and its inverse (Jarrett et al. 2009, section 2, N layer)."""
+"""Local contrast normalisation, and its inverse (the N layer of Jarrett et al. 2009)."""
 
 from dataclasses import dataclass
 
@@ -40,7 +40,7 @@ def normalize_contrast(images: Tensor, sigma: float = SparseConfig.sigma) -> Con
     """
     images = check_images(images)
     check_positive("sigma", sigma)
-    kernel = _gaussian(sigma).to(images)
+    kernel = _gaussian(sigma, max(images.shape[2:])).to(images)
     mean = _blur(images, kernel)
     centred = images - mean
     deviation = _blur(centred.square().mean(1, keepdim=True), kernel).clamp(min=0).sqrt()
@@ -49,8 +49,9 @@ def normalize_contrast(images: Tensor, sigma: float = SparseConfig.sigma) -> Con
     return Contrast(centred / deviation, mean, deviation)
 
 
-def _gaussian(sigma: float) -> Tensor:
-    radius = max(1, int(_WINDOW_SIGMAS * sigma))
+def _gaussian(sigma: float, side: int) -> Tensor:
+    """A window, [2 radius + 1], which does not reach farther than an image of this side."""
+    radius = max(1, int(min(_WINDOW_SIGMAS * sigma, side)))
     places = torch.arange(-radius, radius + 1, dtype=torch.float64)
     return torch.exp(-places.square() / (2 * sigma**2))
 

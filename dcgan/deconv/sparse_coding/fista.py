@@ -1,8 +1,8 @@
 """Monotone FISTA with restarts: min over x of weight / 2 |A x - y|^2 + g(x), rows at once.
 
 Beck and Teboulle 2009 (equations 4.1 to 4.3), with the condition of their monotone version (IEEE
-Transactions on Image Processing 18:2419, section V.A): a point of higher energy is not taken.
-After one, the momentum starts anew (O'Donoghue and Candès 2015, section 3.2). Without momentum, a
+Transactions on Image Processing 18:2419): a point of higher energy is not taken. After one, the
+momentum starts anew, an adaptive restart (O'Donoghue and Candès 2015). Without momentum, a
 step lowers the energy for any g whose proximal operator is exact, convex or not.
 """
 

@@ -1,6 +1,6 @@
-"""Half-quadratic splitting for penalties |z|^p: the continuation of Zeiler et al. 2010, section 3.
+"""Half-quadratic splitting for penalties |z|^p: the continuation of Zeiler et al. 2010.
 
-Auxiliary variables x stand for the feature maps z in the penalty (equation 5):
+Auxiliary variables x stand for the feature maps z in the penalty:
 
     weight / 2 |A z - y|^2 + beta / 2 |z - x|^2 + sum |x|^p.
 

@@ -43,8 +43,7 @@ def learn_filters(
 
     They start as random patches of the images (of the seed), or as `start`. A filter that no image
     uses becomes the patch that is reconstructed worst. connectivity: bool [K, C], which channels a
-    filter is connected to (the paper's g). pool, padding: see `encode`. Raises UsageError for
-    values out of range.
+    filter is connected to. pool, padding: see `encode`. Raises UsageError for values out of range.
     """
     images = check_images(images)
     check_count("filters", filters)

@@ -81,8 +81,7 @@ def shrink(v: Tensor, step: Tensor, p: float) -> Tensor:
 
     For p = 1 soft thresholding. Below, x is 0 up to the threshold
     (2 - p) / 2 (1 - p)^((p - 1) / (2 - p)) (2 step)^(1 / (2 - p)), and above it the larger root of
-    x + p step x^(p - 1) = |v|, which Newton's method approaches from |v| without overshooting,
-    where Zeiler et al. 2010 (section 3.2) look it up in a table.
+    x + p step x^(p - 1) = |v|, which Newton's method approaches from |v| without overshooting.
     """
     if p == 1:
         return v.sign() * F.relu(v.abs() - step)

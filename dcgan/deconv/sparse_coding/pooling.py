@@ -1,4 +1,4 @@
-"""3-D max pooling of feature maps with switches, and unpooling (Zeiler et al. 2011, section 3).
+"""3-D max pooling of feature maps with switches, and unpooling (Zeiler et al. 2011).
 
 A region spans `extent` x `extent` positions of `maps` adjacent maps. Its value of largest magnitude
 is kept with its sign, and the switch tells its place. Regions do not overlap; those at the borders

@@ -1,4 +1,4 @@
-"""Two layers: the second reconstructs the maps of the first (Zeiler et al. 2010, equation 3)."""
+"""Two layers: the second reconstructs the maps of the first (Zeiler et al. 2010)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,8 +41,8 @@ class TwoLayerCodes:
 def pair_connectivity(maps: int) -> Tensor:
     """Which maps of the first layer each map of the second is connected to: one, or two.
 
-    bool [maps + maps (maps - 1) / 2, maps]: a row for each single map, then one for each pair, as
-    for the 45 maps above 9 in section 5 of the paper. Raises UsageError for no maps.
+    bool [maps + maps (maps - 1) / 2, maps]: a row for each single map, then one for each pair:
+    45 maps above 9. Raises UsageError for no maps.
     """
     check_count("maps", maps)
     rows = [(k,) for k in range(maps)] + list(combinations(range(maps), 2))

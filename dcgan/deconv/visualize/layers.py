@@ -7,7 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from dcgan.deconv.visualize.tracing import Call, evaluating, input_error, output_maps, trace
+from dcgan.deconv.visualize.tracing import (
+    Call,
+    evaluating,
+    format_shape,
+    input_error,
+    output_maps,
+    trace,
+)
 from dcgan.errors import UsageError
 from dcgan.runtime.device import full_float32_precision
 
@@ -52,8 +59,8 @@ class Layer:
         """
         if x.dim() != len(self.input_shape) + 1 or x.shape[1:] != self.input_shape:
             raise UsageError(
-                f"layer {self.title} was opened for inputs of {_by(self.input_shape)}, "
-                f"not {_by(x.shape[1:])}"
+                f"layer {self.title} was opened for inputs of {format_shape(self.input_shape)}, "
+                f"not {format_shape(x.shape[1:])}"
             )
         with _ended_at(self.module, self.call), full_float32_precision():
             try:
@@ -93,7 +100,7 @@ def open_layer(
     """
     forward = forward or network
     calls = trace(network, input_shape, forward)
-    name, _, number = str(layer).rpartition("@") if "@" in str(layer) else (str(layer), "", "")
+    name, _, number = str(layer).rpartition("@") if "@" in str(layer)[1:] else (str(layer), "", "")
     found = [call for call in calls if call.name == name and not isinstance(layer, int)]
     if layer == OUTPUT and not found:
         found = [call for call in calls if not call.name]
@@ -110,7 +117,8 @@ def open_layer(
         place = int(number) - 1 if number.isdecimal() else -1
         found = found[place : place + 1] if place >= 0 else []
     if not found:
-        raise UsageError(f"there is no layer {layer}: choose one of {_listed(calls)}")
+        missing = "no convolution" if layer is None else f"no layer {layer}"
+        raise UsageError(f"there is {missing}: choose one of {_listed(calls)}")
     (call,) = found
     title = _title(call, calls)
     return Layer(network, forward, title, call.module, call.number, call.shape, input_shape)
@@ -133,7 +141,7 @@ def _listed(calls: list[Call]) -> str:
     listed = []
     for call in calls:
         number = f"{call.convolution} = " if call.convolution else ""
-        listed.append(f"{number}{_title(call, calls)} ({_by(call.shape)})")
+        listed.append(f"{number}{_title(call, calls)} ({format_shape(call.shape)})")
     more = f", and {len(listed) - _MAX_LISTED} more" if len(listed) > _MAX_LISTED else ""
     return ", ".join(listed[:_MAX_LISTED]) + more
 
@@ -154,7 +162,3 @@ def _ended_at(module: nn.Module, call: int) -> Iterator[None]:
         yield
     finally:
         handle.remove()
-
-
-def _by(shape: tuple[int, ...] | torch.Size) -> str:
-    return "x".join(map(str, shape))

@@ -1,29 +1,23 @@
 """The network to look into: of a checkpoint, or of the user's own code."""
 
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from dcgan.config import VisualizeConfig
-from dcgan.deconv.visualize.tracing import is_convolution
+from dcgan.deconv.untrained import build_discriminator
+from dcgan.deconv.visualize.tracing import format_shape, is_convolution
+from dcgan.deconv.visualize.user_networks import call_function, load_weights, randomize
 from dcgan.errors import UsageError, UserError
-from dcgan.networks import Discriminator, build_network
+from dcgan.networks import Discriminator
 from dcgan.networks.layers import BASE_SIZE
 from dcgan.runs import load_discriminator
-from dcgan.runs.checkpoint import network_options
 from dcgan.runs.checkpoint_folder import find_checkpoint
-from dcgan.runs.foreign_files import describe_foreign_file
 from dcgan.runtime.device import select_device
-from dcgan.runtime.importing import import_module
 
 _DEFAULT_SIZE = 64
-_MAX_NAMES = 3  # of tensors, in a message
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,20 +46,17 @@ def load_subject(
         return _load_user_network(config, data_shape, device)
     found = find_checkpoint(config.checkpoint)
     if config.random:
-        num_labels = len(found.labels.names) if found.labels else 0
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            D = build_network(Discriminator, network_options(found.config), num_labels)
-        D = D.to(device).requires_grad_(False).eval()
+        D = build_discriminator(found).to(device).requires_grad_(False).eval()
     else:
         D = load_discriminator(config.checkpoint, device)
     size = BASE_SIZE << len(D.blocks)
     first = next(module for module in D.modules() if is_convolution(module))
     shape = (_channels_read(first), size, size)
     name = f"D of {config.checkpoint}"
-    if data_shape not in (None, shape):
+    if data_shape is not None and data_shape != shape:
         raise UserError(
-            f"--data {config.data} has images of {_by(data_shape)}, and {name} takes {_by(shape)}"
+            f"--data {config.data} has images of {format_shape(data_shape)}, and {name} takes "
+            f"{format_shape(shape)}"
         )
     return Subject(D, discriminator_forward(D), _named(name, config), shape, found.step)
 
@@ -92,9 +83,9 @@ def _load_user_network(
     assert config.network is not None
     if data_shape is not None and config.size not in (None, data_shape[1]):
         raise UsageError(f"--size {config.size}: the images of --data have {data_shape[1]} pixels")
-    network = _call(config.network)
+    network = call_function(config.network)
     if config.weights is not None:
-        _load_weights(network, config.weights, config.network)
+        load_weights(network, config.weights, config.network)
     if config.random:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
@@ -103,65 +94,6 @@ def _load_user_network(
     shape = data_shape or (_input_channels(network), size, size)
     network = network.to(device)
     return Subject(network, network, _named(config.network, config), shape)
-
-
-def _call(name: str) -> nn.Module:
-    """The network that "module:function" returns; its random numbers are the same every time."""
-    module, _, attribute = name.partition(":")
-    try:
-        with ExitStack() as stack, torch.random.fork_rng(devices=[]):
-            found = getattr(import_module(module, stack), attribute)
-            torch.manual_seed(0)
-            network = found if isinstance(found, nn.Module) else found()
-    except (Exception, SystemExit) as error:  # a user's code can raise anything
-        raise UserError(f"--network {name}: {type(error).__name__}: {error}") from error
-    if not isinstance(network, nn.Module):
-        raise UserError(f"--network {name} returns a {type(network).__name__}, no torch.nn.Module")
-    return network
-
-
-def _load_weights(network: nn.Module, path: Path, name: str) -> None:
-    """Read weights into a network. Raises UserError unless all of both fit each other."""
-    if not path.is_file():
-        raise UserError(f"--weights {path}: no such file")
-    try:
-        tensors = load_file(path)
-    except (OSError, SafetensorError, ValueError) as error:
-        reason = describe_foreign_file(path) or error
-        raise UserError(f"--weights {path} is no safetensors file: {reason}") from error
-    expected = network.state_dict()
-    shared = tensors.keys() & expected.keys()
-    problems = {
-        "lacks": sorted(expected.keys() - tensors.keys()),
-        "has beside them": sorted(tensors.keys() - expected.keys()),
-        "has in another shape": sorted(
-            key for key in shared if tensors[key].shape != expected[key].shape
-        ),
-    }
-    for problem, names in problems.items():
-        if names:
-            more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
-            raise UserError(
-                f"--weights {path} does not fit --network {name}: of its tensors it {problem} "
-                f"{', '.join(names[:_MAX_NAMES])}{more}"
-            )
-    network.load_state_dict(tensors)
-
-
-def randomize(network: nn.Module) -> None:
-    """Initialise all layers of a network anew by their `reset_parameters`, in place.
-
-    Raises UserError for a module with parameters that has no such method.
-    """
-    for name, module in network.named_modules():
-        reset = getattr(module, "reset_parameters", None)
-        if callable(reset):
-            reset()
-        elif any(True for _ in module.parameters(recurse=False)):
-            raise UserError(
-                f"--random: the module {name or type(module).__name__} has parameters and no "
-                f"method reset_parameters()"
-            )
 
 
 def _input_channels(network: nn.Module) -> int:
@@ -179,7 +111,3 @@ def _channels_read(convolution: nn.Module) -> int:
 
 def _named(name: str, config: VisualizeConfig) -> str:
     return f"{name} with random weights" if config.random else name
-
-
-def _by(shape: tuple[int, ...] | None) -> str:
-    return "x".join(map(str, shape or ()))

@@ -18,7 +18,7 @@ from dcgan.deconv.visualize.loading import Subject, load_subject
 from dcgan.deconv.visualize.occlusion import OcclusionMap, occlusion_map
 from dcgan.deconv.visualize.projection import project
 from dcgan.deconv.visualize.top_patches import TopPatches, find_top_patches
-from dcgan.deconv.visualize.tracing import to_network
+from dcgan.deconv.visualize.tracing import format_shape, to_network
 from dcgan.errors import UsageError
 from dcgan.explore.photos import read_photo
 from dcgan.networks import Generator
@@ -74,7 +74,7 @@ def draw_patches(subject: Subject, packed: PackedImages, config: VisualizeConfig
         )
         for unit in units
     ]
-    seen = "whole images" if config.whole else f"fields of {_by(fields.size)}"
+    seen = "whole images" if config.whole else f"fields of {format_shape(fields.size)}"
     caption = (
         f"{_title(subject, layer)}: {_method(config)}, and the {config.top} strongest of "
         f"{count:,} images, {seen}"
@@ -108,9 +108,8 @@ def draw_occlusion(subject: Subject, photo: np.ndarray, config: VisualizeConfig)
                 _heat_map(found, number, photo, len(shown)),
             ),
         ]
-    caption = (
-        f"{_title(subject, layer)}: while a grey square of {_by((found.side,) * 2)} covers a part"
-    )
+    square = format_shape((found.side, found.side))
+    caption = f"{_title(subject, layer)}: while a grey square of {square} covers a part"
     return figure.sheet(caption, pictures, columns=3 if len(units) == 1 else 6)
 
 
@@ -123,7 +122,7 @@ def draw_filters(subject: Subject, config: VisualizeConfig) -> np.ndarray:
             raise UsageError(f"unit {unit}: the first convolution has 0 to {len(filters) - 1}")
     kernels = figure.block([figure.to_picture(filters[unit], contrast=1) for unit in units])
     counted = f"{len(units)} of {len(filters)} kernels"
-    caption = f"{subject.name}: {counted} of {_by(filters.shape[2:])}"
+    caption = f"{subject.name}: {counted} of {format_shape(filters.shape[2:])}"
     return figure.sheet(caption, [("", kernels)])
 
 
@@ -139,7 +138,7 @@ def draw_feature_maps(G: Generator, config: VisualizeConfig) -> np.ndarray:
     for seed, image, cells in zip(seeds, drawn, figure.grey_maps(maps[:, units]), strict=True):
         shown = figure.resized(image, _PHOTO_SIDE, _PHOTO_SIDE)
         pictures += [(f"seed {seed}", shown), ("", figure.block(cells, columns))]
-    counted = f"{len(units)} of {layer.shape[0]} maps of {_by(layer.shape[1:])}"
+    counted = f"{len(units)} of {layer.shape[0]} maps of {format_shape(layer.shape[1:])}"
     caption = f"G of {config.checkpoint}, layer {layer.title}: {counted}"
     return figure.sheet(caption, pictures, columns=2)
 
@@ -185,12 +184,8 @@ def _heat_map(found: OcclusionMap, number: int, photo: np.ndarray, side: int) ->
 def _title(subject: Subject, layer: Layer) -> str:
     maps = "map" if layer.shape[0] == 1 else "maps"
     name = f"{subject.name}, layer {layer.title}"
-    return f"{name} ({layer.shape[0]} {maps} of {_by(layer.shape[1:])})"
+    return f"{name} ({layer.shape[0]} {maps} of {format_shape(layer.shape[1:])})"
 
 
 def _method(config: VisualizeConfig) -> str:
     return _METHOD_NAMES.get(config.method, config.method)
-
-
-def _by(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape))

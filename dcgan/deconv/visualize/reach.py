@@ -35,8 +35,9 @@ class Reach:
         """The first row, and the row after the last, and so the columns: of the pixels that reach
         the unit at this position.
         """
-        unit = self._maps[row, column]
-        (gradient,) = torch.autograd.grad(unit, self._x, retain_graph=True, allow_unused=True)
+        unit, gradient = self._maps[row, column], None
+        if unit.requires_grad:
+            (gradient,) = torch.autograd.grad(unit, self._x, retain_graph=True, allow_unused=True)
         if gradient is None or not bool((gradient != 0).any()):
             raise UsageError(f"layer {self.title} does not depend on the image by a derivative")
         reached = (gradient[0] != 0).any(0)  # [H, W]

@@ -125,10 +125,15 @@ def to_network(x: Tensor, network: nn.Module) -> Tensor:
 
 def input_error(input_shape: tuple[int, ...], error: BaseException) -> UserError:
     """The error to raise where a network fails on inputs of a shape."""
-    shape = "x".join(map(str, input_shape))
     return UserError(
-        f"the network cannot take inputs of the shape {shape}: {type(error).__name__}: {error}"
+        f"the network cannot take inputs of the shape {format_shape(input_shape)}: "
+        f"{type(error).__name__}: {error}"
     )
+
+
+def format_shape(shape: tuple[int, ...] | torch.Size) -> str:
+    """A shape in words: 4x8x8."""
+    return "x".join(map(str, shape))
 
 
 def output_maps(output: object) -> Tensor:

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from dcgan import images
-from dcgan.deconv.linear_probe import build_discriminator, fit_principal_components
+from dcgan.deconv.linear_probe import fit_principal_components
+from dcgan.deconv.untrained import build_discriminator
 from dcgan.runs import load_discriminator
 from dcgan.runs.checkpoint_folder import find_checkpoint
 from tests.conftest import PLAIN, fit

@@ -12,6 +12,13 @@ def noise(*shape: int) -> torch.Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64) - 0.5
 
 
+def test_a_window_larger_than_the_image_is_the_mean_of_the_image():
+    images = noise(2, 3, 8, 11)
+    found = normalize_contrast(images, 1e12)
+    mean = images.mean((2, 3), keepdim=True)
+    torch.testing.assert_close(found.mean, mean.expand_as(images))
+
+
 def test_the_definition_at_every_pixel():
     images, sigma, radius = noise(1, 2, 9, 20), 2.0, 2
     found = normalize_contrast(images, sigma)

@@ -90,6 +90,22 @@ def test_reach_knows_maxima_and_closed_rectifiers():
     assert Reach(open_layer(network, "output", (1, 20, 20))).bounds(1, 8) == [(2, 7), (16, 20)]
 
 
+class WithoutGradients(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.convolution = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x):
+        with torch.no_grad():
+            return self.convolution(x)
+
+
+def test_a_network_that_computes_without_gradients_takes_one_line():
+    layer = open_layer(WithoutGradients(), 1, (3, 8, 8))
+    with pytest.raises(UsageError, match="convolution does not depend on the image by a derivat"):
+        Fields(layer)
+
+
 def test_crops_pass_the_borders_with_grey():
     image = np.arange(12, dtype=np.uint8).reshape(3, 4, 1)
     assert (crop(image, Window(1, 1, 2, 3), 128) == image[1:, 1:]).all()

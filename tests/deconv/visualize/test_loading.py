@@ -1,6 +1,7 @@
 """The network of the user's own code, its weights, and random ones."""
 
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +13,8 @@ from dcgan.deconv.visualize import load_subject
 from dcgan.errors import UsageError, UserError
 
 CODE = """
+import os
+
 import torch
 from torch import nn
 
@@ -30,6 +33,17 @@ def broken():
 
 def number():
     return 7
+
+def elsewhere():
+    os.makedirs("elsewhere", exist_ok=True)
+    os.chdir("elsewhere")
+    return build()
+
+def lazy():
+    return nn.Sequential(nn.LazyConv2d(4, 3), nn.ReLU())
+
+def on_meta():
+    return build().to("meta")
 """
 
 
@@ -54,6 +68,17 @@ def test_functions_classes_and_networks_are_taken(own_code):
     again = load_subject(config("build"))
     assert torch.equal(again.network[0].weight, subject.network[0].weight)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_code_that_changes_the_folder_does_not_move_other_paths(own_code):
+    load_subject(config("elsewhere"))
+    assert Path.cwd() == own_code
+
+
+@pytest.mark.parametrize("name", ["lazy", "on_meta"])
+def test_networks_without_values_take_one_line(own_code, name):
+    with pytest.raises(UserError, match="parameters have no values yet"):
+        load_subject(config(name, size=20))
 
 
 def test_weights_are_read(own_code):
@@ -106,8 +131,8 @@ def test_weights_that_do_not_fit_are_named(own_code):
     good = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4)).state_dict()
     cases = {
         "it lacks 0.bias": {k: v for k, v in good.items() if k != "0.bias"},
-        "it has beside them 9.bias": good | {"9.bias": torch.zeros(1)},
-        "it has in another shape 0.weight": good | {"0.weight": torch.zeros(4, 1, 5, 5)},
+        "it has the unknown 9.bias": good | {"9.bias": torch.zeros(1)},
+        "it has other shapes of 0.weight": good | {"0.weight": torch.zeros(4, 1, 5, 5)},
     }
     for words, tensors in cases.items():
         save_file(tensors, "w.safetensors")
