@@ -69,4 +69,4 @@ class DenoisingTrainer(NetworkTrainer[DenoisingBatch]):
         return denoising_loss(self.network, batch)
 
     def modules(self) -> dict[str, nn.Module]:
-        return {"encoder": self.network.encoder, "decoder": self.network.decoder}
+        return dict(self.network.named_children())
