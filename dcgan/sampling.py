@@ -62,11 +62,12 @@ def load(
     return G
 
 
-def recalibrate_batch_norm(G: Generator, count: int = _RECALIBRATION_LATENTS) -> None:
+def recalibrate_batch_norm(G: Generator, count: int | None = None) -> None:
     """Replace G's running statistics by means over the images of seeds 0, 1, ..., count - 1.
 
-    They are means over batches of 64, see `networks.recalibrate`.
+    They are means over batches of 64, see `networks.recalibrate`. `count` is 1,024 if not given.
     """
+    count = count or _RECALIBRATION_LATENTS
     device = next(G.parameters()).device
     size = _RECALIBRATION_BATCH
     batches = (range(start, start + size) for start in range(0, count, size))

@@ -8,13 +8,18 @@ import numpy as np
 import pytest
 import torch
 
+from dcgan import sampling
 from dcgan.config import TrainConfig
 from dcgan.data.packed import PackedImages, content_hash, open_packed
 from dcgan.training import loop
 from tests.windows_files import windows_files as windows_files  # a fixture
 
-# Networks this small gain nothing from threads, and a busy neighbour makes threads wait.
+# Networks this small gain nothing from threads, and a busy neighbour makes threads wait: here and
+# in the processes that tests start.
 torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"
+# With 1,024 images for the statistics of the averaged G they would take half the time of a run.
+sampling._RECALIBRATION_LATENTS = 128
 
 TINY = TrainConfig(
     size=16,

@@ -21,12 +21,23 @@ PICTURES = {
 SMALLER = {
     "quickstart": [("steps=1000", "steps=30"), ("count=4000", "count=300")],
     "latent_interpolation": [],
-    "latent_arithmetic": [("sample_latents(G, 1000)", "sample_latents(G, 100)")],
-    "own_pictures": [("steps=600", "steps=20"), ("eval_every=300", "eval_every=20")],
+    "latent_arithmetic": [
+        ("sample_latents(G, 1000)", "sample_latents(G, 24)"),
+        ("Scorer(G, classifier)", "Scorer(G, classifier); scorer.pass_size = 8"),
+        (", None, [Path(PHOTO)]", ", None, [Path(PHOTO)], restarts=1"),
+    ],
+    "own_pictures": [
+        ("range(1200)", "range(240)"),
+        ("steps=600", "steps=20"),
+        ("eval_every=300", "eval_every=20"),
+        ("eval_images=500", "eval_images=100"),
+        ("count=500", "count=100"),
+    ],
     "inside_the_networks": [
-        ("count=3000", "count=600"),
-        ("per_class=20, draws=4, cnn_draws=0, test=500", "per_class=5, draws=2, cnn_draws=0"),
-        ("count=12, rounds=8", "count=4, rounds=2"),
+        ("count=3000", "count=300"),
+        ("per_class=20, draws=4", "per_class=5, draws=2"),
+        ("test=500", "test=60"),
+        ("count=12, rounds=8", "count=2, rounds=1"),
     ],
 }
 

@@ -30,8 +30,8 @@ MAY_IMPORT = {
     "evaluation": "config data errors images networks runs runtime sampling",
     "explore": "animation config data errors images latent networks pretrained runs runtime "
     "sampling",
-    "deconv": "config data errors explore images latent networks runs runtime sampling sizes "
-    "training",
+    "deconv": "config data errors explore export images latent networks runs runtime sampling "
+    "sizes training",
     "export": "config errors explore hub images latent networks pretrained runs runtime sampling",
     "importing": "config errors export images networks runs runtime sampling",
     "training": "config data errors evaluation images latent networks runs runtime sampling",

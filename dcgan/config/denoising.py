@@ -24,19 +24,20 @@ _MAX_SIGMA = 2.0  # the whole range of the pixels
 
 @dataclass(frozen=True)
 class AutoencoderOptions:
-    """Architecture: the blocks of the discriminator, a linear layer to the code, a generator."""
+    """Architecture: the blocks of the discriminator, a linear layer to the code, a generator, skip
+    connections between them."""
 
-    width: int = NetworkOptions.width
+    width: int = 32
     """Feature maps of the layers at half the image size. Each halving of the resolution doubles
     them, up to 8 x width."""
     kernel_size: Literal[4, 5] = NetworkOptions.kernel_size
     """Side of the stride-2 convolution kernels in pixels."""
-    code_dim: int = 512
-    """Dimension of the code, all that the decoder knows of an image."""
+    code_dim: int = 256
+    """Dimension of the code, from which the decoder begins."""
     decoder: Path | None = None
     """Checkpoint file or run folder of an unconditional GAN, whose generator becomes the decoder
-    and is not trained: the code is its latent vector, and the networks have its options. Default: a
-    new decoder, trained with the encoder."""
+    and is not trained: the code is its latent vector and all that it sees, and the networks have
+    its options. Default: a new decoder with skip connections, trained with the encoder."""
 
 
 @dataclass(frozen=True)
@@ -48,15 +49,19 @@ class CorruptionOptions:
     pixels, [-1, 1]. masking: some values become 0, medium grey. salt-and-pepper: some values become
     -1 or 1."""
     noise_levels: tuple[float, float] = (0.1, 0.5)
-    """Least and greatest noise level; each image gets one between them. For gaussian the standard
-    deviation in units of [-1, 1] (0.5 is 64 of 255 grey levels), else the fraction of the values
-    that is replaced."""
+    """Least and greatest noise level; each image gets one between them, half of them one in the
+    lowest quarter. For gaussian the standard deviation in units of [-1, 1] (0.5 is 64 of 255 grey
+    levels), else the fraction of the values that is replaced."""
 
 
 @dataclass(frozen=True)
 class DenoiseTrainConfig(NetworkTrainConfig, CorruptionOptions, AutoencoderOptions):
     """Training of a denoising autoencoder. Raises UsageError for invalid values."""
 
+    batch_size: int = 16
+    """Images per step."""
+    lr: float = 3e-3
+    """Learning rate."""
     out: Path = Path("runs/denoise")
     """Run folder. If it contains a run, that is resumed, with the options of the run for all flags
     that are left out."""

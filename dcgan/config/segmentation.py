@@ -76,7 +76,7 @@ class SegmentTrainConfig(NetworkTrainConfig, LearningOptions, FCNOptions):
     """Training steps."""
     batch_size: int = 16
     """Images per step."""
-    lr: float = 2e-3
+    lr: float = 4e-3
     """Learning rate."""
     out: Path = Path("runs/segment")
     """Run folder. If it contains a run, that is resumed, with the options of the run for all flags

@@ -1,11 +1,7 @@
 """A generator as an ONNX model, for ONNX Runtime and the many programs that read this format."""
 
-import contextlib
-import io
 import json
-import warnings
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,20 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import dcgan
-from dcgan.errors import UserError
+from dcgan.export.onnx_files import describe, require_onnx, trace, write_checked
 from dcgan.networks import Generator
 from dcgan.networks.layers import LatentProjection
-from dcgan.networks.strided_convolution import torch_convolutions
-from dcgan.runtime.atomic_files import replace_atomically
-from dcgan.runtime.disk import check_free_space
 
 if TYPE_CHECKING:
     import onnx
 
-OPSET = 18  # the one that PyTorch's exporter is written for; in ONNX since 1.13
-_IR_VERSION = 10  # in ONNX since 1.16: later ones need newer runtimes
-_PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 _TRACED = (2, 2, 3)  # batch size, height and width of the latent grid
 _CHECKED = ((1, 1, 1), (3, 1, 1), (5, 1, 1), (1, 4, 2), (2, 3, 5))
 _MAX_DIFFERENCE = 1e-3  # in [-1, 1]: an eighth of the step between two pixel values
@@ -72,17 +61,10 @@ def export_onnx(G: Generator, out: Path, name: str = "generator") -> None:
     model's metadata say how to use it. Raises UserError without the packages of the extra `onnx`,
     if writing fails, and where ONNX Runtime's images differ from PyTorch's.
     """
-    if missing := [package for package in _PACKAGES if find_spec(package) is None]:
-        raise UserError(
-            f'--to onnx needs {", ".join(missing)}: install them by pip install "dcgan[onnx]"'
-        )
+    require_onnx("--to onnx")
     model = _trace(G)
-    _clean(model, name, metadata(G))
-    content = model.SerializeToString()
-    _check(G, content)
-    check_free_space(out, len(content))
-    with replace_atomically(out) as partial:
-        partial.write_bytes(content)
+    describe(model, name, metadata(G))
+    write_checked(model, out, _examples(G), _MAX_DIFFERENCE)
 
 
 def metadata(G: Generator) -> dict[str, str]:
@@ -122,65 +104,13 @@ def _trace(G: Generator) -> "onnx.ModelProto":
     names = ["z", "labels"][: len(inputs)]
     batch, height, width = (torch.export.Dim(name) for name in ("batch", "height", "width"))
     axes = {0: batch, 2: height, 3: width}
-    with torch_convolutions(), torch.no_grad(), _quiet():
-        program = torch.onnx.export(
-            _OnnxGenerator(G).eval(),
-            inputs,
-            input_names=names,
-            output_names=["images"],
-            dynamic_shapes=(axes,) * len(inputs),
-            opset_version=OPSET,
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
-    assert program is not None
-    return program.model_proto
+    return trace(_OnnxGenerator(G), inputs, names, "images", (axes,) * len(inputs))
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the exporter's reports of progress and warnings about itself."""
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        yield
-
-
-def _clean(model: "onnx.ModelProto", name: str, entries: dict[str, str]) -> None:
-    """Give the model its metadata, and take out those of the exporter, which name source files."""
-    graph = model.graph
-    for part in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output):
-        del part.metadata_props[:]
-        part.doc_string = ""
-    del model.metadata_props[:], model.functions[:]
-    graph.name, model.ir_version = name, _IR_VERSION
-    model.producer_name, model.producer_version = "dcgan", dcgan.__version__
-    for key, value in entries.items():
-        model.metadata_props.add(key=key, value=value)
-
-
-def _check(G: Generator, content: bytes) -> None:
-    """Raise UserError where the images of ONNX Runtime are not G's."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    providers = ["CPUExecutionProvider"]
-    try:
-        session = onnxruntime.InferenceSession(content, options, providers)
-        for grid in _CHECKED:
-            inputs = _inputs(G, *grid)
-            feeds = {name: x.numpy() for name, x in zip(("z", "labels"), inputs, strict=False)}
-            (images,) = session.run(["images"], feeds)
-            with torch.inference_mode():
-                expected = G(torch.cat(inputs, 1)).numpy()
-            same_shape = images.shape == expected.shape
-            if not (same_shape and np.abs(images - expected).max() <= _MAX_DIFFERENCE):
-                raise UserError(
-                    f"ONNX Runtime {onnxruntime.__version__} computes other images of latents "
-                    f"{list(inputs[0].shape)} than PyTorch: nothing is written"
-                )
-    except UserError:
-        raise
-    except Exception as error:  # its own classes have no common base
-        raise UserError(f"ONNX Runtime cannot run the exported model: {error}") from error
+def _examples(G: Generator) -> Iterator[tuple[dict[str, Tensor], Tensor]]:
+    """Inputs by name, and G's images of them."""
+    for grid in _CHECKED:
+        inputs = _inputs(G, *grid)
+        with torch.inference_mode():
+            images = G(torch.cat(inputs, 1))
+        yield dict(zip(("z", "labels"), inputs, strict=False)), images

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dcgan.config import TrainConfig
+from dcgan.training.eager_optimizers import Adam
 
 
 def make_adam(
@@ -26,7 +27,7 @@ def make_adam(
         rate = torch.tensor(lr, device=device)
         # The steps before the capture run without a graph on purpose.
         warnings.filterwarnings("ignore", ".* running without CUDA graph capture", UserWarning)
-    return torch.optim.Adam(
+    return Adam(
         network.parameters(),
         rate,
         betas=(config.beta1, config.beta2),
@@ -80,7 +81,7 @@ def optimizer_step(optimizer: torch.optim.Optimizer, skip: Tensor) -> None:
 
 
 @cache
-def heeds_found_inf(device: torch.device, kind: Any = torch.optim.Adam) -> bool:
+def heeds_found_inf(device: torch.device, kind: Any = Adam) -> bool:
     """Whether a fused Adam or SGD skips the steps it is told to skip, tried on two weights.
 
     On Apple's GPUs Adam does not. Waits for the device once.

@@ -13,10 +13,6 @@ from dcgan.training.best_evaluation import BestEvaluation
 from dcgan.training.monitoring import HealthMonitor
 
 MAX_ROLLBACKS = 3
-_OPTIMIZER_STATE: dict[type, tuple[str, ...]] = {
-    torch.optim.Adam: ("step", "exp_avg", "exp_avg_sq"),
-    torch.optim.SGD: ("momentum_buffer",),
-}
 
 OptimizerOf = tuple[torch.optim.Optimizer, nn.Module]  # and the module that it updates
 
@@ -67,7 +63,7 @@ def named_tensors(
         f"{prefix}.{key}.{name}": optimizer.state[parameter][key]
         for prefix, (optimizer, module) in optimizers.items()
         for name, parameter in _optimized(optimizer, module)
-        for key in _OPTIMIZER_STATE[type(optimizer)]
+        for key in _state_names(optimizer)
     }
 
 
@@ -89,12 +85,19 @@ def load_tensors(
         saved = state.section(f"{prefix}.")
         for name, parameter in _optimized(optimizer, module):
             # The kernels trust these sizes: a wrong one would read beyond the tensor.
-            for key in _OPTIMIZER_STATE[type(optimizer)]:
+            for key in _state_names(optimizer):
                 value = saved.get(f"{key}.{name}")
                 shape = torch.Size() if key == "step" else parameter.shape
                 if value is None or (value.shape, value.dtype) != (shape, torch.float32):
                     raise ValueError(f"its state of the optimizer does not fit {name}")
                 optimizer.state[parameter][key] = _like(value, parameter)
+
+
+def _state_names(optimizer: torch.optim.Optimizer) -> tuple[str, ...]:
+    """What Adam or SGD keeps for each parameter."""
+    if isinstance(optimizer, torch.optim.SGD):
+        return ("momentum_buffer",)
+    return ("step", "exp_avg", "exp_avg_sq")
 
 
 def _optimized(

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from dcgan import cli
+from dcgan.config import DenoiseTrainConfig
 from dcgan.deconv import autoencoder
 from tests.cli.running import fail
 from tests.deconv.autoencoder.conftest import TINY
@@ -44,6 +45,15 @@ def test_a_run_is_trained_resumed_applied_and_measured(packed, tmp_path, capsys,
     assert cli.main(["denoise", "evaluate", "r", *flags]) == 0
     out = capsys.readouterr().out.splitlines()
     assert out[1].split()[0] == "masking" and out[-1] == "m.png"
+
+
+def test_training_begins_from_the_defaults_of_its_own_class(packed, monkeypatch):
+    """They differ from those of the options that it shares with other trainings."""
+    monkeypatch.setattr(autoencoder, "train", lambda config: began.append(config) or 1 / 0)
+    began = []
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["denoise", "train", "--data", str(packed.folder)])
+    assert began == [DenoiseTrainConfig(data=packed.folder)]
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,12 @@ from dcgan.evaluation import (
 from dcgan.evaluation.random_features import _orthogonal_kernel
 
 CPU = torch.device("cpu")
-COUNT = 300
+COUNT = 200
 
 
 @pytest.fixture(scope="module")
 def drawn():
-    """Features of 300 faces, and 300 others, float64 [300, 3, 64, 64] in 0..255."""
+    """Features of 200 faces, and 200 others, float64 [200, 3, 64, 64] in 0..255."""
     images = faces.render(range(2 * COUNT), 64).images.numpy()
     images = np.moveaxis(images, 3, 1).astype(np.float64)
     return features_of(images[:COUNT]), images[COUNT:]

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from dcgan.errors import UserError
-from dcgan.export import onnx_model
-from dcgan.export.onnx_model import OPSET, export_onnx
+from dcgan.export import onnx_files, onnx_model
+from dcgan.export.onnx_files import OPSET
+from dcgan.export.onnx_model import export_onnx
 from dcgan.latent import noise_from_seeds
 from tests.latent.generators import ATTRIBUTES, CLASSES, make_generator
 
@@ -88,12 +89,12 @@ def test_a_model_that_computes_other_images_is_not_written(tmp_path, monkeypatch
     other.layers[-2].weight.mul_(1.02)
     trace = onnx_model._trace
     monkeypatch.setattr(onnx_model, "_trace", lambda _: trace(other))
-    with pytest.raises(UserError, match=r"computes other images of latents .* nothing is written"):
+    with pytest.raises(UserError, match=r"computes other values of inputs .* nothing is written"):
         export_onnx(G, out)
     assert not list(tmp_path.iterdir())
 
 
 def test_missing_packages_name_the_extra(tmp_path, monkeypatch):
-    monkeypatch.setattr(onnx_model, "find_spec", lambda name: None if name == "onnx" else name)
+    monkeypatch.setattr(onnx_files, "find_spec", lambda name: None if name == "onnx" else name)
     with pytest.raises(UserError, match=r'needs onnx: install them by pip install "dcgan\[onnx\]"'):
         export_onnx(make_generator(), tmp_path / "g.onnx")

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 from safetensors.torch import load_file
 
 from dcgan.data import open_packed
@@ -30,6 +29,7 @@ from dcgan.training.cuda_graphs import can_capture
 from dcgan.training.periodic_evaluation import Evaluator
 from dcgan.training.trainer import Trainer
 from tests.conftest import TINY, fit
+from tests.processes import in_processes
 
 ROOT = Path(__file__).parents[2]
 
@@ -40,7 +40,7 @@ def gradient(network: torch.nn.Module, batch: torch.Tensor) -> list[torch.Tensor
     return [p.grad.clone() for p in network.parameters()]
 
 
-def rank_main(rank, port, folder, out, environment):
+def rank_main(rank, folder, out, environment):
     os.environ |= environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
     torch.set_num_threads(1)
     with distributed.process_group(torch.device("cpu")) as on:
@@ -71,7 +71,7 @@ def rank_main(rank, port, folder, out, environment):
         fit(TINY, packed, out, on)
 
 
-def stopping_main(rank, port, folder, out, environment):
+def stopping_main(rank, folder, out, environment):
     """Rank 1 gets a signal in its fourth step; both ranks must stop soon, after the same step."""
     os.environ |= environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
     torch.set_num_threads(1)
@@ -94,7 +94,7 @@ def stopping_main(rank, port, folder, out, environment):
         assert torch.equal(*steps)
 
 
-def rollback_main(rank, port, folder, out, environment):
+def rollback_main(rank, folder, out, environment):
     """Rank 1 gets images that are not finite in step 8; both ranks must roll back together."""
     os.environ |= environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
     torch.set_num_threads(1)
@@ -122,7 +122,7 @@ def rollback_main(rank, port, folder, out, environment):
         assert torch.equal(flat, theirs), "they went back to different checkpoints"
 
 
-def apart_main(rank, port, folder, out, environment):
+def apart_main(rank, folder, out, environment):
     """Rank 1 has another run folder, as on a machine that does not share the disk."""
     os.environ |= environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
     with (
@@ -132,7 +132,7 @@ def apart_main(rank, port, folder, out, environment):
         fit(dataclasses.replace(TINY, steps=9), open_packed(folder), out / str(rank), on)
 
 
-def fails_main(rank, port, environment):
+def fails_main(rank, environment):
     """Rank 0 fails while rank 1 waits for it."""
     os.environ |= environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
     with (
@@ -146,7 +146,7 @@ def fails_main(rank, port, environment):
     assert raised.value.exit_code == UsageError.exit_code
 
 
-def killed_main(rank, port, environment):
+def killed_main(rank, environment):
     """Rank 0 is killed while rank 1 waits for it."""
     os.environ |= environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
     with (
@@ -158,7 +158,7 @@ def killed_main(rank, port, environment):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def patient_main(rank, port, folder, out, environment):
+def patient_main(rank, folder, out, environment):
     """Rank 0 takes longer for its tasks than collective operations may take."""
     os.environ |= environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
     torch.set_num_threads(1)
@@ -187,18 +187,10 @@ def patient_main(rank, port, folder, out, environment):
     assert lines == [f"waiting for rank 0: {task} (0 min)" for task in doing] * rank
 
 
-def in_two_processes(function, *args, join=True):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
-    return mp.spawn(function, (port, *args, environment), nprocs=2, join=join)
-
-
 @pytest.mark.slow
 def test_two_processes_keep_equal_networks_and_rank_0_writes(packed, tmp_path):
     """Without batch norm, two half batches average to the gradient of the whole batch."""
-    in_two_processes(rank_main, packed.folder, tmp_path / "run")
+    in_processes(rank_main, packed.folder, tmp_path / "run")
     found = find_checkpoint(tmp_path / "run")
     assert found.step == TINY.steps
     assert all(v.isfinite().all() for v in load_file(found.path).values())
@@ -207,14 +199,14 @@ def test_two_processes_keep_equal_networks_and_rank_0_writes(packed, tmp_path):
 @pytest.mark.slow
 def test_a_signal_to_one_process_stops_both_at_the_same_step(packed, tmp_path):
     """And not only at the next log line: torchrun kills processes that do not end soon."""
-    in_two_processes(stopping_main, packed.folder, tmp_path / "run")
+    in_processes(stopping_main, packed.folder, tmp_path / "run")
     assert find_checkpoint(tmp_path / "run").step in (4, 5)
 
 
 @pytest.mark.slow
 def test_both_processes_roll_back_to_the_same_checkpoint(packed, tmp_path):
     """Even if rank 0 is still writing it when rank 1 has to go back to it."""
-    in_two_processes(rollback_main, packed.folder, tmp_path / "run")
+    in_processes(rollback_main, packed.folder, tmp_path / "run")
     found = find_checkpoint(tmp_path / "run")
     assert (found.step, found.header["rollbacks"]) == (12, 1)
     (kept,) = (tmp_path / "run" / "diverged").iterdir()
@@ -225,19 +217,19 @@ def test_both_processes_roll_back_to_the_same_checkpoint(packed, tmp_path):
 def test_processes_that_would_resume_from_different_steps_are_refused(packed, run, tmp_path):
     """They would average the gradients of different networks."""
     shutil.copytree(run, tmp_path / "0")
-    in_two_processes(apart_main, packed.folder, tmp_path)
+    in_processes(apart_main, packed.folder, tmp_path)
     assert not (tmp_path / "1").exists()
     assert find_checkpoint(tmp_path / "0").step == 6
 
 
 @pytest.mark.slow
 def test_a_process_that_waits_for_one_that_fails_gets_its_error():
-    in_two_processes(fails_main)
+    in_processes(fails_main)
 
 
 @pytest.mark.slow
 def test_a_process_that_waits_for_one_that_is_killed_gets_an_error():
-    processes = in_two_processes(killed_main, join=False).processes
+    processes = in_processes(killed_main, join=False).processes
     processes[0].join()
     processes[1].join(30)
     assert [process.exitcode for process in processes] == [-signal.SIGKILL, 0]
@@ -245,7 +237,7 @@ def test_a_process_that_waits_for_one_that_is_killed_gets_an_error():
 
 @pytest.mark.slow
 def test_waiting_for_rank_0_has_no_limit_of_time(packed, tmp_path):
-    in_two_processes(patient_main, packed.folder, tmp_path / "run")
+    in_processes(patient_main, packed.folder, tmp_path / "run")
     assert find_checkpoint(tmp_path / "run").step == TINY.steps
 
 

@@ -285,8 +285,9 @@ def test_each_class_gets_its_own_colour(tiny, tmp_path):
     labels = np.arange(64) % 2
     pictures = np.broadcast_to(colours[labels][:, None, None], (64, 8, 8, 3)).copy()
     folder = write_packed(tmp_path / "toy", pictures, labels, ("red", "blue"), "class")
-    config = tiny(size=8, width=16, batch_size=16, steps=150, lr_G=2e-3, lr_D=1e-3, save_every=150)
-    fit(conditional(config, augment_p=0.0), open_packed(folder), tmp_path / "run", CPU)
+    config = tiny(size=8, width=16, batch_size=16, steps=150, lr_G=2e-3, lr_D=1e-3)
+    config = conditional(config, augment_p=0.0, log_every=50, sample_every=150, save_every=150)
+    fit(config, open_packed(folder), tmp_path / "run", CPU)
     G = load_generator(tmp_path / "run")
     for name, colour in zip(("red", "blue"), colours, strict=True):
         drawn = np.concatenate(list(sampling.sample(G, range(64), label=name)))

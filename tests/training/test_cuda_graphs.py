@@ -20,7 +20,8 @@ from dcgan.runtime import distributed
 from dcgan.training.batches import BatchLoader
 from dcgan.training.trainer import Trainer
 from tests.conftest import TINY
-from tests.runtime.test_distributed import ROOT, TORCHRUN, in_two_processes
+from tests.processes import in_processes
+from tests.runtime.test_distributed import ROOT, TORCHRUN
 
 pytestmark = [
     pytest.mark.cuda,
@@ -28,6 +29,7 @@ pytestmark = [
     pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two NVIDIA GPUs"),
 ]
 GPU = torch.device("cuda")
+SPAWNED = dict(join=False, method="spawn")  # forks of a process that sees no GPU would see none
 LAZY = dataclasses.replace(
     TINY, device="cuda", precision="fp32", penalty_every=2, lr_G=1e-3, augment_p="adaptive"
 )
@@ -42,7 +44,7 @@ def train_for(steps, packed, on, cuda_graphs):
     return ours, torch.tensor(losses)
 
 
-def learning_main(rank, port, folder, environment):
+def learning_main(rank, folder, environment):
     os.environ |= environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
     with distributed.process_group(GPU) as on:
         packed = open_packed(folder)
@@ -57,7 +59,7 @@ def learning_main(rank, port, folder, environment):
         assert torch.equal(flat, theirs), "ranks drifted apart"
 
 
-def lost_main(rank, port, folder, environment):
+def lost_main(rank, folder, environment):
     """Rank 1 vanishes when steps are replayed. Collective operations may take ten seconds."""
     os.environ |= environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
     join, limit = torch.distributed.init_process_group, timedelta(seconds=10)
@@ -75,14 +77,14 @@ def lost_main(rank, port, folder, environment):
 
 def test_captured_steps_learn_as_those_launched_from_python(packed):
     """And the processes end: graphs that are left would keep NCCL from ending."""
-    start = in_two_processes(learning_main, packed.folder, join=False)
+    start = in_processes(learning_main, packed.folder, **SPAWNED)
     deadline = time.monotonic() + 300
     while not start.join(timeout=1):
         assert time.monotonic() < deadline, "the processes do not end"
 
 
 def test_a_process_does_not_replay_for_ever_without_the_other(packed):
-    waiting, _ = in_two_processes(lost_main, packed.folder, join=False).processes
+    waiting, _ = in_processes(lost_main, packed.folder, **SPAWNED).processes
     waiting.join(120)
     assert waiting.exitcode not in (None, 0)
 

@@ -1,13 +1,13 @@
 """Batches that processes and micro-batches divide, against the undivided batch."""
 
 import dataclasses
+import os
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 from torch import Tensor
 
 from dcgan.config import TrainConfig
@@ -15,6 +15,7 @@ from dcgan.data import open_packed
 from dcgan.training.augmentation import _OVERFITTING_TARGET, _RAMP_IMAGES
 from dcgan.training.batches import BatchLoader
 from dcgan.training.trainer import Trainer
+from tests.processes import in_processes
 
 CPU = torch.device("cpu")
 
@@ -36,20 +37,18 @@ def check_measures(config, folder, expected, rank=0, world_size=1) -> None:
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
 
 
-def measuring_main(rank: int, world_size: int, store: str, *args) -> None:
+def measuring_main(rank: int, config, folder, expected, environment) -> None:
+    os.environ |= environment | {"RANK": str(rank)}
     torch.set_num_threads(1)
-    backend = dict(init_method=f"file://{store}", rank=rank, world_size=world_size)
-    torch.distributed.init_process_group("gloo", **backend)
-    check_measures(*args, rank, world_size)
+    torch.distributed.init_process_group("gloo")
+    check_measures(config, folder, expected, rank, int(environment["WORLD_SIZE"]))
     torch.distributed.barrier()
 
 
 @pytest.mark.parametrize(
     "processes", [1, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 4))]
 )
-def test_the_probability_does_not_depend_on_how_a_batch_is_divided(
-    tiny, packed, tmp_path, processes
-):
+def test_the_probability_does_not_depend_on_how_a_batch_is_divided(tiny, packed, processes):
     """Among processes and micro-batches: the sign is that of the measure of the whole batch."""
     config = tiny(augment_p="adaptive", batch_size=16, accumulate=1)
     expected = measures(config, packed.folder)
@@ -59,8 +58,7 @@ def test_the_probability_does_not_depend_on_how_a_batch_is_divided(
     if processes == 1:
         check_measures(config, packed.folder, expected)
     else:
-        args = (processes, str(tmp_path / "store"), config, packed.folder, expected)
-        mp.spawn(measuring_main, args, nprocs=processes)
+        in_processes(measuring_main, config, packed.folder, expected, count=processes)
 
 
 class SavedBytes(torch.autograd.graph.saved_tensors_hooks):

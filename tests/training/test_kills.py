@@ -175,7 +175,7 @@ def worker(torchrun: subprocess.Popen, rank: int) -> int | None:
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs /proc")
 def test_torchrun_restarts_all_processes_after_one_is_killed(labelled, tmp_path):
     """The job goes on from the last checkpoint, and ends as one that nobody disturbed."""
-    steps, flags = 100, ("--save-every", "5")
+    steps, flags = 60, ("--save-every", "5")
     elastic = [*TORCHRUN, "--max-restarts=3"]
     whole = job(labelled, tmp_path / "whole", *flags, launcher=TORCHRUN, steps=steps)
     whole.finish()

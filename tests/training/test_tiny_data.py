@@ -59,7 +59,8 @@ def test_a_single_image_is_learnt(tiny, tmp_path):
     image = np.zeros((1, 16, 16, 3), np.uint8)
     image[:, :, :8] = 255
     packed = open_packed(write_packed(tmp_path / "packed", image))
-    fit(tiny(steps=200, flip=False, log_every=50), packed, tmp_path / "run", CPU)
+    config = tiny(steps=200, flip=False, log_every=50, sample_every=200, save_every=200)
+    fit(config, packed, tmp_path / "run", CPU)
     G = load_generator(tmp_path / "run")
     drawn = G(torch.randn(16, 8, generator=torch.Generator().manual_seed(0)))
     left, right = drawn[..., :6].mean(), drawn[..., 10:].mean()

@@ -511,6 +511,8 @@ def test_training_learns_both_modes_of_a_toy_data_set(tiny, tmp_path):
         lr_G=1e-3,
         lr_D=3e-4,
         beta1=0.0,
+        log_every=100,
+        sample_every=400,
         save_every=400,
     )  # both modes with each of five seeds; with lr_D = lr_G one of the two with none
     fit(config, toy, tmp_path / "run", CPU)

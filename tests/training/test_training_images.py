@@ -17,7 +17,7 @@ from dcgan.runs.checkpoint_folder import find_checkpoint
 from dcgan.runtime import distributed
 from dcgan.training import loop, training_images
 from tests.conftest import TINY
-from tests.runtime.test_distributed import in_two_processes
+from tests.processes import in_processes
 
 
 def save_pictures(root, numbers):
@@ -137,7 +137,7 @@ def test_a_run_folder_that_cannot_be_written_is_refused_before_packing(config, t
     assert not config.data_cache.exists()
 
 
-def distributed_main(rank, port, config, own_disks, environment):
+def distributed_main(rank, config, own_disks, environment):
     """Rank 0 alone walks where the processes share a disk; the first of each machine otherwise."""
     os.environ |= environment | {"RANK": str(rank), "LOCAL_RANK": "0" if own_disks else str(rank)}
     walked = []
@@ -172,4 +172,4 @@ def distributed_main(rank, port, config, own_disks, environment):
 @pytest.mark.slow
 @pytest.mark.parametrize("own_disks", [False, True])
 def test_one_process_of_each_machine_packs(config, own_disks):
-    in_two_processes(distributed_main, config, own_disks)
+    in_processes(distributed_main, config, own_disks)

@@ -37,10 +37,12 @@ def sample_corruption(
 ) -> Corruption:
     """The corruption of the images at `indices` of a step, each of the shape [C, H, W].
 
-    The noise level of an image is uniform between the two `levels`: the standard deviation of
-    Gaussian noise, or the fraction of the C x H x W values that is replaced, a fixed number of them
-    (rounded) at random places: by 0 for masking, by -1 or 1 with equal probability for
-    salt-and-pepper. That of an image does not depend on what other images there are.
+    The noise level of an image is low + (high - low) u^2, for the two `levels` and a random u,
+    uniform from 0 to 1: high levels, whose squared errors are large, are less frequent. It is the
+    standard deviation of Gaussian noise, or the fraction of the C x H x W values that is replaced,
+    a fixed number of them (rounded) at random places: by 0 for masking, by -1 or 1 with equal
+    probability for salt-and-pepper. That of an image does not depend on what other images there
+    are.
     """
     parts = [
         _sample(kind, levels, shape, np.random.default_rng([seed, _STREAM, step, index]))
@@ -80,7 +82,7 @@ def _sample(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The scale and the offset of one image."""
     low, high = levels
-    level = low + (high - low) * rng.random()
+    level = low + (high - low) * rng.random() ** 2
     if kind == "gaussian":
         noise = rng.standard_normal(shape, np.float32)
         return np.ones((1, 1, 1), np.float32), noise * np.float32(level)

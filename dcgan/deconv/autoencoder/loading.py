@@ -48,7 +48,7 @@ def autoencoder_in(found: Checkpoint, device: torch.device | str = "cpu") -> Den
                 network = build_autoencoder(code_dim=config.code_dim, **options)
     except (UsageError, TypeError) as error:
         raise damaged(found.path, error) from error
-    for name, part in (("encoder", network.encoder), ("decoder", network.decoder)):
+    for name, part in network.named_children():
         assign_tensors(part, state.section(f"{name}."), found.path, name)
     network = network.to(on).to(memory_format=torch.channels_last)
     return network.requires_grad_(False).eval()

@@ -15,6 +15,7 @@ class DenoisingState(NetworkState):
     `tensors` holds, by name:
 
     encoder.NAME, decoder.NAME   NAME in the state dict of the encoder, of the decoder
+    gate.NAME                    the same of the gate, unless the decoder is a GAN's
     optimizer.KEY.NAME           KEY of Adam's state (step, exp_avg, exp_avg_sq), parameter NAME of
                                  the network, or of the encoder where the decoder is a GAN's
     sums.NAME                    sum of the scalar NAME over `summed_steps`, 0-dim

@@ -15,6 +15,7 @@ from dcgan.deconv.autoencoder.network import (
 )
 from dcgan.deconv.training import NetworkTrainer
 from dcgan.networks import INITIAL_STD, Generator, StridedConvTranspose2d
+from dcgan.training.eager_optimizers import Adam
 from dcgan.training.kernel_smoothing import init_bilinear
 
 _BETAS = (0.9, 0.999)
@@ -61,11 +62,11 @@ class DenoisingTrainer(NetworkTrainer[DenoisingBatch]):
                 init_bilinear(kernels, INITIAL_STD)
         network = network.to(device).to(memory_format=torch.channels_last)
         trained = network.encoder if network.frozen else network
-        optimizer = torch.optim.Adam(trained.parameters(), config.lr, betas=_BETAS, fused=True)
+        optimizer = Adam(trained.parameters(), config.lr, betas=_BETAS, fused=True)
         super().__init__(config, network, trained, optimizer)
 
     def loss(self, batch: DenoisingBatch) -> Tensor:
         return denoising_loss(self.network, batch)
 
     def modules(self) -> dict[str, nn.Module]:
-        return {"encoder": self.network.encoder, "decoder": self.network.decoder}
+        return dict(self.network.named_children())

@@ -12,6 +12,7 @@ from dcgan.deconv.fcn.evaluation import Segmentation, evaluate_segmenter
 from dcgan.deconv.fcn.figure import overlay
 from dcgan.deconv.fcn.loading import load_segmenter
 from dcgan.deconv.fcn.network import FCN
+from dcgan.deconv.fcn.onnx_model import export_onnx
 from dcgan.deconv.fcn.palette import class_colours, colour_mask, save_mask
 from dcgan.deconv.fcn.prediction import predict, segment
 from dcgan.deconv.fcn.reporting import evaluate
@@ -42,6 +43,7 @@ __all__ = [
     "convert_fc",
     "evaluate",
     "evaluate_segmenter",
+    "export_onnx",
     "load_segmenter",
     "load_vgg16",
     "overlay",

@@ -12,6 +12,7 @@ from dcgan.deconv.fcn.batches import SegmentationBatch
 from dcgan.deconv.fcn.building import new_fcn
 from dcgan.deconv.fcn.network import FCN
 from dcgan.deconv.training import NetworkTrainer
+from dcgan.training.eager_optimizers import SGD, Adam
 
 _BIAS_LR_FACTOR = 2.0  # Long et al. 2015, section 4.3
 _building = threading.Lock()  # torch's random numbers are of all threads
@@ -82,7 +83,7 @@ def make_optimizer(network: nn.Module, config: LearningOptions) -> torch.optim.O
     """The optimizer of all parameters that are trained."""
     trained = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
     if config.optimizer == "adam":
-        return torch.optim.Adam([p for _, p in trained], fused=True)
+        return Adam([p for _, p in trained], fused=True)
     biases = [p for name, p in trained if name.endswith("bias")]
     weights = [p for name, p in trained if not name.endswith("bias")]
     groups = [
@@ -90,4 +91,4 @@ def make_optimizer(network: nn.Module, config: LearningOptions) -> torch.optim.O
         {"params": biases, "weight_decay": 0.0, "lr_factor": _BIAS_LR_FACTOR},
     ]
     used = [group for group in groups if group["params"]]
-    return torch.optim.SGD(used, momentum=config.momentum, fused=True)
+    return SGD(used, momentum=config.momentum, fused=True)

@@ -78,12 +78,13 @@ def test_steps_seeds_and_indices_have_noise_of_their_own(kind):
     assert len(set(seen)) == 4
 
 
-def test_levels_are_uniform_between_their_limits():
+def test_low_levels_are_more_frequent():
+    """Levels are 0.2 + 0.4 u^2 for uniform u: below 0.3 for half of the images."""
     scale, _ = sample_corruption("masking", (0.2, 0.6), (1, 30, 30), 0, 0, range(400))
     fractions = 1 - scale.mean((1, 2, 3))
-    assert 0.199 < fractions.min() < 0.22 and 0.58 < fractions.max() < 0.601
-    assert abs(fractions.mean() - 0.4) < 0.02
-    assert abs(fractions.var() - 0.4**2 / 12) < 0.003
+    assert 0.199 < fractions.min() < 0.201 and 0.58 < fractions.max() < 0.601
+    assert abs((fractions < 0.3).mean() - 0.5) < 0.06
+    assert abs(fractions.mean() - (0.2 + 0.4 / 3)) < 0.02
 
 
 def test_the_clean_images_stay_as_they_are():

@@ -23,7 +23,7 @@ from tests.conftest import fit
 def around(tiny, run):
     """`around(steps=9)`: a configuration whose decoder is the G of a tiny run."""
     return lambda **changes: tiny(
-        **{"decoder": run, "width": 64, "code_dim": 512, "steps": 4, **changes}
+        **{"decoder": run, "width": 32, "code_dim": 256, "steps": 4, **changes}
     )
 
 

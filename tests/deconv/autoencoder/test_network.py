@@ -2,7 +2,11 @@ import pytest
 import torch
 
 from dcgan.deconv import autoencoder
-from dcgan.deconv.autoencoder.network import autoencoder_around, build_autoencoder
+from dcgan.deconv.autoencoder.network import (
+    DenoisingAutoencoder,
+    autoencoder_around,
+    build_autoencoder,
+)
 from dcgan.networks import Discriminator, Generator
 
 
@@ -28,6 +32,42 @@ def test_features_are_those_of_a_discriminator_with_the_same_weights():
     assert [tuple(m.shape[1:]) for m in maps] == [(4, 8, 8), (8, 4, 4)]
     assert all(map(torch.equal, maps, D.features(x)))
     assert torch.equal(network.encoder.head(maps[-1].flatten(1)), network.code(x))
+
+
+@torch.no_grad()
+def gated(weight: float) -> DenoisingAutoencoder:
+    """A network whose gate has this weight everywhere, and reads maps that are above zero."""
+    network = build_autoencoder(**options()).eval()
+    network.decoder.layers[-4].bias.fill_(10)
+    network.gate.weight.fill_(weight)
+    return network
+
+
+@torch.no_grad()
+def test_the_gate_mixes_the_image_with_that_of_the_decoder():
+    network = gated(0.0)
+    x, other = torch.rand(2, 2, 3, 16, 16) * 2 - 1
+    half = network(x)
+    network.gate.weight.fill_(1e4)
+    assert (network(x) - x).abs().max() < 1e-6
+    network.gate.weight.fill_(-1e4)
+    made = network(x)
+    assert torch.allclose(half, (made + x) / 2, atol=1e-5)
+    assert (network(other) - made).abs().max() > 1e-3, "the decoder's image depends on x"
+
+
+@torch.no_grad()
+def test_details_pass_beside_the_code():
+    network = gated(-1e4)  # closed
+    network.encoder.head.weight.zero_()  # one code for all images
+    network.encoder.head.bias.normal_()
+    x = torch.rand(2, 3, 16, 16) * 2 - 1
+    made = network(x)
+    assert (made[0] - made[1]).abs().max() > 1e-3
+    for block in network.encoder.blocks:
+        block[0].weight.zero_()  # nothing to add: what is left is the generator
+    code = network.code(x)
+    assert torch.allclose(network(x), network.decoder(code), atol=1e-5)
 
 
 def test_different_images_have_different_codes_from_the_first_step_on():

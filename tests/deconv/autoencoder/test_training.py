@@ -159,7 +159,7 @@ def test_a_finished_run_trains_on_with_more_steps(tiny, capsys):
     assert "has done its 6 steps: raise --steps to train longer" in capsys.readouterr().err
     longer = autoencoder.train(tiny(steps=8, lr=1e-4))
     said = capsys.readouterr().err
-    assert "resumes from step 6 with --steps 8 (6 before), --lr 0.0001 (0.001 before)" in said
+    assert "resumes from step 6 with --steps 8 (6 before), --lr 0.0001 (0.003 before)" in said
     assert read(longer, DENOISER).step == 8
     assert options_of_run(DenoisingState, tiny().out).lr == 1e-4
 
