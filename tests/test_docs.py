@@ -17,6 +17,8 @@ import benchmarks.__main__ as speed
 from benchmarks import arithmetic, labels, latent, quality
 from dcgan import cli, config, images, pretrained
 from dcgan.data import open_packed
+from dcgan.deconv import fcn
+from dcgan.errors import UserError
 from tests.conftest import TINY, fit, write_packed
 from tests.markdown import PAGES, ROOT, anchors, blocks, commands, quoted, rows, section
 from tests.test_structure import MAY_IMPORT
@@ -25,7 +27,8 @@ ARCHITECTURE = PAGES["docs/architecture.md"]
 COMMANDS = commands(*PAGES.values())
 # Words that start a line of a code block, and what checks it; the others are of other programs.
 TRAIN = [c for c in COMMANDS if re.search(r"(^dcgan train|\btrain\.py) ", c)]
-DCGAN = [c for c in COMMANDS if re.match(r"(dcgan|python sample\.py)( (?!train|sizes)|$)", c)]
+DCGAN = [c for c in COMMANDS if re.match(r"(dcgan|python sample\.py)( (?!train|sizes|segment train)|$)", c)]
+SEGMENT = [c for c in COMMANDS if c.startswith("dcgan segment train")]
 SIZES = [c for c in COMMANDS if c.startswith("dcgan sizes")]
 BENCHMARKS = [c for c in COMMANDS if c.startswith("python -m benchmarks")]
 INLINE = {code for page in PAGES.values() for code in quoted(page)}
@@ -55,6 +58,18 @@ def test_training_commands_are_understood(command, capsys, no_files):
         assert "does not exist" in capsys.readouterr().err
     else:
         assert cli.main(["train", *words, "--dry-run"]) == 0
+
+
+@pytest.mark.parametrize("command", SEGMENT)
+def test_segmentation_commands_are_understood(command, capsys, monkeypatch, no_files):
+    """Without the training, which would draw the built-in faces first."""
+
+    def stop(config):
+        raise UserError(f"would train on {config.data}")
+
+    monkeypatch.setattr(fcn, "train", stop)
+    assert cli.main(shlex.split(command)[1:]) == 1
+    assert "would train on" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", DCGAN)

@@ -33,7 +33,7 @@ class FCNOptions:
     """Weights that the backbone starts with: a checkpoint, a run folder or `faces` for
     discriminator, else a safetensors file of torchvision's state dict. Default: random."""
     freeze: bool = False
-    """Keep the backbone as it is, and train the layers on top of it alone."""
+    """Do not train the backbone, only the layers on top of it."""
     width: int = 32
     """Feature maps of the first layer of a new discriminator."""
     stride: int | None = None
