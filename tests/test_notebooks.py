@@ -17,6 +17,7 @@ PICTURES = {
     "latent_arithmetic": 6,
     "own_pictures": 3,
     "inside_the_networks": 4,
+    "dense_prediction": 9,
 }
 SMALLER = {
     "quickstart": [("steps=1000", "steps=30"), ("count=4000", "count=300")],
@@ -38,6 +39,12 @@ SMALLER = {
         ("per_class=20, draws=4", "per_class=5, draws=2"),
         ("test=500", "test=60"),
         ("count=12, rounds=8", "count=2, rounds=1"),
+    ],
+    "dense_prediction": [
+        ("STEPS = 300", "STEPS = 10"),
+        ("count=3000", "count=300"),
+        ("[:500]", "[:100]"),
+        ("windows(13_000)", "windows(1_300)"),
     ],
 }
 
