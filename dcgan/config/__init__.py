@@ -23,6 +23,7 @@ from dcgan.config.validation import (
 if TYPE_CHECKING:
     from dcgan.config.arithmetic import ArithmeticConfig
     from dcgan.config.canvas import CanvasConfig
+    from dcgan.config.demo import DemoConfig
     from dcgan.config.denoising import (
         DenoiseApplyConfig,
         DenoiseEvaluateConfig,
@@ -73,6 +74,7 @@ __all__ = [
     "CanvasConfig",
     "CompareConfig",
     "DataOptions",
+    "DemoConfig",
     "DenoiseApplyConfig",
     "DenoiseEvaluateConfig",
     "DenoiseTrainConfig",
@@ -136,6 +138,7 @@ _MODULES = {
     "SampleConfig": "sampling",
     "SamplingOptions": "sampling",
     "CanvasConfig": "canvas",
+    "DemoConfig": "demo",
     "DenoiseApplyConfig": "denoising",
     "DenoiseEvaluateConfig": "denoising",
     "DenoiseTrainConfig": "denoising",
