@@ -62,9 +62,14 @@ def shown_source(model: Model, visitor: Visitor, controls: Controls) -> Source:
     """The picture with all that the sliders do to it, to be picked as others are: its seed where
     no slider is moved, otherwise its latent.
     """
-    if not any(controls.amounts) and not (visitor.own and controls.own):
-        return visitor.shown
-    return to_source(shown_latent(model, visitor, controls))
+    if is_moved(visitor, controls):
+        return to_source(shown_latent(model, visitor, controls))
+    return visitor.shown
+
+
+def is_moved(visitor: Visitor, controls: Controls) -> bool:
+    """Whether a slider moves the picture."""
+    return any(controls.amounts) or bool(visitor.own and controls.own)
 
 
 def to_source(z: Tensor) -> Source:

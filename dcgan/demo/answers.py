@@ -82,9 +82,13 @@ class Answers:
         """The visitor without picks."""
         return dataclasses.replace(visitor, picks={}), pictures.no_picks()
 
+    def unmoved(self, visitor: Visitor, *values: object) -> str:
+        """The large picture with all sliders of directions at 0."""
+        return self._picture(visitor, _unmoved(read_controls(self._model, values)))
+
     def arithmetic(self, visitor: Visitor, *values: object) -> tuple[Visitor, str]:
-        """A - B + C as the large picture."""
-        controls = read_controls(self._model, values)
+        """A - B + C as the large picture, with all sliders at 0."""
+        controls = _unmoved(read_controls(self._model, values))
         visitor = actions.arithmetic(self._model, visitor, controls)
         return visitor, self._picture(visitor, controls)
 
@@ -101,11 +105,14 @@ class Answers:
         )
 
     def upload(self, visitor: Visitor, photo: object, *values: object) -> tuple[Visitor, str, str]:
-        """The visitor with the latent of a photo, the large picture, and photo and result."""
-        controls = read_controls(self._model, values)
+        """The visitor with the latent of a photo, the large picture with all sliders at 0, and the
+        photo beside what was found.
+        """
+        controls = _unmoved(read_controls(self._model, values))
         pixels = read_upload(self._model, photo, self._uploads)
         found = invert_photo(self._model, visitor, controls, pixels)
-        return found.visitor, self._picture(found.visitor, controls), pictures.inverted(found)
+        pair = pictures.inverted(found.photo, found.made, found.psnr)
+        return found.visitor, self._picture(found.visitor, controls), pair
 
     def latents(self, visitor: Visitor, *values: object) -> str:
         """A link to the file of the latent."""
@@ -121,8 +128,8 @@ class Answers:
 
     def _picture(self, visitor: Visitor, controls: Controls) -> str:
         z = actions.shown_latent(self._model, visitor, controls)
-        source = actions.shown_source(self._model, visitor, controls)
-        return pictures.shown(self._model.draw(z)[0], source)
+        moved = actions.is_moved(visitor, controls)
+        return pictures.shown(self._model.draw(z)[0], visitor.shown, moved)
 
     def _grid(self, seeds: Sequence[int], controls: Controls) -> str:
         drawn = self._model.draw(actions.latents(self._model, seeds, controls))
@@ -135,3 +142,7 @@ class Answers:
             return list(self._model.draw(actions.latents(self._model, sources, controls)))
 
         return pictures.picked((role, draw(visitor.picks.get(role, ()))) for role in ROLES)
+
+
+def _unmoved(controls: Controls) -> Controls:
+    return dataclasses.replace(controls, own=0.0, amounts=(0.0,) * len(controls.amounts))

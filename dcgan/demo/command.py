@@ -1,5 +1,6 @@
 """`dcgan demo`: a generator as a page in the browser."""
 
+import socket
 from importlib.util import find_spec
 
 import torch
@@ -8,7 +9,7 @@ from dcgan import sampling
 from dcgan.config import DemoConfig
 from dcgan.config.validation import require_options
 from dcgan.demo.answers import Answers
-from dcgan.demo.model import make_model
+from dcgan.demo.model import Model, make_model
 from dcgan.demo.page import build_page
 from dcgan.demo.server import address_of, listen, make_app, serve, upload_folder
 from dcgan.errors import UserError, printable
@@ -27,12 +28,9 @@ def run_demo(config: DemoConfig) -> None:
     require_options(config, DemoConfig, "run_demo")
     if find_spec("gradio") is None:
         raise UserError('the page needs Gradio: pip install "dcgan[demo]"')
-    listening = listen(config.host, config.port)
-    with listening, upload_folder() as folder:
+    with listen(config.host, config.port) as listening:
         devices.reuse_freed_memory()
         device = devices.select_device(config.device)
-        # Pictures of several visitors are computed side by side, each by one thread.
-        torch.set_num_threads(1)
         G = sampling.load(
             config.checkpoint, raw=config.raw, recalibrate=config.recalibrate, device=device
         )
@@ -40,7 +38,16 @@ def run_demo(config: DemoConfig) -> None:
         if directions.generator != weights_hash(G):
             print_lines("note: these directions were found with other weights of the generator")
         name = printable(config.checkpoint.resolve().stem) or "generator"
-        model = make_model(G, name, directions)
-        app = make_app(build_page(model, Answers(model, folder)), config.host)
-        print_lines(f"{name}: {address_of(listening)} (Ctrl-C ends it)")
+        serve_model(make_model(G, name, directions), listening, config.host)
+
+
+def serve_model(model: Model, listening: socket.socket, host: str) -> None:
+    """Serve the page of a model until it is interrupted, and print its address. `host`: the address
+    that was asked for.
+    """
+    # Pictures of several visitors are computed side by side, each by one thread.
+    torch.set_num_threads(1)
+    with upload_folder() as folder:
+        app = make_app(build_page(model, Answers(model, folder)), host)
+        print_lines(f"{model.name}: {address_of(listening)} (Ctrl-C ends it)")
         serve(app, listening)

@@ -1,5 +1,6 @@
 """The page: its layout, and which control asks for which answer."""
 
+import functools
 import html
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -7,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from dcgan.demo import pictures
 from dcgan.demo.answers import FIRST_SEEDS, Answers
 from dcgan.demo.blocks import guarded_blocks, in_words
-from dcgan.demo.controls import CHOICES, FARTHEST, LEAST_TRUNCATION, NO_TRUNCATION, OPEN
+from dcgan.demo.components import direction_sliders, label_boxes, own_slider, truncation_slider
 from dcgan.demo.model import Model
-from dcgan.demo.visitor import SHOW, Visitor
+from dcgan.demo.visitor import ROLES, SHOW, Visitor
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -21,14 +22,6 @@ _CLICKS = """element.addEventListener('click', (event) => {
   if (button) trigger('select', { seed: button.dataset.seed });
 });"""
 _SAVES = "watch('value', () => element.querySelector('a')?.click());"
-_ROLE_NAMES = {
-    SHOW: "shows it",
-    **{letter: f"is {letter}" for letter in "ABC"},
-    "with": "has it",
-    "without": "lacks it",
-    "first": "begins",
-    "last": "ends",
-}
 
 
 def build_page(model: Model, answers: Answers) -> "gr.Blocks":
@@ -41,15 +34,10 @@ def build_page(model: Model, answers: Answers) -> "gr.Blocks":
         with gr.Row():
             with gr.Column(scale=2, min_width=320):
                 picture = gr.HTML(elem_id="picture")
-                truncation = _truncation_slider(model)
-                boxes = _label_boxes(model)
-                sliders = _direction_sliders(model)
-                own = gr.Slider(
-                    *(-FARTHEST, FARTHEST, 0),
-                    step=0.02,
-                    label="your direction",
-                    info='From pictures that lack something to those that have it: "Make" it below',
-                )
+                truncation = truncation_slider(model)
+                boxes = label_boxes(model)
+                sliders = direction_sliders(model)
+                own = own_slider()
                 with gr.Row():
                     reset = gr.Button("Reset sliders", size="sm")
                     save = gr.Button("Save latent", size="sm")
@@ -60,20 +48,20 @@ def build_page(model: Model, answers: Answers) -> "gr.Blocks":
                     seeds = gr.Textbox(FIRST_SEEDS, label="Seeds", max_lines=1)
                     after = gr.Button("▶", size="sm", min_width=40, scale=0)
                 role = gr.Radio(
-                    [(name, value) for value, name in _ROLE_NAMES.items()],
+                    [("show it", SHOW), *ROLES],
                     value=SHOW,
-                    label="A picture that is clicked",
+                    label="A click on a picture: show it, or pick it for",
                 )
                 grid = gr.HTML(elem_id="grid", js_on_load=_CLICKS)
                 picks = gr.HTML(pictures.no_picks(), elem_id="picks")
                 with gr.Row():
                     pick = gr.Button("Pick the large picture", size="sm")
+                    use_photo = gr.Button("Pick the photo", size="sm")
                     clear = gr.Button("Clear picks", size="sm")
                 with gr.Row():
                     combine = gr.Button("A - B + C", size="sm")
                     make = gr.Button("Make the direction", size="sm")
                     play = gr.Button("Animate", size="sm")
-                animation = gr.HTML(elem_id="animation")
                 photo = gr.Image(
                     label="A photo to find in the latent space",
                     type="filepath",
@@ -81,8 +69,9 @@ def build_page(model: Model, answers: Answers) -> "gr.Blocks":
                     buttons=[],
                     height=160,
                 )
-                use_photo = gr.Button("Use the photo as a clicked picture", size="sm")
-                found = gr.HTML(elem_id="found")
+                with gr.Row():
+                    found = gr.HTML(elem_id="found")
+                    animation = gr.HTML(elem_id="animation")
 
         controls = [truncation, *boxes, own, *sliders]
         everything = [visitor, seeds, *controls]
@@ -119,53 +108,21 @@ def build_page(model: Model, answers: Answers) -> "gr.Blocks":
         wire(pick.click, answers.pick_shown, picking, [visitor, picture, picks])
         wire(use_photo.click, answers.pick_photo, picking, [visitor, picture, picks])
         wire(clear.click, answers.clear, [visitor], [visitor, picks])
-        wire(combine.click, answers.arithmetic, [visitor, *controls], [visitor, picture])
+        moves = [own, *sliders]
+        to_zero = _with_zeros(len(moves))
+        unmoved, summed = to_zero(answers.unmoved), to_zero(answers.arithmetic)
+        wire(reset.click, unmoved, [visitor, *controls], [picture, *moves])
+        wire(combine.click, summed, [visitor, *controls], [visitor, picture, *moves])
         wire(make.click, answers.direction, [visitor, *controls], [visitor, picture])
-        zeros = [0.0] * (1 + len(sliders))
-        wire(reset.click, lambda: zeros, [], [own, *sliders])
         wire(save.click, answers.latents, [visitor, *controls], [saved])
         # What takes seconds waits in a queue, one visitor at a time.
         slow = {"queue": True, "concurrency_limit": 1, "concurrency_id": "slow"}
         slow["show_progress"] = "full"
         wire(play.click, answers.animation, [visitor, *controls], [animation], **slow)
         uploaded = [visitor, photo, *controls]
-        wire(photo.upload, answers.upload, uploaded, [visitor, picture, found], **slow)
+        outputs = [visitor, picture, found, *moves]
+        wire(photo.upload, to_zero(answers.upload), uploaded, outputs, **slow)
     return page
-
-
-def _truncation_slider(model: Model) -> "gr.Slider":
-    import gradio as gr
-
-    most = NO_TRUNCATION[model.G.latent]
-    return gr.Slider(
-        *(LEAST_TRUNCATION, most, most),
-        step=0.05,
-        label="truncation",
-        info=f"Fewer bad pictures and less variety. {most:g}: none",
-    )
-
-
-def _label_boxes(model: Model) -> list["gr.Dropdown"]:
-    """One box for classes, one for each attribute."""
-    import gradio as gr
-
-    labels = model.G.labels
-    if labels is None:
-        return []
-    if labels.kind == "class":
-        classes: list[tuple[str, str | int]] = [(OPEN, OPEN)]
-        classes += [(name, index) for index, name in enumerate(labels.names)]
-        return [gr.Dropdown(classes, value=OPEN, label="class")]
-    with gr.Accordion("Labels", elem_classes="many"):
-        return [gr.Dropdown(list(CHOICES), value=OPEN, label=name) for name in labels.names]
-
-
-def _direction_sliders(model: Model) -> list["gr.Slider"]:
-    import gradio as gr
-
-    names = model.directions.names
-    with gr.Accordion("Directions", elem_classes="many"):
-        return [gr.Slider(-FARTHEST, FARTHEST, 0, step=0.02, label=name) for name in names]
 
 
 def _with_step(answer: Callable, step: int) -> Callable:
@@ -175,3 +132,17 @@ def _with_step(answer: Callable, step: int) -> Callable:
         return answer(seeds, step, *values)
 
     return answered
+
+
+def _with_zeros(count: int) -> Callable[[Callable], Callable]:
+    """Answers that also set so many sliders to 0."""
+
+    def extend(answer: Callable) -> Callable:
+        @functools.wraps(answer)
+        def answered(*values: object) -> list:
+            parts = answer(*values)
+            return [*(parts if isinstance(parts, tuple) else [parts]), *[0.0] * count]
+
+        return answered
+
+    return extend

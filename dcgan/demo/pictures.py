@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from dcgan import images
-from dcgan.demo.uploads import Inverted
 from dcgan.demo.visitor import ROLES, Source
 
 _THUMBNAIL = 64  # pixels, at least, of a side
@@ -35,19 +34,24 @@ def thumbnail(picture: np.ndarray) -> np.ndarray:
     return np.rint(blocks.mean((1, 3))).astype(np.uint8)
 
 
-def shown(picture: np.ndarray, source: Source) -> str:
-    """The large picture, with a link that saves it as PNG."""
-    text, file = describe(source), file_name(source, "png")
-    save = "this.href = this.closest('figure').querySelector('img').src"
-    return (
-        f'<figure class="shown">{image(picture, text)}<figcaption>{text} · '
-        f'<a href="#" download="{file}" onclick="{save}">Save PNG</a></figcaption></figure>'
+def shown(picture: np.ndarray, source: Source, moved: bool) -> str:
+    """The large picture, with a link that saves it as PNG. `moved`: by a slider."""
+    text = f"Seed {source}" if isinstance(source, int) else "A latent"
+    return _with_link(
+        image(picture, text), f"{text}, moved" if moved else text, file_name(source, "png")
     )
 
 
-def describe(source: Source) -> str:
-    """What a picture is called."""
-    return f"Seed {source}" if isinstance(source, int) else "A latent"
+def _with_link(image: str, text: str, file: str) -> str:
+    """An image above a link that saves it. The link has the image's own address, so that it is not
+    sent twice.
+    """
+    save = "this.href = this.closest('figure').querySelector('img').src"
+    kind = file.rsplit(".", 1)[1].upper()
+    return (
+        f'<figure class="shown">{image}<figcaption>{text} · '
+        f'<a href="#" download="{file}" onclick="{save}">Save {kind}</a></figcaption></figure>'
+    )
 
 
 def file_name(source: Source, ending: str) -> str:
@@ -69,11 +73,11 @@ def grid(pictures: Sequence[np.ndarray], seeds: Sequence[int]) -> str:
 
 def picked(rows: Iterable[tuple[str, Sequence[np.ndarray]]]) -> str:
     """The picked pictures of each role."""
-    lines = (
-        f"<tr><th>{role}</th><td>{''.join(image(thumbnail(p), role) for p in pictures)}</td></tr>"
+    boxes = (
+        f"<div><b>{role}</b>{''.join(image(thumbnail(p), role) for p in pictures)}</div>"
         for role, pictures in rows
     )
-    return f'<table class="picks">{"".join(lines)}</table>'
+    return f'<div class="picks">{"".join(boxes)}</div>'
 
 
 def no_picks() -> str:
@@ -83,20 +87,16 @@ def no_picks() -> str:
 
 def animated(gif: bytes) -> str:
     """An animation, with a link that saves it."""
-    save = "this.href = this.closest('figure').querySelector('img').src"
-    return (
-        f'<figure class="shown"><img src="{data_uri(gif, "image/gif")}" alt="Animation">'
-        f'<figcaption><a href="#" download="walk.gif" onclick="{save}">Save GIF</a></figcaption>'
-        "</figure>"
-    )
+    image = f'<img src="{data_uri(gif, "image/gif")}" alt="Animation">'
+    return _with_link(image, "From the first to the last, and back", "walk.gif")
 
 
-def inverted(found: Inverted) -> str:
-    """A photo beside its reconstruction."""
-    pair = image(found.photo, "Your photo") + image(found.made, "What the generator makes of it")
+def inverted(photo: np.ndarray, made: np.ndarray, psnr: float) -> str:
+    """A photo beside what the generator makes of it."""
+    pair = image(photo, "Your photo") + image(made, "What the generator makes of it")
     return (
         f'<figure class="pair">{pair}<figcaption>Your photo, and what the generator makes of it: '
-        f"PSNR {found.psnr:.1f} dB</figcaption></figure>"
+        f"PSNR {psnr:.1f} dB</figcaption></figure>"
     )
 
 

@@ -44,9 +44,11 @@ _CSS = """
 .seeds button { padding: 0; border: 0; background: none; cursor: pointer; }
 .seeds button:hover, .seeds button:focus-visible { outline: 2px solid var(--color-accent); }
 .seeds img { width: 100%; }
-.picks th { text-align: right; padding-right: 8px; font-weight: normal; width: 5em; }
-.picks td { height: 30px; }
-.picks img { height: 40px; display: inline; margin-right: 2px; }
+.picks { display: flex; flex-wrap: wrap; gap: 4px 12px; }
+.picks div { display: flex; align-items: center; min-height: 44px; gap: 2px; }
+.picks b { font-weight: normal; margin-right: 4px; }
+.picks img { height: 44px; }
+#animation img { width: min(100%, 200px); }
 .pair img { width: 128px; display: inline; margin-right: 4px; }
 .many { max-height: 420px; overflow-y: auto !important; }
 #saved a { font-size: 0.9em; }

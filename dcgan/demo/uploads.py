@@ -10,6 +10,7 @@ import torch
 from dcgan import images, latent
 from dcgan.data.decoding import BadImage, open_image
 from dcgan.data.decoding.image import decode
+from dcgan.data.decoding.opening import describe_error
 from dcgan.demo.actions import latents, to_source
 from dcgan.demo.controls import Controls
 from dcgan.demo.model import Model
@@ -17,6 +18,7 @@ from dcgan.demo.visitor import Visitor
 from dcgan.errors import UserError
 
 MAX_BYTES = 20 * 2**20
+_ITERATIONS = 30  # of the search, for 64x64; each takes longer for larger pictures
 _MAX_PIXELS = 2**26  # 0.3 GB as RGBA
 
 
@@ -68,7 +70,7 @@ def _decode(path: Path, size: int, channels: int) -> np.ndarray:
         except BadImage:
             raise
         except Exception as error:  # of Pillow's parsers, for damaged files
-            raise BadImage("it is damaged") from error
+            raise BadImage(describe_error(error)) from error
         if width * height > _MAX_PIXELS:
             raise BadImage(f"{width} x {height} pixels, more than {_MAX_PIXELS:,}")
         return decode(file, size, channels, crop=None)
@@ -87,6 +89,7 @@ def invert_photo(model: Model, visitor: Visitor, controls: Controls, photo: np.n
         encoder=model.encoder,
         labels=dict(enumerate(labels.tolist())),
         restarts=0,
+        iterations=max(_ITERATIONS * 64 // max(model.G.size, 64), 1),
     )
     source = to_source(found.latents)
     visitor = dataclasses.replace(visitor, shown=source, photo=source)
