@@ -25,7 +25,7 @@ class Answers:
     """
 
     def __init__(self, model: Model, uploads: Path):
-        self._model, self._uploads = model, uploads
+        self._model, self.uploads = model, uploads
 
     def picture(self, visitor: Visitor, *values: object) -> str:
         """The large picture."""
@@ -109,7 +109,7 @@ class Answers:
         photo beside what was found.
         """
         controls = _unmoved(read_controls(self._model, values))
-        pixels = read_upload(self._model, photo, self._uploads)
+        pixels = read_upload(self._model, photo, self.uploads)
         found = invert_photo(self._model, visitor, controls, pixels)
         pair = pictures.inverted(found.photo, found.made, found.psnr)
         return found.visitor, self._picture(found.visitor, controls), pair

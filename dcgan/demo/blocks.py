@@ -4,8 +4,10 @@ import functools
 import html
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dcgan.demo.uploads import is_within
 from dcgan.errors import UserError
 from dcgan.runtime.terminal import print_lines
 
@@ -20,7 +22,7 @@ def message(text: str) -> "gr.Error":
     """An error that the page shows as text, and that does not print a traceback."""
     import gradio as gr
 
-    return gr.Error(html.escape(text), _SECONDS, title="Not possible", print_exception=False)
+    return gr.Error(html.escape(text, quote=False), _SECONDS, title="Not possible", print_exception=False)
 
 
 def in_words(answer: Callable) -> Callable:
@@ -36,19 +38,19 @@ def in_words(answer: Callable) -> Callable:
     return answered
 
 
-def guarded_blocks(**options: Any) -> "gr.Blocks":
+def guarded_blocks(folder: Path, **options: Any) -> "gr.Blocks":
     """Blocks whose errors are messages, also those of values that Gradio itself cannot take.
 
-    Where the value of any control names a file by an address, Gradio would fetch it: such values
-    are refused.
+    Values that name files outside of `folder`, the folder of uploads, are refused: Gradio copies
+    whatever file of this machine or of the network a value names, of any control.
     """
     import gradio as gr
 
     class GuardedBlocks(gr.Blocks):
         async def process_api(self, block_fn: Any, inputs: Any, *args: Any, **others: Any) -> Any:
             try:
-                if _names_an_address(inputs):
-                    raise message("files are taken from your machine alone, not from an address")
+                if _names_other_files(inputs, folder):
+                    raise message("send a photo of yours: this names a file of others")
                 return await super().process_api(block_fn, inputs, *args, **others)
             except gr.Error as error:
                 error.print_exception = False
@@ -60,12 +62,15 @@ def guarded_blocks(**options: Any) -> "gr.Blocks":
     return GuardedBlocks(**options)
 
 
-def _names_an_address(value: Any, depth: int = 0) -> bool:
-    """Whether any file in a JSON value has an address for a path, or the value is too deep."""
+def _names_other_files(value: Any, folder: Path, depth: int = 0) -> bool:
+    """Whether a JSON value names any file that is not in the folder, or is too deep to tell."""
     if depth > _MAX_DEPTH:
         return True
     if isinstance(value, dict):
-        if "://" in str(value.get("path", "")):
+        path = value.get("path", folder)
+        if not isinstance(path, str | Path) or not is_within(path, folder):
             return True
         value = list(value.values())
-    return isinstance(value, list) and any(_names_an_address(each, depth + 1) for each in value)
+    return isinstance(value, list) and any(
+        _names_other_files(each, folder, depth + 1) for each in value
+    )

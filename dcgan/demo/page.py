@@ -15,7 +15,7 @@ from dcgan.demo.visitor import ROLES, SHOW, Visitor
 if TYPE_CHECKING:
     import gradio as gr
 
-TITLE = "{}: dcgan demo"
+_OLD_FILES = (600, 600)  # seconds: how often they are removed, and their age
 # Of the grid: a click sends the seed of the picture. Of a file: its link is followed at once.
 _CLICKS = """element.addEventListener('click', (event) => {
   const button = event.target.closest('button[data-seed]');
@@ -28,7 +28,8 @@ def build_page(model: Model, answers: Answers) -> "gr.Blocks":
     """The page of a model, as Gradio's blocks that are not served yet."""
     import gradio as gr
 
-    with guarded_blocks(analytics_enabled=False, title=TITLE.format(model.name)) as page:
+    options = {"analytics_enabled": False, "title": f"{model.name}: dcgan demo"}
+    with guarded_blocks(answers.uploads, delete_cache=_OLD_FILES, **options) as page:
         gr.HTML(f"<h1>{html.escape(model.name)}</h1>")
         visitor = gr.State(Visitor())
         with gr.Row():
@@ -94,8 +95,7 @@ def build_page(model: Model, answers: Answers) -> "gr.Blocks":
         redrawn = [page.load, truncation.release, *(box.input for box in boxes)]
         wire(redrawn, answers.all_pictures, everything, drawn, **last)
         for event, step in ((seeds.submit, 0), (before.click, -1), (after.click, 1)):
-            shift = _with_step(answers.grid, step)
-            wire(event, shift, [seeds, *controls], [seeds, grid], api_name=False)
+            wire(event, _with_step(answers.grid, step), [seeds, *controls], [seeds, grid])
 
         def click(
             event: gr.EventData, visitor: Visitor, role: object, *values: object
@@ -128,8 +128,11 @@ def build_page(model: Model, answers: Answers) -> "gr.Blocks":
 def _with_step(answer: Callable, step: int) -> Callable:
     """`Answers.grid` for a button."""
 
+    @functools.wraps(answer)
     def answered(seeds: object, *values: object) -> Any:
         return answer(seeds, step, *values)
+
+    del answered.__wrapped__  # whose arguments are others
 
     return answered
 

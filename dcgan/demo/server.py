@@ -91,6 +91,7 @@ def make_app(page: "gr.Blocks", host: str) -> Any:
 
     page.queue(max_size=_MAX_WAITING, api_open=False)
     page.state_session_capacity = _MAX_VISITORS
+    page.has_launched = True  # or Gradio lets visitors name any file
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     app = gr.mount_gradio_app(
         app,
@@ -127,22 +128,28 @@ class _Gate:
                 event = {**event, "headers": [*event.get("headers", []), *_HEADERS]}
             await send(event)
 
-        status = self._refusal(scope)
-        if status is None:
+        refusal = _refusal(scope)
+        if refusal is None:
             await self._app(scope, receive, send_with_headers)
         else:
-            await send_with_headers({"type": "http.response.start", "status": status})
-            await send({"type": "http.response.body", "body": b"refused"})
+            status, words = refusal
+            headers = [(b"content-type", b"text/plain; charset=utf-8")]
+            start = {"type": "http.response.start", "status": status, "headers": headers}
+            await send_with_headers(start)
+            await send({"type": "http.response.body", "body": words.encode()})
 
-    def _refusal(self, scope: dict) -> int | None:
-        """The status of a request that is refused; None for others."""
-        if not _PATHS.fullmatch(scope["path"]):
-            return 404
-        headers = dict(scope["headers"])
-        if scope["method"] in ("GET", "HEAD", "OPTIONS") or scope["path"].endswith("/upload"):
-            return None
-        length = headers.get(b"content-length", b"")
-        return None if length.isdigit() and int(length) <= _MAX_BODY else 413
+
+def _refusal(scope: dict) -> tuple[int, str] | None:
+    """The status and words for a request that is refused; None for others."""
+    path, length = scope["path"], dict(scope["headers"]).get(b"content-length", b"")
+    if not _PATHS.fullmatch(path):
+        return 404, "there is no such page"
+    if scope["method"] in ("GET", "HEAD", "OPTIONS"):
+        return None
+    most = _MAX_BODY + (MAX_BYTES if path.endswith("/upload") else 0)
+    if not length.isdigit() or int(length) > most:
+        return 413, f"too large: at most {most:,} bytes, whose number is sent first"
+    return None
 
 
 def serve(app: Any, listening: socket.socket) -> None:

@@ -50,13 +50,19 @@ def read_upload(model: Model, upload: object, folder: Path) -> np.ndarray:
         path.unlink(missing_ok=True)
 
 
+def is_within(path: str | Path, folder: Path) -> bool:
+    """Whether a path of a visitor leads into a folder. Addresses and links out of it do not."""
+    try:
+        return Path(path).resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError, ValueError):  # too long, a loop of links, or a zero byte
+        return False
+
+
 def _path(upload: object, folder: Path) -> Path:
     """The file of an upload. Raises UserError unless it is one in the folder."""
-    text = upload.get("path") if isinstance(upload, dict) else None
-    if isinstance(text, str) and "\0" not in text:
-        path = Path(text).resolve()
-        if path.is_relative_to(folder.resolve()) and path.is_file():
-            return path
+    path = upload.get("path") if isinstance(upload, dict) else None
+    if isinstance(path, str) and is_within(path, folder) and Path(path).is_file():
+        return Path(path)
     raise UserError("send a photo first")
 
 
