@@ -46,9 +46,9 @@ class Answers:
         """The seeds so many grids further on, and their pictures."""
         controls, found = read_controls(self._model, values), read_seeds(seeds)
         if step:
-            first = max(0, found[0] + step * len(found))
-            last = min(first + len(found) - 1, _MAX_SEED)
-            seeds, found = f"{first}-{last}", list(range(first, last + 1))
+            count = len(found)
+            first = max(0, min(found[0] + step * count, _MAX_SEED - count + 1))
+            seeds, found = f"{first}-{first + count - 1}", list(range(first, first + count))
         return str(seeds), self._grid(found, controls)
 
     def click(

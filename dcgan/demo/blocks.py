@@ -22,7 +22,9 @@ def message(text: str) -> "gr.Error":
     """An error that the page shows as text, and that does not print a traceback."""
     import gradio as gr
 
-    return gr.Error(html.escape(text, quote=False), _SECONDS, title="Not possible", print_exception=False)
+    return gr.Error(
+        html.escape(text, quote=False), _SECONDS, title="Not possible", print_exception=False
+    )
 
 
 def in_words(answer: Callable) -> Callable:
