@@ -20,7 +20,7 @@ _SECONDS = 3.0
 
 
 def latents(model: Model, sources: Sequence[Source], controls: Controls) -> Tensor:
-    """The inputs of G of seeds and latents, [N, latent_size].
+    """The inputs of G of seeds and latents, [N, latent_dim + num_labels].
 
     Truncation is of seeds alone. The chosen labels are of all; where none is chosen, seeds have
     those that `dcgan sample` gives them, and latents keep theirs.
@@ -39,7 +39,7 @@ def latents(model: Model, sources: Sequence[Source], controls: Controls) -> Tens
 
 
 def _with_labels(model: Model, z: Tensor, chosen: dict[int, float]) -> Tensor:
-    """An input of G with the chosen labels in place of its own, [latent_size]."""
+    """An input of G with the chosen labels in place of its own, [D]."""
     labels, start = model.G.labels, model.G.latent_dim
     if labels is not None and labels.kind == "class" and chosen:
         z[start:] = 0
@@ -49,7 +49,7 @@ def _with_labels(model: Model, z: Tensor, chosen: dict[int, float]) -> Tensor:
 
 
 def shown_latent(model: Model, visitor: Visitor, controls: Controls) -> Tensor:
-    """The input of G of the picture, moved as the sliders say: [1, latent_size]."""
+    """The input of G of the picture, moved as the sliders say: [1, latent_dim + num_labels]."""
     directions = model.directions
     steps = torch.tensor(controls.amounts) * torch.tensor(directions.steps)
     offset = steps @ directions.vectors
@@ -73,7 +73,7 @@ def is_moved(visitor: Visitor, controls: Controls) -> bool:
 
 
 def to_source(z: Tensor) -> Source:
-    """An input of G [1, latent_size] as plain numbers."""
+    """An input of G [1, D] as plain numbers."""
     return tuple(z[0].tolist())
 
 

@@ -14,34 +14,40 @@ from dcgan.runtime.terminal import print_lines
 if TYPE_CHECKING:
     import gradio as gr
 
-_SECONDS = 20  # that a message stays
 _MAX_DEPTH = 20  # of JSON
+_FAILED = "this cannot be done: load the page again"
 
 
-def message(text: str) -> "gr.Error":
-    """An error that the page shows as text, and that does not print a traceback."""
+def in_words(answer: Callable, outputs: int) -> Callable:
+    """A function that returns what `answer` does for so many outputs, and an empty message. Where
+    it raises an error, these stay as they are, and the message says what is wrong.
+
+    Gradio's own way to show errors needs its queue, in which a slider would wait.
+    """
     import gradio as gr
 
-    return gr.Error(
-        html.escape(text, quote=False), _SECONDS, title="Not possible", print_exception=False
-    )
-
-
-def in_words(answer: Callable) -> Callable:
-    """The same function, whose UserErrors become messages on the page."""
-
     @functools.wraps(answer)
-    def answered(*values: Any) -> Any:
+    def answered(*values: Any) -> list:
         try:
-            return answer(*values)
+            parts = answer(*values)
+            return [*(parts if isinstance(parts, tuple | list) else [parts]), ""]
         except UserError as error:
-            raise message(str(error)) from None
+            words = str(error)
+        except Exception as error:
+            words = _report(error)
+        return [*[gr.skip()] * outputs, f'<p role="alert">{html.escape(words)}</p>']
 
     return answered
 
 
+def _report(error: Exception) -> str:
+    """Print a line about an error that should not happen; -> words for the visitor."""
+    print_lines(f"demo: {type(error).__name__}: {error}"[:200], file=sys.stderr)
+    return _FAILED
+
+
 def guarded_blocks(folder: Path, **options: Any) -> "gr.Blocks":
-    """Blocks whose errors are messages, also those of values that Gradio itself cannot take.
+    """Blocks whose errors are short words, also those of values that Gradio itself cannot take.
 
     Values that name files outside of `folder`, the folder of uploads, are refused: Gradio copies
     whatever file of this machine or of the network a value names, of any control.
@@ -52,14 +58,13 @@ def guarded_blocks(folder: Path, **options: Any) -> "gr.Blocks":
         async def process_api(self, block_fn: Any, inputs: Any, *args: Any, **others: Any) -> Any:
             try:
                 if _names_other_files(inputs, folder):
-                    raise message("send a photo of yours: this names a file of others")
+                    raise gr.Error("send a photo of yours: this names a file of others")
                 return await super().process_api(block_fn, inputs, *args, **others)
             except gr.Error as error:
                 error.print_exception = False
                 raise
             except Exception as error:
-                print_lines(f"demo: {type(error).__name__}: {error}"[:200], file=sys.stderr)
-                raise message("this cannot be done: load the page again") from None
+                raise gr.Error(_report(error), print_exception=False) from None
 
     return GuardedBlocks(**options)
 

@@ -23,15 +23,10 @@ class Model:
     encoder: Encoder | None
     folded: Generator
 
-    @property
-    def latent_size(self) -> int:
-        """The length of an input of G: its latent and its labels."""
-        return self.G.layers[0].in_channels
-
     @torch.inference_mode()
     @full_float32_precision()
     def draw(self, z: Tensor) -> np.ndarray:
-        """Inputs of G [N, latent_size] -> uint8 [N, S, S, C].
+        """Inputs of G [N, latent_dim + num_labels] -> uint8 [N, S, S, C].
 
         Each picture is computed alone, which takes a fifth of the time that `make_renderer` takes
         for one, and makes it independent of the others. Pixel values differ from those of

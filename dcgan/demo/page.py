@@ -31,6 +31,7 @@ def build_page(model: Model, answers: Answers) -> "gr.Blocks":
     options = {"analytics_enabled": False, "title": f"{model.name}: dcgan demo"}
     with guarded_blocks(answers.uploads, delete_cache=_OLD_FILES, **options) as page:
         gr.HTML(f"<h1>{html.escape(model.name)}</h1>")
+        message = gr.HTML(elem_id="message")
         visitor = gr.State(Visitor())
         with gr.Row():
             with gr.Column(scale=2, min_width=320):
@@ -78,12 +79,14 @@ def build_page(model: Model, answers: Answers) -> "gr.Blocks":
         everything = [visitor, seeds, *controls]
         drawn = [picture, grid, picks]
 
-        def wire(events: Any, answer: Callable, inputs: Sequence, outputs: Sequence, **options):
-            gr.on(
+        def wire(
+            events: Any, answer: Callable, inputs: Sequence, outputs: Sequence, **options: Any
+        ) -> Any:
+            return gr.on(
                 events,
-                in_words(answer),
+                in_words(answer, len(outputs)),
                 list(inputs),
-                list(outputs),
+                [*outputs, message],
                 preprocess=False,
                 **{"queue": False, "show_progress": "hidden", **options},
             )
@@ -121,7 +124,9 @@ def build_page(model: Model, answers: Answers) -> "gr.Blocks":
         wire(play.click, answers.animation, [visitor, *controls], [animation], **slow)
         uploaded = [visitor, photo, *controls]
         outputs = [visitor, picture, found, *moves]
-        wire(photo.upload, to_zero(answers.upload), uploaded, outputs, **slow)
+        sent = wire(photo.upload, to_zero(answers.upload), uploaded, outputs, **slow)
+        # For the next one: this one is shown beside what was found, or is no photo.
+        sent.then(lambda: None, None, [photo], queue=False, show_progress="hidden")
     return page
 
 

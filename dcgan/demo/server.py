@@ -39,6 +39,8 @@ _HEADERS = [
     (b"x-content-type-options", b"nosniff"),
 ]
 _CSS = """
+#message { position: sticky; top: 0; z-index: 10; }
+#message p { padding: 8px; background: #b91c1c; color: white; border-radius: 4px; }
 .shown img { width: min(100%, 384px); }
 .seeds { display: grid; grid-template-columns: repeat(auto-fill, minmax(64px, 1fr)); gap: 4px; }
 .seeds button { padding: 0; border: 0; background: none; cursor: pointer; }

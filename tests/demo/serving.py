@@ -59,6 +59,12 @@ class Served:
         status, content = self.request("POST", f"/gradio_api/run/{name}", body)
         return status, json.loads(content)
 
+    def answer(self, name: str, *values: Any, **others: Any) -> list[Any]:
+        """The new values of the controls, of which the last is a message."""
+        status, content = self.ask(name, *values, **others)
+        assert status == 200, content
+        return content["data"]
+
 
 @contextlib.contextmanager
 def served(*command: str) -> Iterator[Served]:
