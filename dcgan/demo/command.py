@@ -28,12 +28,12 @@ def run_demo(config: DemoConfig) -> None:
     require_options(config, DemoConfig, "run_demo")
     if find_spec("gradio") is None:
         raise UserError('the page needs Gradio: pip install "dcgan[demo]"')
+    devices.reuse_freed_memory()
+    device = devices.select_device(config.device)
+    G = sampling.load(
+        config.checkpoint, raw=config.raw, recalibrate=config.recalibrate, device=device
+    )
     with listen(config.host, config.port) as listening:
-        devices.reuse_freed_memory()
-        device = devices.select_device(config.device)
-        G = sampling.load(
-            config.checkpoint, raw=config.raw, recalibrate=config.recalibrate, device=device
-        )
         directions = choose_directions(G, config.checkpoint, config.directions)
         if directions.generator != weights_hash(G):
             print_lines("note: these directions were found with other weights of the generator")

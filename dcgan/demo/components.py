@@ -20,6 +20,7 @@ def truncation_slider(model: Model) -> "gr.Slider":
         *(LEAST_TRUNCATION, most, most),
         step=0.05,
         label="truncation",
+        buttons=[],
         info=f"Fewer bad pictures and less variety. {most:g}: none",
     )
 
@@ -45,7 +46,9 @@ def direction_sliders(model: Model) -> list["gr.Slider"]:
 
     names = model.directions.names
     with gr.Accordion("Directions", elem_classes="many"):
-        return [gr.Slider(-FARTHEST, FARTHEST, 0, step=_STEP, label=name) for name in names]
+        return [
+            gr.Slider(-FARTHEST, FARTHEST, 0, step=_STEP, label=name, buttons=[]) for name in names
+        ]
 
 
 def own_slider() -> "gr.Slider":
@@ -56,5 +59,6 @@ def own_slider() -> "gr.Slider":
         *(-FARTHEST, FARTHEST, 0),
         step=_STEP,
         label="your direction",
+        buttons=[],
         info='From pictures "without" something to those "with" it. Make it from your picks first',
     )

@@ -51,7 +51,7 @@ _CSS = """
 .picks b { font-weight: normal; margin-right: 4px; }
 .picks img { height: 44px; }
 #animation img { width: min(100%, 200px); }
-.pair img { width: 128px; display: inline; margin-right: 4px; }
+.pair img { width: 104px; display: inline; margin-right: 4px; }
 .many { max-height: 420px; overflow-y: auto !important; }
 #saved a { font-size: 0.9em; }
 """
