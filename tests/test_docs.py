@@ -27,7 +27,11 @@ ARCHITECTURE = PAGES["docs/architecture.md"]
 COMMANDS = commands(*PAGES.values())
 # Words that start a line of a code block, and what checks it; the others are of other programs.
 TRAIN = [c for c in COMMANDS if re.search(r"(^dcgan train|\btrain\.py) ", c)]
-DCGAN = [c for c in COMMANDS if re.match(r"(dcgan|python sample\.py)( (?!train|sizes|segment train)|$)", c)]
+DCGAN = [
+    c
+    for c in COMMANDS
+    if re.match(r"(dcgan|python sample\.py)( (?!train|sizes|segment train)|$)", c)
+]
 SEGMENT = [c for c in COMMANDS if c.startswith("dcgan segment train")]
 SIZES = [c for c in COMMANDS if c.startswith("dcgan sizes")]
 BENCHMARKS = [c for c in COMMANDS if c.startswith("python -m benchmarks")]

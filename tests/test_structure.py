@@ -33,11 +33,12 @@ MAY_IMPORT = {
     "deconv": "config data errors explore export images latent networks runs runtime sampling "
     "sizes training",
     "export": "config errors explore hub images latent networks pretrained runs runtime sampling",
+    "demo": "animation config data errors explore export images latent networks runtime sampling",
     "importing": "config errors export images networks runs runtime sampling",
     "training": "config data errors evaluation images latent networks runs runtime sampling",
     "reports": "config data errors evaluation images runs runtime sampling training",
-    "cli": "animation config data deconv errors evaluation explore export images importing reports "
-    "runs runtime sampling sizes training",
+    "cli": "animation config data deconv demo errors evaluation explore export images importing "
+    "reports runs runtime sampling sizes training",
     "__main__": "cli",
 }
 

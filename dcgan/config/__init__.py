@@ -23,6 +23,7 @@ from dcgan.config.validation import (
 if TYPE_CHECKING:
     from dcgan.config.arithmetic import ArithmeticConfig
     from dcgan.config.canvas import CanvasConfig
+    from dcgan.config.demo import DemoConfig
     from dcgan.config.denoising import (
         DenoiseApplyConfig,
         DenoiseEvaluateConfig,
@@ -74,6 +75,7 @@ __all__ = [
     "CanvasConfig",
     "CompareConfig",
     "DataOptions",
+    "DemoConfig",
     "DenoiseApplyConfig",
     "DenoiseEvaluateConfig",
     "DenoiseTrainConfig",
@@ -139,6 +141,7 @@ _MODULES = {
     "SampleConfig": "sampling",
     "SamplingOptions": "sampling",
     "CanvasConfig": "canvas",
+    "DemoConfig": "demo",
     "DenoiseApplyConfig": "denoising",
     "DenoiseEvaluateConfig": "denoising",
     "DenoiseTrainConfig": "denoising",

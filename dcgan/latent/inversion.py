@@ -11,7 +11,7 @@ from torch import Tensor
 from dcgan.config import InvertConfig
 from dcgan.errors import UsageError
 from dcgan.latent.noise import noise_from_seeds
-from dcgan.latent.posterior import from_gaussian, most_probable
+from dcgan.latent.posterior import MAX_ITERATIONS, from_gaussian, most_probable
 from dcgan.networks import Discriminator, Encoder, Generator, fold_batch_norm
 from dcgan.runtime.device import full_float32_precision
 
@@ -44,12 +44,14 @@ def invert(
     labels: Mapping[int, float] | None = None,
     restarts: int = InvertConfig.restarts,
     on_image: Callable[[], object] = lambda: None,
+    iterations: int = MAX_ITERATIONS,
 ) -> Inversion:
     """The most probable latents of images [N, C, S, S] in [-1, 1], see `latent.posterior`.
 
     The search starts at the encoder's guess, without one at the mean of all latents. An image below
     40 dB afterwards is searched for again from `restarts` random latents, and the most probable
-    result counts. D measures the feature distance.
+    result counts. Each search has at most so many `iterations`, of which each takes about as long.
+    D measures the feature distance.
 
     The labels of a conditional G are those of the encoder: the likeliest class, or the attributes
     with a probability above 1/2. `labels`, {index: 0 or 1} as `Labels.parse` returns it, are given
@@ -77,7 +79,7 @@ def invert(
     for image in images.to(device).float():
         guess = encoder(image[None]) if encoder else (image.new_zeros(1, G.latent_dim), None)
         label_row = _choose_labels(G, guess[1], labels or {}, image)
-        u = _search(folded, image, guess[0][0], label_row, restarts)
+        u = _search(folded, image, guess[0][0], label_row, restarts, iterations)
         latents.append(torch.cat([from_gaussian(u, G.latent), label_row]))
         made.append(folded(latents[-1][None])[0])
         if D is not None:
@@ -142,15 +144,17 @@ def _choose_labels(
     return row
 
 
-def _search(G: Generator, image: Tensor, start: Tensor, labels: Tensor, restarts: int) -> Tensor:
+def _search(
+    G: Generator, image: Tensor, start: Tensor, labels: Tensor, restarts: int, iterations: int
+) -> Tensor:
     """The best of the minima from a start u and, unless that is good, from random ones."""
-    best, energy = most_probable(G, image, start, labels)
+    best, energy = most_probable(G, image, start, labels, iterations)
     made = G(torch.cat([from_gaussian(best, G.latent), labels])[None])
     if psnr(image[None], made).item() >= _FOUND_DB:
         return best
     seeds = range(_FIRST_RESTART, _FIRST_RESTART + restarts)
     for u in noise_from_seeds(seeds, G.latent_dim, "normal").to(image):
-        found, found_energy = most_probable(G, image, u, labels)
+        found, found_energy = most_probable(G, image, u, labels, iterations)
         if found_energy < energy:
             best, energy = found, found_energy
     return best

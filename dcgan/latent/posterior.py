@@ -24,7 +24,7 @@ from dcgan.networks import Generator, image_and_jacobian
 # 30 their images are blurred; with 1,500 a black image gets latents of three times that length.
 _RESIDUALS = 600
 _ROUNDING_VARIANCE = (1 / 127.5) ** 2 / 12
-_MAX_ITERATIONS = 30
+MAX_ITERATIONS = 30
 _MIN_GAIN = 0.5  # of E in an iteration; it is twice a logarithm of a probability
 _MAX_TRIALS = 8  # of the damping in an iteration
 _FIRST_DAMPING, _LESS, _MORE, _LEAST_DAMPING = 1.0, 0.2, 4.0, 1e-6
@@ -36,9 +36,9 @@ def from_gaussian(u: Tensor, distribution: str) -> Tensor:
 
 
 def most_probable(
-    G: Generator, image: Tensor, start: Tensor, labels: Tensor
+    G: Generator, image: Tensor, start: Tensor, labels: Tensor, iterations: int = MAX_ITERATIONS
 ) -> tuple[Tensor, float]:
-    """A local minimum of E from a start u, and E there (above).
+    """A local minimum of E from a start u, and E there (above); or how far so many iterations lead.
 
     G: folded, see `fold_batch_norm`. image: [C, S, S] in [-1, 1]; start: [latent_dim]; labels:
     [num_labels], which stay as they are, or [0]. All on G's device. Each iteration solves the
@@ -47,7 +47,7 @@ def most_probable(
     """
     u, damping = start, _FIRST_DAMPING
     energy = _energy(G, image, u, labels)
-    for _ in range(_MAX_ITERATIONS):
+    for _ in range(iterations):
         gradient, curvature = _expand(G, image, u, labels)
         for _ in range(_MAX_TRIALS):
             damped = curvature + damping * curvature.diagonal().diag()

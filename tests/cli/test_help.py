@@ -28,6 +28,7 @@ CONFIGS = (
     config.VisualizeConfig,
     *TASKS.values(),
     config.SparseConfig,
+    config.DemoConfig,
     config.ExportConfig,
     config.ImportConfig,
     config.PushConfig,

@@ -2,7 +2,6 @@
 
 import http.server
 import io
-import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -16,19 +15,14 @@ from dcgan import sampling
 from dcgan.export import export_page
 from dcgan.latent import Labels, interpolation_for, move
 from dcgan.networks import Generator
+from tests.browser import needs_chromium, opened_browser
 from tests.export.pages import pixels, some_directions
 from tests.latent.generators import ATTRIBUTES, CLASSES, make_generator
 
 playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+pytestmark = needs_chromium
 
 HOSTILE = '</script><img src=x onerror="alert(1)">'
-# Chromium's own requests would be counted with those of the page.
-FLAGS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-]
 PIXELS = """() => {
   const canvas = document.getElementById("picture");
   return Array.from(canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data);
@@ -37,10 +31,8 @@ PIXELS = """() => {
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator["playwright.Browser"]:
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with opened_browser() as opened:
         yield opened
-        opened.close()
 
 
 class Opened:

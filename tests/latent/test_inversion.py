@@ -141,7 +141,7 @@ def test_what_cannot_be_inverted_is_refused(G):
 def test_restarts_do_not_begin_at_the_latents_of_the_first_seeds(G, restarts, monkeypatch):
     starts = []
 
-    def search(G, image, start, labels):
+    def search(G, image, start, labels, iterations):
         starts.append(start)
         return start, 0.0
 

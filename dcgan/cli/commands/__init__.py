@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dcgan.cli.commands.arithmetic import arithmetic
 from dcgan.cli.commands.canvas import canvas
 from dcgan.cli.commands.data import prepare
+from dcgan.cli.commands.demo import demo
 from dcgan.cli.commands.denoise import denoise
 from dcgan.cli.commands.direction import direction
 from dcgan.cli.commands.evaluation import evaluate, neighbours
@@ -31,7 +32,7 @@ COMMANDS: dict[str, Command] = {
     command.__name__.rstrip("_"): command  # import is a word of Python
     for command in (
         *(train, sample, prepare, walk, arithmetic, direction, invert, canvas),
-        *(export, push, import_),
+        *(demo, export, push, import_),
         *(evaluate, neighbours),
         *(doctor, compare, timelapse),
         *(sizes, features, visualize, sparse, denoise, segment),
