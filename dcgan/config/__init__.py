@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     )
     from dcgan.config.export import ExportConfig
     from dcgan.config.features import FeaturesConfig
+    from dcgan.config.forget import ForgetConfig
     from dcgan.config.importing import ImportConfig
     from dcgan.config.inversion import InvertConfig
     from dcgan.config.reports import CompareConfig, TimelapseConfig, validate_duration
@@ -82,6 +83,7 @@ __all__ = [
     "ExportConfig",
     "FeaturesConfig",
     "FitName",
+    "ForgetConfig",
     "ImportConfig",
     "InvertConfig",
     "Levels",
@@ -124,6 +126,7 @@ _MODULES = {
     "NeighboursConfig": "evaluation",
     "ExportConfig": "export",
     "FeaturesConfig": "features",
+    "ForgetConfig": "forget",
     "CompareConfig": "reports",
     "TimelapseConfig": "reports",
     "validate_duration": "reports",
