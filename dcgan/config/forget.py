@@ -22,11 +22,11 @@ class ForgetConfig(SamplingOptions):
     object: str = dataclasses.field(kw_only=True)
     """Object to forget: a class of the segmentation network. A wrong name lists all."""
     segmenter: Path = dataclasses.field(kw_only=True)
-    """Run folder or checkpoint file of `dcgan segment train`, for images like those that the
-    generator draws: it finds the object in them."""
+    """Run folder or checkpoint file of `dcgan segment train`, for images like those of the
+    generator: it finds the object in them."""
     method: Literal["directions", "maps"] = "directions"
     """How to forget. directions: erase a direction from the space of each layer's maps, found by
-    gradients; maps are dropped for comparison. maps: drop the maps that draw the object (Radford et
+    gradients; maps are dropped for comparison. maps: drop the maps that show the object (Radford et
     al. 2015), which changes more beside it."""
     layer: int | None = None
     """Layer whose maps are changed, from 1, the maps of 4x4, up. Default: directions in all layers,

@@ -5,8 +5,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from dcgan.deconv.forget import Observer, Seen, compare
+from dcgan.config import ForgetConfig
+from dcgan.deconv.forget import Observer, Seen, command, compare
 from dcgan.deconv.forget.effects import average
+from dcgan.explore.classifier import LabelClassifier
+from dcgan.networks import Classifier
 
 
 def seen(pixels, masks, logits=None):
@@ -44,3 +47,20 @@ def test_with_a_classifier_its_labels_decide():
     mean = average([change, compare(observer, (before, lacked), (before, lacked))])
     assert mean.gone == 0.375
     assert mean.with_object.flips == (0, 0.375, 0.125)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "attribute", "label"),
+    [
+        ("glasses", None, 0),  # eyeglasses
+        ("hat", None, 1),  # the same name counts before one that contains it
+        ("beard", None, None),  # of two that contain it, neither
+        ("owl", None, None),
+        ("owl", "sun hat", 2),
+    ],
+)
+def test_the_label_of_an_object_is_the_one_that_has_its_name(wanted, attribute, label):
+    names = ("Eyeglasses", "hat", "sun hat", "beard grey", "beard red")
+    classifier = LabelClassifier(Classifier(16, 3, 5, 4), "attributes", names, (), "", {})
+    config = ForgetConfig(checkpoint="r", object=wanted, segmenter="s", attribute=attribute)
+    assert command._label(classifier, config) == label

@@ -54,10 +54,7 @@ def test_directions_take_the_square_away_and_leave_the_rest(planted, layers):
     G, z, _, masks = planted
     starts = {layer: forget.map_weights(G, layer, z, masks) for layer in layers}
     found = forget.find_directions(G, FindsRed(), 1, z, masks, starts, 30.0)
-    again = forget.find_directions(G, FindsRed(), 1, z, masks, starts, 30.0)
     assert list(found) == layers
-    for layer in layers:
-        assert all(map(torch.equal, found[layer], again[layer]))
     new = torch.randn(100, LATENT_DIM, generator=torch.Generator().manual_seed(2))
     before, after = G(new), forget.erase_directions(G, found)(new)
     assert red(after).sum() < 0.1 * red(before).sum()
