@@ -24,18 +24,18 @@ class ForgetConfig(SamplingOptions):
     segmenter: Path = dataclasses.field(kw_only=True)
     """Run folder or checkpoint file of `dcgan segment train`, for images like those of the
     generator: it finds the object in them."""
-    method: Literal["directions", "maps"] = "directions"
-    """How to forget. directions: erase a direction from the space of each layer's maps, found by
+    method: Literal["direction", "maps"] = "direction"
+    """How to forget. direction: erase one direction from the space of a layer's maps, found by
     gradients; maps are dropped for comparison. maps: drop the maps that show the object (Radford et
     al. 2015), which changes more beside it."""
     layer: int | None = None
-    """Layer whose maps are changed, from 1, the maps of 4x4, up. Default: directions in all layers,
-    and maps of the second highest, as in the paper."""
+    """Layer whose maps are changed, from 1, the maps of 4x4, up. Low ones suit objects that take
+    a large part of the image. Default: the second highest, as in the paper."""
     maps: int | None = None
     """Number of maps to drop, those with the largest weights in telling the object from the rest.
     Default: all maps with positive weights."""
     keep: float = 30.0
-    """Weight of what must stay against what must go, for --method directions. Smaller: the object
+    """Weight of what must stay against what must go, for --method direction. Smaller: the object
     disappears from more images, and more of the others changes."""
     samples: int = 1000
     """Number of samples to learn from, and of others to measure on."""

@@ -5,12 +5,11 @@ objects".
 """
 
 from dcgan.deconv.forget.command import Forgotten, forget
-from dcgan.deconv.forget.direction import find_directions
+from dcgan.deconv.forget.direction import find_direction
 from dcgan.deconv.forget.editing import (
     default_layer,
     drop_maps,
     erase_direction,
-    erase_directions,
     hidden_layers,
 )
 from dcgan.deconv.forget.effects import Change, compare
@@ -26,8 +25,7 @@ __all__ = [
     "default_layer",
     "drop_maps",
     "erase_direction",
-    "erase_directions",
-    "find_directions",
+    "find_direction",
     "forget",
     "hidden_layers",
     "map_weights",

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
@@ -13,12 +12,11 @@ from dcgan.config.forget import ForgetConfig
 from dcgan.deconv.fcn.loading import segmenter_in
 from dcgan.deconv.fcn.state import SegmentationState
 from dcgan.deconv.forget import effects
-from dcgan.deconv.forget.direction import Directions, find_directions
+from dcgan.deconv.forget.direction import find_direction
 from dcgan.deconv.forget.editing import (
     default_layer,
     drop_maps,
-    erase_directions,
-    hidden_layers,
+    erase_direction,
     map_count,
 )
 from dcgan.deconv.forget.figure import draw_rows
@@ -32,7 +30,7 @@ from dcgan.networks import Generator
 from dcgan.runs.checkpoint import SEGMENTER
 from dcgan.runs.checkpoint_folder import find_checkpoint
 
-_MEASURED = 200  # images with the object, and as many without
+_MEASURED = 500  # images with the object, and as many without
 _SHOWN = 8
 _RANDOM_DRAWS = 3
 _MIN_IMAGES = 5  # with the object
@@ -68,40 +66,32 @@ def forget(G: Generator, config: ForgetConfig) -> Forgotten:
     weights, deviations = map_weights(G, layer, z, masks)
     ranked = weights.argsort(descending=True, stable=True)
     positive = int((weights > 0).sum())
-    dropped = ranked[: positive if config.maps is None else config.maps].tolist()
-    variants: dict[str, Variant] = {
-        f"{len(dropped)} maps dropped": lambda draw: drop_maps(
-            G, layer, dropped if draw is None else _order(count, draw)[: len(dropped)].tolist()
-        )
-    }
-    if config.method == "directions":
-        layers = range(1, hidden_layers(G) + 1) if config.layer is None else [layer]
-        starts = {
-            each: (weights, deviations) if each == layer else map_weights(G, each, z, masks)
-            for each in layers
-        }
-        found = find_directions(
-            G, observer.segmenter, observer.index, z, masks, starts, config.keep
-        )
-        variants = {"directions erased": partial(_erase, G, found), **variants}
+    dropped = ranked[: positive if config.maps is None else config.maps]
+
+    def dropping(draw: int | None) -> Generator:
+        chosen = dropped if draw is None else _order(count, draw)[: len(dropped)]
+        return drop_maps(G, layer, chosen.tolist())
+
+    variants: dict[str, Variant] = {f"{len(dropped)} maps dropped": dropping}
+    if config.method == "direction":
+        start = weights, deviations
+        segmenter, index = observer.segmenter, observer.index
+        found = find_direction(G, segmenter, index, layer, z, masks, start, config.keep)
+
+        def erasing(draw: int | None) -> Generator:
+            order = torch.arange(count) if draw is None else _order(count, draw)
+            reads, removes = (vector[order] for vector in found)
+            return erase_direction(G, layer, reads, removes)
+
+        variants = {"direction erased": erasing, **variants}
     about, table, picture = _measure(G, observer, variants, config)
     maps = f"layer {layer} has {count} maps, {positive} of them with positive weights"
     result = next(iter(variants.values()))(None)
     return Forgotten(result, picture, (about, maps, *table))
 
 
-def _erase(G: Generator, directions: Directions, draw: int | None) -> Generator:
-    """G without directions; or, for a baseline, without the same ones at other maps."""
-    if draw is not None:
-        orders = {layer: _order(len(reads), draw) for layer, (reads, _) in directions.items()}
-        directions = {
-            layer: (reads[orders[layer]], removes[orders[layer]])
-            for layer, (reads, removes) in directions.items()
-        }
-    return erase_directions(G, directions)
-
-
 def _order(count: int, seed: int) -> Tensor:
+    """The numbers below `count` in a random order."""
     return torch.randperm(count, generator=torch.Generator().manual_seed(seed))
 
 

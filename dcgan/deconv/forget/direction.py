@@ -1,13 +1,11 @@
-"""The directions in the spaces of a generator's maps whose removal takes an object out of images.
+"""The direction in the space of a layer's maps whose removal takes an object out of the images.
 
 A whole map draws parts of several things. A direction need not: it is found by gradient descent
 through the rest of the generator and a segmentation network, so that the object disappears from its
-pixels and the others stay. The maps of a layer may only be read and changed along one vector each,
-which is a change of rank one in the next kernel (as Bau et al. 2020, arXiv:2007.15646, rewrite a
-rule of a generator).
+pixels and the others stay. The maps may only be read and changed along one vector each, which is a
+change of rank one in the next kernel (as Bau et al. 2020, arXiv:2007.15646, rewrite a rule of a
+generator).
 """
-
-from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
@@ -25,57 +23,41 @@ _LR = 0.01
 _MAX_BATCH = 16
 _MAX_BATCH_PIXELS = 2**16
 _WITH_OBJECT = 0.75  # the share of a batch that has the object
-_BORDER = 1  # pixels around the object that may change too, in an image of 64 pixels
-
-Directions = dict[int, tuple[Tensor, Tensor]]  # by layer: what is read of its maps, and removed
+_BORDER = 2  # pixels around the object that may change too, in an image of 64 pixels
 
 
 @sharing_cpus()
-def find_directions(
+def find_direction(
     G: Generator,
     segmenter: FCN,
     index: int,
+    layer: int,
     z: Tensor,
     masks: Tensor,
-    starts: Mapping[int, tuple[Tensor, Tensor]],
+    start: tuple[Tensor, Tensor],
     keep: float,
-) -> Directions:
-    """A direction of the maps of each layer in `starts`, for `erase_directions`, on the CPU.
+) -> tuple[Tensor, Tensor]:
+    """Vectors [C] on the CPU for `erase_direction`: what is read of a layer's maps, and removed.
 
     z: latents [N, D]; masks: where `segmenter` finds the class `index` in their images, bool
-    [N, S, S]. starts: by layer the weights [C] of the maps to begin with, for maps divided by their
+    [N, S, S]. start: the weights [C] of the maps to begin with, for maps divided by their
     deviations [C], as `map_weights` returns them. Minimises the mean of -log(1 - p) over the
     object's pixels, where p is the object's probability, and `keep` times the mean absolute change
     of all pixels that are not of the object or beside it.
     """
     device = next(G.parameters()).device
-    layers = fold_batch_norm(G).layers
+    layers, place = fold_batch_norm(G).layers, reader(G, layer)
     has = masks.flatten(1).any(1)
     groups = [group for group in (has.nonzero()[:, 0], (~has).nonzero()[:, 0]) if len(group)]
     shares = (_WITH_OBJECT, 1 - _WITH_OBJECT) if len(groups) == 2 else (1.0,)
     batch = max(2, min(_MAX_BATCH, _MAX_BATCH_PIXELS // G.size**2))
     border = max(1, round(_BORDER * G.size / 64))
-    scales = {layer: deviations.to(device) for layer, (_, deviations) in starts.items()}
-    vectors = {}
-    for layer, (weights, _) in starts.items():
-        reads = F.normalize(weights.to(device), dim=0)
-        vectors[layer] = reads.requires_grad_(), torch.zeros_like(reads).requires_grad_()
-    optimizer = torch.optim.Adam([vector for pair in vectors.values() for vector in pair], _LR)
-
-    def draw(latents: Tensor, changed: Directions) -> Tensor:
-        x, places = latents[:, :, None, None], {reader(G, layer): layer for layer in changed}
-        for place, module in enumerate(layers):
-            if place in places:
-                reads, removes = changed[places[place]]
-                x = x - torch.einsum("nchw,c->nhw", x, reads)[:, None] * removes[:, None, None]
-            x = module(x)
-        return x
-
-    def in_units_of_maps() -> Directions:
-        return {i: (r / scales[i], d * scales[i]) for i, (r, d) in vectors.items()}
-
+    weights, scale = (each.to(device) for each in start)
+    reads = F.normalize(weights, dim=0).requires_grad_()
+    removes = torch.zeros_like(reads).requires_grad_()
+    optimizer = torch.optim.Adam([reads, removes], _LR)
     rng = torch.Generator().manual_seed(0)
-    with progress_bar(_STEPS, "finding directions", "step", delay=2) as bar:
+    with progress_bar(_STEPS, "finding the direction", "step", delay=2) as bar:
         for step in range(_STEPS):
             chosen = torch.cat(
                 [
@@ -88,8 +70,10 @@ def find_directions(
             far = 1 - F.max_pool2d(mask, 2 * border + 1, 1, border)
             with full_float32_precision():
                 with torch.no_grad():
-                    before = draw(latents, {})
-                after = draw(latents, in_units_of_maps())
+                    maps = layers[:place](latents[:, :, None, None])  # [n, C, h, w]
+                    before = layers[place:](maps)
+                amount = torch.einsum("nchw,c->nhw", maps, reads / scale)
+                after = layers[place:](maps - amount[:, None] * (removes * scale)[:, None, None])
                 scores = segmenter(after)
             own = torch.tensor(index, device=device)
             others = scores.index_fill(1, own, -torch.inf).logsumexp(1)
@@ -100,7 +84,4 @@ def find_directions(
             (shown + keep * change).backward()
             optimizer.step()
             bar.update(1)
-    return {
-        layer: (reads.detach().cpu(), removes.detach().cpu())
-        for layer, (reads, removes) in in_units_of_maps().items()
-    }
+    return (reads / scale).detach().cpu(), (removes * scale).detach().cpu()

@@ -4,7 +4,7 @@ Both are changes of the kernel that reads the maps, so that the results are gene
 """
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -76,13 +76,6 @@ def erase_direction(G: Generator, layer: int, reads: Tensor, removes: Tensor) ->
         removed = torch.tensordot(removes.to(kernel), kernel, 1)
         kernel -= reads.to(kernel)[:, None, None, None] * removed
     return copied
-
-
-def erase_directions(G: Generator, directions: Mapping[int, tuple[Tensor, Tensor]]) -> Generator:
-    """`erase_direction` for several layers, {layer: (reads, removes)}."""
-    for layer, (reads, removes) in directions.items():
-        G = erase_direction(G, layer, reads, removes)
-    return G
 
 
 def _kernel(G: Generator, place: int) -> Tensor:

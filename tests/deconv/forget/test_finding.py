@@ -49,14 +49,12 @@ def test_an_object_that_is_everywhere_or_nowhere_cannot_be_told_from_the_rest(pl
             forget.map_weights(G, LAYER, z, wrong)
 
 
-@pytest.mark.parametrize("layers", [[LAYER], [1, LAYER]])
-def test_directions_take_the_square_away_and_leave_the_rest(planted, layers):
+def test_the_direction_takes_the_square_away_and_leaves_the_rest(planted):
     G, z, _, masks = planted
-    starts = {layer: forget.map_weights(G, layer, z, masks) for layer in layers}
-    found = forget.find_directions(G, FindsRed(), 1, z, masks, starts, 30.0)
-    assert list(found) == layers
+    start = forget.map_weights(G, LAYER, z, masks)
+    found = forget.find_direction(G, FindsRed(), 1, LAYER, z, masks, start, 30.0)
     new = torch.randn(100, LATENT_DIM, generator=torch.Generator().manual_seed(2))
-    before, after = G(new), forget.erase_directions(G, found)(new)
+    before, after = G(new), forget.erase_direction(G, LAYER, *found)(new)
     assert red(after).sum() < 0.1 * red(before).sum()
     elsewhere = (after - before).abs().mean(1)[~red(before)].mean()
     blank = forget.drop_maps(G, LAYER, range(4))(new)
