@@ -80,9 +80,9 @@ def test_a_direction_is_erased_and_maps_dropped_for_comparison(
     planted, segmenter, tmp_path, capsys
 ):
     outputs = [tmp_path / name for name in ("a.png", "b.png")]
+    words = ["forget", planted, "--object", "square", "--segmenter", segmenter, "--keep", 3]
     for out in outputs:
-        words = ["forget", planted, "--object", "square", "--segmenter", segmenter, *FLAGS]
-        assert cli.main([*map(str, words), "--out", str(out)]) == 0
+        assert cli.main([*map(str, words), *FLAGS, "--out", str(out)]) == 0
     rows = capsys.readouterr().out.splitlines()
     first, second = rows[: len(rows) // 2], rows[len(rows) // 2 :]
     assert first[:-1] == second[:-1]

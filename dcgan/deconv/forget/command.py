@@ -30,7 +30,8 @@ from dcgan.networks import Generator
 from dcgan.runs.checkpoint import SEGMENTER
 from dcgan.runs.checkpoint_folder import find_checkpoint
 
-_MEASURED = 500  # images with the object, and as many without
+_MEASURED = 500  # images with the object
+_MEASURED_OTHERS = 200
 _SHOWN = 8
 _RANDOM_DRAWS = 3
 _MIN_IMAGES = 5  # with the object
@@ -155,7 +156,7 @@ def _measure(
     z = sampling.latents_from_seeds(G, seeds, config.truncation, config.label)
     has = observer.has_object(G, z)
     _require_some(has, config)
-    chosen = has.nonzero()[:_MEASURED, 0], (~has).nonzero()[:_MEASURED, 0]
+    chosen = has.nonzero()[:_MEASURED, 0], (~has).nonzero()[:_MEASURED_OTHERS, 0]
     latents = [z[which] for which in chosen]
 
     def look(changed: Generator) -> tuple[Seen, Seen | None]:
