@@ -34,7 +34,7 @@ class ForgetConfig(SamplingOptions):
     maps: int | None = None
     """Number of maps to drop, those with the largest weights in telling the object from the rest.
     Default: all maps with positive weights."""
-    keep: float = 30.0
+    keep: float = 45.0
     """Weight of what must stay against what must go, for --method direction. Smaller: the object
     disappears from more images, and more of the others changes."""
     samples: int = 1000
