@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     )
     from dcgan.config.export import ExportConfig
     from dcgan.config.features import FeaturesConfig
+    from dcgan.config.forget import ForgetConfig
     from dcgan.config.importing import ImportConfig
     from dcgan.config.inversion import InvertConfig
     from dcgan.config.push import PushConfig
@@ -85,6 +86,7 @@ __all__ = [
     "ExportConfig",
     "FeaturesConfig",
     "FitName",
+    "ForgetConfig",
     "ImportConfig",
     "InvertConfig",
     "Levels",
@@ -128,6 +130,7 @@ _MODULES = {
     "NeighboursConfig": "evaluation",
     "ExportConfig": "export",
     "FeaturesConfig": "features",
+    "ForgetConfig": "forget",
     "CompareConfig": "reports",
     "TimelapseConfig": "reports",
     "validate_duration": "reports",

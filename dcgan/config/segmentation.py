@@ -130,7 +130,7 @@ class SegmentPredictConfig:
     out: Path = Path("overlay.png")
     """Picture to write (.png): the classes in colour over the picture."""
     index: Path | None = None
-    """Mask to write as well (.png): the index of the class of each pixel, with a palette."""
+    """Mask to write (.png): the index of the class of each pixel, with a palette. Default: none."""
     device: str = DeviceOptions.device
     """Device to compute on: auto, cuda, cuda:N, mps or cpu. auto: cuda if available, else mps, else
     cpu."""

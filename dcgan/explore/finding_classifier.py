@@ -56,6 +56,17 @@ def find_classifier(
     return trained
 
 
+def classifier_at_hand(
+    checkpoint: Path, file: Path | None = None, device: torch.device | str = "cpu"
+) -> LabelClassifier | None:
+    """The classifier in `file`, or that of the pretrained `checkpoint`; None where there is none.
+
+    Raises UserError for a file that is missing or no classifier.
+    """
+    path = pretrained_part(to_path(checkpoint), "classifier") if file is None else to_path(file)
+    return None if path is None else load_classifier(path, device)
+
+
 def run_images(checkpoint: Path) -> PackedImages | None:
     """The packed images of a run, where they are still at their place; None otherwise."""
     found = find_checkpoint(checkpoint)

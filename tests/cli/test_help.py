@@ -27,6 +27,7 @@ CONFIGS = (
     config.FeaturesConfig,
     config.VisualizeConfig,
     *TASKS.values(),
+    config.ForgetConfig,
     config.SparseConfig,
     config.DemoConfig,
     config.ExportConfig,

@@ -14,6 +14,7 @@ from dcgan.cli.commands.direction import direction
 from dcgan.cli.commands.evaluation import evaluate, neighbours
 from dcgan.cli.commands.export import export
 from dcgan.cli.commands.features import features
+from dcgan.cli.commands.forget import forget
 from dcgan.cli.commands.importing import import_
 from dcgan.cli.commands.invert import invert
 from dcgan.cli.commands.push import push
@@ -35,6 +36,6 @@ COMMANDS: dict[str, Command] = {
         *(demo, export, push, import_),
         *(evaluate, neighbours),
         *(doctor, compare, timelapse),
-        *(sizes, features, visualize, sparse, denoise, segment),
+        *(sizes, features, visualize, sparse, denoise, segment, forget),
     )
 }
