@@ -38,7 +38,7 @@ def export_model(config: ExportConfig) -> list[str]:
         export_generator(config.checkpoint, out, half_precision=config.half_precision)
         return [str(out)]
     G = sampling.load(config.checkpoint)
-    name = _model_name(config.checkpoint)
+    name = model_name(config.checkpoint)
     if kind == "onnx":
         export_onnx(G, out, name)
         return [str(out)]
@@ -50,7 +50,7 @@ def export_model(config: ExportConfig) -> list[str]:
     return [str(out)]
 
 
-def _model_name(checkpoint: Path) -> str:
+def model_name(checkpoint: Path) -> str:
     """What people call a model: the name of its run, or of its file."""
     is_folder, folder = checkpoint.is_dir(), checkpoint.resolve().parent
     if is_folder or folder.name == CHECKPOINTS:
