@@ -31,16 +31,10 @@ class Answers:
         """The large picture."""
         return self._picture(visitor, read_controls(self._model, values))
 
-    def all_pictures(
-        self, visitor: Visitor, seeds: object, *values: object
-    ) -> tuple[str, str, str]:
-        """The large picture, the grid of seeds, and the picks."""
+    def small_pictures(self, visitor: Visitor, seeds: object, *values: object) -> tuple[str, str]:
+        """The grid of seeds, and the picks."""
         controls = read_controls(self._model, values)
-        return (
-            self._picture(visitor, controls),
-            self._grid(read_seeds(seeds), controls),
-            self._picks(visitor, controls),
-        )
+        return self._grid(read_seeds(seeds), controls), self._picks(visitor, controls)
 
     def grid(self, seeds: object, step: int, *values: object) -> tuple[str, str]:
         """The seeds so many grids further on, and their pictures."""

@@ -12,8 +12,9 @@ from dcgan.demo.answers import Answers
 from dcgan.demo.model import Model, make_model
 from dcgan.demo.page import build_page
 from dcgan.demo.server import address_of, listen, make_app, serve, upload_folder
-from dcgan.errors import UserError, printable
+from dcgan.errors import UserError
 from dcgan.export import choose_directions
+from dcgan.export.command import model_name
 from dcgan.networks import weights_hash
 from dcgan.runtime import device as devices
 from dcgan.runtime.terminal import print_lines
@@ -37,8 +38,8 @@ def run_demo(config: DemoConfig) -> None:
         directions = choose_directions(G, config.checkpoint, config.directions)
         if directions.generator != weights_hash(G):
             print_lines("note: these directions were found with other weights of the generator")
-        name = printable(config.checkpoint.resolve().stem) or "generator"
-        serve_model(make_model(G, name, directions), listening, config.host)
+        model = make_model(G, model_name(config.checkpoint), directions)
+        serve_model(model, listening, config.host)
 
 
 def serve_model(model: Model, listening: socket.socket, host: str) -> None:

@@ -76,8 +76,6 @@ def build_page(model: Model, answers: Answers) -> "gr.Blocks":
                     animation = gr.HTML(elem_id="animation")
 
         controls = [truncation, *boxes, own, *sliders]
-        everything = [visitor, seeds, *controls]
-        drawn = [picture, grid, picks]
 
         def wire(
             events: Any, answer: Callable, inputs: Sequence, outputs: Sequence, **options: Any
@@ -93,10 +91,11 @@ def build_page(model: Model, answers: Answers) -> "gr.Blocks":
 
         # A pointer that drags asks again only when it has been answered, and last of all.
         last = {"trigger_mode": "always_last"}
-        moved = [slider.input for slider in (truncation, own, *sliders)]
-        wire(moved, answers.picture, [visitor, *controls], [picture], **last)
+        changed = [page.load, *(control.input for control in controls)]
+        wire(changed, answers.picture, [visitor, *controls], [picture], **last)
+        # Apart from it: after a click during the time that these take, it shows what was clicked.
         redrawn = [page.load, truncation.release, *(box.input for box in boxes)]
-        wire(redrawn, answers.all_pictures, everything, drawn, **last)
+        wire(redrawn, answers.small_pictures, [visitor, seeds, *controls], [grid, picks], **last)
         for event, step in ((seeds.submit, 0), (before.click, -1), (after.click, 1)):
             wire(event, _with_step(answers.grid, step), [seeds, *controls], [seeds, grid])
 

@@ -39,7 +39,7 @@ def export_model(config: ExportConfig) -> list[str]:
         export_generator(config.checkpoint, out, half_precision=config.half_precision)
         return [str(out)]
     G = sampling.load(config.checkpoint)
-    name = _model_name(config.checkpoint)
+    name = model_name(config.checkpoint)
     if kind == "onnx":
         export_onnx(G, out, name)
         return [str(out)]
@@ -51,7 +51,7 @@ def export_model(config: ExportConfig) -> list[str]:
     return [str(out)]
 
 
-def _model_name(checkpoint: Path) -> str:
+def model_name(checkpoint: Path) -> str:
     """What people call a model: the name of its run, or of its file."""
     if on_hub := parse_hub_name(checkpoint):
         return on_hub.repository.partition("/")[2]

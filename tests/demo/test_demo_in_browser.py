@@ -208,12 +208,12 @@ def test_a_conditional_grey_model_and_hostile_names(browser):
         assert HOSTILE in tab.locator("body").inner_text().replace("\n", " ").split("Directions")[1]
         visit.shows(next(sampling.sample(G, [0], precision="fp32"))[0])
         tab.get_by_label("class", exact=True).click()
-        tab.get_by_role("option", name="dog").click()
-        visit.shows(next(sampling.sample(G, [0], precision="fp32", label="dog"))[0])
-        photo = next(sampling.sample(G, [6], precision="fp32", label="dog"))[0]
+        tab.get_by_role("option", name="owl").click()
+        visit.shows(next(sampling.sample(G, [0], precision="fp32", label="owl"))[0])
+        photo = next(sampling.sample(G, [6], precision="fp32", label="owl"))[0]
         visit.send("me.png", images.encode_png(photo))
         visit.says("PSNR")
-        visit.shows(photo, 40)
+        visit.shows(photo, 8)
         tab.get_by_label("Seeds").fill("100-105")
         tab.get_by_label("Seeds").press("Enter")
         tab.wait_for_function("document.querySelectorAll('#grid button').length == 6")

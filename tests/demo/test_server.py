@@ -21,7 +21,7 @@ from dcgan import cli, sampling
 from dcgan.demo.answers import Answers
 from dcgan.demo.uploads import MAX_BYTES
 from tests.cli.running import ROOT, fail
-from tests.demo.serving import served, tiny, tiny_model
+from tests.demo.serving import Served, served, tiny, tiny_model
 from tests.demo.test_controls import AT_FIRST
 
 pytest.importorskip("gradio")
@@ -94,7 +94,7 @@ def test_no_value_of_any_control_can_name_a_file(page, path):
     _, content = page.request("GET", "/config")
     events = json.loads(content)["dependencies"]
     names = {event["api_name"] for event in events if not event["queue"]}
-    assert {"picture", "all_pictures", "grid", "click", "arithmetic", "latents"} <= names
+    assert {"picture", "small_pictures", "grid", "click", "arithmetic", "latents"} <= names
     for event in events:
         if event["api_name"] not in names:
             continue
@@ -171,33 +171,41 @@ def test_twenty_visitors_drag_at_once(capsys):
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_the_command_and_removes_what_was_sent(tmp_path, run):
-    """Also while a browser holds a connection open."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "dcgan", "demo", str(run), "--port", "0"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "TMPDIR": str(tmp_path)},
-    )
-    try:
-        line = process.stdout.readline()
-        address = line[line.index("http://") :].split()[0]
-        assert line == f"{run.name}: {address} (Ctrl-C ends it)\n"
-        assert address.startswith("http://127.0.0.1:")
-        port = int(address.rsplit(":", 1)[1].rstrip("/"))
-        with socket.create_connection(("127.0.0.1", port), 60) as held:
-            host = f"127.0.0.1:{port}"
-            held.sendall(f"GET /gradio_api/heartbeat/x HTTP/1.1\r\nhost: {host}\r\n\r\n".encode())
-            assert b"200" in held.recv(100)
-            assert list(tmp_path.glob("dcgan-demo-*"))
-            process.send_signal(signal.SIGINT)
-            _, errors = process.communicate(timeout=60)
-        assert (process.returncode, errors) == (130, "dcgan: interrupted\n")
-        assert not list(tmp_path.glob("dcgan-demo-*"))
-    finally:
-        process.kill()
-        process.communicate()
+def test_ctrl_c_ends_the_command_which_has_asked_for_nothing_elsewhere(tmp_path, run):
+    """Also while a browser holds a connection open. What was sent is removed."""
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        proxy.setblocking(False)
+        through = f"http://127.0.0.1:{proxy.getsockname()[1]}"
+        proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), through)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dcgan", "demo", str(run), "--port", "0"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **proxies, "TMPDIR": str(tmp_path)},
+        )
+        try:
+            line = process.stdout.readline()
+            address = line[line.index("http://") :].split()[0]
+            assert line == f"{run.name}: {address} (Ctrl-C ends it)\n"
+            page = Served(process, address)
+            assert page.request("GET", "/")[0] == 200
+            host, port = page.place.split(":")
+            assert host == "127.0.0.1"
+            with socket.create_connection((host, int(port)), 60) as held:
+                request = f"GET /gradio_api/heartbeat/x HTTP/1.1\r\nhost: {page.place}\r\n\r\n"
+                held.sendall(request.encode())
+                assert b"200" in held.recv(100)
+                assert list(tmp_path.glob("dcgan-demo-*"))
+                process.send_signal(signal.SIGINT)
+                _, errors = process.communicate(timeout=60)
+            assert (process.returncode, errors) == (130, "dcgan: interrupted\n")
+            assert not list(tmp_path.glob("dcgan-demo-*"))
+            with pytest.raises(BlockingIOError):
+                proxy.accept()
+        finally:
+            process.kill()
+            process.communicate()
 
 
 def test_an_address_that_is_taken_takes_one_line(capsys):
