@@ -2,6 +2,7 @@
 
 import base64
 import html
+import time
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -101,6 +102,7 @@ def inverted(photo: np.ndarray, made: np.ndarray, psnr: float) -> str:
 
 
 def file_link(content: bytes, name: str) -> str:
-    """A link that saves a file."""
+    """A link that saves a file. No two are equal, so that the page notices that one was made."""
     address = data_uri(content, "application/octet-stream")
-    return f'<a href="{address}" download="{name}">{name}</a>'
+    made = time.time_ns()
+    return f'<a href="{address}" download="{name}" data-made="{made}">{name}</a>'
