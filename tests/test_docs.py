@@ -30,7 +30,7 @@ TRAIN = [c for c in COMMANDS if re.search(r"(^dcgan train|\btrain\.py) ", c)]
 DCGAN = [
     c
     for c in COMMANDS
-    if re.match(r"(dcgan|python sample\.py)( (?!train|sizes|segment train)|$)", c)
+    if re.match(r"(dcgan|python sample\.py)( (?!train|sizes|segment train|prepare face)|$)", c)
 ]
 SEGMENT = [c for c in COMMANDS if c.startswith("dcgan segment train")]
 SIZES = [c for c in COMMANDS if c.startswith("dcgan sizes")]

@@ -41,14 +41,14 @@ def test_an_animation_lasts_as_long_as_asked(tmp_path, suffix, step):
     assert max(durations) - min(durations) == step
 
 
-@pytest.mark.parametrize(("suffix", "seconds"), [(".gif", 400), (".png", 250 / 3)])
+@pytest.mark.parametrize(("suffix", "seconds"), [(".gif", 400), (".png", 70_000)])
 def test_a_duration_that_the_format_cannot_store_is_a_usage_error(tmp_path, suffix, seconds):
     path = tmp_path / f"long{suffix}"
     frames = np.zeros((3, 8, 8, 3), np.uint8)  # equal frames, which Pillow merges
     with pytest.raises(UsageError, match="fewer --seconds"):
         save_animation(path, frames, seconds)
     assert not any(tmp_path.iterdir())
-    save_animation(tmp_path / "long.webp", frames, seconds)
+    save_animation(tmp_path / "long.webp", frames, min(seconds, 400))
 
 
 def test_an_unknown_animation_format_is_a_usage_error(tmp_path):

@@ -103,7 +103,7 @@ def test_wrong_flags_of_train_are_usage_errors_of_one_line(capsys, args, words):
         (cli.walk, ["x", "--seconds", "1e6"], 2, "--seconds"),
         (cli.sample, ["x", "--seeds", "9" * 5000], 2, "--seeds"),
         (cli.sample, ["x" * 5000], 1, "name too long"),
-        (cli.prepare, [], 2, "name a source: dcgan faces|celeba|"),
+        (cli.prepare, [], 2, "name a source: dcgan faces|face-parts|celeba|"),
         (cli.prepare, ["folder", "--root", "."], 2, "--out"),
     ],
 )

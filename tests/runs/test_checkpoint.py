@@ -149,7 +149,8 @@ def test_a_file_that_is_no_checkpoint_gives_one_clear_line(tmp_path, content, co
         ({"config": CONFIG}, "lacks 'seed'"),
         ({"best": {"by": "frechet"}}, "not a usable checkpoint"),
         ({"health": 3}, "not a usable checkpoint"),
-        *(({name: "absent"}, f"lacks '{name}'") for name in RUN_FIELDS),
+        *(({name: "absent"}, f"lacks '{name}'") for name in RUN_FIELDS if name != "data"),
+        ({"data": "absent"}, "holds networks alone, without the state of a training"),
     ],
 )
 def test_resuming_refuses_an_invalid_state(copy, tiny, changes, complaint, capsys):

@@ -170,7 +170,9 @@ def test_sgd_follows_the_paper(tiny):
     optimizer = make_optimizer(network, config)
     weights, biases = optimizer.param_groups
     assert all(p.dim() == 1 for p in biases["params"]) and biases["lr_factor"] == 2
-    assert all(p.dim() == 4 for p in weights["params"]) and weights["weight_decay"] == 5e-4
+    named = {id(p): name for name, p in network.named_parameters()}
+    assert {named[id(p)].split(".")[-1] for p in weights["params"]} == {"weight", "kernel"}
+    assert weights["weight_decay"] == 5e-4
     assert (weights["momentum"], config.batch_size, biases["weight_decay"]) == (0.99, 1, 0)
     assert sum(len(g["params"]) for g in optimizer.param_groups) == len(list(network.parameters()))
 
