@@ -44,7 +44,9 @@ def test_an_animation_lasts_as_long_as_asked(tmp_path, suffix, step):
 @pytest.mark.parametrize(("suffix", "seconds"), [(".gif", 400), (".png", 70_000)])
 def test_a_duration_that_the_format_cannot_store_is_a_usage_error(tmp_path, suffix, seconds):
     path = tmp_path / f"long{suffix}"
-    frames = np.zeros((3, 8, 8, 3), np.uint8)  # equal frames, which Pillow merges
+    frames = np.zeros((3, 8, 8, 3), np.uint8)  # equal frames, which Pillow merges in a GIF
+    if suffix == ".png":  # and leaves out in a PNG
+        frames += np.arange(3, dtype=np.uint8)[:, None, None, None]
     with pytest.raises(UsageError, match="fewer --seconds"):
         save_animation(path, frames, seconds)
     assert not any(tmp_path.iterdir())
