@@ -17,8 +17,8 @@ from dcgan.explore.photos import read_photos
 from dcgan.latent import Inversion, invert
 from dcgan.latent.inversion import needs_encoder
 from dcgan.networks import Discriminator, Encoder, Generator
-from dcgan.runs import load_discriminator
 from dcgan.runs.checkpoint_folder import find_checkpoint
+from dcgan.runs.loading import discriminator_in
 from dcgan.runs.tensor_file import check_not_replacing
 from dcgan.runtime import device as devices
 from dcgan.runtime.cpu_sharing import sharing_cpus
@@ -97,8 +97,8 @@ def load_discriminator_if_any(
     checkpoint: Path, device: torch.device | str = "cpu"
 ) -> Discriminator | None:
     """The discriminator of a checkpoint; None where it has none. Raises as `load_discriminator`."""
-    has_one = find_checkpoint(checkpoint).tensors("D.")
-    return load_discriminator(checkpoint, device) if has_one else None
+    found = find_checkpoint(checkpoint)
+    return discriminator_in(found, device) if found.tensors("D.") else None
 
 
 def _check_outputs(config: InvertConfig) -> None:

@@ -43,7 +43,12 @@ def load_discriminator(path: Path, device: torch.device | str = "cpu") -> Discri
 
     Raises UserError if there is no usable checkpoint or no such device.
     """
-    return _load_network(Discriminator, find_checkpoint(path), "D.", device)
+    return discriminator_in(find_checkpoint(path), device)
+
+
+def discriminator_in(found: Checkpoint, device: torch.device | str = "cpu") -> Discriminator:
+    """The discriminator of an open checkpoint, as `load_discriminator` returns it."""
+    return _load_network(Discriminator, found, "D.", device)
 
 
 def _load_network(

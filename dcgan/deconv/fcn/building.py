@@ -17,7 +17,7 @@ from dcgan.errors import UserError
 from dcgan.networks import Discriminator, build_network
 from dcgan.runs.checkpoint import network_options
 from dcgan.runs.checkpoint_folder import find_checkpoint
-from dcgan.runs.loading import load_discriminator
+from dcgan.runs.loading import discriminator_in
 
 VGG = "vgg16"
 _LARGEST = 128  # pixels: D for images of this size has maps of the strides 2 to 32, as VGG16
@@ -34,12 +34,8 @@ def new_fcn(
     """
     architecture = {"backbone": config.backbone, "stride": config.stride_for(size)}
     if config.backbone == DISCRIMINATOR:
-        options = _discriminator_options(config, size, channels)
+        D, options = _discriminator(config, size, channels)
         architecture |= options
-        if config.weights is None:
-            D = build_network(Discriminator, options)
-        else:
-            D = load_discriminator(config.weights)
         backbone: Backbone = DiscriminatorBackbone(D)
     elif config.backbone == VGG:
         # The authors' padding of 100 pixels is more than a small image.
@@ -76,14 +72,18 @@ def empty_fcn(architecture: Mapping[str, Any], classes: int) -> FCN:
     return FCN(backbone, classes, architecture["stride"])
 
 
-def _discriminator_options(config: SegmentTrainConfig, size: int, channels: int) -> dict[str, Any]:
-    """The options of the discriminator whose blocks are the backbone."""
-    if config.weights is None:
-        # Batch norm, which the D of a GAN does without, makes supervised training faster.
-        norm = {"batch_norm_D": True, "bias_D": False}
-        shape = {"size": min(size, _LARGEST), "channels": channels, "width": config.width}
-        return _defaults() | norm | shape
-    return network_options(find_checkpoint(config.weights).config)
+def _discriminator(
+    config: SegmentTrainConfig, size: int, channels: int
+) -> tuple[Discriminator, dict[str, Any]]:
+    """The discriminator whose blocks are the backbone, and its options."""
+    if config.weights is not None:
+        found = find_checkpoint(config.weights)
+        return discriminator_in(found), network_options(found.config)
+    # Batch norm, which the D of a GAN does without, makes supervised training faster.
+    norm = {"batch_norm_D": True, "bias_D": False}
+    shape = {"size": min(size, _LARGEST), "channels": channels, "width": config.width}
+    options = _defaults() | norm | shape
+    return build_network(Discriminator, options), options
 
 
 def _defaults() -> dict[str, Any]:

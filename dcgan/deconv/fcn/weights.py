@@ -6,10 +6,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from dcgan.deconv.weights import Mismatch, find_mismatch
 from dcgan.errors import UserError
 from dcgan.runs.foreign_files import describe_foreign_file
 
-_MAX_NAMES = 3  # in a message
+_MISMATCHES: dict[Mismatch, str] = {
+    "missing": "lack",
+    "unknown": "have beside its tensors",
+    "other shape": "have in another shape",
+}
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -38,19 +43,9 @@ def assign_weights(network: nn.Module, tensors: dict[str, Tensor], path: Path, n
     Raises UserError, with the `path` that they are of and the `name` of the network, unless they
     are all that it has, of its shapes.
     """
+    if mismatch := find_mismatch(network, tensors):
+        kind, names = mismatch
+        raise UserError(f"weights {path} do not fit {name}: they {_MISMATCHES[kind]} {names}")
     expected = network.state_dict()
-    shared = tensors.keys() & expected.keys()
-    problems = {
-        "lack": sorted(expected.keys() - tensors.keys()),
-        "have beside its tensors": sorted(tensors.keys() - expected.keys()),
-        "have in another shape": sorted(
-            key for key in shared if tensors[key].shape != expected[key].shape
-        ),
-    }
-    for problem, names in problems.items():
-        if names:
-            more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
-            listed = ", ".join(names[:_MAX_NAMES])
-            raise UserError(f"weights {path} do not fit {name}: they {problem} {listed}{more}")
     typed = {key: tensor.to(expected[key].dtype) for key, tensor in tensors.items()}
     network.load_state_dict(typed, assign=True)

@@ -10,7 +10,6 @@ from torch import Tensor
 from dcgan import sampling
 from dcgan.config.forget import ForgetConfig
 from dcgan.deconv.fcn.loading import segmenter_in
-from dcgan.deconv.fcn.state import SegmentationState
 from dcgan.deconv.forget import effects
 from dcgan.deconv.forget.direction import find_direction
 from dcgan.deconv.forget.editing import (
@@ -101,10 +100,10 @@ def _observer(G: Generator, config: ForgetConfig) -> Observer:
     device = next(G.parameters()).device
     found = find_checkpoint(config.segmenter, SEGMENTER)
     segmenter = segmenter_in(found, device)
-    state = SegmentationState.from_checkpoint(found)
-    if (state.size, state.channels) != (G.size, G.channels):
+    size, channels = (found.header[name] for name in ("size", "channels"))
+    if (size, channels) != (G.size, G.channels):
         raise UserError(
-            f"{config.segmenter} is for {state.channels} x {state.size} x {state.size} images, and "
+            f"{config.segmenter} is for {channels} x {size} x {size} images, and "
             f"the generator draws {G.channels} x {G.size} x {G.size}"
         )
     if config.object not in segmenter.class_names:

@@ -33,8 +33,9 @@ from dcgan.deconv.linear_probe.tasks import Split, label_tasks, split_images
 from dcgan.deconv.untrained import build_discriminator
 from dcgan.errors import UsageError
 from dcgan.networks import Discriminator
-from dcgan.runs import Checkpoint, load_discriminator
+from dcgan.runs import Checkpoint
 from dcgan.runs.checkpoint_folder import find_checkpoint
+from dcgan.runs.loading import discriminator_in
 from dcgan.runtime.cpu_sharing import sharing_cpus
 from dcgan.runtime.device import reuse_freed_memory, select_device
 from dcgan.runtime.disk import format_size
@@ -69,7 +70,7 @@ def compare_features(
     reuse_freed_memory()
     device = select_device(config.device)
     found = find_checkpoint(config.checkpoint)
-    D = load_discriminator(config.checkpoint, device)
+    D = discriminator_in(found, device)
     packed = open_packed(config.data)
     check_fits(D, packed)
     others = {**(others or {}), **_autoencoder_features(config, packed, device)}

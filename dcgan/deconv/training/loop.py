@@ -83,7 +83,8 @@ def _fit(
                 print_lines(f"{done}: raise --steps to train longer", file=sys.stderr)
                 return found.path
             announce_resume(Tasks.State, config, found)
-        with Tasks(trainer, packed, state) as tasks:
+        tasks = Tasks(trainer, packed, state)
+        with tasks.recorder:
             batches = training.loader.starting_at(trainer.step)
             batches = save_before_errors(batches, tasks.save_at_once)
             for _, batch in zip(range(trainer.step, config.steps), batches):  # noqa: B905 (endless)

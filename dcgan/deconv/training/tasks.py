@@ -1,8 +1,7 @@
 """The tasks of a run that recur every N steps: logging, scores and pictures, checkpoints."""
 
 from abc import ABC, abstractmethod
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +19,7 @@ _EVALUATED = 128  # held-out images whose scores are logged
 
 
 class NetworkTasks(ABC):
-    """Does what is due after each step of a trainer, in its run folder."""
+    """Does what is due after each step of a trainer, in its run folder, inside its `recorder`."""
 
     State: type[NetworkState]
 
@@ -44,19 +43,6 @@ class NetworkTasks(ABC):
     def state_fields(self) -> dict[str, Any]:
         """The fields that a subclass of NetworkState adds."""
         return {}
-
-    def __enter__(self) -> Self:
-        self.recorder.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Wait until all is written."""
-        self.recorder.__exit__(kind, error, traceback)
 
     def after_step(self, scalars: dict) -> None:
         """Record the 0-dim scalars of the last step, and do the tasks that are due after it.

@@ -14,8 +14,8 @@ from dcgan.deconv.visualize.user_networks import call_function, load_weights, ra
 from dcgan.errors import UsageError, UserError
 from dcgan.networks import Discriminator
 from dcgan.networks.layers import BASE_SIZE
-from dcgan.runs import load_discriminator
 from dcgan.runs.checkpoint_folder import find_checkpoint
+from dcgan.runs.loading import discriminator_in
 from dcgan.runtime.device import select_device
 
 _DEFAULT_SIZE = 64
@@ -49,7 +49,7 @@ def load_subject(
     if config.random:
         D = build_discriminator(found).to(device).requires_grad_(False).eval()
     else:
-        D = load_discriminator(config.checkpoint, device)
+        D = discriminator_in(found, device)
     size = BASE_SIZE << len(D.blocks)
     first = next(module for module in D.modules() if is_convolution(module))
     shape = (_channels_read(first), size, size)

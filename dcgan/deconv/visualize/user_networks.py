@@ -10,11 +10,16 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from dcgan.deconv.weights import Mismatch, find_mismatch
 from dcgan.errors import UserError
 from dcgan.runs.foreign_files import describe_foreign_file
 from dcgan.runtime.importing import import_module
 
-_MAX_NAMES = 3  # of tensors, in a message
+_MISMATCHES: dict[Mismatch, str] = {
+    "missing": "lacks",
+    "unknown": "has the unknown",
+    "other shape": "has other shapes of",
+}
 
 
 def call_function(name: str) -> nn.Module:
@@ -52,22 +57,11 @@ def load_weights(network: nn.Module, path: Path, name: str) -> None:
     except (OSError, SafetensorError, ValueError) as error:
         reason = describe_foreign_file(path) or f"it is no valid safetensors file: {error}"
         raise UserError(f"--weights {path}: {reason}") from error
-    expected = network.state_dict()
-    shared = tensors.keys() & expected.keys()
-    problems = {
-        "lacks": sorted(expected.keys() - tensors.keys()),
-        "has the unknown": sorted(tensors.keys() - expected.keys()),
-        "has other shapes of": sorted(
-            key for key in shared if tensors[key].shape != expected[key].shape
-        ),
-    }
-    for problem, names in problems.items():
-        if names:
-            more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
-            raise UserError(
-                f"--weights {path} does not fit --network {name}: it {problem} "
-                f"{', '.join(names[:_MAX_NAMES])}{more}"
-            )
+    if mismatch := find_mismatch(network, tensors):
+        kind, names = mismatch
+        raise UserError(
+            f"--weights {path} does not fit --network {name}: it {_MISMATCHES[kind]} {names}"
+        )
     network.load_state_dict(tensors)
 
 
