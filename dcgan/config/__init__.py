@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from dcgan.config.evaluation import (
         DEFAULT_MAX_IMAGES,
         DEFAULT_MEMORIZATION_IMAGES,
+        EFFICIENTNET,
         EvaluateConfig,
         NeighboursConfig,
     )
@@ -67,6 +68,7 @@ __all__ = [
     "DEFAULT_GRID",
     "DEFAULT_MAX_IMAGES",
     "DEFAULT_MEMORIZATION_IMAGES",
+    "EFFICIENTNET",
     "MIN_FRAME_SECONDS",
     "MIN_IMAGES",
     "NETWORK_OPTIONS",
@@ -126,6 +128,7 @@ __all__ = [
 _MODULES = {
     "DEFAULT_MAX_IMAGES": "evaluation",
     "DEFAULT_MEMORIZATION_IMAGES": "evaluation",
+    "EFFICIENTNET": "evaluation",
     "EvaluateConfig": "evaluation",
     "NeighboursConfig": "evaluation",
     "ExportConfig": "export",

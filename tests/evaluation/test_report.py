@@ -67,7 +67,7 @@ def test_the_function_takes_every_option_of_the_command_with_its_default():
         ({"count": 9}, "--count must be at least 10, not 9"),
         ({"reals": 0}, "--reals must be at least 10, not 0"),
         ({"weights": "a.pth"}, "--weights needs --fidelity"),
-        ({"extractor": "nowhere"}, "--extractor nowhere: write it as module:Class"),
+        ({"extractor": "nowhere"}, "--extractor nowhere: write it as efficientnet or module:Class"),
         ({"out": Path("scores.txt")}, "--out scores.txt: the file name must end in .json"),
         ({"truncation": -1.0}, "--truncation must be above 0"),
         ({"label": "dog"}, "not trained with --conditional"),
