@@ -105,7 +105,14 @@ _PRESETS: dict[str, dict[str, Any]] = {
     "adam": {},
     # Long et al. 2015, section 4.3, and the solvers that the authors released; learning rates for
     # the mean and the sum over pixels of images in [-1, 1].
-    "sgd": dict(optimizer="sgd", momentum=0.9, weight_decay=5e-4, batch_size=20, lr=0.05),
+    "sgd": dict(
+        optimizer="sgd",
+        momentum=0.9,
+        weight_decay=5e-4,
+        batch_size=20,
+        lr=0.05,
+        out=Path("runs/segment-sgd"),
+    ),
     "heavy": dict(
         optimizer="sgd",
         momentum=0.99,
@@ -114,6 +121,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         lr=1e-7,
         lr_decay="none",
         loss_sum=True,
+        out=Path("runs/segment-heavy"),
     ),
 }
 SEGMENT_PRESETS = {name: SegmentTrainConfig(**options) for name, options in _PRESETS.items()}
@@ -150,8 +158,8 @@ class SegmentEvaluateConfig:
     run: Path = dataclasses.field(kw_only=True, metadata=POSITIONAL)
     """Run folder or checkpoint file of `dcgan segment train`."""
     data: Path | None = None
-    """Packed folder with masks of the same classes. Default: the images that were held out of
-    training."""
+    """Packed folder with masks of the same classes, or `faces` for the built-in ones. Default: the
+    images that were held out of training."""
     images: int = 1000
     """Most images to measure on."""
     out: Path = Path("segmented.png")

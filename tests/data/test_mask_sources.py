@@ -311,6 +311,22 @@ class TestVoc:
         with pytest.raises(UserError, match=r"no ImageSets/Segmentation/test.txt in"):
             self.prepared(tmp_path / "raw" / top, tmp_path / "test", split="test")
 
+    def test_a_list_may_hold_paths(self, tmp_path):
+        root = write_voc(tmp_path / "raw")
+        lines = (r"JPEGImages\2007_000000.jpg", "/JPEGImages/2007_000002.JPG", "2007_000003", "..")
+        (root / "ImageSets/Segmentation/train.txt").write_text("\r\n".join(lines))
+        folder = self.prepared(root, tmp_path / "out", max_bad=1.0)
+        assert len(folder) == 3
+        assert skipped(folder) == {"..": "no JPEGImages/...jpg"}
+
+    def test_the_splits_that_have_a_list_are_named(self, tmp_path):
+        root = write_voc(tmp_path / "raw")
+        (root / "ImageSets/Segmentation/val.txt").unlink()
+        with pytest.raises(
+            UserError, match=r"val.txt in .*: it has the lists of --split train and"
+        ):
+            self.prepared(root, tmp_path / "out", split="valid")
+
     def test_borders_are_ignored(self, tmp_path):
         root = write_voc(tmp_path / "raw")
         mask = np.full((40, 50), IGNORED, np.uint8)

@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,17 @@ def test_blocks_do_not_change_the_result(monkeypatch):
     whole = resize_mask(mask, (10.5, 0, 67.5, 57), 16, 16)
     monkeypatch.setattr("dcgan.data.decoding.area_majority._BLOCK", 1)
     np.testing.assert_array_equal(resize_mask(mask, (10.5, 0, 67.5, 57), 16, 16), whole)
+
+
+def test_memory_does_not_grow_with_the_number_of_classes():
+    """All areas at once would take 128 * 128 * 255 * 8 bytes, 33 MB, and several times so."""
+    mask = np.random.default_rng(0).integers(0, 255, (128, 128), dtype=np.uint8)
+    tracemalloc.start()
+    try:
+        np.testing.assert_array_equal(resize_mask(mask, (0, 0, 128, 128), 128, 128), mask)
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()
 
 
 def pair(width: int, height: int, x: float, y: float, radius: float) -> tuple[np.ndarray, Image]:
@@ -163,7 +175,7 @@ class TestKinds:
         [
             ("RGB", r"a colour picture \(RGB\): save the class number of each pixel as a palette"),
             ("RGBA", r"a colour picture \(RGBA\)"),
-            ("LA", r"a colour picture \(LA\)"),
+            ("LA", "grey with an alpha channel: save class numbers without one"),
             ("I;16", "16 bits a pixel: save class numbers as a PNG of 8 bits"),
         ],
     )

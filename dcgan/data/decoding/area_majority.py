@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 _TIE = 2.0**-24  # areas are multiples of it, in pixels of the result: rounding decides no tie
-_BLOCK = 2**18  # pieces that are counted at a time, about
+_BLOCK = 2**18  # pieces, and areas of classes, that are counted at a time, about
 
 
 class _Pieces(NamedTuple):
@@ -36,7 +36,8 @@ def resize_mask(
     shifted = mask + np.uint8(1)  # IGNORED becomes 0
     classes = int(shifted.max()) + 1
     result = np.empty((rows, columns), np.uint8)
-    step = max(1, _BLOCK * rows // (len(y.length) * len(x.length)))
+    pieces = len(y.length) * len(x.length) / rows
+    step = max(1, int(_BLOCK / max(pieces, columns * classes)))  # rows at a time
     for first in range(0, rows, step):
         last = min(first + step, rows)
         used = slice(*np.searchsorted(y.target, [first, last]))

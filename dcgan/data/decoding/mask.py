@@ -66,6 +66,8 @@ def _read_numbers(image: Image.Image) -> np.ndarray:
         raise BadImage(f"{image.format}, not a PNG: save class numbers as a palette or grey PNG")
     if image.mode.startswith("I"):
         raise BadImage("16 bits a pixel: save class numbers as a PNG of 8 bits, 255 for ignored")
+    if image.mode == "LA":
+        raise BadImage("grey with an alpha channel: save class numbers without one")
     if image.mode not in ("P", "L", "1"):
         raise BadImage(
             f"a colour picture ({image.mode}): save the class number of each pixel as a palette or "

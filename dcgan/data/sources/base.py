@@ -91,10 +91,8 @@ class Source:
         for row, i in enumerate(indices):
             try:
                 images[row] = self.read_image(i, size, channels, crop, conversion)
-            except BadImage as error:
-                bad[i] = error.reason
-            except OSError as error:
-                bad[i] = error.strerror or str(error)
+            except (BadImage, OSError) as error:
+                bad[i] = reason_of(error)
         return images, bad
 
     def read_with_masks(
@@ -129,6 +127,11 @@ class EncodedSource(Source):
     ) -> np.ndarray:
         with self.open(i) as file:
             return decode(file, size, channels, crop, conversion)
+
+
+def reason_of(error: BadImage | OSError) -> str:
+    """Why an image is bad, in one short line."""
+    return error.reason if isinstance(error, BadImage) else error.strerror or str(error)
 
 
 def file_hash(paths: Iterable[Path]) -> str:

@@ -12,7 +12,7 @@ from dcgan.data.decoding.image import decode_sized
 from dcgan.data.decoding.mask import MAX_CLASSES, decode_mask
 from dcgan.data.decoding.opening import BadImage
 from dcgan.data.packed_files import IGNORED
-from dcgan.data.sources.base import EncodedSource
+from dcgan.data.sources.base import EncodedSource, reason_of
 from dcgan.data.sources.files import Files
 from dcgan.errors import printable
 
@@ -84,10 +84,8 @@ class MaskedFiles(EncodedSource):
                         file, image_size, size, crop, conversion.fit, self._classes
                     )
                 images[row] = image
-            except BadImage as error:
-                bad[i] = about + error.reason
-            except OSError as error:
-                bad[i] = about + (error.strerror or str(error))
+            except (BadImage, OSError) as error:
+                bad[i] = about + reason_of(error)
         return images, masks, bad
 
     @property

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from dcgan.config import DataOptions
-from dcgan.data.sources.files import Files
+from dcgan.data.sources.files import Files, is_image
 from dcgan.data.sources.folder import open_files
 from dcgan.data.sources.masked_files import MaskedFiles, Pair
 from dcgan.errors import UserError, printable
@@ -24,11 +24,15 @@ def open_voc(options: DataOptions, root: Path) -> MaskedFiles:
     `root` is the folder VOC2012 or one around it, or a zip or tar of it. Names without an image or
     a mask are bad. Raises UserError if there is no list, or one of several years.
     """
-    listed = f"ImageSets/Segmentation/{_LISTS[options.split]}.txt"
-    files = open_files(root, [listed.rpartition("/")[2]])
+    listed = _list_of(options.split)
+    files = open_files(root, [f"{name}.txt" for name in _LISTS.values()])
     years = sorted(name.removesuffix(listed) for name in files.lists if _ends_in(name, listed))
     if not years:
-        raise UserError(f"no {listed} in {root}: give the folder VOCdevkit, or VOC2012 in it")
+        splits = [s for s in _LISTS if any(_ends_in(name, _list_of(s)) for name in files.lists)]
+        cure = "give the folder VOCdevkit, or VOC2012 in it"
+        if splits:
+            cure = f"it has the lists of --split {' and '.join(splits)}"
+        raise UserError(f"no {listed} in {root}: {cure}")
     if len(years) > 1:
         found = ", ".join(printable(year.rstrip("/") or ".") for year in years[:9])
         raise UserError(f"{root} holds several sets ({found}): give one of them as --root")
@@ -49,17 +53,31 @@ def open_voc(options: DataOptions, root: Path) -> MaskedFiles:
     return MaskedFiles(files, files, pairs, CLASSES)
 
 
+def _list_of(split: str) -> str:
+    return f"ImageSets/Segmentation/{_LISTS[split]}.txt"
+
+
 def _ends_in(name: str, path: str) -> bool:
     return f"/{name}".endswith(f"/{path}")
 
 
 def _read_names(files: Files, listed: str) -> list[str]:
-    """The names in a list, each once. Raises UserError if there are none."""
+    """The names in a list, each once. Raises UserError if there are none.
+
+    Lists that others have made may hold paths, JPEGImages/2007_000032.jpg or with backslashes.
+    """
     text = files.read_list(listed).decode("utf-8-sig", "replace")
-    names = list(dict.fromkeys(filter(None, map(str.strip, text.splitlines()))))
+    lines = filter(None, map(str.strip, text.splitlines()))
+    names = list(dict.fromkeys(map(_bare_name, lines)))
     if not names:
         raise UserError(f"{files.root}/{printable(listed)} names no image")
     return names
+
+
+def _bare_name(line: str) -> str:
+    """A name in a list, without the folder and the extension of its image."""
+    name = line.replace("\\", "/").rpartition(_IMAGES)[2]
+    return name.rpartition(".")[0] if is_image(name) else name
 
 
 def _by_stem(files: Files, folder: str) -> dict[str, int]:

@@ -99,7 +99,8 @@ class Conversion:
             self._layouts[node] = (channels, 1, 1)
             return self._call(self._name(node), softmax, source)
         if len(set(layouts)) == 1 and is_pointwise(node, self._original) and layouts[0]:
-            if isinstance(module, nn.BatchNorm2d):
+            of_channels = isinstance(module, nn.PReLU) and module.num_parameters > 1
+            if isinstance(module, nn.BatchNorm2d) or (of_channels and not whole):
                 raise unconvertible(node, module)
             self._layouts[node] = layouts[0]
             return self._copy(node)

@@ -52,17 +52,21 @@ def convert_fc(
     copied, and training one trains the other. The network is in evaluation mode.
 
     For an image of `input_size` the heat map is the classifier's output. On larger images it is so
-    for every window if no layer pads its input. Where layers pad, a window reads there what lies
+    for every window if no layer pads its input and no pooling reaches beyond it (`ceil_mode`).
+    Where layers pad, a window reads there what lies
     beside it in the image, instead of zeros, so that only windows at whose borders the maps are
     zero agree; units depend on the image around them in one way wherever they are far enough from
     its borders.
 
     Known are modules and functions of PyTorch for convolutions, poolings, activations, dropout,
     batch norm, sums and concatenations, flattening by whatever call, and the toolkit's `Classifier`
-    and `Discriminator`. Raises UserError that names the layer for others, UsageError for images
-    that the classifier cannot take.
+    and `Discriminator`. Raises UserError that names the layer for others, UsageError for sizes that
+    are no whole numbers, images that the classifier cannot take and what is no module.
     """
-    height, width = (input_size, input_size) if isinstance(input_size, int) else input_size
+    if not isinstance(classifier, nn.Module):
+        kind = type(classifier).__name__
+        raise UsageError(f"convert_fc needs a classifier, an nn.Module, not a {kind}")
+    height, width = _sides(input_size)
     network = _as_chain(classifier, height, width)
     modules = dict(network.named_modules())
     with evaluating(network):
@@ -85,6 +89,14 @@ def convert_fc(
     along_height, along_width = (axis.field.stride for axis in fields[output.args[0]])
     used = fx.GraphModule(conversion.modules, converted).eval()
     return HeatMap(used, (height, width), (int(along_height), int(along_width))).eval()
+
+
+def _sides(size: object) -> tuple[int, int]:
+    """Height and width of images of `size`. Raises UsageError unless they are whole numbers."""
+    sides = tuple(size) if isinstance(size, tuple | list) else (size, size)
+    if len(sides) != 2 or not all(type(side) is int and side > 0 for side in sides):
+        raise UsageError(f"input_size must be a number of pixels or (height, width), not {size!r}")
+    return sides
 
 
 class _Tracer(fx.Tracer):

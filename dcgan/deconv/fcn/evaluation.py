@@ -9,6 +9,7 @@ from dcgan import images
 from dcgan.data import PackedImages, row_reader
 from dcgan.deconv.fcn.network import FCN
 from dcgan.deconv.fcn.scores import ConfusionMatrix, SegmentationScores
+from dcgan.deconv.visualize.tracing import evaluating
 from dcgan.runtime.device import full_float32_precision
 from dcgan.runtime.progress import progress_bar
 from dcgan.sampling import batch_size
@@ -40,9 +41,8 @@ def evaluate_segmenter(network: FCN, packed: PackedImages, rows: np.ndarray) -> 
     on = next(network.parameters()).device
     confusion = ConfusionMatrix(packed.mask_names, on)
     examples: list[np.ndarray] = []
-    mode, size = network.training, batch_size(packed.size)
-    network.eval()
-    with progress_bar(len(rows), "segmenting", "image", delay=2) as bar:
+    size = batch_size(packed.size)
+    with evaluating(network), progress_bar(len(rows), "segmenting", "image", delay=2) as bar:
         for first in range(0, len(rows), size):
             some = rows[first : first + size]
             pixels, masks = read_images(some), read_masks(some)
@@ -52,7 +52,6 @@ def evaluate_segmenter(network: FCN, packed: PackedImages, rows: np.ndarray) -> 
             if not examples:
                 examples = [pixels, masks, predicted.to(torch.uint8).cpu().numpy()]
             bar.update(len(some))
-    network.train(mode)
     shown = (example[:_EXAMPLES] for example in examples)
     counts = confusion.counts.cpu().numpy()
     return Segmentation(confusion.scores(), counts, len(rows), *shown)

@@ -25,7 +25,12 @@ def load_segmenter(path: Path, device: torch.device | str = "cpu") -> FCN:
 
 def segmenter_in(found: Checkpoint, device: torch.device | str = "cpu") -> FCN:
     """The network of a checkpoint, as `load_segmenter` returns it."""
-    on = select_device(device)
+    network = fcn_in(found).to(select_device(device)).to(memory_format=torch.channels_last)
+    return network.requires_grad_(False).eval()
+
+
+def fcn_in(found: Checkpoint) -> FCN:
+    """The network of a checkpoint on the CPU, to be trained on. Raises UserError for damage."""
     state = SegmentationState.from_checkpoint(found)
     try:
         network = empty_fcn(state.architecture, len(state.mask_names))
@@ -33,5 +38,4 @@ def segmenter_in(found: Checkpoint, device: torch.device | str = "cpu") -> FCN:
         raise damaged(found.path, error) from error
     assign_tensors(network, state.section("fcn."), found.path, "FCN")
     network.class_names = tuple(state.mask_names)
-    network = network.to(on).to(memory_format=torch.channels_last)
-    return network.requires_grad_(False).eval()
+    return network

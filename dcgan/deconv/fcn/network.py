@@ -4,6 +4,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from dcgan.data import IGNORED
 from dcgan.deconv.fcn.backbones import Backbone
 from dcgan.deconv.fcn.upsampling import Edges, Span, Upsampling
 from dcgan.errors import UsageError, UserError
@@ -35,7 +36,8 @@ class FCN(nn.Module):
 
     `class_names` are those of a trained network, see `load_segmenter`.
 
-    Raises UsageError unless the backbone has a map of `stride`. The forward raises UserError for
+    Raises UsageError unless the backbone has a map of `stride`, and for more classes than masks can
+    have (IGNORED is none of them). The forward raises UserError for
     images that the backbone cannot take, and for those of one row or column.
     """
 
@@ -45,8 +47,8 @@ class FCN(nn.Module):
         if stride not in strides:
             listed = ", ".join(map(str, strides))
             raise UsageError(f"stride {stride}: the backbone has maps of the strides {listed}")
-        if classes < 1:
-            raise UsageError(f"classes must be at least 1, not {classes}")
+        if not 1 <= classes <= IGNORED:
+            raise UsageError(f"classes must be from 1 to {IGNORED}, not {classes}")
         self.backbone, self.classes, self.stride = backbone, classes, stride
         self.class_names: tuple[str, ...] = tuple(map(str, range(classes)))
         self._shallowest = strides.index(stride)

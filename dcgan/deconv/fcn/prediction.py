@@ -12,6 +12,7 @@ from dcgan.deconv.fcn.loading import load_segmenter
 from dcgan.deconv.fcn.network import FCN
 from dcgan.deconv.fcn.palette import save_mask
 from dcgan.deconv.fcn.tiling import tile_context
+from dcgan.deconv.visualize.tracing import evaluating
 from dcgan.errors import UsageError
 from dcgan.explore.outputs import check_outputs
 from dcgan.explore.photos import read_whole_photo
@@ -49,8 +50,9 @@ def segment(network: FCN, pixels: np.ndarray, tile_side: int = TILE_SIDE) -> np.
     """An image uint8 [H, W, C] of any size -> the class of every pixel, uint8 [H, W].
 
     It goes through the network in tiles with as much around them as their scores depend on, so that
-    the result is that of the whole image. Raises UsageError for arrays of another type, or with
-    other channels than the network's, and UserError for images that are too small.
+    the result is that of the whole image. The network is used in evaluation mode, and comes back in
+    the mode that it was in. Raises UsageError for arrays of another type, or with other channels
+    than the network's, and UserError for images that are too small.
     """
     channels = network.backbone.image_channels
     wanted = pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.size
@@ -63,7 +65,10 @@ def segment(network: FCN, pixels: np.ndarray, tile_side: int = TILE_SIDE) -> np.
     context = tile_context(network)
     mask = np.empty((height, width), np.uint8)
     tops, lefts = range(0, height, tile_side), range(0, width, tile_side)
-    with progress_bar(len(tops) * len(lefts), "segmenting", "tile", delay=2) as bar:
+    with (
+        evaluating(network),
+        progress_bar(len(tops) * len(lefts), "segmenting", "tile", delay=2) as bar,
+    ):
         for top in tops:
             bottom = min(top + tile_side, height)
             rows = context.reads(top, bottom, height)

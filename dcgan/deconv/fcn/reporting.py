@@ -10,6 +10,7 @@ from dcgan.deconv.fcn.evaluation import Segmentation, evaluate_segmenter
 from dcgan.deconv.fcn.figure import draw_examples
 from dcgan.deconv.fcn.loading import segmenter_in
 from dcgan.deconv.fcn.state import SegmentationState
+from dcgan.deconv.fcn.training import packed_folder
 from dcgan.deconv.training import hold_out
 from dcgan.errors import UserError
 from dcgan.explore.outputs import check_outputs
@@ -49,7 +50,7 @@ def _choose_images(
 ) -> tuple[PackedImages, np.ndarray]:
     """The images to measure on. Raises UserError where there are none with masks."""
     trained = SegmentationState.config_in(found)
-    folder = config.data or trained.data
+    folder = packed_folder(config.data) or trained.data
     if folder is None or (config.data is None and not is_packed(folder)):
         raise UserError(f"{folder}, which {found.path} was trained on, is gone: give --data")
     packed = open_packed(folder)

@@ -23,7 +23,7 @@ class SegmentationState(NetworkState):
     kind: ClassVar[str] = SEGMENTER
     config_class: ClassVar[type[SegmentTrainConfig]] = SegmentTrainConfig
     fixed: ClassVar[tuple[str, ...]] = (
-        *("backbone", "width", "stride", "freeze", "optimizer", "train_images"),
+        *("backbone", "weights", "width", "stride", "freeze", "optimizer", "train_images"),
         *("seed", "batch_size", "held_out"),
     )
 

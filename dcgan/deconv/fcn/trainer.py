@@ -5,13 +5,17 @@ import threading
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from dcgan.config.segmentation import LearningOptions, SegmentTrainConfig
 from dcgan.data import IGNORED
 from dcgan.deconv.fcn.batches import SegmentationBatch
 from dcgan.deconv.fcn.building import new_fcn
+from dcgan.deconv.fcn.loading import fcn_in
 from dcgan.deconv.fcn.network import FCN
 from dcgan.deconv.training import NetworkTrainer
+from dcgan.errors import UsageError
+from dcgan.runs.checkpoint import Checkpoint
 from dcgan.training.eager_optimizers import SGD, Adam
 
 _BIAS_LR_FACTOR = 2.0  # Long et al. 2015, section 4.3
@@ -32,13 +36,23 @@ class SegmentationTrainer(NetworkTrainer[SegmentationBatch]):
         classes: int,
         class_weights: Tensor | None,
         device: torch.device,
+        found: Checkpoint | None = None,
     ):
         """`size` and `channels` of the images; `class_weights` [classes] in the loss, None for
-        equal ones.
+        equal ones. `found`: the checkpoint that is resumed, whose network is taken instead of a new
+        one, so that config.weights may be gone.
+
+        Raises as `new_fcn`, and UsageError where batch norm would get a single value.
         """
-        with _building, torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
-            network, self.architecture = new_fcn(config, size, channels, classes)
+        if found is None:
+            with _building, torch.random.fork_rng(devices=[]):
+                torch.manual_seed(config.seed)
+                network, self.architecture = new_fcn(config, size, channels, classes)
+        else:
+            network, self.architecture = fcn_in(found), found.header["architecture"]
+            if config.freeze:
+                network.backbone.freeze()
+        _check_batch_norm(network, config.batch_size, config.crop or size)
         network = network.to(device).to(memory_format=torch.channels_last)
         super().__init__(config, network, network, make_optimizer(network, config))
         self.class_weights = None if class_weights is None else class_weights.to(device)
@@ -51,6 +65,16 @@ class SegmentationTrainer(NetworkTrainer[SegmentationBatch]):
 
     def modules(self) -> dict[str, nn.Module]:
         return {"fcn": self.network}
+
+
+def _check_batch_norm(network: FCN, batch_size: int, side: int) -> None:
+    """Raise UsageError where batch norm would get one value of each map, which has no variance."""
+    trained = any(isinstance(m, _BatchNorm) and m.training for m in network.modules())
+    if trained and batch_size == 1 and network.backbone.map_sides(side)[-1] == 1:
+        raise UsageError(
+            f"--batch-size 1: the deepest map of {side}x{side} pixels is 1x1, too small for batch "
+            f"norm: take 2 or more, or larger images"
+        )
 
 
 def segmentation_loss(

@@ -30,10 +30,17 @@ def train(config: SegmentTrainConfig) -> Path:
     first unless they are. Returns the last checkpoint, and raises as `train_network`.
     """
     require_options(config, SegmentTrainConfig, "train")
-    if config.data == DRAWN_FACES and not is_packed(DRAWN_FACES):
-        config = dataclasses.replace(config, data=pack_face_parts().folder)
+    config = dataclasses.replace(config, data=packed_folder(config.data))
     cure = "a smaller --batch-size or --width, or a larger --stride"
     return train_network(config, SegmentationTasks, _make_training, cure)
+
+
+def packed_folder(data: Path | None) -> Path | None:
+    """The packed folder that --data stands for: that of the built-in faces for `faces`, packed
+    first unless they are.
+    """
+    drawn = data == DRAWN_FACES and not is_packed(DRAWN_FACES)
+    return pack_face_parts().folder if drawn else data
 
 
 def pack_face_parts() -> PackedImages:
@@ -55,7 +62,9 @@ def _make_training(
     if config.class_weights == "balanced":
         class_weights = balancing_weights(class_frequencies(packed, rows))
     classes = len(packed.mask_names)
-    trainer = SegmentationTrainer(config, packed.size, packed.channels, classes, class_weights, on)
+    trainer = SegmentationTrainer(
+        config, packed.size, packed.channels, classes, class_weights, on, found
+    )
     loader = SegmentationLoader(
         packed,
         on,

@@ -19,6 +19,7 @@ _FC_WIDTH = 4096
 _FC_KERNEL = 7
 _PAPER_PADDING = 100
 _DROPOUT = 0.5
+_MAX_DIGITS = 10  # of a layer's number; Python refuses to read thousands
 
 
 class VGG16(Backbone):
@@ -110,7 +111,8 @@ def load_vgg16(path: Path, pad_fc6: bool = False) -> VGG16:
 def _place(key: str) -> tuple[int, bool]:
     """Where "features.N.weight" stands among the tensors of a network in order."""
     number = key.split(".")[1]
-    return (int(number) if number.isdecimal() else -1), key.endswith("bias")
+    known = number.isdecimal() and len(number) < _MAX_DIGITS
+    return (int(number) if known else -1), key.endswith("bias")
 
 
 def _initialize(network: nn.Module) -> None:

@@ -47,5 +47,15 @@ def assign_weights(network: nn.Module, tensors: dict[str, Tensor], path: Path, n
         kind, names = mismatch
         raise UserError(f"weights {path} do not fit {name}: they {_MISMATCHES[kind]} {names}")
     expected = network.state_dict()
+    for key, tensor in tensors.items():
+        if tensor.is_floating_point() != expected[key].is_floating_point():
+            raise UserError(
+                f"weights {path} do not fit {name}: {key} holds {_kind(tensor)}, not "
+                f"{_kind(expected[key])}"
+            )
     typed = {key: tensor.to(expected[key].dtype) for key, tensor in tensors.items()}
     network.load_state_dict(typed, assign=True)
+
+
+def _kind(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")

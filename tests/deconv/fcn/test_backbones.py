@@ -162,6 +162,10 @@ def test_weights_come_from_a_file(tmp_path):
     save_file(tensors, path)
     with pytest.raises(UserError, match="not finite"):
         TorchvisionBackbone("resnet18", path)
+    tensors["layer1.0.conv1.weight"] = torch.zeros(64, 64, 3, 3, dtype=torch.int8)
+    save_file(tensors, path)
+    with pytest.raises(UserError, match=r"layer1\.0\.conv1\.weight holds int8, not float32"):
+        TorchvisionBackbone("resnet18", path)
     path.write_bytes(b"\x89PNG no weights")
     with pytest.raises(UserError, match="no safetensors file: it is a picture"):
         TorchvisionBackbone("resnet18", path)
@@ -193,9 +197,10 @@ def test_VGG16_is_the_classifier_at_every_window():
 
 def test_files_that_are_not_VGG16_are_refused(tmp_path):
     path = tmp_path / "weights.safetensors"
-    save_file({"features.0.weight": torch.zeros(64, 3, 3, 3)}, path)
-    with pytest.raises(UserError, match="not of torchvision's vgg16"):
-        load_vgg16(path)
+    for number in ("0", "9" * 5000, "x"):
+        save_file({f"features.{number}.weight": torch.zeros(64, 3, 3, 3)}, path)
+        with pytest.raises(UserError, match="not of torchvision's vgg16"):
+            load_vgg16(path)
 
 
 @pytest.mark.slow

@@ -268,6 +268,7 @@ class SqueezeExcitation(nn.Module):
         (nn.Sequential(nn.Flatten(), nn.LayerNorm(48), nn.Linear(48, 2)), r"layer 1 \(LayerNorm\)"),
         (nn.Sequential(nn.GroupNorm(1, 3), nn.Flatten(), nn.Linear(48, 2)), r"0 \(GroupNorm\)"),
         (nn.Sequential(nn.Flatten(), nn.BatchNorm1d(48), nn.Linear(48, 2)), r"1 \(BatchNorm1d\)"),
+        (nn.Sequential(nn.Flatten(), nn.PReLU(48), nn.Linear(48, 2)), r"layer 1 \(PReLU\)"),
         (nn.Sequential(nn.Linear(4, 2)), r"layer 0 \(Linear\)"),
         (
             nn.Sequential(nn.AdaptiveAvgPool2d(6), nn.Flatten(), nn.Linear(108, 2)),
@@ -282,6 +283,14 @@ class SqueezeExcitation(nn.Module):
 def test_what_cannot_be_converted_is_named(network, reason):
     with pytest.raises(UserError, match=reason):
         convert_fc(network, 4, channels=3)
+
+
+@pytest.mark.parametrize("size", [0, -4, "4", 4.0, True, None, (4,), (4, 4, 3), (4, 0)])
+def test_sizes_are_whole_numbers(size):
+    with pytest.raises(UsageError, match="input_size must be a number of pixels or"):
+        convert_fc(nn.Sequential(nn.Flatten(), nn.Linear(48, 2)), size)
+    with pytest.raises(UsageError, match=r"needs a classifier, an nn\.Module, not a str"):
+        convert_fc("resnet18", 4)
 
 
 def test_images_smaller_than_the_window_are_refused():

@@ -167,6 +167,11 @@ def test_without_skips_it_is_repeated_interpolation():
     torch.testing.assert_close(fcn(x), expected)
 
 
+def test_masks_cannot_hold_more_classes():
+    with pytest.raises(UsageError, match="classes must be from 1 to 255, not 256"):
+        FCN(toys.discriminator_backbone(), 256, 8)
+
+
 def test_a_new_network_scores_zero_and_can_learn():
     fcn = FCN(toys.discriminator_backbone(), 2, 2)
     logits = fcn(torch.rand(2, 3, 32, 32))

@@ -24,6 +24,17 @@ def test_tiles_give_the_mask_of_the_whole(segmenter, shape):
         assert (fcn.segment(network, pixels, tile_side=side) == whole).mean() > 0.9999
 
 
+def test_a_network_in_training_segments_in_evaluation_mode(segmenter):
+    """Batch norm would make the classes of a tile depend on its other pixels."""
+    network = fcn.load_segmenter(segmenter)
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
+    expected = fcn.segment(network, pixels)
+    before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
+    np.testing.assert_array_equal(fcn.segment(network.train(), pixels), expected)
+    assert network.training
+    assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
+
+
 def test_a_large_picture_of_squares_is_segmented(segmenter):
     pictures, masks = draw_squares(12, seed=9)
     sheet = np.concatenate([np.concatenate(row, 1) for row in pictures.reshape(3, 4, 16, 16, 3)])
@@ -67,6 +78,29 @@ def test_pictures_that_cannot_be_segmented_take_one_line(segmenter, tmp_path):
     for wrong in (np.zeros((8, 8, 4), np.uint8), np.zeros((8, 8, 3)), np.zeros((8, 8), np.uint8)):
         with pytest.raises(UsageError, match=r"segment needs an image uint8 \[H, W, 3\], not"):
             fcn.segment(network, wrong)
+
+
+def test_two_files_are_not_written_to_one_place(segmenter, tmp_path):
+    images.save_png(tmp_path / "photo.png", draw_squares(1)[0][0])
+    (tmp_path / "a").mkdir()
+    config = SegmentPredictConfig(
+        run=segmenter,
+        picture=tmp_path / "photo.png",
+        out=tmp_path / "a" / ".." / "o.png",
+        index=tmp_path / "o.png",
+    )
+    with pytest.raises(UserError, match=r"o.png would be written twice: name another file"):
+        fcn.predict(config)
+
+
+def test_evaluation_takes_the_drawn_faces(segmenter, tmp_path, monkeypatch):
+    """Other images with masks stand for them here, which are faster to draw."""
+    other = write_masked(tmp_path / "other", *draw_squares(30, seed=5))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("dcgan.deconv.fcn.training.pack_face_parts", lambda: other)
+    out = tmp_path / "s.png"
+    found = fcn.evaluate(SegmentEvaluateConfig(run=segmenter, data="faces", out=out))
+    assert found.count == 30
 
 
 def test_evaluation_takes_other_images_of_the_same_classes(segmenter, tmp_path):

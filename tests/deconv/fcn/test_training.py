@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import shutil
 import signal
 
 import numpy as np
@@ -81,9 +82,12 @@ def test_a_stopped_run_ends_as_one_that_was_left_alone(tiny, tmp_path, stop_afte
 
 def test_dropout_is_a_function_of_seed_and_step(tiny, tmp_path, stop_after, monkeypatch):
     """With the dropout of VGG16's dense layers: narrow ones here."""
-    narrow = dict(widths=(2, 2, 2, 2, 2), fc_width=8)
-    original = fcn.VGG16
-    monkeypatch.setattr("dcgan.deconv.fcn.building.VGG16", lambda **k: original(**k, **narrow))
+
+    class Narrow(fcn.VGG16):
+        def __init__(self, pad_fc6: bool):
+            super().__init__(pad_fc6, widths=(2, 2, 2, 2, 2), fc_width=8)
+
+    monkeypatch.setattr("dcgan.deconv.fcn.building.VGG16", Narrow)
     packed = write_masked(tmp_path / "large", *draw_squares(20, 32))
     whole = tiny(
         data=packed.folder, backbone="vgg16", out=tmp_path / "whole", stride=8, save_every=9
@@ -99,6 +103,22 @@ def test_dropout_is_a_function_of_seed_and_step(tiny, tmp_path, stop_after, monk
     assert torch.equal(torch.get_rng_state(), before), "the caller's random numbers are his"
     ours, theirs = tensors_of(whole.out), tensors_of(stopped.out)
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.mark.parametrize("freeze", [False, True])
+def test_a_run_resumes_without_the_weights_that_it_began_with(tiny, run, tmp_path, freeze):
+    """The checkpoint holds them; a GAN's run that went on has other ones by then."""
+    gan = tmp_path / "gan"
+    shutil.copytree(run, gan)
+    whole = tiny(weights=gan, freeze=freeze, out=tmp_path / "whole", lr_decay="none")
+    fcn.train(whole)
+    part = dataclasses.replace(whole, out=tmp_path / "part", steps=3)
+    fcn.train(part)
+    shutil.rmtree(gan)
+    fcn.train(dataclasses.replace(part, steps=6))
+    ours, theirs = tensors_of(whole.out), tensors_of(part.out)
+    assert ours.keys() == theirs.keys()
+    assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
 
 
 def test_it_learns_to_segment(segmenter, tmp_path):
@@ -177,6 +197,11 @@ def test_sgd_follows_the_paper(tiny):
     assert sum(len(g["params"]) for g in optimizer.param_groups) == len(list(network.parameters()))
 
 
+def test_the_presets_have_run_folders_of_their_own():
+    """A run in the folder would be resumed with its own optimizer, whatever the preset."""
+    assert len({config.out for config in SEGMENT_PRESETS.values()}) == len(SEGMENT_PRESETS)
+
+
 def test_fewer_training_images_are_a_part_of_more(tiny):
     few, more = (training_rows(tiny(train_images=n), 60) for n in (5, 20))
     everything, held_out = hold_out(60, 10, 0)
@@ -196,6 +221,8 @@ def test_fewer_training_images_are_a_part_of_more(tiny):
         (dict(momentum=0.5), "--momentum is for --optimizer sgd"),
         (dict(crop=17), "--crop must be from 1 to 16, the image size, not 17"),
         (dict(data=None), "--data: name a packed folder"),
+        (dict(batch_size=1, crop=4), "--batch-size 1: the deepest map of 4x4 pixels is 1x1"),
+        (dict(batch_size=1, backbone="resnet18", stride=8), "the deepest map of 16x16 pixels is"),
     ],
 )
 def test_what_cannot_be_trained_takes_one_line(tiny, changes, words):
@@ -216,6 +243,7 @@ def test_images_without_masks_are_refused(tiny, tmp_path):
     [
         (dict(width=8), "with --width 4, not 8"),
         (dict(stride=4), "with --stride None, not 4"),
+        (dict(weights="faces"), "with --weights None, not faces"),
         (dict(train_images=30), "--train-images"),
         (dict(optimizer="sgd"), "with --optimizer adam, not sgd"),
     ],
