@@ -9,7 +9,7 @@ from types import FrameType
 import dcgan
 from dcgan.cli.commands import COMMANDS, Command
 from dcgan.errors import UsageError, UserError, describe_os_error
-from dcgan.runtime.signals import interrupt, on_second_signal, raise_on_sigterm
+from dcgan.runtime.signals import interrupt, on_second_signal, raise_on_stop_signals
 from dcgan.runtime.terminal import print_lines
 
 
@@ -33,7 +33,10 @@ def run(command: Command, args: Sequence[str] | None, prog: str) -> int:
     words = [str(arg) for arg in (sys.argv[1:] if args is None else args)]
     code, message = 0, None
     try:
-        with raise_on_sigterm(), on_second_signal(_exit_at_once if owns_process else interrupt):
+        with (
+            raise_on_stop_signals(),
+            on_second_signal(_exit_at_once if owns_process else interrupt),
+        ):
             code = _exit_code(command, words, prog)
             if owns_process:
                 sys.stdout.flush()

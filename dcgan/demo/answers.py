@@ -98,15 +98,26 @@ class Answers:
             actions.animate(self._model, visitor, read_controls(self._model, values))
         )
 
-    def upload(self, visitor: Visitor, photo: object, *values: object) -> tuple[Visitor, str, str]:
-        """The visitor with the latent of a photo, the large picture with all sliders at 0, and the
-        photo beside what was found.
-        """
-        controls = _unmoved(read_controls(self._model, values))
+    def upload(self, visitor: Visitor, photo: object, *values: object) -> tuple[Source, str]:
+        """The latent of a photo, and the photo beside what was found."""
+        controls = read_controls(self._model, values)
         pixels = read_upload(self._model, photo, self.uploads)
         found = invert_photo(self._model, visitor, controls, pixels)
-        pair = pictures.inverted(found.photo, found.made, found.psnr)
-        return found.visitor, self._picture(found.visitor, controls), pair
+        return found.source, pictures.inverted(found.photo, found.made, found.psnr)
+
+    def show_photo(
+        self, visitor: Visitor, found: Source | None, *values: object
+    ) -> tuple[Visitor, str, None] | None:
+        """The visitor with the latent that `upload` has found, the large picture with all sliders
+        at 0, and None in place of the latent. None where it has found none.
+
+        A step of its own: what the visitor picks while a latent is searched for stays picked.
+        """
+        if found is None:
+            return None
+        controls = _unmoved(read_controls(self._model, values))
+        visitor = visitor.with_photo(found)
+        return visitor, self._picture(visitor, controls), None
 
     def latents(self, visitor: Visitor, *values: object) -> str:
         """A link to the file of the latent."""

@@ -20,7 +20,8 @@ _FAILED = "this cannot be done: load the page again"
 
 def in_words(answer: Callable, outputs: int) -> Callable:
     """A function that returns what `answer` does for so many outputs, and an empty message. Where
-    it raises an error, these stay as they are, and the message says what is wrong.
+    it raises an error, these stay as they are, and the message says what is wrong. Where it returns
+    None, the message stays as well.
 
     Gradio's own way to show errors needs its queue, in which a slider would wait.
     """
@@ -29,7 +30,8 @@ def in_words(answer: Callable, outputs: int) -> Callable:
     @functools.wraps(answer)
     def answered(*values: Any) -> list:
         try:
-            parts = answer(*values)
+            if (parts := answer(*values)) is None:
+                return [gr.skip()] * (outputs + 1)
             return [*(parts if isinstance(parts, tuple | list) else [parts]), ""]
         except UserError as error:
             words = str(error)

@@ -1,6 +1,7 @@
 """`dcgan demo`: a generator as a page in the browser."""
 
 import socket
+import sys
 from importlib.util import find_spec
 
 import torch
@@ -11,7 +12,14 @@ from dcgan.config.validation import require_options
 from dcgan.demo.answers import Answers
 from dcgan.demo.model import Model, make_model
 from dcgan.demo.page import build_page
-from dcgan.demo.server import address_of, listen, make_app, serve, upload_folder
+from dcgan.demo.server import (
+    address_of,
+    listen,
+    local_names,
+    make_app,
+    serve,
+    upload_folder,
+)
 from dcgan.errors import UserError
 from dcgan.export import choose_directions
 from dcgan.export.command import model_name
@@ -39,16 +47,21 @@ def run_demo(config: DemoConfig) -> None:
         if directions.generator != weights_hash(G):
             print_lines("note: these directions were found with other weights of the generator")
         model = make_model(G, model_name(config.checkpoint), directions)
-        serve_model(model, listening, config.host)
+        serve_model(model, listening)
 
 
-def serve_model(model: Model, listening: socket.socket, host: str) -> None:
-    """Serve the page of a model until it is interrupted, and print its address. `host`: the address
-    that was asked for.
-    """
+def serve_model(model: Model, listening: socket.socket) -> None:
+    """Serve the page of a model until it is interrupted, and print its address."""
+    names = local_names(listening)
+    if not names:
+        print_lines(
+            "note: other machines reach this address: whoever does can use the page, without a "
+            "password",
+            file=sys.stderr,
+        )
     # Pictures of several visitors are computed side by side, each by one thread.
     torch.set_num_threads(1)
     with upload_folder() as folder:
-        app = make_app(build_page(model, Answers(model, folder)), host)
+        app = make_app(build_page(model, Answers(model, folder)), names)
         print_lines(f"{model.name}: {address_of(listening)} (Ctrl-C ends it)")
         serve(app, listening)

@@ -33,6 +33,7 @@ def build_page(model: Model, answers: Answers) -> "gr.Blocks":
         gr.HTML(f"<h1>{html.escape(model.name)}</h1>")
         message = gr.HTML(elem_id="message")
         visitor = gr.State(Visitor())
+        latent_of_photo = gr.State()  # found, and not shown yet
         with gr.Row():
             with gr.Column(scale=2, min_width=320):
                 picture = gr.HTML(elem_id="picture")
@@ -80,8 +81,8 @@ def build_page(model: Model, answers: Answers) -> "gr.Blocks":
         def wire(
             events: Any, answer: Callable, inputs: Sequence, outputs: Sequence, **options: Any
         ) -> Any:
-            return gr.on(
-                events,
+            listen = functools.partial(gr.on, events) if isinstance(events, list) else events
+            return listen(
                 in_words(answer, len(outputs)),
                 list(inputs),
                 [*outputs, message],
@@ -122,8 +123,9 @@ def build_page(model: Model, answers: Answers) -> "gr.Blocks":
         slow["show_progress"] = "full"
         wire(play.click, answers.animation, [visitor, *controls], [animation], **slow)
         uploaded = [visitor, photo, *controls]
-        outputs = [visitor, picture, found, *moves]
-        sent = wire(photo.upload, to_zero(answers.upload), uploaded, outputs, **slow)
+        sent = wire(photo.upload, answers.upload, uploaded, [latent_of_photo, found], **slow)
+        to_show, shown = [visitor, latent_of_photo], [visitor, picture, latent_of_photo]
+        wire(sent.then, to_zero(answers.show_photo), [*to_show, *controls], [*shown, *moves])
         # For the next one: this one is shown beside what was found, or is no photo.
         sent.then(lambda: None, None, [photo], queue=False, show_progress="hidden")
     return page
@@ -146,8 +148,9 @@ def _with_zeros(count: int) -> Callable[[Callable], Callable]:
 
     def extend(answer: Callable) -> Callable:
         @functools.wraps(answer)
-        def answered(*values: object) -> list:
-            parts = answer(*values)
+        def answered(*values: object) -> list | None:
+            if (parts := answer(*values)) is None:
+                return None
             return [*(parts if isinstance(parts, tuple) else [parts]), *[0.0] * count]
 
         return answered

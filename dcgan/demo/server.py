@@ -1,5 +1,6 @@
 """The server of the page: what it listens on, which addresses it answers, and when it ends."""
 
+import ipaddress
 import re
 import socket
 from collections.abc import Iterator
@@ -19,7 +20,6 @@ _MAX_BODY = 2**20  # bytes of a request that is no upload
 _MAX_VISITORS = 500  # that the server remembers
 _MAX_WAITING = 100
 _STOP_SECONDS = 1  # that open connections have in the end
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # What the page asks for. Gradio has more, such as fetching files for visitors.
 _PATHS = re.compile(
     r"/(|config/?|theme\.css|manifest\.json|favicon\.ico|robots\.txt|(static|assets|svelte)/.*"
@@ -38,6 +38,8 @@ _HEADERS = [
     (b"referrer-policy", b"no-referrer"),
     (b"x-content-type-options", b"nosniff"),
 ]
+# The header Host: a name or an address, of IPv6 in brackets, and perhaps a port.
+_HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([\w.-]+))(?::\d+)?", re.ASCII)
 _CSS = """
 #message { position: sticky; top: 0; z-index: 10; }
 #message p { padding: 8px; background: #b91c1c; color: white; border-radius: 4px; }
@@ -85,11 +87,21 @@ def address_of(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
-def make_app(page: "gr.Blocks", host: str) -> Any:
-    """The ASGI application that serves the page, and nothing else that Gradio can do."""
+def local_names(listening: socket.socket) -> tuple[str, ...]:
+    """The names of a server that this machine alone reaches; none for others."""
+    address = listening.getsockname()[0]
+    if not ipaddress.ip_address(address.partition("%")[0]).is_loopback:
+        return ()
+    return (address, "localhost", "127.0.0.1", "::1")
+
+
+def make_app(page: "gr.Blocks", names: tuple[str, ...] = ()) -> Any:
+    """The ASGI application that serves the page, and nothing else that Gradio can do.
+
+    `names`: under which it answers, see `local_names`; by default under all.
+    """
     import gradio as gr
     from fastapi import FastAPI
-    from starlette.middleware.trustedhost import TrustedHostMiddleware
 
     page.queue(max_size=_MAX_WAITING, api_open=False)
     page.state_session_capacity = _MAX_VISITORS
@@ -109,18 +121,19 @@ def make_app(page: "gr.Blocks", host: str) -> Any:
         theme=gr.themes.Base(font=("system-ui", "sans-serif"), font_mono=("monospace",)),
         css=_CSS,
     )
-    if host in _LOOPBACK:  # so that no name of another site leads here
-        app = TrustedHostMiddleware(app, ["127.0.0.1", "localhost", "[::1]", "::1"])
-    return _Gate(app)
+    return _Gate(app, names)
 
 
 class _Gate:
     """ASGI middleware: only the addresses of the page, small requests, and headers for safety."""
 
-    def __init__(self, app: Any):
-        self._app = app
+    def __init__(self, app: Any, names: tuple[str, ...]):
+        self._app, self._names = app, names
 
     async def __call__(self, scope: dict, receive: Any, send: Any) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close"})
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -130,7 +143,7 @@ class _Gate:
                 event = {**event, "headers": [*event.get("headers", []), *_HEADERS]}
             await send(event)
 
-        refusal = _refusal(scope)
+        refusal = _refusal(scope, self._names)
         if refusal is None:
             await self._app(scope, receive, send_with_headers)
         else:
@@ -141,13 +154,26 @@ class _Gate:
             await send({"type": "http.response.body", "body": words.encode()})
 
 
-def _refusal(scope: dict) -> tuple[int, str] | None:
-    """The status and words for a request that is refused; None for others."""
-    path, length = scope["path"], dict(scope["headers"]).get(b"content-length", b"")
+def _refusal(scope: dict, names: tuple[str, ...]) -> tuple[int, str] | None:
+    """The status and words for a request that is refused; None for others.
+
+    `names`: of a server that this machine alone reaches. It has no other name, so that none of
+    another site leads here (DNS rebinding), and no page of another site can send it anything.
+    """
+    path, headers = scope["path"], dict(scope["headers"])
+    host, origin = (headers.get(name, b"").decode("latin-1") for name in (b"host", b"origin"))
+    named = _HOST.fullmatch(host.lower())
+    if names and (named is None or (named[1] or named[2]) not in names):
+        return 400, "the server has another name"
     if not _PATHS.fullmatch(path):
         return 404, "there is no such page"
     if scope["method"] in ("GET", "HEAD", "OPTIONS"):
         return None
+    if names and origin and origin.lower() != f"http://{host}".lower():
+        return 403, "this is sent by the page of another site"
+    length = headers.get(b"content-length", b"")
+    if b"transfer-encoding" in headers:  # which hides a length that differs
+        length = b""
     most = _MAX_BODY + (MAX_BYTES if path.endswith("/upload") else 0)
     if not length.isdigit() or int(length) > most:
         return 413, f"too large: at most {most:,} bytes, whose number is sent first"

@@ -1,6 +1,5 @@
 """Photos that visitors send, which are hostile until they are decoded, and their latents."""
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from dcgan.data.decoding.opening import describe_error
 from dcgan.demo.actions import latents, to_source
 from dcgan.demo.controls import Controls
 from dcgan.demo.model import Model
-from dcgan.demo.visitor import Visitor
+from dcgan.demo.visitor import Source, Visitor
 from dcgan.errors import UserError
 
 MAX_BYTES = 20 * 2**20
@@ -26,7 +25,7 @@ _MAX_PIXELS = 2**26  # 0.3 GB as RGBA
 class Inverted:
     """A photo, and what the generator makes of it. Pictures are uint8 [S, S, C]."""
 
-    visitor: Visitor  # who is shown the latter
+    source: Source  # of the latter
     photo: np.ndarray
     made: np.ndarray
     psnr: float  # in dB
@@ -83,7 +82,7 @@ def _decode(path: Path, size: int, channels: int) -> np.ndarray:
 
 
 def invert_photo(model: Model, visitor: Visitor, controls: Controls, photo: np.ndarray) -> Inverted:
-    """The latent of a photo uint8 [S, S, C], see `latent.invert`, as the picture that is shown.
+    """The latent of a photo uint8 [S, S, C], see `latent.invert`, and its picture.
 
     One search, which starts at the encoder's guess or, without one, at the mean of all latents.
     The photo has the labels of the picture that was shown.
@@ -97,7 +96,5 @@ def invert_photo(model: Model, visitor: Visitor, controls: Controls, photo: np.n
         restarts=0,
         iterations=max(_ITERATIONS * 64 // max(model.G.size, 64), 1),
     )
-    source = to_source(found.latents)
-    visitor = dataclasses.replace(visitor, shown=source, photo=source)
     made = images.to_uint8(found.reconstructions)[0].numpy()
-    return Inverted(visitor, photo, made, found.psnr.item())
+    return Inverted(to_source(found.latents), photo, made, found.psnr.item())

@@ -31,6 +31,10 @@ class Visitor:
         picked = (*self.picks.get(role, ()), source)[-ROLES[role] :]
         return dataclasses.replace(self, picks={**self.picks, role: picked})
 
+    def with_photo(self, source: Source) -> "Visitor":
+        """The visitor who is shown the latent of a photo."""
+        return dataclasses.replace(self, shown=source, photo=source)
+
     def picked(self, *roles: str) -> list[tuple[Source, ...]]:
         """The pictures of each role. Raises UsageError where one has none."""
         for role in roles:

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from dcgan.config import config_from_dict
-from dcgan.config.hub_names import format_checkpoint
+from dcgan.config.hub_names import format_checkpoint, parse_hub_name
 from dcgan.config.validation import to_path
 from dcgan.data import PackedImages, find_packed, is_packed, open_packed
 from dcgan.errors import UserError
@@ -30,7 +30,7 @@ def find_classifier(
     """
     checkpoint = to_path(checkpoint)
     file, data = (None if path is None else to_path(path) for path in (file, data))
-    if file is not None and file.exists():
+    if file is not None and (parse_hub_name(file) or file.exists()):
         return load_classifier(file, device)
     shipped = pretrained_part(checkpoint, "classifier")
     if file is None and data is None and shipped:

@@ -1,6 +1,5 @@
 """What a file is that is no checkpoint, for error messages."""
 
-import zipfile
 from pathlib import Path
 
 from dcgan.runtime.downloads import HEAD_BYTES, wrong_download
@@ -21,7 +20,7 @@ def describe_foreign_file(path: Path) -> str | None:
         start = file.read(HEAD_BYTES)
     if not start:
         return "it is empty"
-    by_torch = _is_torch_zip(path, start) or _TORCH_MAGIC in start[:32]
+    by_torch = _is_torch_zip(start) or _TORCH_MAGIC in start[:32]
     if by_torch or _is_pickle(start):
         return (
             f"it is a pickle{' of torch.save' if by_torch else ''}, which can run code and is not "
@@ -36,15 +35,11 @@ def describe_foreign_file(path: Path) -> str | None:
     return None if start[8:9] == b"{" or not any(start[:8]) else "it is no safetensors file"
 
 
-def _is_torch_zip(path: Path, start: bytes) -> bool:
-    """Whether a file has been written by torch.save since torch 1.6: a zip with a data.pkl."""
-    if not start.startswith(b"PK\x03\x04"):
-        return False
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return any(name.endswith("data.pkl") for name in archive.namelist())
-    except (zipfile.BadZipFile, OSError, ValueError):
-        return False
+def _is_torch_zip(start: bytes) -> bool:
+    """Whether a file has been written by torch.save since torch 1.6: a zip that begins with
+    data.pkl. The list of its files is not read, which may be as long as the file.
+    """
+    return start.startswith(b"PK\x03\x04") and b"/data.pkl" in start
 
 
 def _is_pickle(start: bytes) -> bool:

@@ -15,8 +15,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from dcgan.config.hub_names import parse_hub_name
 from dcgan.config.validation import to_path
-from dcgan.errors import UserError, printable
+from dcgan.errors import UsageError, UserError, printable
+from dcgan.hub import fetch_networks
 from dcgan.runs.checkpoint import checksum, write_with_checksum
 from dcgan.runs.foreign_files import describe_foreign_file
 
@@ -50,9 +52,13 @@ def save_tensors(path: Path, kind: str, header: dict[str, Any], tensors: dict[st
 
 def read_tensors(path: Path, kind: str) -> TensorFile:
     """Read a file and verify all of it. Raises UserError unless it is a complete file of that kind
-    whose numbers are finite.
+    whose numbers are finite. One on the Hub is named hf://user/name/FILE.safetensors.
     """
     path = to_path(path)
+    if name := parse_hub_name(path):
+        if name.file is None:
+            raise UsageError(f"{name}: name the file of {kind}: {name}/FILE.safetensors")
+        (path,) = fetch_networks(name)
     if not path.is_file():
         raise UserError(f"{path}: no such file of {kind}")
     if not os.access(path, os.R_OK):

@@ -14,6 +14,7 @@ from dcgan.errors import UserError
 Handler = Callable[[int, FrameType | None], object]
 
 _ECHO_SECONDS = 2.0
+_REPEAT_SECONDS = 0.1  # after which a signal is raised again that has been swallowed
 interrupt: Handler = signal.default_int_handler  # raises KeyboardInterrupt
 _second_signal: ContextVar[Handler] = ContextVar("_second_signal", default=interrupt)
 
@@ -26,15 +27,54 @@ class Stopped(UserError):
         self.exit_code = 128 + signum
 
 
+class _Signal(KeyboardInterrupt):
+    """A signal on its way out of a block. Libraries catch Exception where they try something."""
+
+    def __init__(self, when_gone: Callable[[], object]):
+        super().__init__()
+        self._when_gone = when_gone
+
+    def __del__(self) -> None:
+        self._when_gone()
+
+
 @contextmanager
-def raise_on_sigterm() -> Iterator[None]:
-    """In the block, SIGTERM and SIGHUP raise Stopped, so that `finally` clauses run."""
+def raise_on_stop_signals() -> Iterator[None]:
+    """A signal ends the block, and its `finally` clauses run: SIGINT by KeyboardInterrupt, SIGTERM
+    and SIGHUP by Stopped.
+
+    It is repeated where its exception has been swallowed: Python does so in destructors and in
+    callbacks of the garbage collector, and libraries by a bare `except`.
+    """
+    received: list[int] = []
+    inside = True
 
     def stop(signum: int, _frame: FrameType | None) -> None:
-        raise Stopped(signum, "terminated")
+        received.append(signum)
+        raise _Signal(repeat)  # not a variable: this frame would keep it alive
 
-    with _signal_handlers(stop, "SIGTERM", "SIGHUP"):
-        yield
+    def repeat() -> None:
+        if inside:  # at once it might be swallowed again
+            timer = threading.Timer(_REPEAT_SECONDS, send)
+            timer.daemon = True
+            timer.start()
+
+    def send() -> None:
+        if inside:
+            os.kill(os.getpid(), received[0])
+
+    try:
+        with _signal_handlers(stop, "SIGINT", "SIGTERM", "SIGHUP"):
+            yield
+    except BaseException as error:
+        if not received:
+            raise
+        # Also where a library has turned the exception into one of its own.
+        if received[0] == signal.SIGINT:
+            raise KeyboardInterrupt from error
+        raise Stopped(received[0], "terminated") from error
+    finally:
+        inside = False
 
 
 @contextmanager

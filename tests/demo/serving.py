@@ -91,4 +91,4 @@ def served(*command: str) -> Iterator[Served]:
 
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt), listen("127.0.0.1", 0) as listening:
-        serve_model(tiny_model(sys.argv[1]), listening, "127.0.0.1")
+        serve_model(tiny_model(sys.argv[1]), listening)

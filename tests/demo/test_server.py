@@ -18,8 +18,11 @@ import pytest
 from PIL import Image
 
 from dcgan import cli, sampling
+from dcgan.demo import command
 from dcgan.demo.answers import Answers
+from dcgan.demo.server import listen, local_names
 from dcgan.demo.uploads import MAX_BYTES
+from dcgan.errors import UserError
 from tests.cli.running import ROOT, fail
 from tests.demo.serving import Served, served, tiny, tiny_model
 from tests.demo.test_controls import AT_FIRST
@@ -117,7 +120,22 @@ def test_what_the_page_does_not_need_is_closed(page):
         assert page.request("POST", f"/gradio_api/{path}", {})[0] == 404, path
     for path in ("/etc/passwd", "http://192.0.2.1/", f"{ROOT}/README.md"):
         assert page.request("GET", f"/gradio_api/file={path}")[0] in (403, 404), path
-    assert page.request("GET", "/", headers={"host": "another.example"})[0] == 400
+    for host in ("another.example", f"{page.place}.another.example", "[", "evil@localhost", ""):
+        assert page.request("GET", "/", headers={"host": host})[0] == 400, host
+    for host in ("127.0.0.1", "LOCALHOST:80", "[::1]:7860"):
+        assert page.request("GET", "/config", headers={"host": host})[0] == 200, host
+    body = {"data": [None, *page.at_first]}
+    for origin in ("http://another.example", "null", f"https://{page.place}", "http://localhost:1"):
+        for path in ("/gradio_api/run/picture", "/gradio_api/upload"):
+            assert page.request("POST", path, body, {"origin": origin})[0] == 403, (origin, path)
+    same = {"origin": f"http://{page.place}"}
+    assert page.request("POST", "/gradio_api/run/picture", body, same)[0] == 200
+    host, port = page.place.split(":")
+    with socket.create_connection((host, int(port)), 60) as raw:
+        head = f"POST /gradio_api/run/picture HTTP/1.1\r\nhost: {page.place}\r\n"
+        hidden = "content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n5\r\n[1,2]\r\n0\r\n\r\n"
+        raw.sendall((head + hidden).encode())
+        assert re.match(rb"HTTP/1.1 4(00|13) ", raw.recv(100))
     status, words = page.request("POST", "/gradio_api/run/picture", b" " * (2**20 + 1))
     assert status == 413 and b"too large" in words
     status, words = page.request("POST", "/gradio_api/upload", b" " * (MAX_BYTES + 2**20 + 1))
@@ -208,6 +226,37 @@ def test_ctrl_c_ends_the_command_which_has_asked_for_nothing_elsewhere(tmp_path,
             process.communicate()
 
 
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [
+        *(("127.0.0.1", True), ("localhost", True), ("127.0.0.2", True), ("::1", True)),
+        *(("0.0.0.0", False), ("::", False)),
+    ],
+)
+def test_what_this_machine_alone_reaches_is_seen_from_the_address(host, local):
+    try:
+        listening = listen(host, 0)
+    except UserError as error:
+        pytest.skip(str(error))
+    with listening:
+        names = local_names(listening)
+    assert bool(names) == local
+    assert not local or {"localhost", listening_name(host)} <= set(names)
+
+
+def listening_name(host: str) -> str:
+    return "127.0.0.1" if host == "localhost" else host
+
+
+def test_who_listens_for_other_machines_is_warned(monkeypatch, capsys):
+    for name in ("build_page", "make_app", "serve"):
+        monkeypatch.setattr(command, name, lambda *_: None)
+    for host, warned in (("0.0.0.0", True), ("127.0.0.1", False)):
+        with listen(host, 0) as listening:
+            command.serve_model(tiny_model("uniform"), listening)
+        assert ("without a password" in capsys.readouterr().err) == warned
+
+
 def test_an_address_that_is_taken_takes_one_line(capsys):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -235,8 +284,6 @@ def test_mistakes_take_one_line(capsys, tmp_path, monkeypatch, flags, words):
 
 
 def test_the_missing_extra_is_named(capsys, monkeypatch):
-    from dcgan.demo import command
-
     monkeypatch.setattr(command, "find_spec", lambda name: None)
     _, error = fail(capsys, cli.demo, "--port", "0")
     assert 'pip install "dcgan[demo]"' in error

@@ -1,6 +1,5 @@
 """Photos that visitors send."""
 
-import dataclasses
 import io
 import struct
 import zlib
@@ -13,12 +12,14 @@ from PIL import Image
 from dcgan import images
 from dcgan.demo import uploads
 from dcgan.demo.actions import latents
+from dcgan.demo.answers import Answers
 from dcgan.demo.controls import Controls
 from dcgan.demo.uploads import invert_photo, is_within, read_upload
 from dcgan.demo.visitor import Visitor
 from dcgan.errors import UserError
 from dcgan.latent import posterior
 from tests.demo.serving import tiny_model
+from tests.demo.test_controls import AT_FIRST
 
 CLASS, ATTRIBUTES, UNIFORM = map(tiny_model, ("class", "attributes", "uniform"))
 REST = Controls(None, {}, 0.0, (0.0, 0.0))
@@ -95,16 +96,25 @@ def test_files_that_were_not_sent_are_neither_read_nor_removed(tmp_path):
 def test_a_picture_of_the_generator_is_found(model):
     """With the labels of the picture that is shown, which are those of the seed here."""
     photo = model.draw(latents(model, [5], REST))[0]
-    before = Visitor(5, picks={"A": (1,)})
-    found = invert_photo(model, before, REST, photo)
+    found = invert_photo(model, Visitor(5), REST, photo)
     assert found.psnr > 30
     assert np.abs(found.made.astype(int) - photo).mean() < 4
-    assert found.visitor == dataclasses.replace(
-        before, shown=found.visitor.photo, photo=found.visitor.photo
-    )
-    z = torch.tensor(found.visitor.photo)
+    z = torch.tensor(found.source)
     assert np.abs(model.draw(z[None])[0].astype(int) - found.made).max() <= 1
     assert torch.equal(z[6:], latents(model, [5], REST)[0, 6:])
+
+
+def test_what_is_picked_while_a_photo_is_inverted_stays_picked(tmp_path):
+    """The state of a visitor is read when a step begins, and replaced when it ends."""
+    answers, values = Answers(UNIFORM, tmp_path), AT_FIRST["uniform"]
+    photo = UNIFORM.draw(latents(UNIFORM, [5], REST))[0]
+    before = Visitor(5)
+    found, _ = answers.upload(before, sent(tmp_path, images.encode_png(photo)), *values)
+    meanwhile, _, _ = answers.click(before, "A", "3", *values)
+    after, picture, left = answers.show_photo(meanwhile, found, *values)
+    assert after == Visitor(found, found, {"A": (3,)}) and left is None
+    assert picture == answers.picture(after, *values)
+    assert answers.show_photo(after, None, *values) is None, "a file that was no photo"
 
 
 def test_the_search_is_bounded(monkeypatch):

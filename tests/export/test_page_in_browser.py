@@ -176,6 +176,33 @@ def test_what_is_no_seed_leaves_the_picture(open_page, text):
     opened.shows(drawn(opened.G, 9))
 
 
+def test_a_field_says_what_it_takes(open_page):
+    opened = open_page(make_generator())
+    field = opened.page.get_by_label("Seed", exact=True)
+    says = "element => element.validationMessage"
+    for text in ("1e3", "-1", "99999999999999999999"):
+        field.fill(text)
+        assert field.evaluate(says) == f"A seed is a whole number from 0 to {10**19 - 1}"
+    field.fill("7")
+    assert field.evaluate(says) == ""
+    field.fill("1e3")
+    opened.page.get_by_label("Next seed").click()
+    opened.wait_for("8")
+    assert field.evaluate(says) == ""
+
+
+def test_on_a_phone_the_picture_stays_in_view_and_sliders_are_long(open_page):
+    opened = open_page(make_generator(ATTRIBUTES))
+    page = opened.page
+    page.set_viewport_size({"width": 360, "height": 740})
+    slider = page.locator("#direction-1")
+    slider.evaluate("element => element.scrollIntoView({ block: 'end' })")
+    picture, box = page.locator("#picture").bounding_box(), slider.bounding_box()
+    assert picture["y"] >= 0 and picture["y"] + picture["height"] < box["y"] < 740
+    assert box["width"] > 200
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+
+
 def test_the_saved_picture_is_the_one_that_is_shown(open_page):
     G = make_generator(size=32)
     opened = open_page(G)

@@ -14,7 +14,11 @@ from PIL import Image
 import dcgan
 from dcgan import cli
 from dcgan.errors import UserError
+from dcgan.explore.classifier import load_classifier
+from dcgan.explore.directions_file import Directions, load_directions, save_directions
+from dcgan.explore.finding_classifier import find_classifier
 from dcgan.hub import fetching
+from dcgan.pretrained import pretrained_part
 from dcgan.runs.checkpoint_folder import find_checkpoint
 from tests.cli.running import fail
 
@@ -199,6 +203,23 @@ def test_commands_take_the_name_and_write_nothing_beside_the_cache(
     assert (tmp_path / capsys.readouterr().out.split()[-1]).parent == tmp_path / "evaluations"
     assert "<title>faces" in (tmp_path / "generator.html").read_text(encoding="utf-8")
     assert flat(tmp_path / "cache") == before
+
+
+def test_directions_and_classifiers_are_taken_from_the_hub(hub, networks, tmp_path):
+    G = dcgan.load_pretrained("faces")
+    directions = Directions(("x",), torch.eye(G.latent_dim)[:1], (1.0,), "axes", "0")
+    save_directions(tmp_path / "d.safetensors", directions)
+    classifier = pretrained_part(Path("faces"), "classifier")
+    hub.files["ada/faces"] = {
+        "d.safetensors": (tmp_path / "d.safetensors").read_bytes(),
+        "c.safetensors": classifier.read_bytes(),
+    }
+    found = load_directions(Path(f"{NAME}/d.safetensors"), G)
+    assert found.names == ("x",) and torch.equal(found.vectors, directions.vectors)
+    names = find_classifier(Path("none"), Path(f"{NAME}/c.safetensors")).names
+    assert names == load_classifier(classifier).names
+    with pytest.raises(UserError, match=f"name the file of directions: {NAME}/FILE.safetensors"):
+        load_directions(Path(NAME), G)
 
 
 @pytest.mark.parametrize(

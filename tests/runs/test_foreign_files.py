@@ -2,6 +2,8 @@
 
 import pickle
 import shutil
+import tracemalloc
+import zipfile
 
 import numpy as np
 import pytest
@@ -22,6 +24,22 @@ def test_a_pickle_of_torch_is_named_and_not_read(tmp_path, zipped):
     torch.save(weights, path, _use_new_zipfile_serialization=zipped)
     with pytest.raises(UserError, match=r"pickle of torch\.save.*docs/moving\.md"):
         find_checkpoint(path)
+
+
+def test_the_list_of_files_in_a_pickle_of_torch_is_not_read(tmp_path):
+    """It may be as long as the file, and each of its entries takes ten times the memory."""
+    path = tmp_path / "bomb.pth"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("bomb/data.pkl", b"")
+        for i in range(20_000):
+            archive.writestr(f"bomb/data/{i}", b"")
+    tracemalloc.start()
+    try:
+        with pytest.raises(UserError, match=r"pickle of torch\.save"):
+            find_checkpoint(path)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(

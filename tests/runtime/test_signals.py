@@ -1,5 +1,6 @@
 """Signals during training, as a process, a notebook and a thread get them."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ from jupyter_client.manager import start_new_kernel
 
 from dcgan.runs import checkpoint
 from dcgan.runs.layout import list_checkpoints
-from dcgan.runtime.signals import collect_stop_signals, raise_on_sigterm
+from dcgan.runtime.signals import Stopped, collect_stop_signals, raise_on_stop_signals
 from tests.conftest import TINY, fit
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -46,11 +47,63 @@ def test_a_second_signal_is_a_keyboard_interrupt_and_all_handlers_are_restored(s
     assert handlers() == before
 
 
+def swallow_exception(signum: int) -> None:
+    """As libraries do that try an import."""
+    with contextlib.suppress(Exception):
+        signal.raise_signal(signum)
+
+
+def swallow_all(signum: int) -> None:
+    with contextlib.suppress(BaseException):
+        signal.raise_signal(signum)
+
+
+def swallow_in_destructor(signum: int) -> None:
+    """Python prints such an exception and goes on."""
+
+    class Raising:
+        def __del__(self) -> None:
+            signal.raise_signal(signum)
+
+    Raising()
+
+
+def replace(signum: int) -> None:
+    try:
+        signal.raise_signal(signum)
+    except BaseException as error:
+        raise ImportError("cannot be imported") from error
+
+
+@pytest.mark.parametrize("signum", SIGNALS[:2])
+@pytest.mark.parametrize("work", [swallow_exception, swallow_all, swallow_in_destructor, replace])
+def test_no_code_that_swallows_exceptions_keeps_a_process_alive(
+    work, signum, not_ignored, monkeypatch
+):
+    """The clean-up has the time that it needs, and nothing is sent after the block."""
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: None)  # pytest's keeps the exceptions
+    expected = KeyboardInterrupt if signum == signal.SIGINT else Stopped
+    before, closed = handlers(), []
+    with pytest.raises(expected) as raised, raise_on_stop_signals():
+        try:
+            work(signum)
+            time.sleep(30)
+        finally:
+            time.sleep(0.3)
+            closed.append("longer than a signal waits to be repeated")
+    assert closed and getattr(raised.value, "exit_code", 130) == 128 + signum
+    assert handlers() == before
+    signal.signal(signum, lambda *_: closed.append("sent again"))
+    del raised
+    time.sleep(0.3)
+    assert len(closed) == 1
+
+
 def test_signals_are_handled_in_the_main_thread_alone():
     before, seen = handlers(), []
 
     def work():
-        with collect_stop_signals() as received, raise_on_sigterm():
+        with collect_stop_signals() as received, raise_on_stop_signals():
             seen.append((received, handlers()))
 
     thread = threading.Thread(target=work)
@@ -74,7 +127,7 @@ def test_a_run_in_a_thread_is_that_of_the_main_thread(packed, run, tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such shell")
-@pytest.mark.parametrize("handling", ["collect_stop_signals", "raise_on_sigterm"])
+@pytest.mark.parametrize("handling", ["collect_stop_signals", "raise_on_stop_signals"])
 def test_a_background_job_of_a_script_ignores_ctrl_c_and_heeds_sigterm(handling):
     code = (
         "import signal, sys, time\n"
@@ -92,7 +145,7 @@ def test_a_background_job_of_a_script_ignores_ctrl_c_and_heeds_sigterm(handling)
         assert shell.stdout.readline() == "ready\n"
         out, err = shell.communicate("go\n", timeout=60)
     assert "KeyboardInterrupt" not in err
-    if handling == "raise_on_sigterm":
+    if handling == "raise_on_stop_signals":
         assert out == "code 1\n" and "Stopped: terminated" in err
     else:
         assert out == "code 143\n" and not err

@@ -42,9 +42,12 @@ worker.onerror = () => {
 
 // What the controls say.
 
-// The seed in a field; while it is none, the one before.
+// The seed in a field, which says what it takes; while it is none, the one before.
 function seedOf(input, before) {
-  return /^\d{1,19}$/.test(input.value) ? BigInt(input.value) : before;
+  const valid = /^\d{1,19}$/.test(input.value);
+  input.setCustomValidity(valid ? "" : `A seed is a whole number from 0 to ${MAX_SEED}`);
+  input.reportValidity();
+  return valid ? BigInt(input.value) : before;
 }
 
 let seed = 0n;
@@ -114,6 +117,7 @@ function chooseSeed(value) {
   if (value < 0n || value > MAX_SEED) return;
   seed = value;
   element("seed").value = String(seed);
+  element("seed").setCustomValidity("");
   element("place").value = "0";
   refresh(false);
 }
