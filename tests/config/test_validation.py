@@ -145,7 +145,7 @@ def test_python_callers_get_the_checks_of_types_and_choices_too(options, complai
         ),
         (
             lambda: EvaluateConfig(checkpoint=Path("a"), data=Path("b"), extractor="module"),
-            "--extractor module: write it as module:Class",
+            "--extractor module: write it as efficientnet or module:Class",
         ),
         (
             lambda: NeighboursConfig(checkpoint=Path("a"), data=Path("b"), count=9),

@@ -160,8 +160,8 @@ def test_evaluations_of_a_run_are_stored_in_its_folder(run, packed, tmp_path):
     ("flags", "words"),
     [
         (["--extractor", ""], "an empty value after --extractor"),
-        (["--extractor", "nowhere"], "write it as module:Class"),
-        (["--extractor", r"C:\models\mine.py"], "write it as module:Class"),
+        (["--extractor", "nowhere"], "write it as efficientnet or module:Class"),
+        (["--extractor", r"C:\models\mine.py"], "write it as efficientnet or module:Class"),
         (["--weights", "a.pth"], "--weights needs --fidelity"),
         (["--count", "3"], "--count must be at least 10"),
         (["--reals", "0"], "--reals must be at least 10"),
