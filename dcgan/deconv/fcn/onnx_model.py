@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from dcgan.deconv.fcn.network import FCN
+from dcgan.deconv.visualize.tracing import evaluating
 from dcgan.export.onnx_files import describe, require_onnx, trace, write_checked
 
 _BATCHES = (1, 3)  # that are compared with ONNX Runtime
@@ -18,7 +19,8 @@ def export_onnx(network: FCN, out: Path, height: int, width: int, name: str = "f
     with.
 
     Input: `images`, float32 [batch, channels, height, width] in [-1, 1]. Output: `logits`,
-    [batch, classes, height, width]. The metadata name the classes. Raises UserError without the
+    [batch, classes, height, width]. The metadata name the classes. The network is used in
+    evaluation mode, and comes back in the mode that it was in. Raises UserError without the
     packages of the extra `onnx`, for images that are too small, if writing fails, and where ONNX
     Runtime's logits differ from PyTorch's.
     """
@@ -29,10 +31,11 @@ def export_onnx(network: FCN, out: Path, height: int, width: int, name: str = "f
         generator = torch.Generator().manual_seed(batch)
         return torch.rand(batch, channels, height, width, generator=generator) * 2 - 1
 
-    with torch.inference_mode():
-        logits = {batch: network(images(batch)) for batch in _BATCHES}
     batches = torch.export.Dim("batch")
-    model = trace(network, (images(_TRACED_BATCH),), ["images"], "logits", ({0: batches},))
+    with evaluating(network):
+        with torch.inference_mode():
+            logits = {batch: network(images(batch)) for batch in _BATCHES}
+        model = trace(network, (images(_TRACED_BATCH),), ["images"], "logits", ({0: batches},))
     entries = {
         "classes": json.dumps(list(network.class_names)),
         "image_range": "[-1, 1]: x = pixel / 127.5 - 1",
