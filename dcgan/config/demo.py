@@ -5,15 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dcgan.config.fields import POSITIONAL
-from dcgan.config.sampling import DEFAULT_CHECKPOINT
-from dcgan.config.training import ComputeOptions
+from dcgan.config.sampling import DEFAULT_CHECKPOINT, GeneratorOptions
 from dcgan.config.validation import require, require_ending, validate_types
 
 _MAX_PORT = 65_535
 
 
 @dataclass(frozen=True)
-class DemoConfig:
+class DemoConfig(GeneratorOptions):
     """Generator to show, and the address of its page."""
 
     checkpoint: Path = dataclasses.field(default=DEFAULT_CHECKPOINT, metadata=POSITIONAL)
@@ -26,14 +25,6 @@ class DemoConfig:
     host: str = "127.0.0.1"
     """Address to listen on. The default is reached from this machine alone; 0.0.0.0 is reached from
     the network, by everyone and without a password."""
-    recalibrate: bool = False
-    """Recompute G's batch norm statistics over 6,400 latents instead of using those in the
-    checkpoint."""
-    raw: bool = False
-    """Use the weights of the last step instead of their moving average (EMA)."""
-    device: str = ComputeOptions.device
-    """Device to compute on: auto, cuda, cuda:N, mps or cpu. auto: cuda if available, else mps, else
-    cpu."""
 
     def __post_init__(self) -> None:
         validate_types(self)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dcgan.config.fields import POSITIONAL
-from dcgan.config.training import ComputeOptions
+from dcgan.config.sampling import GeneratorOptions
 from dcgan.config.validation import require, require_ending, validate_types
 from dcgan.errors import UsageError
 
@@ -13,7 +13,7 @@ _MAX_RESTARTS = 1000
 
 
 @dataclass(frozen=True)
-class InvertConfig:
+class InvertConfig(GeneratorOptions):
     """Photos to find the latents of, and the files to write."""
 
     checkpoint: Path = dataclasses.field(kw_only=True, metadata=POSITIONAL)
@@ -32,14 +32,6 @@ class InvertConfig:
     """File (.safetensors) of an encoder, whose guesses the search starts from. If there is none
     yet, one is trained and written there. Default: the one that comes with the generator; without
     one the search starts from the mean latent."""
-    recalibrate: bool = False
-    """Recompute G's batch norm statistics over 6,400 latents instead of using those in the
-    checkpoint."""
-    raw: bool = False
-    """Use the weights of the last step instead of their moving average (EMA)."""
-    device: str = ComputeOptions.device
-    """Device to compute on: auto, cuda, cuda:N, mps or cpu. auto: cuda if available, else mps, else
-    cpu."""
 
     def __post_init__(self) -> None:
         validate_types(self)

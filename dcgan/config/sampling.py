@@ -17,7 +17,21 @@ DEFAULT_CHECKPOINT = Path("faces")  # which comes with the package
 
 
 @dataclass(frozen=True)
-class SamplingOptions:
+class GeneratorOptions:
+    """How the generator of a checkpoint is loaded."""
+
+    recalibrate: bool = False
+    """Recompute G's batch norm statistics over 6,400 latents instead of using those in the
+    checkpoint."""
+    raw: bool = False
+    """Use the weights of the last step instead of their moving average (EMA)."""
+    device: str = ComputeOptions.device
+    """Device to compute on: auto, cuda, cuda:N, mps or cpu. auto: cuda if available, else mps, else
+    cpu."""
+
+
+@dataclass(frozen=True)
+class SamplingOptions(GeneratorOptions):
     """How images are generated from a checkpoint."""
 
     truncation: float | None = None
@@ -27,17 +41,9 @@ class SamplingOptions:
     """Labels to generate with a conditional network: eyeglasses=1,smiling=0, or a class name.
     Default: labels as frequent as in the training images. Attributes left out are as frequent as in
     those that have the others."""
-    recalibrate: bool = False
-    """Recompute G's batch norm statistics over 6,400 latents instead of using those in the
-    checkpoint."""
-    raw: bool = False
-    """Use the weights of the last step instead of their moving average (EMA)."""
     precision: Literal["auto", "fp32", "bf16"] = ComputeOptions.precision
     """Floating-point format. auto: bf16 where the hardware computes in it, which changes pixel
     values (0 to 255) by 0.3 on average, else fp32."""
-    device: str = ComputeOptions.device
-    """Device to compute on: auto, cuda, cuda:N, mps or cpu. auto: cuda if available, else mps, else
-    cpu."""
 
 
 @dataclass(frozen=True)
