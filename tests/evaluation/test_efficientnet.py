@@ -81,7 +81,7 @@ def test_the_command_reports_them(copied, packed, capsys):
 
 
 def test_a_missing_package_names_the_extra(monkeypatch):
-    monkeypatch.setattr(efficientnet, "PACKAGE", "not_installed_anywhere")
+    monkeypatch.setattr(efficientnet, "_PACKAGE", "not_installed_anywhere")
     with pytest.raises(UserError, match=r'pip install "dcgan\[metrics\]"'):
         load_efficientnet(CPU)
 
