@@ -1,6 +1,5 @@
 """A real browser for tests of pages: Debian's Chromium, driven by Playwright."""
 
-import contextlib
 import shutil
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -20,12 +19,12 @@ _FLAGS = [
 ]
 
 
-@contextlib.contextmanager
-def opened_browser() -> Iterator["Browser"]:
-    """A browser that is closed after the block."""
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """A browser that is closed after the tests of a module."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=_FLAGS)
-        yield browser
-        browser.close()
+        opened = started.chromium.launch(executable_path=CHROMIUM, args=_FLAGS)
+        yield opened
+        opened.close()

@@ -12,6 +12,7 @@ from dcgan import sampling
 from dcgan.config import TrainConfig
 from dcgan.data.packed import PackedImages, content_hash, open_packed
 from dcgan.training import loop
+from tests.browser import browser as browser  # a fixture
 from tests.windows_files import windows_files as windows_files  # a fixture
 
 # Networks this small gain nothing from threads, and a busy neighbour makes threads wait: here and

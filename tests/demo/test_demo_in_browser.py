@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.numpy import load
 
 from dcgan import images, sampling
-from tests.browser import needs_chromium, opened_browser
+from tests.browser import needs_chromium
 from tests.demo.serving import HOSTILE, Served, served, tiny
 from tests.demo.test_uploads import png_bomb
 
@@ -33,12 +33,6 @@ DRAG = """async ([slider, value]) => {
   }
   return performance.now() - start;
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["playwright.Browser"]:
-    with opened_browser() as opened:
-        yield opened
 
 
 class Visit:

@@ -4,7 +4,6 @@ import http.server
 import io
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from dcgan import sampling
 from dcgan.export import export_page
 from dcgan.latent import Labels, interpolation_for, move
 from dcgan.networks import Generator
-from tests.browser import needs_chromium, opened_browser
+from tests.browser import needs_chromium
 from tests.export.pages import pixels, some_directions
 from tests.latent.generators import ATTRIBUTES, CLASSES, make_generator
 
@@ -27,12 +26,6 @@ PIXELS = """() => {
   const canvas = document.getElementById("picture");
   return Array.from(canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data);
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["playwright.Browser"]:
-    with opened_browser() as opened:
-        yield opened
 
 
 class Opened:
