@@ -53,10 +53,9 @@ def convert_fc(
 
     For an image of `input_size` the heat map is the classifier's output. On larger images it is so
     for every window if no layer pads its input and no pooling reaches beyond it (`ceil_mode`).
-    Where layers pad, a window reads there what lies
-    beside it in the image, instead of zeros, so that only windows at whose borders the maps are
-    zero agree; units depend on the image around them in one way wherever they are far enough from
-    its borders.
+    Where layers pad, a window reads there what lies beside it in the image, instead of zeros, so
+    that only windows at whose borders the maps are zero agree; units depend on the image around
+    them in one way wherever they are far enough from its borders.
 
     Known are modules and functions of PyTorch for convolutions, poolings, activations, dropout,
     batch norm, sums and concatenations, flattening by whatever call, and the toolkit's `Classifier`

@@ -37,8 +37,8 @@ class FCN(nn.Module):
     `class_names` are those of a trained network, see `load_segmenter`.
 
     Raises UsageError unless the backbone has a map of `stride`, and for more classes than masks can
-    have (IGNORED is none of them). The forward raises UserError for
-    images that the backbone cannot take, and for those of one row or column.
+    have (IGNORED is none of them). The forward raises UserError for images that the backbone cannot
+    take, and for those of one row or column.
     """
 
     def __init__(self, backbone: Backbone, classes: int, stride: int, edges: Edges = "replicate"):
