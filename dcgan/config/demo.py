@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dcgan.config.fields import POSITIONAL
-from dcgan.config.sampling import DEFAULT_CHECKPOINT, GeneratorOptions
+from dcgan.config.loading import GeneratorOptions
+from dcgan.config.sampling import DEFAULT_CHECKPOINT
 from dcgan.config.validation import require, require_ending, validate_types
 
 _MAX_PORT = 65_535

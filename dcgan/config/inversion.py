@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dcgan.config.fields import POSITIONAL
-from dcgan.config.sampling import GeneratorOptions
+from dcgan.config.loading import GeneratorOptions
 from dcgan.config.validation import require, require_ending, validate_types
 from dcgan.errors import UsageError
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from dcgan.config.fields import POSITIONAL
+from dcgan.config.loading import GeneratorOptions
 from dcgan.config.training import ComputeOptions
 from dcgan.config.validation import require, require_ending, validate_types
 from dcgan.errors import UsageError
@@ -14,20 +15,6 @@ from dcgan.errors import UsageError
 _MAX_IMAGES = 10_000_000  # that one command generates
 DEFAULT_GRID = Path("samples.png")
 DEFAULT_CHECKPOINT = Path("faces")  # which comes with the package
-
-
-@dataclass(frozen=True)
-class GeneratorOptions:
-    """How the generator of a checkpoint is loaded."""
-
-    recalibrate: bool = False
-    """Recompute G's batch norm statistics over 6,400 latents instead of using those in the
-    checkpoint."""
-    raw: bool = False
-    """Use the weights of the last step instead of their moving average (EMA)."""
-    device: str = ComputeOptions.device
-    """Device to compute on: auto, cuda, cuda:N, mps or cpu. auto: cuda if available, else mps, else
-    cpu."""
 
 
 @dataclass(frozen=True)
