@@ -13,6 +13,7 @@ from dcgan.networks.layers import (
     LEAKY_SLOPE,
     MinibatchStdLayer,
     StridedConv2d,
+    WindowScore,
     feature_channels,
 )
 
@@ -68,7 +69,7 @@ class Discriminator(nn.Module):
             in_channels = out_channels
         self.blocks = nn.ModuleList(blocks)
         self.minibatch_std = MinibatchStdLayer() if minibatch_std else None
-        self.score = nn.Conv2d(last + minibatch_std, 1, BASE_SIZE, bias=False)
+        self.score = WindowScore(last + minibatch_std, BASE_SIZE)
         self.embed = nn.Linear(num_labels, last, bias=False) if num_labels else None
         dcgan_initialize(self)
         if not batch_norm_D:

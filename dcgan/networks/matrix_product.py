@@ -159,26 +159,30 @@ def _convolution(columns: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor
 @register_operator
 def _weight_gradient(columns: Tensor, y: Tensor) -> Tensor:
     weight = _empty_channels_last(y, y.shape[1], columns.shape[3] // 16, 4, 4)
-    rows = to_nhwc(y).flatten(0, 2)
-    torch.mm(rows.mT, columns.flatten(0, 2), out=to_nhwc(weight).flatten(1))
+    rows = to_nhwc(y).flatten(0, 2).mT.contiguous()  # oneDNN is slower at transposing them
+    torch.mm(rows, columns.flatten(0, 2), out=to_nhwc(weight).flatten(1))
     return weight
 
 
 @register_operator
 def _transpose(y: Tensor, weight: Tensor) -> Tensor:
     """In one dimension y[i] w[k] is added to x[2i - 1 + k]: the even and the odd x are each a
-    convolution of y with two taps.
+    convolution of y with two taps, and the even x are those of odd k.
     """
     small, large = weight.shape[:2]
-    taps = weight.reshape(small, large, 2, 2, 2, 2).flip(2, 3, 4, 5)  # [C', C, tap, p, tap, q]
-    taps = taps.permute(2, 4, 0, 3, 5, 1).reshape(4 * small, 4 * large)
-    parities = (_windows(y, side=2, step=1) @ taps).unflatten(3, (2, 2, -1))
+    taps = weight.new_empty(2, 2, small, 2, 2, large)
+    kernels = to_nhwc(weight).reshape(small, 2, 2, 2, 2, large)  # [C', tap, parity of k, ..., C]
+    for i in (0, 1):
+        for j in (0, 1):
+            taps[1 - i, 1 - j] = kernels[:, i, :, j]
+    parities = _windows(y, side=2, step=1) @ taps.view(4 * small, 4 * large)
+    parities = parities.unflatten(3, (2, 2, -1))
     n, _, h, w = y.shape
     x = _empty_channels_last(y, n, large, 2 * h, 2 * w)
     pixels = to_nhwc(x).view(n, h, 2, w, 2, large)
     for p in (0, 1):
         for q in (0, 1):
-            pixels[:, :, p, :, q] = parities[:, p : p + h, q : q + w, p, q]
+            pixels[:, :, p, :, q] = parities[:, p : p + h, q : q + w, 1 - p, 1 - q]
     return x
 
 

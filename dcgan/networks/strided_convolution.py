@@ -67,13 +67,17 @@ def torch_convolutions() -> Iterator[None]:
         _torch_only.reset(before)
 
 
+def requires_torch_operators() -> bool:
+    """Whether convolutions must be PyTorch's: in `torch_convolutions`, compiled and traced."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing() or _torch_only.get()
+
+
 def choose_way(x: Tensor, weight: Tensor, transposed: bool = False) -> Way:
     """The fastest way to compute `strided_conv2d`, or its transpose, of these tensors.
 
     It follows from the processor, the data type and the shapes, so that results can be reproduced.
     """
-    # First, since torch.compile cannot trace all that follows.
-    if torch.compiler.is_compiling() or torch.jit.is_tracing() or _torch_only.get():
+    if requires_torch_operators():  # first, since torch.compile cannot trace all that follows
         return "torch"
     dtype, sides = _autocast_dtype(x), x.shape[2:]
     if (

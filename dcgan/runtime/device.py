@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,9 @@ _AVAILABLE: dict[str, Callable[[], bool]] = {
     "mps": lambda: torch.backends.mps.is_available(),
 }
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h
+_MADV_HUGEPAGE = 14  # sys/mman.h of Linux
+_HUGE_PAGE = 2**21  # bytes
+_HUGE_HEAP = 2**31  # bytes: a step of 128 images at width 64 takes half as many
 
 
 def select_device(device: torch.device | str) -> torch.device:
@@ -206,13 +209,29 @@ def _restored_backends() -> Iterator[None]:
         torch.backends.cudnn.benchmark = benchmark
 
 
+@cache
 def reuse_freed_memory() -> None:
     """Make glibc's malloc keep freed memory for later allocations.
 
     By default it maps every large tensor anew and unmaps it when it is freed, and the kernel clears
     each page again. The tensors of a training step have the sizes of those of the step before.
+
+    Where Linux has huge pages for those who ask, the first memory from then on gets them: a
+    processor finds few small pages without a search in memory.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_MMAP_MAX, 0)
-        libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+        libc.mallopt(_M_TRIM_THRESHOLD, -1)  # never
+        _extend_heap_by_huge_pages(libc)
+
+
+def _extend_heap_by_huge_pages(libc: ctypes.CDLL) -> None:
+    """Extend malloc's heap by addresses that take no memory until they are written to."""
+    libc.malloc.restype = ctypes.c_void_p
+    block = libc.malloc(ctypes.c_size_t(_HUGE_HEAP))
+    if block:  # else the process may not have so many addresses
+        start = -(-block // _HUGE_PAGE) * _HUGE_PAGE
+        length = ctypes.c_size_t(_HUGE_HEAP - _HUGE_PAGE)
+        libc.madvise(ctypes.c_void_p(start), length, _MADV_HUGEPAGE)
+        libc.free(ctypes.c_void_p(block))  # malloc keeps it

@@ -7,7 +7,10 @@ import torch
 
 from dcgan.errors import UserError
 
-_OUT_OF_HOST_MEMORY = ("can't allocate memory", "can't start new thread")
+_OUT_OF_HOST_MEMORY = (
+    *("can't allocate memory", "can't start new thread"),
+    "could not create a primitive",  # says oneDNN, which gives no reason: shapes are its other one
+)
 
 
 @contextmanager

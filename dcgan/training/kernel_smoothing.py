@@ -19,44 +19,59 @@ since without any of them no kernel is sharper than bilinear interpolation.
 docs/recipe.md has the measurements.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 
 import torch
 from torch import Tensor
 
+from dcgan.networks.channels_last import to_nchw, to_nhwc
 from dcgan.runtime.device import full_float32_precision
 
 _MOMENT_DAMPING = 0.3  # share left of the differences between first moments: docs/recipe.md
 
 
 def smooth_gradients(kernels: Iterable[Tensor]) -> None:
-    """Smooth the gradients of `kernels` [C', C, k, k] in place: call it before Adam's step."""
+    """Smooth the gradients of `kernels` [C', C, k, k]: call it before Adam's step.
+
+    The kernels have their channels last in memory, so that Adam can be fused.
+    """
     for kernel in kernels:
         assert kernel.grad is not None
-        kernel.grad.copy_(smooth_kernels(kernel.grad))  # fused Adam reads it in the kernel's layout
+        kernel.grad = smooth_kernels(kernel.grad)
 
 
-@torch.no_grad()
-def smooth_updates(kernels: Sequence[Tensor], previous: Sequence[Tensor]) -> None:
-    """Smooth the update of `kernels` [C', C, k, k] in place: call it after Adam's step, with the
-    `previous` values of the kernels, copied before it.
+@contextmanager
+def smooth_updates(kernels: Sequence[Tensor]) -> Iterator[None]:
+    """Smooth the update of `kernels` [C', C, k, k] by an optimizer in the block.
+
+    In the block they are zero, so that they become the update: that of Adam does not depend on
+    its parameters.
     """
-    for kernel, old in zip(kernels, previous, strict=True):
-        kernel.copy_(smooth_kernels(kernel - old).add_(old))
+    with torch.no_grad():
+        previous = [kernel.clone() for kernel in kernels]
+        for kernel in kernels:
+            kernel.zero_()
+        yield
+        for kernel, old in zip(kernels, previous, strict=True):
+            kernel.copy_(smooth_kernels(kernel, add_to=old))
 
 
 @full_float32_precision()  # TF32 would change the sums of the phases, which E makes equal
-def smooth_kernels(kernels: Tensor) -> Tensor:
-    """E S K S E of each kernel K in [C', C, k, k], as if it had zeros around it.
+def smooth_kernels(kernels: Tensor, add_to: Tensor | None = None) -> Tensor:
+    """E S K S E of each kernel K in [C', C, k, k], as if it had zeros around it, plus `add_to`.
 
     In the memory order of channels last, which the weights have.
     """
     side = kernels.shape[-1]
-    matrix = _smoothing_matrix(side, kernels.dtype, kernels.device)
-    taps = kernels.permute(0, 2, 3, 1).flatten(1, 2)  # [C', k k, C]
-    smooth = torch.bmm(matrix.expand(len(taps), -1, -1), taps)
-    return smooth.unflatten(1, (side, side)).permute(0, 3, 1, 2)
+    matrix = _smoothing_matrix(side, kernels.dtype, kernels.device).expand(len(kernels), -1, -1)
+    taps = to_nhwc(kernels).flatten(1, 2)  # [C', k k, C]
+    if add_to is None:
+        smooth = torch.bmm(matrix, taps)
+    else:
+        smooth = torch.baddbmm(to_nhwc(add_to).flatten(1, 2), matrix, taps)
+    return to_nchw(smooth.unflatten(1, (side, side)))
 
 
 @torch.no_grad()

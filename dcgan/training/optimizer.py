@@ -41,8 +41,8 @@ def gradients(network: nn.Module) -> list[Tensor]:
     return [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
 
 
-def clip_gradients(optimizer: torch.optim.Adam, ratio: float) -> None:
-    """Scale gradients down to `ratio` times their running RMS where they are longer; 0: never.
+def clip_gradients(optimizer: torch.optim.Adam, ratio: float, norm: Tensor) -> None:
+    """Scale gradients, of this total norm, down to `ratio` times their running RMS where they are longer; 0: never.
 
     The running RMS is the root of Adam's second moments, summed over all parameters. Adam divides
     by moments that need 1 / (1 - beta2) steps to follow the gradients: right after a growth of the
@@ -59,7 +59,7 @@ def clip_gradients(optimizer: torch.optim.Adam, ratio: float) -> None:
     grads = [parameter.grad for parameter in parameters]
     moments = torch._foreach_norm([state["exp_avg_sq"] for state in states], 1)
     rms = (torch.stack(moments).sum() / (1 - beta2 ** states[0]["step"])).sqrt()
-    factor = ratio * rms / torch.nn.utils.get_total_norm(grads)
+    factor = ratio * rms / norm
     torch._foreach_mul_(grads, torch.where(rms > 0, factor.clamp_max(1), 1))
 
 

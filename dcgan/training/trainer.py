@@ -181,7 +181,7 @@ class Trainer:
         overfitting = overfitting_heuristic(*logits_of_all.transpose(0, 1).flatten(1))
         norm = torch.nn.utils.get_total_norm(grads)
         self.guard.check_D(means["loss_D"], norm)
-        clip_gradients(self.opt_D, self.clip_ratio_D)
+        clip_gradients(self.opt_D, self.clip_ratio_D, norm)
         optimizer_step(self.opt_D, skip=self.guard.found_non_finite)
         if self.adaptive:
             p = updated_probability(self.augment_p, overfitting, self.config.batch_size)
@@ -206,15 +206,13 @@ class Trainer:
             (loss / len(micro_batches)).backward()
             scalars.append({"loss_G": loss.detach()})
         means = _mean_scalars(scalars)
-        grads = gradients(self.G)
-        distributed.average_tensors(grads)
-        norm = torch.nn.utils.get_total_norm(grads)
+        distributed.average_tensors(gradients(self.G))
+        smooth_gradients(self.smoothed)
+        norm = torch.nn.utils.get_total_norm(gradients(self.G))
         self.guard.check_G(means["loss_G"], norm)
-        smooth_gradients(self.smoothed)  # before clipping, whose limit is of smoothed gradients
-        clip_gradients(self.opt_G, self.config.clip)
-        previous = [kernel.detach().clone() for kernel in self.smoothed]
-        optimizer_step(self.opt_G, skip=self.guard.found_non_finite)
-        smooth_updates(self.smoothed, previous)
+        clip_gradients(self.opt_G, self.config.clip, norm)
+        with smooth_updates(self.smoothed):
+            optimizer_step(self.opt_G, skip=self.guard.found_non_finite)
         return means | {"grad_norm_G": norm}
 
     def discriminate(self, images: Tensor, batch: Batch) -> Tensor:

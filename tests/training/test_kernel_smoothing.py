@@ -23,10 +23,9 @@ KERNEL_SIZES = pytest.mark.parametrize("side", [4, 5])
 
 def smooth_step(optimizer: torch.optim.Optimizer, kernels: list[torch.Tensor]) -> None:
     """A step of an optimizer as in training, which moves V in place of the kernels."""
-    previous = [kernel.detach().clone() for kernel in kernels]
     smooth_gradients(kernels)
-    optimizer.step()
-    smooth_updates(kernels, previous)
+    with smooth_updates(kernels):
+        optimizer.step()
 
 
 def binomial_matrix(side: int) -> torch.Tensor:
@@ -136,7 +135,8 @@ def test_smoothed_steps_are_those_of_adam_on_V(side, beta1, fused):
     x = torch.randn(3, 5, 4, 4, dtype=torch.float64)
     target = torch.randn(3, 2, 3 + side + 3, 3 + side + 3, dtype=torch.float64)
     S = binomial_matrix(side)
-    W = torch.nn.Parameter(torch.randn(5, 2, side, side, dtype=torch.float64))
+    kernels = torch.randn(5, 2, side, side, dtype=torch.float64)
+    W = torch.nn.Parameter(kernels.contiguous(memory_format=torch.channels_last))
     bias = torch.nn.Parameter(torch.zeros(2, dtype=torch.float64))
     start = W.detach().clone()
     V = torch.nn.Parameter(torch.zeros_like(W))

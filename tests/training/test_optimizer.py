@@ -35,7 +35,7 @@ def run_adam(lengths: list[float], ratio: float = 2.0) -> tuple[list[float], lis
         whole = torch.cat([share.flatten() for share in shares]).norm()
         for parameter, share in zip(parameters, shares, strict=True):
             parameter.grad = share * length / whole
-        clip_gradients(optimizer, ratio)
+        clip_gradients(optimizer, ratio, torch.tensor(length))
         optimizer_step(optimizer, skip=torch.zeros(()))
         seen.append(torch.cat([p.grad.flatten() for p in parameters]).norm().item())
         difference = [(p - b).flatten() for p, b in zip(parameters, before, strict=True)]
