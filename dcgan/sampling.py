@@ -24,7 +24,7 @@ _MAX_BATCH_PIXELS = 2**18  # 64 images of 64x64, one from 512x512
 # Of one forward pass: docs/recipe.md has the times. Every pass has as many latents as follow from
 # the size of the images, padded if there are fewer, so that an image does not depend on how many
 # are sampled: the shape of a batch decides which kernels run and in what order they sum.
-_MAX_PASS_PIXELS = 2**16
+_MAX_PASS_PIXELS = {torch.float32: 2**16, torch.bfloat16: 2**18}
 _MAX_GRID_PIXELS = 2**27  # 0.4 GB, which image viewers still open
 _RECALIBRATION_BATCH = 64  # latents: the statistics are means over such batches
 # In several passes a batch takes 2.6 times as long. In one, it takes 0.6 GB at 256 pixels.
@@ -127,7 +127,7 @@ def make_renderer(
     @full_float32_precision()
     def renderer(z: Tensor) -> Tensor:
         is_grid = z.shape[2:].numel() > 1  # each of its own in any case, see `networks.tiles`
-        count = 1 if is_grid else _as_many_as_fit(_MAX_PASS_PIXELS, G.size)
+        count = 1 if is_grid else _as_many_as_fit(_MAX_PASS_PIXELS[dtype], G.size)
         return torch.cat(
             [
                 images.to_uint8(network(_pad(latents, count)))[: len(latents)]

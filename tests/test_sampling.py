@@ -39,16 +39,20 @@ def test_an_image_depends_on_its_seed_alone(G):
 
 
 @pytest.mark.parametrize(
-    ("size", "most"), [(16, 64), (32, 64), (64, 16), (128, 4), (256, 1), (512, 1)]
+    ("precision", "size", "most"),
+    [
+        *[("fp32", 16, 64), ("fp32", 32, 64), ("fp32", 64, 16), ("fp32", 128, 4)],
+        *[("fp32", 256, 1), ("fp32", 512, 1), ("bf16", 64, 64), ("bf16", 256, 4)],
+    ],
 )
-def test_passes_through_G_follow_from_the_size_of_the_images(size, most):
+def test_passes_through_G_follow_from_the_size_of_the_images(precision, size, most):
     """One seed is not 64 times the work, and large images do not fill the memory."""
     G, seen = Generator(size, width=1, latent_dim=3), []
     with torch.no_grad():
         G.layers[0].register_forward_hook(lambda _, x, __: seen.append(len(x[0])))
-        one = render_seeds(G, [70])
+        one = render_seeds(G, [70], precision=precision)
         assert seen == [most]
-        images = render_seeds(G, [69, 70, 71])
+        images = render_seeds(G, [69, 70, 71], precision=precision)
     assert (images[1] == one[0]).all() and set(seen) == {most}
     seen.clear()
     sampling.recalibrate_batch_norm(G, 64)

@@ -15,25 +15,13 @@ from dcgan.networks.generator import Generator
 from dcgan.networks.layers import LatentProjection, StridedConvTranspose2d
 
 
-class _ChannelBias(nn.Module):
-    """Adds a number to each channel, in place: [N, C, H, W] -> [N, C, H, W]."""
-
-    bias: Tensor
-
-    def __init__(self, bias: Tensor):
-        super().__init__()
-        self.register_buffer("bias", bias[:, None, None])
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x.add_(self.bias)
-
-
 @torch.no_grad()
 def fold_batch_norm(G: Generator) -> Generator:
-    """A copy of G in evaluation mode, with half the passes over memory. G stays as it is.
+    """A copy of G in evaluation mode, without the passes over memory of batch norm. G stays as it
+    is.
 
     In evaluation mode batch norm multiplies each channel by a number and adds another. The kernel
-    of the convolution before it takes in the factor, and a `_ChannelBias` adds the rest.
+    and the bias of the convolution before it take them in, and an `Identity` takes its place.
     """
     copied = copy.deepcopy(G).requires_grad_(False).eval()
     layers = copied.layers
@@ -42,10 +30,10 @@ def fold_batch_norm(G: Generator) -> Generator:
             convolution, mean, variance = layers[i - 1], norm.running_mean, norm.running_var
             assert isinstance(convolution, LatentProjection | StridedConvTranspose2d)
             assert mean is not None and variance is not None
-            convolution.weight, bias = fuse_conv_bn_weights(
+            convolution.weight, convolution.bias = fuse_conv_bn_weights(
                 convolution.weight, None, mean, variance, norm.eps, norm.weight, norm.bias, True
             )
-            layers[i] = _ChannelBias(bias)
+            layers[i] = nn.Identity()
     return copied.to(memory_format=torch.channels_last)
 
 

@@ -4,8 +4,10 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from dcgan.networks.generator import Generator
+from dcgan.networks.layers import LatentProjection, StridedConvTranspose2d
 
 _MAX_PASS_PIXELS = 2**18  # of the images that one pass through the layers makes
 
@@ -40,6 +42,7 @@ def _push_forward(G: Generator, tangents: Tensor, slopes: Iterator[Tensor]) -> T
     for layer in G.layers:
         if isinstance(layer, nn.ReLU | nn.Tanh):
             tangents = tangents * next(slopes)
-        elif any(True for _ in layer.parameters()):  # a convolution, and not a bias
-            tangents = layer(tangents)
+        elif isinstance(layer, LatentProjection | StridedConvTranspose2d):
+            no_bias = {} if layer.bias is None else {"bias": torch.zeros_like(layer.bias)}
+            tangents = functional_call(layer, no_bias, tangents)
     return tangents

@@ -1,9 +1,11 @@
 """The layers that the networks are built from, apart from those of PyTorch."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 
-from dcgan.networks.channels_last import to_nhwc
+from dcgan.networks.channels_last import to_nchw, to_nhwc
 from dcgan.networks.strided_convolution import (
     padding_of,
     requires_torch_operators,
@@ -37,11 +39,17 @@ class StridedConv2d(nn.Module):
 
 
 class StridedConvTranspose2d(nn.Module):
-    """Transposed convolution of stride 2, without bias: [N, C, H, W] -> [N, C', 2H, 2W]."""
+    """Transposed convolution of stride 2: [N, C, H, W] -> [N, C', 2H, 2W].
+
+    It has no bias, unless one is set.
+    """
+
+    bias: nn.Parameter | None
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(in_channels, out_channels, kernel_size, kernel_size))
+        self.register_parameter("bias", None)
 
     @property
     def axis(self) -> ConvTranspose:
@@ -50,7 +58,7 @@ class StridedConvTranspose2d(nn.Module):
         return Conv(kernel_size, 2, padding_of(kernel_size)).transpose(2 * BASE_SIZE)
 
     def forward(self, x: Tensor) -> Tensor:
-        return strided_conv_transpose2d(x, self.weight)
+        return strided_conv_transpose2d(x, self.weight, self.bias)
 
 
 class LatentProjection(nn.ConvTranspose2d):
@@ -68,8 +76,12 @@ class LatentProjection(nn.ConvTranspose2d):
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
         if input.shape[2:] != (1, 1):
             return super().forward(input, output_size)
-        maps = input.flatten(1) @ self.weight.permute(0, 2, 3, 1).flatten(1)
-        return maps.unflatten(1, (*self.kernel_size, -1)).permute(0, 3, 1, 2)
+        rows, matrix = input.flatten(1), to_nhwc(self.weight).flatten(1)
+        if self.bias is None:
+            maps = rows @ matrix
+        else:
+            maps = torch.addmm(self.bias.repeat(math.prod(self.kernel_size)), rows, matrix)
+        return to_nchw(maps.unflatten(1, (*self.kernel_size, -1)))
 
 
 class WindowScore(nn.Conv2d):

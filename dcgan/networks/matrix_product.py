@@ -26,9 +26,9 @@ def product_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Ten
     return _Convolution.apply(x, weight, bias, _constant_columns(x))
 
 
-def product_conv_transpose2d(x: Tensor, weight: Tensor) -> Tensor:
+def product_conv_transpose2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`strided_conv_transpose2d` of 4 x 4 kernels."""
-    return _Transpose.apply(x, weight)
+    return _Transpose.apply(x, weight, bias)
 
 
 class _Bilinear(torch.autograd.Function):
@@ -54,7 +54,7 @@ class _Convolution(_Bilinear):
         x, weight, _, columns = ctx.saved_tensors
         needs_x, needs_weight, needs_bias, _ = ctx.needs_input_grad
         return (
-            _Transpose.apply(gradient, weight) if needs_x else None,
+            _Transpose.apply(gradient, weight, None) if needs_x else None,
             _WeightGradient.apply(x, gradient, columns) if needs_weight else None,
             gradient.sum((0, 2, 3)) if needs_bias else None,
             None,
@@ -75,30 +75,34 @@ class _Convolution(_Bilinear):
 
 
 class _Transpose(_Bilinear):
-    """x of y and w."""
+    """x of y, w and a bias."""
 
     @staticmethod
-    def forward(y: Tensor, weight: Tensor) -> Tensor:
-        return _transpose(y, weight)
+    def forward(y: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return _transpose(y, weight, bias)
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        y, weight = ctx.saved_tensors
-        needs_y, needs_weight = ctx.needs_input_grad
+        y, weight, _ = ctx.saved_tensors
+        needs_y, needs_weight, needs_bias = ctx.needs_input_grad
         columns = _constant_columns(gradient)
         return (
             _Convolution.apply(gradient, weight, None, columns) if needs_y else None,
             _WeightGradient.apply(gradient, y, columns) if needs_weight else None,
+            gradient.sum((0, 2, 3)) if needs_bias else None,
         )
 
     @staticmethod
-    def jvp(ctx, y_tangent, weight_tangent) -> Tensor:
-        y, weight = ctx.saved_tensors
+    def jvp(ctx, y_tangent, weight_tangent, bias_tangent) -> Tensor:
+        y, weight, _ = ctx.saved_tensors
+        n, _, h, w = y.shape
         terms = []
         if y_tangent is not None:
-            terms.append(_Transpose.apply(y_tangent, weight))
+            terms.append(_Transpose.apply(y_tangent, weight, None))
         if weight_tangent is not None:
-            terms.append(_Transpose.apply(y, weight_tangent))
+            terms.append(_Transpose.apply(y, weight_tangent, None))
+        if bias_tangent is not None:
+            terms.append(bias_tangent[:, None, None].expand(n, -1, 2 * h, 2 * w))
         return sum(terms[1:], terms[0])
 
 
@@ -114,7 +118,7 @@ class _WeightGradient(_Bilinear):
         x, y, columns = ctx.saved_tensors
         needs_x, needs_y, _ = ctx.needs_input_grad
         return (
-            _Transpose.apply(y, gradient) if needs_x else None,
+            _Transpose.apply(y, gradient, None) if needs_x else None,
             _Convolution.apply(x, gradient, None, columns) if needs_y else None,
             None,
         )
@@ -165,7 +169,7 @@ def _weight_gradient(columns: Tensor, y: Tensor) -> Tensor:
 
 
 @register_operator
-def _transpose(y: Tensor, weight: Tensor) -> Tensor:
+def _transpose(y: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """In one dimension y[i] w[k] is added to x[2i - 1 + k]: the even and the odd x are each a
     convolution of y with two taps, and the even x are those of odd k.
     """
@@ -175,9 +179,10 @@ def _transpose(y: Tensor, weight: Tensor) -> Tensor:
     for i in (0, 1):
         for j in (0, 1):
             taps[1 - i, 1 - j] = kernels[:, i, :, j]
-    parities = _windows(y, side=2, step=1) @ taps.view(4 * small, 4 * large)
-    parities = parities.unflatten(3, (2, 2, -1))
     n, _, h, w = y.shape
+    rows, matrix = _windows(y, side=2, step=1).flatten(0, 2), taps.view(4 * small, 4 * large)
+    parities = rows @ matrix if bias is None else torch.addmm(bias.repeat(4), rows, matrix)
+    parities = parities.view(n, h + 1, w + 1, 2, 2, large)
     x = _empty_channels_last(y, n, large, 2 * h, 2 * w)
     pixels = to_nhwc(x).view(n, h, 2, w, 2, large)
     for p in (0, 1):

@@ -43,15 +43,16 @@ def strided_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Ten
     return CONVOLUTIONS[way](x, weight, bias)
 
 
-def strided_conv_transpose2d(x: Tensor, weight: Tensor) -> Tensor:
+def strided_conv_transpose2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """The transpose of `strided_conv2d`, which doubles the sides.
 
-    x: [N, C', H, W], weight: [C', C, k, k] -> [N, C, 2H, 2W]
+    x: [N, C', H, W], weight: [C', C, k, k], bias: [C] -> [N, C, 2H, 2W]
     """
     way = choose_way(x, weight, transposed=True)
     if way != "torch":
         x, weight = _in_autocast_dtype(x), _in_autocast_dtype(weight)
-    return TRANSPOSES[way](x, weight)
+        bias = bias if bias is None else _in_autocast_dtype(bias)
+    return TRANSPOSES[way](x, weight, bias)
 
 
 @contextmanager
@@ -122,13 +123,13 @@ def _torch_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tens
     return F.conv2d(x, weight, bias, stride=2, padding=padding_of(weight.shape[-1]))
 
 
-def _torch_conv_transpose2d(x: Tensor, weight: Tensor) -> Tensor:
+def _torch_conv_transpose2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     side = weight.shape[-1]
-    padding, output_padding = padding_of(side), side % 2
-    return F.conv_transpose2d(x, weight, stride=2, padding=padding, output_padding=output_padding)
+    sides = {"padding": padding_of(side), "output_padding": side % 2}
+    return F.conv_transpose2d(x, weight, bias, stride=2, **sides)
 
 
-def _subpixel_conv_transpose2d(x: Tensor, weight: Tensor) -> Tensor:
+def _subpixel_conv_transpose2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`strided_conv_transpose2d` of 4 x 4 kernels as a convolution of stride 1 and a pixel shuffle
     (Shi et al. 2016, arXiv:1609.07009).
 
@@ -138,7 +139,8 @@ def _subpixel_conv_transpose2d(x: Tensor, weight: Tensor) -> Tensor:
     """
     taps = weight.unflatten(3, (2, 2)).unflatten(2, (2, 2)).flip(2, 4)
     kernels = taps.permute(3, 5, 1, 0, 2, 4).flatten(0, 2)  # [4 C, C', 2, 2]
-    maps = F.conv2d(x, to_channels_last(kernels), padding=1)
+    biases = bias if bias is None else bias.repeat(4)
+    maps = F.conv2d(x, to_channels_last(kernels), biases, padding=1)
     pixels = to_nhwc(maps).unflatten(3, (2, 2, -1)).transpose(2, 3)  # [N, H + 1, 2, W + 1, 2, C]
     return to_nchw(pixels.flatten(3, 4).flatten(1, 2)[:, 1:-1, 1:-1])
 
@@ -148,7 +150,7 @@ CONVOLUTIONS: dict[Way, Callable[..., Tensor]] = {
     "products": product_conv2d,
     "winograd": winograd_conv2d,
 }
-TRANSPOSES: dict[Way, Callable[[Tensor, Tensor], Tensor]] = {
+TRANSPOSES: dict[Way, Callable[..., Tensor]] = {
     "torch": _torch_conv_transpose2d,
     "products": product_conv_transpose2d,
     "winograd": winograd_conv_transpose2d,

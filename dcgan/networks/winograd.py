@@ -34,7 +34,7 @@ def winograd_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Te
     return to_nchw(y if bias is None else y + bias)
 
 
-def winograd_conv_transpose2d(x: Tensor, weight: Tensor) -> Tensor:
+def winograd_conv_transpose2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`strided_conv_transpose2d` of 4 x 4 kernels, for even sides."""
     products = LinearOperator.apply(to_nhwc(x), _transform_output_adjoint, _transform_output)
     kernels = LinearOperator.apply(to_nhwc(weight), _transform_kernel, _transform_kernel_adjoint)
@@ -43,7 +43,8 @@ def winograd_conv_transpose2d(x: Tensor, weight: Tensor) -> Tensor:
     )
     points = points.unflatten(2, kernels.shape[3:]).unflatten(1, products.shape[2:5])
     points = points.unflatten(0, (3, 3))
-    return to_nchw(LinearOperator.apply(points, _transform_input_adjoint, _transform_input))
+    y = LinearOperator.apply(points, _transform_input_adjoint, _transform_input)
+    return to_nchw(y if bias is None else y + bias)
 
 
 # Input transform: the larger maps [n, 4h, 4w, C] <-> points [3, 3, n, h, w, 2, 2, C], by parity.

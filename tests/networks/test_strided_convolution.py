@@ -64,9 +64,10 @@ def test_every_way_equals_the_transposed_convolution(way, n, large, small, h, w,
     torch.manual_seed(0)
     tile = 2 if way == "winograd" else 1
     x = draw_maps(n, small, tile * h, tile * w, memory_format=of_x)
-    weight = draw_maps(small, large, 4, 4, memory_format=of_weight)
-    expected = F.conv_transpose2d(x, weight, stride=2, padding=1)
-    torch.testing.assert_close(TRANSPOSES[way](x, weight), expected)
+    weight, bias = draw_maps(small, large, 4, 4, memory_format=of_weight), torch.randn(large)
+    for b in (None, bias.double()):
+        expected = F.conv_transpose2d(x, weight, b, stride=2, padding=1)
+        torch.testing.assert_close(TRANSPOSES[way](x, weight, b), expected)
 
 
 @pytest.mark.parametrize("way", transposes)
@@ -125,15 +126,15 @@ def test_torch_func_transforms_match_those_of_pytorchs_operators(operator, plain
 
 
 @forward_mode
-@pytest.mark.parametrize("way", convolutions)
-def test_derivatives_with_respect_to_the_bias(way):
+@pytest.mark.parametrize(("operator", "plain", "side"), OPERATORS, ids=IDS)
+def test_derivatives_with_respect_to_the_bias(operator, plain, side):
     torch.manual_seed(0)
-    x, weight = draw_maps(2, 2, 4, 4), draw_maps(3, 2, 4, 4)
-    bias = torch.randn(3, dtype=torch.float64, requires_grad=True)
+    x, weight = draw_maps(2, 2, side, side), draw_maps(2, 2, 4, 4)
+    bias = torch.randn(2, dtype=torch.float64, requires_grad=True)
     for given_weight in (weight, weight.requires_grad_()):
 
         def convolve(bias, weight=given_weight):
-            return CONVOLUTIONS[way](x, weight, bias).square()
+            return operator(x, weight, bias).square()
 
         assert torch.autograd.gradcheck(convolve, bias, check_forward_ad=True)
         assert torch.autograd.gradgradcheck(convolve, bias)
