@@ -81,11 +81,16 @@ class Discriminator(nn.Module):
                 if isinstance(module, StridedConv2d | nn.Conv2d | nn.Linear):
                     nn.utils.parametrizations.spectral_norm(module)
 
-    def features(self, x: Tensor) -> list[Tensor]:
-        """Activations of every block, from [N, width, size/2, size/2] to [N, widest, 4, 4]."""
+    def features(self, x: Tensor, batches: int = 1) -> list[Tensor]:
+        """Activations of every block, from [N, width, size/2, size/2] to [N, widest, 4, 4].
+
+        Batch norm treats each of the `batches` that are one after another in x for itself.
+        """
         maps = []
         for block in self.blocks:
-            x = block(x)
+            for layer in block:
+                has_statistics = isinstance(layer, nn.BatchNorm2d)
+                x = _each_batch(layer, x, batches if has_statistics else 1)
             maps.append(x)
         return maps
 
@@ -94,8 +99,7 @@ class Discriminator(nn.Module):
 
         Batch norm and `minibatch_std` treat each for itself. One pass takes less time than several.
         """
-        norm_batches = batches if self.has_batch_norm else 1
-        maps = _each_batch(lambda part: self.features(part)[-1], x, norm_batches)
+        maps = self.features(x, batches)[-1]
         # Logits of bf16 have 8 bits, too few for a loss of their differences.
         with _autocast_off(maps.device.type):
             return self._logits(maps.to(next(self.score.parameters()).dtype), labels, batches)
