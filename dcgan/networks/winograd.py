@@ -26,8 +26,8 @@ def winograd_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Te
     """`strided_conv2d` of 4 x 4 kernels, for sides divisible by 4."""
     points = LinearOperator.apply(to_nhwc(x), _transform_input, _transform_input_adjoint)
     kernels = LinearOperator.apply(to_nhwc(weight), _transform_kernel, _transform_kernel_adjoint)
-    products = torch.bmm(  # of [3, 3, N, h, w, 2, 2, C] and [3, 3, C', 2, 2, C]
-        points.flatten(5).flatten(2, 4).flatten(0, 1), kernels.flatten(3).flatten(0, 1).mT
+    products = _ProductWithTransposed.apply(  # of [3, 3, N, h, w, 2, 2, C] and [3, 3, C', 2, 2, C]
+        points.flatten(5).flatten(2, 4).flatten(0, 1), kernels.flatten(3).flatten(0, 1)
     )
     products = products.unflatten(1, points.shape[2:5]).unflatten(0, (3, 3))
     y = LinearOperator.apply(products, _transform_output, _transform_output_adjoint)
@@ -45,6 +45,43 @@ def winograd_conv_transpose2d(x: Tensor, weight: Tensor, bias: Tensor | None = N
     points = points.unflatten(0, (3, 3))
     y = LinearOperator.apply(points, _transform_input_adjoint, _transform_input)
     return to_nchw(y if bias is None else y + bias)
+
+
+class _ProductWithTransposed(torch.autograd.Function):
+    """a bᵀ of matrices a [B, M, K] and b [B, N, K].
+
+    `torch.bmm(a, b.mT)` would lay out the gradient of b as that of bᵀ, which is slow to transform.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(a: Tensor, b: Tensor) -> Tensor:
+        return torch.bmm(a, b.mT)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:
+        ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        a, b = ctx.saved_tensors
+        needs_a, needs_b = ctx.needs_input_grad
+        return (
+            torch.bmm(gradient, b) if needs_a else None,
+            torch.bmm(gradient.mT, a) if needs_b else None,
+        )
+
+    @staticmethod
+    def jvp(ctx, a_tangent: Tensor | None, b_tangent: Tensor | None) -> Tensor:
+        a, b = ctx.saved_tensors
+        terms = []
+        if a_tangent is not None:
+            terms.append(torch.bmm(a_tangent, b.mT))
+        if b_tangent is not None:
+            terms.append(torch.bmm(a, b_tangent.mT))
+        return sum(terms[1:], terms[0])
 
 
 # Input transform: the larger maps [n, 4h, 4w, C] <-> points [3, 3, n, h, w, 2, 2, C], by parity.
@@ -163,24 +200,13 @@ def _transform_kernel(kernels: Tensor) -> Tensor:
 
 @register_operator
 def _transform_kernel_adjoint(points: Tensor) -> Tensor:
-    """Adjoint of `_transform_kernel`.
-
-    The gradients of `winograd_conv2d` have C' last in memory. They are summed in that layout and
-    transposed afterwards, when fewer numbers are left, as a matrix, which PyTorch transposes fast.
-    """
+    """Adjoint of `_transform_kernel`."""
     _, _, k, _, _, c = points.shape
-    transposed = points.stride(-1) != 1
-
-    def empty(*shape: int) -> Tensor:
-        if transposed:
-            return points.new_empty(*shape, k).movedim(-1, 0)
-        return points.new_empty(k, *shape)
-
-    points = points.movedim(2, 0)
-    rows, kernels = empty(3, 2, 2, 2, c), empty(4, 4, c)
-    torch.add(points[:, :, 0], points[:, :, 1], out=rows[:, :, :, 0])
-    torch.add(points[:, :, 1], points[:, :, 2], out=rows[:, :, :, 1])
+    rows = points.new_empty(3, k, 2, 2, 2, c)
+    torch.add(points[:, 0], points[:, 1], out=rows[:, :, :, 0])
+    torch.add(points[:, 1], points[:, 2], out=rows[:, :, :, 1])
+    kernels = points.new_empty(k, 4, 4, c)
     first, last = kernels.view(k, 2, 2, 2, 2, c).unbind(1)
-    torch.add(rows[:, 0], rows[:, 1], out=first)
-    torch.add(rows[:, 1], rows[:, 2], out=last)
-    return kernels.flatten(1).contiguous().view(k, 4, 4, c)
+    torch.add(rows[0], rows[1], out=first)
+    torch.add(rows[1], rows[2], out=last)
+    return kernels
