@@ -41,8 +41,9 @@ def gradients(network: nn.Module) -> list[Tensor]:
     return [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
 
 
-def clip_gradients(optimizer: torch.optim.Adam, ratio: float, norm: Tensor) -> None:
-    """Scale gradients, of this total norm, down to `ratio` times their running RMS where they are longer; 0: never.
+class GradientClipping:
+    """Scales the gradients of an Adam down to `ratio` times their running RMS where they are
+    longer; ratio 0: never.
 
     The running RMS is the root of Adam's second moments, summed over all parameters. Adam divides
     by moments that need 1 / (1 - beta2) steps to follow the gradients: right after a growth of the
@@ -50,17 +51,37 @@ def clip_gradients(optimizer: torch.optim.Adam, ratio: float, norm: Tensor) -> N
     grow further until it diverges. Shazeer and Stern 2018 (Adafactor), section 6, describe this;
     they clip the update of each matrix instead. Before the first step there is no RMS and nothing
     is clipped. No host synchronisation.
+
+    `moment`, 0-dim, is the sum of the second moments. It follows from the norms of the gradients by
+    Adam's own recursion, which saves a pass over all moments.
     """
-    (group,) = optimizer.param_groups
-    parameters, (_, beta2) = group["params"], group["betas"]
-    if not ratio or parameters[0] not in optimizer.state:
-        return
-    states = [optimizer.state[parameter] for parameter in parameters]
-    grads = [parameter.grad for parameter in parameters]
-    moments = torch._foreach_norm([state["exp_avg_sq"] for state in states], 1)
-    rms = (torch.stack(moments).sum() / (1 - beta2 ** states[0]["step"])).sqrt()
-    factor = ratio * rms / norm
-    torch._foreach_mul_(grads, torch.where(rms > 0, factor.clamp_max(1), 1))
+
+    def __init__(self, optimizer: torch.optim.Adam, ratio: float):
+        self.optimizer, self.ratio = optimizer, ratio
+        (self._group,) = optimizer.param_groups
+        self.moment = torch.zeros((), device=self._group["params"][0].device)
+
+    @torch.no_grad()
+    def clip(self, norm: Tensor, skip: Tensor) -> None:
+        """Clip the gradients of the next step, of this total norm. `skip`, 0-dim, is 1 where that
+        step will be skipped.
+        """
+        first, (_, beta2) = self._group["params"][0], self._group["betas"]
+        if self.ratio and first in self.optimizer.state:
+            steps = self.optimizer.state[first]["step"]
+            rms = (self.moment / (1 - beta2**steps)).sqrt()
+            factor = torch.where(rms > 0, (self.ratio * rms / norm).clamp_max(1), 1)
+            torch._foreach_mul_([parameter.grad for parameter in self._group["params"]], factor)
+            norm = norm * factor
+        moment = torch.lerp(self.moment, norm.square().to(self.moment), 1 - beta2)
+        self.moment.copy_(torch.where(skip > 0, self.moment, moment))
+
+    def load(self, moment: Tensor | None) -> None:
+        """Continue from a saved moment; None sums Adam's own, as they are in older checkpoints."""
+        if moment is None:
+            states = self.optimizer.state.values()
+            moment = torch.stack([state["exp_avg_sq"].sum() for state in states]).sum()
+        self.moment.copy_(moment)
 
 
 @torch.no_grad()

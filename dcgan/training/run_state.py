@@ -25,6 +25,7 @@ class RunState(SavedState):
 
     G.NAME, D.NAME, ema.NAME         NAME in the state dict of G, of D and of the averaged G
     opt_G.KEY.NAME, opt_D.KEY.NAME   KEY of Adam's state (step, exp_avg, exp_avg_sq), parameter NAME
+    clipping_G.moment                0-dim: see `GradientClipping`; clipping_D.moment is that of D
     augment.p                        augmentation probability, 0-dim
     sums.NAME                        sum of the scalar NAME over `summed_steps`, 0-dim
     labels.NAME                      conditional GANs: see `Labels.tensors`
@@ -46,6 +47,10 @@ class RunState(SavedState):
         p = self.tensors.get("augment.p")
         if p is None or p.shape != () or not p.is_floating_point() or not 0 <= p <= 1:
             raise ValueError("its augment.p is not a probability")
+        for name in ("clipping_G.moment", "clipping_D.moment"):  # older runs have none
+            moment = self.tensors.get(name)
+            if moment is not None and (moment.shape != () or not 0 <= moment < torch.inf):
+                raise ValueError(f"its {name} is not a sum of squares")
         HealthMonitor.from_state(self.health)
         BestEvaluation.from_state(self.best)
 

@@ -32,7 +32,7 @@ from dcgan.training.losses import (
 )
 from dcgan.training.monitoring import NonFiniteGuard, image_diagnostics, weight_diagnostics
 from dcgan.training.optimizer import (
-    clip_gradients,
+    GradientClipping,
     gradients,
     lr_factor,
     make_adam,
@@ -76,10 +76,12 @@ class Trainer:
         # Gradients that are long in one of n steps alone are sqrt(n) times as long as their running
         # RMS: those of the penalties must not be clipped for that.
         lazy_ratio = 1.1 * config.penalty_every**0.5 if has_penalties(config) else 0.0
-        self.clip_ratio_D = config.clip and max(config.clip, lazy_ratio)
+        clip_D = config.clip and max(config.clip, lazy_ratio)
         captured = config.cuda_graphs and can_capture(device)
         self.opt_G = make_adam(self.G, config.lr_G, config, captured)
         self.opt_D = make_adam(self.D, config.lr_D, config, captured)
+        self.clipping_G = GradientClipping(self.opt_G, config.clip)
+        self.clipping_D = GradientClipping(self.opt_D, clip_D)
         self.step = 0
         self.rollbacks = 0  # each has halved the learning rates
         if config.compile:
@@ -181,7 +183,7 @@ class Trainer:
         overfitting = overfitting_heuristic(*logits_of_all.transpose(0, 1).flatten(1))
         norm = torch.nn.utils.get_total_norm(grads)
         self.guard.check_D(means["loss_D"], norm)
-        clip_gradients(self.opt_D, self.clip_ratio_D, norm)
+        self.clipping_D.clip(norm, skip=self.guard.found_non_finite)
         optimizer_step(self.opt_D, skip=self.guard.found_non_finite)
         if self.adaptive:
             p = updated_probability(self.augment_p, overfitting, self.config.batch_size)
@@ -210,7 +212,7 @@ class Trainer:
         smooth_gradients(self.smoothed)
         norm = torch.nn.utils.get_total_norm(gradients(self.G))
         self.guard.check_G(means["loss_G"], norm)
-        clip_gradients(self.opt_G, self.config.clip, norm)
+        self.clipping_G.clip(norm, skip=self.guard.found_non_finite)
         with smooth_updates(self.smoothed):
             optimizer_step(self.opt_G, skip=self.guard.found_non_finite)
         return means | {"grad_norm_G": norm}
@@ -262,6 +264,7 @@ class Trainer:
     def tensors(self) -> dict[str, Tensor]:
         """All that a resumed trainer needs, under the names of `RunState.tensors`; no copies."""
         others = {"augment.p": self.augment_p}
+        others |= {f"{name}.moment": clip.moment for name, clip in self._clippings().items()}
         if self.labels:
             others |= {f"labels.{name}": value for name, value in self.labels.tensors().items()}
         return named_tensors(self._modules(), self._optimizers()) | others
@@ -271,10 +274,15 @@ class Trainer:
         load_tensors(state, self._modules(), self._optimizers())
         if self.adaptive:  # else the option sets it
             self.augment_p.copy_(state.tensors["augment.p"])
+        for name, clipping in self._clippings().items():
+            clipping.load(state.tensors.get(f"{name}.moment"))
         self.step, self.rollbacks = state.step, state.rollbacks
 
     def _modules(self) -> dict[str, nn.Module]:
         return {"G": self.G, "D": self.D, "ema": self.G_ema}
+
+    def _clippings(self) -> dict[str, GradientClipping]:
+        return {"clipping_G": self.clipping_G, "clipping_D": self.clipping_D}
 
     def _optimizers(self) -> dict[str, tuple[torch.optim.Adam, nn.Module]]:
         return {"opt_G": (self.opt_G, self.G), "opt_D": (self.opt_D, self.D)}

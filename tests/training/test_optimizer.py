@@ -7,7 +7,7 @@ import torch
 
 from dcgan.training.batches import BatchLoader
 from dcgan.training.optimizer import (
-    clip_gradients,
+    GradientClipping,
     heeds_found_inf,
     lr_factor,
     make_adam,
@@ -27,6 +27,7 @@ def run_adam(lengths: list[float], ratio: float = 2.0) -> tuple[list[float], lis
     torch.manual_seed(0)
     network = torch.nn.Sequential(torch.nn.Linear(3, 5), torch.nn.Linear(5, 2))
     optimizer = make_adam(network, 1e-3, TINY)
+    clipping = GradientClipping(optimizer, ratio)
     parameters = list(network.parameters())
     seen, moved = [], []
     for length in lengths:
@@ -35,7 +36,7 @@ def run_adam(lengths: list[float], ratio: float = 2.0) -> tuple[list[float], lis
         whole = torch.cat([share.flatten() for share in shares]).norm()
         for parameter, share in zip(parameters, shares, strict=True):
             parameter.grad = share * length / whole
-        clip_gradients(optimizer, ratio, torch.tensor(length))
+        clipping.clip(torch.tensor(length), skip=torch.zeros(()))
         optimizer_step(optimizer, skip=torch.zeros(()))
         seen.append(torch.cat([p.grad.flatten() for p in parameters]).norm().item())
         difference = [(p - b).flatten() for p, b in zip(parameters, before, strict=True)]
@@ -81,6 +82,28 @@ def test_clipping_leaves_non_finite_gradients_non_finite():
     """So that `NonFiniteGuard` sees in the weights what it has not seen in the step."""
     seen, _ = run_adam([1.0, 1.0, math.inf])
     assert not math.isfinite(seen[-1])
+
+
+@pytest.mark.parametrize("ratio", [0.0, 2.0])
+def test_the_moment_is_the_sum_of_those_of_adam(ratio):
+    """With clipped steps and without, and a skipped one among them."""
+    torch.manual_seed(0)
+    network = torch.nn.Linear(3, 5)
+    optimizer = make_adam(network, 1e-3, TINY)
+    clipping = GradientClipping(optimizer, ratio)
+    for length, skip in ((1.0, 0), (3.0, 0), (math.nan, 1), (100.0, 0), (0.5, 0)):
+        for parameter in network.parameters():
+            parameter.grad = length * torch.randn_like(parameter)
+        norm = torch.nn.utils.get_total_norm([p.grad for p in network.parameters()])
+        clipping.clip(norm, skip=torch.tensor(float(skip)))
+        optimizer_step(optimizer, skip=torch.tensor(float(skip)))
+        moments = sum(state["exp_avg_sq"].sum() for state in optimizer.state.values())
+        torch.testing.assert_close(clipping.moment, moments)
+    before = clipping.moment.clone()
+    clipping.load(None)
+    torch.testing.assert_close(clipping.moment, before)
+    clipping.load(torch.tensor(7.0))
+    assert clipping.moment == 7
 
 
 @pytest.mark.parametrize("heeded", [False, True])
