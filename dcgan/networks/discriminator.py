@@ -88,7 +88,7 @@ class Discriminator(nn.Module):
         """
         maps = []
         for block in self.blocks:
-            for layer in block:
+            for layer in block.children():
                 has_statistics = isinstance(layer, nn.BatchNorm2d)
                 x = _each_batch(layer, x, batches if has_statistics else 1)
             maps.append(x)

@@ -85,7 +85,7 @@ class LatentProjection(nn.ConvTranspose2d):
 
 
 class WindowScore(nn.Conv2d):
-    """Scores every window of maps by an inner product: [N, C, H, W] -> [N, 1, H - k + 1, W - k + 1].
+    """Scores windows of maps by inner products: [N, C, H, W] -> [N, 1, H - k + 1, W - k + 1].
 
     For maps of one window (H = W = k) the convolution is a matrix product, whose gradients are
     several times as fast as those of PyTorch's convolution.

@@ -15,10 +15,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dcgan.networks.channels_last import to_channels_last, to_nchw, to_nhwc
-from dcgan.networks.matrix_product import product_conv2d, product_conv_transpose2d
+from dcgan.networks.matrix_product import (
+    mixed_conv2d,
+    mixed_conv_transpose2d,
+    product_conv2d,
+    product_conv_transpose2d,
+)
 from dcgan.networks.winograd import winograd_conv2d, winograd_conv_transpose2d
 
-Way = Literal["torch", "products", "winograd", "subpixel"]
+Way = Literal["torch", "mixed", "products", "winograd", "subpixel"]
 
 # The data types for which the rule was measured, by what torch calls the capability of a CPU. All
 # x86 CPUs that multiply bf16 matrices in hardware have AVX-512.
@@ -28,6 +33,7 @@ _MIN_PRODUCT_CHANNELS = 256
 _MIN_WINOGRAD_CHANNELS = 256  # with fewer it is slower at some batch sizes
 _MIN_WINOGRAD_NUMBERS = 2**17  # channels times positions: fewer do not make up for the transforms
 _MAX_SUBPIXEL_CHANNELS = 4  # of the larger maps
+_MAX_MIXED_POSITIONS = 2**16  # for so few channels; with more it is too slow
 _torch_only: ContextVar[bool] = ContextVar("torch_only", default=False)
 
 
@@ -90,15 +96,19 @@ def choose_way(x: Tensor, weight: Tensor, transposed: bool = False) -> Way:
     ):
         return "torch"
     channels, larger_channels = weight.shape[:2]
-    if dtype == torch.bfloat16:
-        return "products" if channels >= _MIN_PRODUCT_CHANNELS else "torch"
-    if larger_channels <= _MAX_SUBPIXEL_CHANNELS:
-        return "subpixel" if transposed else "torch"
+    few_channels = larger_channels <= _MAX_SUBPIXEL_CHANNELS
     height, width = sides if transposed else [side // 2 for side in sides]
+    positions = len(x) * height * width
+    if dtype == torch.bfloat16:
+        if channels >= _MIN_PRODUCT_CHANNELS:
+            return "products"
+        return "torch" if few_channels and positions > _MAX_MIXED_POSITIONS else "mixed"
+    if few_channels:
+        return "subpixel" if transposed else "torch"
     if (
         height % 2 == width % 2 == 0  # tiles of 2 x 2
         and channels >= _MIN_WINOGRAD_CHANNELS
-        and channels * len(x) * height * width >= _MIN_WINOGRAD_NUMBERS
+        and channels * positions >= _MIN_WINOGRAD_NUMBERS
     ):
         return "winograd"
     return "torch"
@@ -147,11 +157,13 @@ def _subpixel_conv_transpose2d(x: Tensor, weight: Tensor, bias: Tensor | None = 
 
 CONVOLUTIONS: dict[Way, Callable[..., Tensor]] = {
     "torch": _torch_conv2d,
+    "mixed": mixed_conv2d,
     "products": product_conv2d,
     "winograd": winograd_conv2d,
 }
 TRANSPOSES: dict[Way, Callable[..., Tensor]] = {
     "torch": _torch_conv_transpose2d,
+    "mixed": mixed_conv_transpose2d,
     "products": product_conv_transpose2d,
     "winograd": winograd_conv_transpose2d,
     "subpixel": _subpixel_conv_transpose2d,

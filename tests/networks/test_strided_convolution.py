@@ -5,8 +5,9 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from dcgan.networks import Discriminator, Generator, strided_convolution
+from dcgan.networks import Discriminator, Generator, matrix_product, strided_convolution
 from dcgan.networks.strided_convolution import (
     CONVOLUTIONS,
     TRANSPOSES,
@@ -191,8 +192,9 @@ def test_gradients_by_products_in_bf16_are_as_accurate_as_by_pytorchs_operators(
     assert errors[0] < 1.1 * errors[1]
 
 
+@pytest.mark.parametrize("way", ["mixed", "products"])
 @pytest.mark.parametrize("transposed", [False, True])
-def test_products_of_bf16_add_up_in_float32(transposed):
+def test_products_of_bf16_add_up_in_float32(transposed, way):
     """The only roundings are those of the results: of maps, of both gradients."""
     torch.manual_seed(0)
     side = 4 if transposed else 8
@@ -206,7 +208,7 @@ def test_products_of_bf16_add_up_in_float32(transposed):
         return maps, *torch.autograd.grad(maps, inputs, gradient.to(dtype))
 
     truth = results("torch", torch.float64)
-    for ours, exact in zip(results("products", torch.bfloat16), truth, strict=True):
+    for ours, exact in zip(results(way, torch.bfloat16), truth, strict=True):
         rounded = (exact.bfloat16() - exact).norm()
         assert (ours - exact).norm() < 1.02 * rounded
 
@@ -237,13 +239,57 @@ def test_wide_float32_layers_of_many_positions_use_winograd(
 
 
 @pytest.mark.parametrize("transposed", [False, True])
-@pytest.mark.parametrize(("channels", "expected"), [(256, "products"), (255, "torch")])
+@pytest.mark.parametrize(("channels", "expected"), [(256, "products"), (255, "mixed")])
 def test_wide_bf16_layers_use_products(monkeypatch, channels, expected, transposed):
     measured(monkeypatch, torch.bfloat16)
     shapes = (2, channels if transposed else 8, 8, 8), (channels, 8, 4, 4)
     assert way_of(*shapes, torch.bfloat16, transposed) == expected
     with torch.autocast("cpu", torch.bfloat16):
         assert way_of(*shapes, torch.float32, transposed) == expected
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_bf16_layers_of_images_in_large_batches_use_pytorchs_operators(monkeypatch, transposed):
+    measured(monkeypatch, torch.bfloat16)
+    for n, channels, expected in ((64, 4, "mixed"), (65, 4, "torch"), (65, 5, "mixed")):
+        shape = (n, 64, 32, 32) if transposed else (n, channels, 64, 64)
+        assert way_of(shape, (64, channels, 4, 4), torch.bfloat16, transposed) == expected
+
+
+def test_gradients_of_weights_in_parts_are_those_of_the_whole(monkeypatch):
+    """Of 3 and of 4 images, the last part of 2: in float64, where roundings cannot hide them."""
+    torch.manual_seed(0)
+    x, weight = draw_maps(8, 3, 8, 8).requires_grad_(), draw_maps(5, 3, 4, 4).requires_grad_()
+    gradient = draw_maps(8, 5, 4, 4)
+    (expected,) = torch.autograd.grad(F.conv2d(x, weight, None, 2, 1), weight, gradient)
+    for images in (3, 4):
+        monkeypatch.setattr(matrix_product, "_MAX_COLUMNS", images * 16 * 48 + 1)
+        (found,) = torch.autograd.grad(CONVOLUTIONS["mixed"](x, weight), weight, gradient)
+        torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("operator", [strided_conv2d, strided_conv_transpose2d])
+def test_gradients_of_bf16_weights_are_not_those_of_onednn(monkeypatch, operator):
+    """Whose threads keep a CPU that they share from each other."""
+    measured(monkeypatch, torch.bfloat16)
+    x, weight = torch.randn(2, 8, 8, 8).bfloat16(), torch.randn(8, 8, 4, 4).bfloat16()
+    inputs = x.requires_grad_(), weight.requires_grad_()
+    with RecordedOperators() as recorded:
+        torch.autograd.grad(operator(*inputs).float().square().sum(), inputs)
+    assert "aten::convolution_backward" not in recorded.names
+    assert "dcgan::_weight_gradient_in_parts" in recorded.names
+
+
+class RecordedOperators(TorchDispatchMode):
+    """Records the names of the operators that run in the block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.names.add(function.name().split(".")[0])
+        return function(*args, **(kwargs or {}))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

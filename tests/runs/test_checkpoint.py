@@ -173,7 +173,11 @@ def test_resuming_refuses_an_invalid_state(copy, tiny, changes, complaint, capsy
         ("augment.p", torch.tensor(2.0), r"augment\.p is not a probability"),
         ("augment.p", torch.tensor(torch.nan), r"augment\.p is not a probability"),
         ("augment.p", torch.zeros(3), r"augment\.p is not a probability"),
-        ("clipping_G.moment", torch.tensor(torch.nan), r"clipping_G\.moment is not a sum of squares"),
+        (
+            "clipping_G.moment",
+            torch.tensor(torch.nan),
+            r"clipping_G\.moment is not a sum of squares",
+        ),
         ("clipping_D.moment", torch.tensor(-1.0), r"clipping_D\.moment is not a sum of squares"),
         ("clipping_D.moment", torch.zeros(1), r"clipping_D\.moment is not a sum of squares"),
     ],

@@ -3,6 +3,7 @@ import re
 import subprocess
 import sys
 from operator import attrgetter
+from pathlib import Path
 
 import pytest
 import torch
@@ -163,6 +164,9 @@ def test_bf16_is_found_without_what_torch_2_10_has_not(monkeypatch):
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs malloc of glibc")
+@pytest.mark.skipif(
+    not Path("/sys/kernel/mm/transparent_hugepage").exists(), reason="needs huge pages"
+)
 def test_freed_memory_is_kept_and_may_be_of_huge_pages():
     """The heap, which Linux shows to be advised ("hg"), holds 64 MB after they were freed."""
     script = """
@@ -173,7 +177,9 @@ reuse_freed_memory()
 torch.ones(2**24)
 print(open("/proc/self/smaps").read())
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, check=True, text=True
+    )
     areas = re.split(r"\n(?=[0-9a-f]+-[0-9a-f]+ )", done.stdout)
     advised = [area for area in areas if "[heap]" in area and re.search(r"VmFlags:.* hg\b", area)]
     assert sum(int(re.search(r"Rss: +(\d+)", area)[1]) for area in advised) >= 2**16  # kB
