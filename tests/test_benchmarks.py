@@ -121,6 +121,7 @@ def test_all_ways_of_a_convolution_are_timed_and_a_slow_choice_is_named(monkeypa
 
     monkeypatch.setattr(convolutions, "SHAPES", [(3, 8, 2)])
     monkeypatch.setattr(convolutions, "SECONDS", 1e-9)
+    monkeypatch.setattr("dcgan.runtime.device.has_native_bf16", lambda device: False)
     monkeypatch.setitem(CONVOLUTIONS, "torch", slow)
     torchs, transposed = convolutions.run(1, batch_sizes=(2,))
     assert torchs["variant"] == "torch" and torchs["median_s"] > 0.05 / 2  # of one image of two

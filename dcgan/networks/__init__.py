@@ -8,7 +8,7 @@ from dcgan.networks.encoder import Encoder, encoder_options
 from dcgan.networks.generator import Generator
 from dcgan.networks.initialization import INITIAL_STD
 from dcgan.networks.jacobian import image_and_jacobian
-from dcgan.networks.layers import StridedConv2d, StridedConvTranspose2d
+from dcgan.networks.layers import StridedConv2d, StridedConvTranspose2d, WindowScore
 from dcgan.networks.linear_operator import LinearOperator
 from dcgan.networks.weights_hash import weights_hash
 
@@ -21,6 +21,7 @@ __all__ = [
     "LinearOperator",
     "StridedConv2d",
     "StridedConvTranspose2d",
+    "WindowScore",
     "build_network",
     "build_networks",
     "encoder_options",

@@ -14,13 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dcgan.networks.channels_last import to_channels_last, to_nchw, to_nhwc
-from dcgan.networks.matrix_product import (
+from dcgan.networks.bilinear_convolution import (
     mixed_conv2d,
     mixed_conv_transpose2d,
     product_conv2d,
     product_conv_transpose2d,
 )
+from dcgan.networks.channels_last import to_channels_last, to_nchw, to_nhwc
 from dcgan.networks.winograd import winograd_conv2d, winograd_conv_transpose2d
 
 Way = Literal["torch", "mixed", "products", "winograd", "subpixel"]

@@ -11,7 +11,7 @@ from dcgan.deconv.fcn.graph_fields import fields_of
 from dcgan.deconv.fcn.graph_operations import is_boundary, module_of
 from dcgan.deconv.visualize.tracing import evaluating, input_error, probe_inputs
 from dcgan.errors import UsageError, UserError
-from dcgan.networks import Classifier, Discriminator, StridedConv2d
+from dcgan.networks import Classifier, Discriminator, StridedConv2d, WindowScore
 from dcgan.networks.layers import BASE_SIZE
 
 _RGB = 3
@@ -100,7 +100,8 @@ def _sides(size: object) -> tuple[int, int]:
 
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, StridedConv2d) or super().is_leaf_module(m, module_qualified_name)
+        is_own = isinstance(m, StridedConv2d | WindowScore)
+        return is_own or super().is_leaf_module(m, module_qualified_name)
 
 
 class _ShapeRecorder(fx.Interpreter):
