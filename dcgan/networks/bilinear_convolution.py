@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dcgan.networks.linear_operator import BilinearFunction
 from dcgan.networks.matrix_product import (
     columns_of,
     convolution,
@@ -42,18 +43,7 @@ def mixed_conv_transpose2d(x: Tensor, weight: Tensor, bias: Tensor | None = None
     return _Transpose.apply(x, weight, bias, False)
 
 
-class _Bilinear(torch.autograd.Function):
-    """What the three functions share: all of their inputs are needed for the derivatives."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def setup_context(ctx, inputs, output) -> None:
-        ctx.save_for_backward(*inputs)
-        ctx.save_for_forward(*inputs)
-
-
-class _Convolution(_Bilinear):
+class _Convolution(BilinearFunction):
     """y of x, w and a bias, computed from the columns of x, or by PyTorch's operator without."""
 
     @staticmethod
@@ -88,7 +78,7 @@ class _Convolution(_Bilinear):
         return sum(terms[1:], terms[0])
 
 
-class _Transpose(_Bilinear):
+class _Transpose(BilinearFunction):
     """x of y, w and a bias, computed by products or by PyTorch's operator."""
 
     @staticmethod
@@ -100,7 +90,7 @@ class _Transpose(_Bilinear):
     @staticmethod
     def setup_context(ctx, inputs, output) -> None:
         *tensors, ctx.by_products = inputs
-        _Bilinear.setup_context(ctx, tensors, output)
+        BilinearFunction.setup_context(ctx, tensors, output)
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
@@ -128,7 +118,7 @@ class _Transpose(_Bilinear):
         return sum(terms[1:], terms[0])
 
 
-class _WeightGradient(_Bilinear):
+class _WeightGradient(BilinearFunction):
     """w of x and y, computed from the columns of x, which are made on the way if they are None."""
 
     @staticmethod

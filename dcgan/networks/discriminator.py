@@ -88,9 +88,12 @@ class Discriminator(nn.Module):
         """
         maps = []
         for block in self.blocks:
-            for layer in block.children():
-                has_statistics = isinstance(layer, nn.BatchNorm2d)
-                x = _each_batch(layer, x, batches if has_statistics else 1)
+            if self.has_batch_norm and batches > 1:
+                for layer in block.children():
+                    has_statistics = isinstance(layer, nn.BatchNorm2d)
+                    x = _each_batch(layer, x, batches if has_statistics else 1)
+            else:
+                x = block(x)  # with its hooks
             maps.append(x)
         return maps
 

@@ -95,7 +95,7 @@ class WindowScore(nn.Conv2d):
         super().__init__(channels, 1, kernel_size, bias=False)
 
     def forward(self, input: Tensor) -> Tensor:
-        if input.shape[2:] != self.kernel_size or requires_torch_operators():
+        if requires_torch_operators() or input.shape[2:] != self.kernel_size:
             return super().forward(input)
         scores = to_nhwc(input).flatten(1) @ to_nhwc(self.weight).flatten(1).mT
         return scores[:, :, None, None]

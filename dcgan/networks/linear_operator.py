@@ -1,4 +1,6 @@
-"""Linear operators that autograd differentiates by their adjoints, whatever they do inside."""
+"""Linear operators that autograd differentiates by their adjoints, whatever they do inside, and
+what bilinear ones share.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -36,6 +38,17 @@ class LinearOperator(torch.autograd.Function):
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
         return LinearOperator.apply(gradient, ctx.adjoint, ctx.function), None, None
+
+
+class BilinearFunction(torch.autograd.Function):
+    """A function whose derivatives need all of its inputs, which are tensors or None."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:
+        ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
 
 
 _LIBRARY = torch.library.Library("dcgan", "DEF")

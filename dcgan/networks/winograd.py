@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from dcgan.networks.channels_last import to_nchw, to_nhwc
-from dcgan.networks.linear_operator import LinearOperator, register_operator
+from dcgan.networks.linear_operator import BilinearFunction, LinearOperator, register_operator
 
 
 def winograd_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -47,22 +47,15 @@ def winograd_conv_transpose2d(x: Tensor, weight: Tensor, bias: Tensor | None = N
     return to_nchw(y if bias is None else y + bias)
 
 
-class _ProductWithTransposed(torch.autograd.Function):
+class _ProductWithTransposed(BilinearFunction):
     """a bᵀ of matrices a [B, M, K] and b [B, N, K].
 
     `torch.bmm(a, b.mT)` would lay out the gradient of b as that of bᵀ, which is slow to transform.
     """
 
-    generate_vmap_rule = True
-
     @staticmethod
     def forward(a: Tensor, b: Tensor) -> Tensor:
         return torch.bmm(a, b.mT)
-
-    @staticmethod
-    def setup_context(ctx, inputs, output) -> None:
-        ctx.save_for_backward(*inputs)
-        ctx.save_for_forward(*inputs)
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:

@@ -53,9 +53,11 @@ def smooth_updates(kernels: Sequence[Tensor]) -> Iterator[None]:
         previous = [kernel.clone() for kernel in kernels]
         for kernel in kernels:
             kernel.zero_()
-        yield
-        for kernel, old in zip(kernels, previous, strict=True):
-            kernel.copy_(smooth_kernels(kernel, add_to=old))
+        try:
+            yield
+        finally:  # an error leaves no zeros
+            for kernel, old in zip(kernels, previous, strict=True):
+                kernel.copy_(smooth_kernels(kernel, add_to=old))
 
 
 @full_float32_precision()  # TF32 would change the sums of the phases, which E makes equal

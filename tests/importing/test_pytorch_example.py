@@ -6,6 +6,7 @@ import shlex
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
 import dcgan
@@ -51,13 +52,14 @@ def same(ours: dict, theirs: dict) -> bool:
 def test_imported_networks_are_the_same_functions(example, files, tmp_path):
     run = import_as(tmp_path / "run", *files).run
     torch.manual_seed(0)
-    z, x = torch.randn(5, 10), torch.rand(5, 3, 64, 64) * 2 - 1
+    z = torch.randn(5, 10)
+    x = F.interpolate(torch.rand(5, 3, 8, 8) * 2 - 1, scale_factor=8)  # D tells no fine noise apart
     G, D = dcgan.load_generator(run, ema=False), dcgan.load_discriminator(run)
     netG, netD = example.netG.eval(), example.netD.eval()
     with torch.no_grad():
         torch.testing.assert_close(G(z), netG(z[:, :, None, None]), rtol=0, atol=1e-5)
         torch.testing.assert_close(D(x).sigmoid(), netD(x), rtol=1e-4, atol=1e-6)
-        assert netD(x).std() > 0.002
+        assert netD(x).std() > 0.01
     netG.train(), netD.train()
 
 
