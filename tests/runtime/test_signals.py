@@ -192,8 +192,10 @@ def kernel() -> Iterator[Kernel]:
 @pytest.mark.slow
 def test_interrupts_of_a_notebook_stop_training_and_keep_its_variables(kernel, packed, tmp_path):
     kernel.run("import os; os.environ['OMP_NUM_THREADS'] = '1'; kept = 41; import dcgan")
-    options = f"data={str(packed.folder)!r}, out={str(tmp_path / 'run')!r}, size=16, width=4"
-    kernel.run(f"config = dcgan.TrainConfig({options}, steps=10**6, log_every=1, device='cpu')")
+    options = f"data={str(packed.folder)!r}, out={str(tmp_path / 'run')!r}, size=16, width=32"
+    # A step outlasts 50 ms, or the run could have ended between two interrupts.
+    options += ", batch_size=512, steps=10**6, log_every=1, device='cpu'"
+    kernel.run(f"config = dcgan.TrainConfig({options})")
     training = "dcgan.train(config)", "loss"
     assert kernel.run(*training, times=1)[-2] == "Stopped"
     assert len(list_checkpoints(tmp_path / "run")) == 1
