@@ -65,8 +65,9 @@ class NeighboursConfig(SamplingOptions):
     data: Path = dataclasses.field(kw_only=True)
     """Packed folder of the training images."""
     held_out: Path | None = None
-    """Packed folder of similar images that were not trained on, as a reference. Default: a tenth of
-    --data, which is a weaker reference since G has seen it."""
+    """Packed folder of similar images that were not trained on, as a reference. Default: the images
+    of --data that the run has held out (--held-out-share); else a tenth of it, which is a weaker
+    reference since G has seen it."""
     count: int = DEFAULT_MEMORIZATION_IMAGES
     """Number of images to generate, with seeds 0, 1, 2, ..."""
     out: Path = Path("neighbours.png")

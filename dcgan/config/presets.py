@@ -14,6 +14,7 @@ _OF_2015: dict[str, Any] = dict(
     bias_D=False,
     augment_p=0.0,
     clip=0.0,
+    held_out_share=0.0,
     smooth=False,
     lr_G=2e-4,
     lr_D=2e-4,

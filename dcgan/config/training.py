@@ -44,7 +44,8 @@ class LossOptions:
     DiffAugment). The flag without a value turns them off. colour can leak into the samples."""
     augment_p: float | Literal["adaptive", "auto"] = "auto"
     """Probability of each augmentation, from 0 to 1. adaptive: raised while D overfits (Karras et
-    al. 2020, ADA). auto: adaptive for data sets of fewer than 5,000 images, else 0."""
+    al. 2020, ADA). auto: adaptive where images are held out (--held-out-share) or there are fewer
+    than 5,000, else 0."""
     conditional: bool = False
     """Train a conditional GAN on the labels of the packed images, for `dcgan sample --label`."""
 
@@ -82,6 +83,9 @@ class OptimizationOptions:
     micro-batch."""
     flip: bool = True
     """Mirror real images horizontally with probability 0.5."""
+    held_out_share: float = 0.02
+    """Share of the images that is held out from training, at most 1,000 and not fewer than 16, or
+    0. Every 8 steps D scores some of them, to measure how much it memorises the others."""
     ema_images: int = 10_000
     """Half-life, in images, of the moving average (EMA) of G's weights used for sampling. At most
     5% of the images seen so far."""

@@ -1,6 +1,7 @@
 """Packed folders: made from raw images, and opened. Importing this does not import torch."""
 
 from dcgan.data.cache import cache_folder, find_packed, open_or_pack
+from dcgan.data.held_out import count_held_out, split_images
 from dcgan.data.packed import PackedImages, content_hash, is_packed, open_packed
 from dcgan.data.packed_files import IGNORED
 from dcgan.data.packing import pack, pack_arrays, prepare
@@ -11,6 +12,7 @@ __all__ = [
     "PackedImages",
     "cache_folder",
     "content_hash",
+    "count_held_out",
     "find_packed",
     "is_packed",
     "open_or_pack",
@@ -19,4 +21,5 @@ __all__ = [
     "pack_arrays",
     "prepare",
     "row_reader",
+    "split_images",
 ]

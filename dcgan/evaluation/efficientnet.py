@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from dcgan.config import EFFICIENTNET
 from dcgan.errors import UserError
@@ -33,6 +34,13 @@ _STAGES = (
     (1, 3, 1, 6, 320),
 )
 _STEM, _FEATURES = 32, 1280  # channels of the first and the last convolution
+_NORM_AFTER = {
+    "_conv_stem": "_bn0",
+    "_expand_conv": "_bn0",
+    "_depthwise_conv": "_bn1",
+    "_project_conv": "_bn2",
+    "_conv_head": "_bn1",
+}
 _BATCH_NORM_EPS = 1e-3  # as in TensorFlow, where it was trained
 
 
@@ -56,10 +64,19 @@ class EfficientNetLite1(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         x = images.float().contiguous(memory_format=torch.channels_last)
         x = F.interpolate(x, (_INPUT_SIDE,) * 2, mode="bilinear", antialias=True)
-        x = F.relu6(self._bn0(self._conv_stem((x - 127) / 128)))
+        x = F.relu6(self._bn0(self._conv_stem((x - 127) / 128)), inplace=True)
         for block in self._blocks:
             x = block(x)
-        return F.relu6(self._bn1(self._conv_head(x))).mean((2, 3))
+        return F.relu6(self._bn1(self._conv_head(x)), inplace=True).mean((2, 3))
+
+    def fold_batch_norms(self) -> None:
+        """Replace every batch norm by factors and biases of the convolution before it."""
+        for module in self.modules():
+            for convolution, norm in _NORM_AFTER.items():
+                if hasattr(module, convolution):
+                    folded = fuse_conv_bn_eval(getattr(module, convolution), getattr(module, norm))
+                    setattr(module, convolution, folded)
+                    setattr(module, norm, nn.Identity())
 
 
 class _Block(nn.Module):
@@ -76,10 +93,10 @@ class _Block(nn.Module):
         self.expands, self.residual = expansion > 1, stride == 1 and channels == out
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
-        y = F.relu6(self._bn1(self._depthwise_conv(y)))
+        y = F.relu6(self._bn0(self._expand_conv(x)), inplace=True) if self.expands else x
+        y = F.relu6(self._bn1(self._depthwise_conv(y)), inplace=True)
         y = self._bn2(self._project_conv(y))
-        return x + y if self.residual else y
+        return y.add_(x) if self.residual else y
 
 
 class _SameConv2d(nn.Conv2d):
@@ -97,7 +114,11 @@ class _SameConv2d(nn.Conv2d):
         for side, kernel, stride in zip(x.shape[:1:-1], self.kernel_size, self.stride, strict=True):
             total = max((-(-side // stride) - 1) * stride + kernel - side, 0)
             sides += [total // 2, total - total // 2]
-        return super().forward(F.pad(x, sides))
+        left, right, top, bottom = sides
+        if left != right or top != bottom:
+            x, left, top = F.pad(x, sides), 0, 0
+        padding = (top, left)
+        return F.conv2d(x, self.weight, self.bias, self.stride, padding, 1, self.groups)
 
 
 def _batch_norm(channels: int) -> nn.BatchNorm2d:
@@ -122,6 +143,7 @@ def load_efficientnet(device: torch.device) -> EfficientNetLite1:
         network = EfficientNetLite1()
     own = network.state_dict()
     network.load_state_dict({name: state[name] for name in own}, assign=True)
+    network.fold_batch_norms()
     return network.to(device).to(memory_format=torch.channels_last)
 
 

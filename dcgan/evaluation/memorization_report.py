@@ -6,8 +6,14 @@ import numpy as np
 import torch
 
 from dcgan import images, sampling
-from dcgan.config import DEFAULT_MEMORIZATION_IMAGES, MIN_IMAGES, NeighboursConfig, TrainConfig
-from dcgan.data import PackedImages, open_packed
+from dcgan.config import (
+    DEFAULT_MEMORIZATION_IMAGES,
+    MIN_IMAGES,
+    NeighboursConfig,
+    TrainConfig,
+    config_from_dict,
+)
+from dcgan.data import PackedImages, open_packed, split_images
 from dcgan.errors import UsageError, UserError
 from dcgan.evaluation.memorization import NEIGHBOURS, CopyingTest, find_copies, pixel_features
 from dcgan.evaluation.random_features import FeatureExtractor, RandomFeatures
@@ -18,6 +24,8 @@ from dcgan.evaluation.real_images import (
     read_images,
 )
 from dcgan.networks import Generator
+from dcgan.runs.checkpoint import damaged
+from dcgan.runs.checkpoint_folder import find_checkpoint
 from dcgan.runtime import device as devices
 from dcgan.runtime.disk import check_writable
 from dcgan.runtime.terminal import print_lines
@@ -47,9 +55,10 @@ def report_memorization(
     Prints the copying test on pixels and on random features, and writes the picture `out`: the
     samples closest to a training image, each beside its nearest training images. Returns `out`.
 
-    `held_out`: packed folder of similar images that were not trained on; None: a tenth of `data`,
-    which is a weaker reference. `count`: images to generate, of seeds 0, 1, 2, ... `truncation`,
-    `label`, `precision`: see `sampling.sample`. `recalibrate`, `raw`: see `sampling.load`.
+    `held_out`: packed folder of similar images that were not trained on; None: those of `data` that
+    the run has held out (--held-out-share), or a tenth of it, which is a weaker reference.
+    `count`: images to generate, of seeds 0, 1, 2, ... `truncation`, `label`, `precision`: see
+    `sampling.sample`. `recalibrate`, `raw`: see `sampling.load`.
 
     Raises UserError for files that are missing or do not fit each other, UsageError for values that
     cannot work.
@@ -62,7 +71,9 @@ def report_memorization(
     computed_in = devices.describe_computation(on, precision)
     G = sampling.load(checkpoint, raw=raw, recalibrate=recalibrate, device=on)
     packed = open_packed(data)
-    training, held_out_images = _split_images(packed, G, count, held_out, label)
+    training, held_out_images = _split_images(
+        packed, G, count, held_out, label, _held_out_of_run(checkpoint, packed)
+    )
     samples = np.concatenate(list(sampling.sample(G, range(count), truncation, precision, label)))
     extractors: dict[str, FeatureExtractor] = {
         "pixels": pixel_features,
@@ -86,13 +97,35 @@ def report_memorization(
     return out
 
 
+def _held_out_of_run(path: Path, packed: PackedImages) -> np.ndarray:
+    """Whether each image was held out from the training of a checkpoint, bool [N].
+
+    None was where the checkpoint is not of a run on these images, or of one before the option.
+    """
+    found, held_out = find_checkpoint(path), np.zeros(len(packed), bool)
+    if found.header.get("data") != packed.fingerprint:
+        return held_out
+    try:
+        config = config_from_dict({"held_out_share": 0.0} | found.config)
+    except (UsageError, TypeError) as error:
+        raise damaged(found.path, error) from error
+    held_out[split_images(len(packed), config.held_out_share, config.seed)[1]] = True
+    return held_out
+
+
 def _split_images(
-    packed: PackedImages, G: Generator, count: int, held_out: Path | None, label: str | None
+    packed: PackedImages,
+    G: Generator,
+    count: int,
+    held_out: Path | None,
+    label: str | None,
+    held_out_of_run: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Indices of the training images, and at most `count` held-out images uint8 [M, S, S, C].
 
-    With a label, only images that have it. Raises UserError for too few images, UsageError for
-    images that G cannot make, or without labels.
+    `held_out_of_run`: whether each image was held out from the training, bool [N]. With a label,
+    only images that have it. Raises UserError for too few images, UsageError for images that G
+    cannot make, or without labels.
     """
 
     def choose(images: PackedImages, count: int | None) -> np.ndarray:
@@ -103,14 +136,17 @@ def _split_images(
         return choose_images(images, count, matches)
 
     order = choose(packed, None)
-    if held_out is None:
-        split = min(len(order) // _HELD_OUT_SHARE, count)
-        training, indices, source = order[split:], order[:split], packed
-    else:
+    training, of_run = order[~held_out_of_run[order]], order[held_out_of_run[order]]
+    if held_out is not None:
         source = open_packed(held_out)
         if source.fingerprint == packed.fingerprint:
             raise UsageError(f"--held-out {source.folder} holds the images of --data")
-        training, indices = order, choose(source, count)
+        indices = choose(source, count)
+    elif len(of_run) >= MIN_IMAGES:
+        indices, source = of_run[:count], packed
+    else:
+        split = min(len(order) // _HELD_OUT_SHARE, count)
+        training, indices, source = order[split:], order[:split], packed
     if len(indices) < MIN_IMAGES:
         raise UserError(f"{packed.folder} is too small to hold images out: give --held-out")
     return training, np.concatenate(list(read_images(source, indices)))

@@ -18,7 +18,7 @@ from dcgan.runs.layout import CONFIG_FILE
 from dcgan.runtime import device as devices
 from dcgan.runtime.disk import check_free_space
 from dcgan.training import loop
-from dcgan.training.augmentation import resolve_probability
+from dcgan.training.adaptive_augmentation import resolve_probability
 from dcgan.training.preparation import choose_threads
 
 _MAX_IMAGES = 4096  # checked, chosen at random

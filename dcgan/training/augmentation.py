@@ -1,4 +1,4 @@
-"""Differentiable augmentation of the images that D sees, and the control of its probability.
+"""Differentiable augmentation of the images that D sees.
 
 D sees real and fake images altered in the same ways, so that it cannot memorise a small dataset,
 and G's gradient flows back through the alterations: Zhao et al. 2020 (DiffAugment). Every kind is a
@@ -8,22 +8,12 @@ the device. Every kind is linear in the images, up to a constant.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dcgan.config import LossOptions
 from dcgan.networks import LinearOperator
-
-_OVERFITTING_TARGET = 0.6  # Karras et al. 2020, figure 5
-# Images in which the probability may go from 0 to 1. Karras et al. take 500k, 2 % of their runs,
-# and 100k for CIFAR-10. Runs of 100k images must be able to reach the probability they need too.
-_RAMP_IMAGES = 50_000
-# Above, the augmentation leaks into generated images: Karras et al. 2020, figure 4; docs/recipe.md.
-_MAX_PROBABILITY = 0.6
-_ADAPTIVE_BELOW = 5_000  # training images: so few are always overfitted
 
 
 def augment(
@@ -124,36 +114,3 @@ _KINDS: dict[str, Callable[..., Tensor]] = {
 # Of every kind: first the coin that decides whether it is applied, then its parameters.
 _NOISE_COLUMNS = {"colour": slice(0, 4), "translation": slice(4, 7), "cutout": slice(7, 10)}
 NOISE_DIM = 10
-
-
-def overfitting_heuristic(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """How well D separates real from fake: 0 if it guesses, 1 if all reals rank above all fakes.
-
-    r_t = E[sign D(x)] of Karras et al. 2020 (ADA), equation 1, with zero replaced by the median of
-    all logits. They agree for a balanced D; relativistic and Wasserstein losses leave the zero of D
-    undetermined. real_logits, fake_logits: [N] -> 0-dim in [-1, 1].
-    """
-    ordered = torch.cat([real_logits, fake_logits]).sort().values
-    median = (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
-    return (real_logits - median).sign().mean()
-
-
-def resolve_probability(config: LossOptions, images: int) -> float | Literal["adaptive"]:
-    """--augment-p for so many training images: "auto" becomes "adaptive" where they are few and
-    there are augmentations, and 0 otherwise.
-    """
-    if config.augment_p != "auto":
-        return config.augment_p
-    return "adaptive" if config.augment and images < _ADAPTIVE_BELOW else 0.0
-
-
-def updated_probability(
-    probability: Tensor, overfitting: Tensor, images: int, ramp_images: int = _RAMP_IMAGES
-) -> Tensor:
-    """The augmentation probability of the next step: Karras et al. 2020 (ADA), section 3.1.
-
-    Rises by `images` / `ramp_images`, with `images` the batch size, while the overfitting heuristic
-    of the last step is above its target, and falls by as much below it. 0-dim tensors -> 0-dim.
-    """
-    change = (overfitting - _OVERFITTING_TARGET).sign() * (images / ramp_images)
-    return (probability + change).clamp(0, _MAX_PROBABILITY)

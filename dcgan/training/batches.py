@@ -46,6 +46,7 @@ class BatchLoader(ImageLoader[Batch]):
         rank: int = 0,
         world_size: int = 1,
         labels: Callable[[np.ndarray], np.ndarray] = no_labels,
+        chosen: np.ndarray | None = None,
     ):
         super().__init__(
             array,
@@ -55,6 +56,7 @@ class BatchLoader(ImageLoader[Batch]):
             flip=config.flip,
             rank=rank,
             world_size=world_size,
+            chosen=chosen,
         )
         self.config, self.labels = config, labels
 

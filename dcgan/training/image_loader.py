@@ -1,11 +1,12 @@
 """Packed images of any training step, loaded one batch ahead in the background."""
 
+import copy
 import itertools
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, Self, TypeVar
 
 import numpy as np
 import torch
@@ -85,6 +86,13 @@ class ImageLoader(ABC, Generic[Inputs]):
     def at(self, step: int) -> Inputs:
         """The inputs of one step."""
         return self._to_device(self._load(step, self._indices(step)))
+
+    def of_images(self, chosen: np.ndarray) -> Self:
+        """A loader like this one of other images of the same array, indices [M]."""
+        loader = copy.copy(self)
+        loader.chosen = chosen
+        loader.shuffle = EpochShuffle(len(chosen), self.batch_size, self.seed, ORDER)
+        return loader
 
     def random(self, stream: int, step: int) -> np.random.Generator:
         """The random numbers of a stream in a step."""

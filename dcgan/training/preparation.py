@@ -9,14 +9,14 @@ import torch
 
 from dcgan.config import TrainConfig, require
 from dcgan.config.training import DeviceOptions
-from dcgan.data import PackedImages
+from dcgan.data import PackedImages, split_images
 from dcgan.errors import UsageError, UserError
 from dcgan.latent import Labels
 from dcgan.runs.checkpoint import Checkpoint, damaged
 from dcgan.runtime import distributed
 from dcgan.runtime.terminal import print_lines
 from dcgan.runtime.threads import available_cpus, within_quota
-from dcgan.training.augmentation import resolve_probability
+from dcgan.training.adaptive_augmentation import resolve_probability
 from dcgan.training.batches import Batch, BatchLoader, no_labels
 from dcgan.training.run_state import RunState
 from dcgan.training.trainer import Trainer
@@ -114,9 +114,15 @@ def load_state(trainer: Trainer, run: Path, found: Checkpoint | None) -> RunStat
 
 
 def make_batches(trainer: Trainer, packed: PackedImages) -> Iterator[Batch]:
-    """The batches of this process from the trainer's step on, --d-steps for each step."""
+    """The batches of this process from the trainer's step on, --d-steps for each step.
+
+    The trainer gets those of the held-out images.
+    """
     config = trainer.config
     labels = packed.multi_hot if config.conditional else no_labels
     share = distributed.rank(), distributed.world_size()
-    loader = BatchLoader(packed.images, config, trainer.device, *share, labels)
+    training, held_out = split_images(len(packed), config.held_out_share, config.seed)
+    loader = BatchLoader(packed.images, config, trainer.device, *share, labels, training)
+    if len(held_out):
+        trainer.augment.memorization.held_out = loader.of_images(held_out)
     return loader.starting_at(trainer.step * config.d_steps)

@@ -39,7 +39,9 @@ from dcgan.training.run_state import MAX_ROLLBACKS, RunState
 
 # In the config.json of every run, whichever options later versions add.
 _ALWAYS_IN_CONFIG = ("size", "width", "latent_dim", "batch_size", "steps", "seed")
-_FIXED = (*NETWORK_OPTIONS, "conditional", "seed", "batch_size", "d_steps")  # along a run
+# Along a run.
+_FIXED = (*NETWORK_OPTIONS, "conditional", "seed", "batch_size", "d_steps", "held_out_share")
+_BEFORE_OPTION = {"held_out_share": 0.0}  # what runs did before there was an option for it
 # Not `root`: the same images may have moved.
 _FREE_OF_RAW_IMAGES = ("root", "max_bad", "workers")
 _FIXED_OF_RAW_IMAGES = tuple(
@@ -93,7 +95,7 @@ def checkpoint_to_resume(config: TrainConfig, run: Path) -> Checkpoint | None:
     if found is None:
         check_empty_or_begun(run, _ALWAYS_IN_CONFIG)
         return None
-    ours, theirs = _as_json(config), found.config
+    ours, theirs = _as_json(config), _BEFORE_OPTION | found.config
     # Packed images may be given instead of raw ones; whether they are the same shows later.
     packed_once = config.data or theirs.get("data")
     fixed = (*_FIXED, *(() if packed_once else _FIXED_OF_RAW_IMAGES))
@@ -242,7 +244,8 @@ def _format_value(value: object) -> str:
 
 def _config_in(run: Path, options: dict[str, Any]) -> TrainConfig:
     """The stored options of a run, which lies in the folder `run` now. Raises UsageError."""
-    return config_from_dict(options | {"out": str(run), "fresh": False, "dry_run": False})
+    of_folder = {"out": str(run), "fresh": False, "dry_run": False}
+    return config_from_dict(_BEFORE_OPTION | options | of_folder)
 
 
 def check_empty_or_begun(run: Path, always: Iterable[str]) -> None:

@@ -19,7 +19,7 @@ from dcgan.networks import (
 )
 from dcgan.runtime import distributed
 from dcgan.runtime.device import use_bf16
-from dcgan.training.augmentation import augment, overfitting_heuristic, updated_probability
+from dcgan.training.adaptive_augmentation import AdaptiveAugmentation
 from dcgan.training.batches import Batch
 from dcgan.training.cuda_graphs import WARM_UP, CudaGraphs, can_capture
 from dcgan.training.ema import EMA, ema_decay
@@ -69,10 +69,7 @@ class Trainer:
         self.loss_D = self.loss.D
         if config.label_smoothing:
             self.loss_D = partial(self.loss_D, smoothing=config.label_smoothing)
-        self.adaptive = config.augment_p == "adaptive"
-        p = 0.0 if isinstance(config.augment_p, str) else float(config.augment_p)
-        self.augmentations = config.augment if self.adaptive or p else ()
-        self.augment_p = torch.full((), p, device=device)
+        self.augment = AdaptiveAugmentation(config, device)
         # Gradients that are long in one of n steps alone are sqrt(n) times as long as their running
         # RMS: those of the penalties must not be clipped for that.
         lazy_ratio = 1.1 * config.penalty_every**0.5 if has_penalties(config) else 0.0
@@ -108,18 +105,29 @@ class Trainer:
         set_lr(self.opt_G, config.lr_G * factor)
         set_lr(self.opt_D, config.lr_D * factor)
         penalized = self.is_penalized(self.step)
+        held_out_logits = self.score_held_out_images()
         if self.graphs:
             scalars = self.graphs.run(self.d_and_g_step, batches, penalized)
         else:
             scalars = self.d_and_g_step(*batches, penalized=penalized)
         self.stop_flag.set(bool(stop))
         flags = [self.stop_flag.tensor, self.guard.found_non_finite]
-        distributed.average_tensors([*self.statistics, *flags])
+        distributed.average_tensors([*self.statistics, *flags, *held_out_logits])
         self.guard.found_non_finite.ceil_()  # found anywhere is found everywhere
+        scalars |= self.augment.follow_memorization(scalars, held_out_logits)
         self.step += 1
         seen = self.step * config.batch_size
         self.ema.update(ema_decay(seen, config.batch_size, config.ema_images))
         return scalars
+
+    def score_held_out_images(self) -> list[Tensor]:
+        """The mean of D's logits of held-out images, 0-dim; nothing where it is not due."""
+        batch = self.augment.memorization.batch(self.step)
+        if batch is None:
+            return []
+        with torch.no_grad(), running_statistics_paused(self.D):
+            images = self.augment(batch.real, batch.augmentation_noise[:, 0])
+            return [self.discriminate(images, batch).mean()]
 
     def is_penalized(self, step: int) -> bool:
         """Whether the loss of D has gradient penalties in a step (lazy regularisation)."""
@@ -180,15 +188,19 @@ class Trainer:
         logits_of_all = distributed.in_own_row(torch.cat(all_logits, 1))
         distributed.average_tensors([*grads, logits_of_all])
         # Of the whole batch, since the mean of a sign depends on how the batch is divided.
-        overfitting = overfitting_heuristic(*logits_of_all.transpose(0, 1).flatten(1))
+        real_logits, fake_logits = logits_of_all.transpose(0, 1).flatten(1)
+        overfitting = self.augment.follow_overfitting(real_logits, fake_logits)
         norm = torch.nn.utils.get_total_norm(grads)
         self.guard.check_D(means["loss_D"], norm)
         self.clipping_D.clip(norm, skip=self.guard.found_non_finite)
         optimizer_step(self.opt_D, skip=self.guard.found_non_finite)
-        if self.adaptive:
-            p = updated_probability(self.augment_p, overfitting, self.config.batch_size)
-            self.augment_p.copy_(p)
-        others = {"overfitting": overfitting, "grad_norm_D": norm, "augment_p": self.augment_p}
+        others = {
+            "logit_real": real_logits.mean(),
+            "logit_fake": fake_logits.mean(),
+            "overfitting": overfitting,
+            "augment_p": self.augment.probability,
+            "grad_norm_D": norm,
+        }
         return means | others, [real_logits for real_logits, _ in all_logits]
 
     def g_step(
@@ -226,10 +238,6 @@ class Trainer:
         with self._autocast():
             return self.D(images, batch.labels.repeat(batches, 1), batches).float()
 
-    def augment(self, images: Tensor, noise: Tensor) -> Tensor:
-        """Augment images differentiably with the current probability; noise: [n, NOISE_DIM]."""
-        return augment(images, noise, self.augment_p, self.augmentations)
-
     def penalty(self, batch: Batch, images: Tensor, logits: Tensor) -> Tensor | float:
         """The weighted gradient penalties, times `penalty_every`, since only one of so many steps
         has them (Karras et al. 2020, StyleGAN2, section 3.1).
@@ -263,7 +271,7 @@ class Trainer:
 
     def tensors(self) -> dict[str, Tensor]:
         """All that a resumed trainer needs, under the names of `RunState.tensors`; no copies."""
-        others = {"augment.p": self.augment_p}
+        others = self.augment.tensors()
         others |= {f"{name}.moment": clip.moment for name, clip in self._clippings().items()}
         if self.labels:
             others |= {f"labels.{name}": value for name, value in self.labels.tensors().items()}
@@ -272,8 +280,7 @@ class Trainer:
     def load(self, state: RunState) -> None:
         """Continue from the state of a run. Raises ValueError for tensors of other networks."""
         load_tensors(state, self._modules(), self._optimizers())
-        if self.adaptive:  # else the option sets it
-            self.augment_p.copy_(state.tensors["augment.p"])
+        self.augment.load(state.tensors)
         for name, clipping in self._clippings().items():
             clipping.load(state.tensors.get(f"{name}.moment"))
         self.step, self.rollbacks = state.step, state.rollbacks

@@ -5,6 +5,7 @@ import pytest
 import torch
 from skimage import data
 from sklearn.datasets import load_sample_image
+from torch import nn
 from torch.nn import functional as F
 
 from dcgan import cli
@@ -54,6 +55,20 @@ def test_features_do_not_depend_on_the_resolution_of_an_image(network):
 def test_features_do_not_depend_on_the_images_beside(network):
     images = torch.cat([square(data.chelsea())[..., :64, :64], torch.zeros(1, 3, 64, 64).byte()])
     torch.testing.assert_close(network(images)[:1], network(images[:1]), rtol=1e-4, atol=1e-5)
+
+
+def test_folded_batch_norms_are_in_the_convolutions():
+    torch.manual_seed(0)
+    network = efficientnet.EfficientNetLite1()
+    for norm in (module for module in network.modules() if isinstance(module, nn.BatchNorm2d)):
+        for tensor in (norm.weight, norm.bias, norm.running_mean):
+            tensor.normal_(0.5)
+        norm.running_var.uniform_(0.5, 2)
+    images = square(data.chelsea())
+    expected = network(images)
+    network.fold_batch_norms()
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
+    torch.testing.assert_close(network(images), expected, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize(

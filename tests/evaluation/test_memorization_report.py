@@ -5,18 +5,22 @@ import re
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from dcgan import cli, sampling
 from dcgan.config import NeighboursConfig
-from dcgan.data import open_packed
+from dcgan.data import open_packed, split_images
 from dcgan.errors import UsageError, UserError
 from dcgan.evaluation import report_memorization
-from dcgan.evaluation.memorization_report import _split_images
+from dcgan.evaluation.memorization_report import _held_out_of_run, _split_images
 from dcgan.networks import Generator
 from dcgan.runs import load_generator
 from dcgan.training.preparation import read_labels
-from tests.conftest import write_packed
+from tests.conftest import fit, write_packed
+
+CPU = torch.device("cpu")
+NONE = np.zeros(200, bool)  # were held out from the training
 
 
 @pytest.fixture
@@ -95,11 +99,27 @@ def test_a_tenth_of_the_data_is_held_out_where_no_other_images_are_given(tmp_pat
     images = np.zeros((200, 16, 16, 3), np.uint8)
     images[:, 0, 0, 0] = np.arange(200)
     packed = open_packed(write_packed(tmp_path / "a", images))
-    training, held_out = _split_images(packed, Generator(16, width=4), 1000, None, None)
+    training, held_out = _split_images(packed, Generator(16, width=4), 1000, None, None, NONE[:200])
     assert len(training) == 180 and len(held_out) == 20
     assert set(training) | set(held_out[:, 0, 0, 0]) == set(range(200))
-    _, fewer = _split_images(packed, Generator(16, width=4), 12, None, None)
+    _, fewer = _split_images(packed, Generator(16, width=4), 12, None, None, NONE[:200])
     assert len(fewer) == 12
+
+
+def test_images_that_the_run_has_held_out_are_the_reference(packed, other, tiny, tmp_path):
+    run, _ = tmp_path / "run", fit(tiny(steps=2, held_out_share=0.4), packed, tmp_path / "run", CPU)
+    held_out = _held_out_of_run(run, packed)
+    assert set(np.flatnonzero(held_out)) == set(split_images(50, 0.4, 0)[1])
+    G = load_generator(run)
+    training, reference = _split_images(packed, G, 1000, None, None, held_out)
+    assert set(training) == set(np.flatnonzero(~held_out))
+    expected = np.asarray(packed.images)[held_out]
+    assert {image.tobytes() for image in reference} == {image.tobytes() for image in expected}
+    training, reference = _split_images(packed, G, 1000, other, None, held_out)
+    assert set(training) == set(np.flatnonzero(~held_out)), "G has not seen the others"
+    assert len(reference) == 20
+    assert len(_split_images(packed, G, 12, None, None, held_out)[1]) == 12
+    assert not _held_out_of_run(run, open_packed(other)).any(), "those are other images"
 
 
 def test_samples_of_a_label_are_compared_with_images_of_that_label(tmp_path):
@@ -112,10 +132,10 @@ def test_samples_of_a_label_are_compared_with_images_of_that_label(tmp_path):
     bare = write_packed(tmp_path / "c", images + 2)
     G = Generator(16, width=4)
     G.labels = read_labels(packed)
-    training, held_out = _split_images(packed, G, 1000, other, "busy")
+    training, held_out = _split_images(packed, G, 1000, other, "busy", NONE[:60])
     assert set(training) == set(i[i % 2 == 1])
     assert set(held_out[:, 0, 0, 0] - 1) == set(i[i % 3 == 1])
-    training, held_out = _split_images(packed, G, 1000, other, None)
+    training, held_out = _split_images(packed, G, 1000, other, None, NONE[:60])
     assert len(training) == len(held_out) == 60
     with pytest.raises(UsageError, match=r"the images of .*c have no labels"):
-        _split_images(packed, G, 1000, bare, "busy")
+        _split_images(packed, G, 1000, bare, "busy", NONE[:60])

@@ -240,13 +240,14 @@ def test_automatic_augmentation_depends_on_the_number_of_all_images(consult, mon
     class Watched(Trainer):
         def __init__(self, *args):
             super().__init__(*args)
-            adaptive.append(self.adaptive)
+            adaptive.append(self.augment.adaptive)
 
     monkeypatch.setattr(preparation, "Trainer", Watched)
-    assert consult("faces", "--count", 5000, "--size", 16)[0] == 0
+    faces = "faces", "--size", 16, "--held-out-share", 0
+    assert consult(*faces, "--count", 5000)[0] == 0
     assert adaptive and not any(adaptive)
     adaptive.clear()
-    assert consult("faces", "--count", 4999, "--size", 16)[0] == 0
+    assert consult(*faces, "--count", 4999)[0] == 0
     assert adaptive and all(adaptive)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dcgan.config import TrainConfig
 from dcgan.data import open_packed
-from dcgan.training.augmentation import _OVERFITTING_TARGET, _RAMP_IMAGES
+from dcgan.training.adaptive_augmentation import _RAMP_IMAGES, OVERFITTING_TARGET
 from dcgan.training.batches import BatchLoader
 from dcgan.training.trainer import Trainer
 from tests.processes import in_processes
@@ -24,7 +24,7 @@ def measures(config: TrainConfig, folder: Path, rank: int = 0, world_size: int =
     """The overfitting heuristic and the probability after each of some steps: [steps, 2]."""
     ours = Trainer(config, CPU)
     ours.G.eval()  # its images must not depend on the rest of the batch
-    ours.augment_p.fill_(0.3)
+    ours.augment.probability.fill_(0.3)
     batches = BatchLoader(open_packed(folder).images, config, CPU, rank, world_size)
     steps = (ours.update(batches.at(step)) for step in range(5))
     return torch.stack([torch.stack([s["overfitting"], s["augment_p"]]) for s in steps])
@@ -53,7 +53,7 @@ def test_the_probability_does_not_depend_on_how_a_batch_is_divided(tiny, packed,
     config = tiny(augment_p="adaptive", batch_size=16, accumulate=1)
     expected = measures(config, packed.folder)
     changes = torch.cat([torch.tensor([0.3]), expected[:, 1]]).diff()
-    signs = (expected[:, 0] - _OVERFITTING_TARGET).sign()
+    signs = (expected[:, 0] - OVERFITTING_TARGET).sign()
     torch.testing.assert_close(changes, signs * 16 / _RAMP_IMAGES)
     if processes == 1:
         check_measures(config, packed.folder, expected)

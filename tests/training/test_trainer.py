@@ -29,7 +29,7 @@ from dcgan.runs.loading import load_generator
 from dcgan.runs.scalar_means import ScalarMeans
 from dcgan.runtime.signals import Stopped
 from dcgan.training import loop
-from dcgan.training.augmentation import overfitting_heuristic
+from dcgan.training.adaptive_augmentation import overfitting_heuristic
 from dcgan.training.batches import Batch, BatchLoader
 from dcgan.training.monitoring import Diverged, image_diagnostics
 from dcgan.training.optimizer import make_adam
@@ -86,6 +86,8 @@ def test_one_step_equals_an_independent_implementation(tiny, packed):
             "D_fake": p_fake.mean(),
             "accuracy_real": (p_real > 0.5).double().mean(),
             "accuracy_fake": (p_fake < 0.5).double().mean(),
+            "logit_real": p_real.logit().mean(),
+            "logit_fake": p_fake.logit().mean(),
             "overfitting": overfitting_heuristic(p_real, p_fake),
             "augment_p": torch.zeros(()).double(),
             "grad_norm_D": norm_D,

@@ -227,7 +227,7 @@ def test_a_resumed_run_takes_new_options_and_says_which(tiny, packed, tmp_path, 
     assert [line["augment_p"] for line in logged(tmp_path / "run")] == [0.25, 0.25, 0.5, 0.5]
     ours = Trainer(tiny(augment_p="adaptive"), CPU)
     ours.load(RunState.from_checkpoint(find_checkpoint(tmp_path / "run")))
-    assert ours.augment_p == 0.5, "adaptive goes on from where it was"
+    assert ours.augment.probability == 0.5, "adaptive goes on from where it was"
 
 
 def test_micro_batches_must_divide_the_share_of_each_process(tiny, packed, tmp_path, monkeypatch):

@@ -46,6 +46,12 @@ HEALTH_RULES = {
         "D has diverged: its loss is {loss_D:.3g}, and guessing would give {loss_at_chance:.3g}. "
         "Start again with a lower --lr-D.",
     ),
+    "D memorises": HealthRule(
+        lambda v: v["memorization"] > 0.7,
+        "D memorises the training images: it scores held-out ones {memorization:.0%} of the way "
+        "from training images to fakes. More images help, and --augment-p adaptive; --eval-every "
+        "and --patience end the run in time.",
+    ),
     "G makes one image": HealthRule(
         lambda v: v["diversity"] < 0.1,
         "G has collapsed to one image: its images differ by {diversity:.1%} of what real ones do. "

@@ -15,6 +15,7 @@ HEALTHY = {
     "D_fake": 0.4,
     "loss_D": 0.6,
     "loss_at_chance": 0.7,
+    "memorization": 0.3,
     "diversity": 0.9,
     "nearest": 0.9,
     "update_G": 0.01,
@@ -37,6 +38,7 @@ CASES = [
     ("D is blind", {"D_real": 0.40009}, {"D_real": 0.40011}),
     ("D is blind", {"D_real": 0.39991}, {"D_real": 0.39989}),
     ("D has diverged", {"loss_D": 2.11}, {"loss_D": 2.09}),
+    ("D memorises", {"memorization": 0.71}, {"memorization": 0.69}),
     ("G makes one image", {"diversity": 0.09, "nearest": 0.0}, {"diversity": 0.11}),
     ("G makes few images", {"nearest": 0.24}, {"nearest": 0.26}),
     ("G does not change", {"update_G": 0.9e-6}, {"update_G": 1.1e-6}),
@@ -79,7 +81,7 @@ def names_reported(changes: dict) -> list[str]:
 
 
 def test_there_is_a_case_for_every_rule():
-    assert len(HEALTH_RULES) == 11
+    assert len(HEALTH_RULES) == 12
     assert {name for name, _, _ in CASES} == set(HEALTH_RULES)
 
 
