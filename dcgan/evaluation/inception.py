@@ -1,6 +1,5 @@
 """FID, KID, Inception Score, precision and recall on Inception's features, by torch-fidelity."""
 
-import hashlib
 import itertools
 import warnings
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from dcgan.errors import UserError
 from dcgan.evaluation.random_features import to_rgb
+from dcgan.runtime.hashing import file_sha256
 
 _BATCH = 64  # images
 _KID_SUBSET = 1000  # images, as by the authors of KID
@@ -126,9 +126,3 @@ def _downloaded_weights() -> Path:
     from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 
     return Path(torch.hub.get_dir()) / "checkpoints" / Path(URL_INCEPTION_V3).name
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

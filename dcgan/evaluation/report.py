@@ -16,7 +16,7 @@ from dcgan.errors import UserError
 from dcgan.evaluation.comparison import MAX_PAIRWISE_IMAGES, Comparison, FeatureComparison
 from dcgan.evaluation.custom_extractor import load_extractor
 from dcgan.evaluation.efficientnet import describe_efficientnet, load_efficientnet
-from dcgan.evaluation.inception import check_torch_fidelity, file_sha256, inception_scores
+from dcgan.evaluation.inception import check_torch_fidelity, inception_scores
 from dcgan.evaluation.random_features import (
     FeatureExtractor,
     RandomFeatures,
@@ -35,6 +35,7 @@ from dcgan.runtime import device as devices
 from dcgan.runtime.atomic_files import replace_atomically
 from dcgan.runtime.cpu_sharing import sharing_cpus
 from dcgan.runtime.disk import check_writable
+from dcgan.runtime.hashing import file_sha256
 from dcgan.runtime.terminal import print_lines
 
 _PIXEL_IMAGES = 2000  # images for the scores on pixels

@@ -19,6 +19,7 @@ from dcgan.hub.client import (
     is_unreachable,
     open_hub,
 )
+from dcgan.runtime.hashing import file_sha256
 from dcgan.runtime.terminal import print_lines
 
 if TYPE_CHECKING:
@@ -101,9 +102,9 @@ def _hash(path: Path, like: str) -> str | None:
     """
     if not re.fullmatch(r"[0-9a-f]{64}|[0-9a-f]{40}", like):
         return None
+    if len(like) == 64:
+        return file_sha256(path)
     with open(path, "rb") as file:
-        if len(like) == 64:
-            return hashlib.file_digest(file, "sha256").hexdigest()
         digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
         while block := file.read(2**20):
             digest.update(block)

@@ -114,14 +114,17 @@ class Trainer:
         flags = [self.stop_flag.tensor, self.guard.found_non_finite]
         distributed.average_tensors([*self.statistics, *flags, *held_out_logits])
         self.guard.found_non_finite.ceil_()  # found anywhere is found everywhere
-        scalars |= self.augment.follow_memorization(scalars, held_out_logits)
+        memorization = self.augment.follow_memorization(scalars, held_out_logits)
         self.step += 1
         seen = self.step * config.batch_size
         self.ema.update(ema_decay(seen, config.batch_size, config.ema_images))
-        return scalars
+        return scalars | memorization
 
     def score_held_out_images(self) -> list[Tensor]:
-        """The mean of D's logits of held-out images, 0-dim; nothing where it is not due."""
+        """The mean of D's logits of held-out images, 0-dim; nothing where it is not due.
+
+        They are of D before the step, like those of training images and fakes with --d-steps 1.
+        """
         batch = self.augment.memorization.batch(self.step)
         if batch is None:
             return []

@@ -9,6 +9,7 @@ from dcgan import cli, sampling
 from dcgan.evaluation import choose_images, inception, read_images
 from dcgan.evaluation.random_features import to_rgb
 from dcgan.runs import load_generator
+from dcgan.runtime.hashing import file_sha256
 from tests.evaluation.commands import evaluate_command, stored_evaluations
 
 CPU = torch.device("cpu")
@@ -71,7 +72,7 @@ def test_fid_equals_that_of_scipy_on_the_features(copied, packed, random_incepti
     assert scores["fid"] == pytest.approx(expected, rel=1e-2)
     assert set(scores) == {"fid", "kid_x1000", "inception_score", "precision", "recall"}
     protocol = found["protocol"]["inception"]
-    assert protocol["weights_sha256"] == inception.file_sha256(path)
+    assert protocol["weights_sha256"] == file_sha256(path)
     assert protocol["kid_subset"] == 12
 
 

@@ -21,10 +21,10 @@ from dcgan.evaluation import (
     read_images,
     report,
 )
-from dcgan.evaluation.inception import file_sha256
 from dcgan.runs import load_generator
 from dcgan.runs.checkpoint_folder import latest_checkpoint
 from dcgan.runtime import device
+from dcgan.runtime.hashing import file_sha256
 from tests.conftest import write_packed
 from tests.evaluation.commands import evaluate_command, stored_evaluations
 

@@ -1,6 +1,5 @@
 """What is known about a model: how it was trained, on what, and how it was evaluated."""
 
-import hashlib
 import json
 import math
 import shlex
@@ -13,6 +12,7 @@ from dcgan.errors import UserError
 from dcgan.explore.finding_classifier import run_images
 from dcgan.runs import Checkpoint
 from dcgan.runs.layout import CHECKPOINTS, EVALUATIONS
+from dcgan.runtime.hashing import file_sha256
 
 _MAX_EVALUATION_BYTES = 2**20
 # Options that do not change the result.
@@ -91,8 +91,7 @@ def last_evaluation(found: Checkpoint) -> Evaluation | None:
     """
     folder = Path() if found.shared else found.path.parent
     folder = (folder.parent if folder.name == CHECKPOINTS else folder) / EVALUATIONS
-    with open(found.path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = file_sha256(found.path)
     try:
         paths = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
     except OSError:
