@@ -24,19 +24,19 @@ class ForgetConfig(SamplingOptions):
     segmenter: Path = dataclasses.field(kw_only=True)
     """Run folder or checkpoint file of `dcgan segment train`, for images like those of the
     generator: it finds the object in them."""
-    method: Literal["direction", "maps"] = "direction"
-    """How to forget. direction: erase one direction from the space of a layer's maps, found by
-    gradients; maps are dropped for comparison. maps: drop the maps that show the object (Radford et
-    al. 2015), which changes more beside it."""
+    method: Literal["kernels", "maps"] = "kernels"
+    """How to forget. kernels: tune the kernels against a segmentation network that goes on learning
+    to find the object; maps are dropped for comparison. maps: drop the maps of a layer that show
+    the object (Radford et al. 2015), which changes much beside it."""
     layer: int | None = None
-    """Layer whose maps are changed, from 1, the maps of 4x4, up. Low ones suit objects that take
-    a large part of the image. Default: the second highest, as in the paper."""
+    """Layer whose maps are dropped, from 1, the maps of 4x4, up. Default: the second highest, as in
+    the paper."""
     maps: int | None = None
     """Number of maps to drop, those with the largest weights in telling the object from the rest.
     Default: all maps with positive weights."""
-    keep: float = 45.0
-    """Weight of what must stay against what must go, for --method direction. Smaller: the object
-    disappears from more images, and more of the others changes."""
+    keep: float = 150.0
+    """Weight of what must stay against what must go, for --method kernels. Smaller: less of the
+    object remains, and more of the rest changes."""
     samples: int = 1000
     """Number of samples to learn from, and of others to measure on."""
     attribute: str | None = None
@@ -61,5 +61,7 @@ class ForgetConfig(SamplingOptions):
         require(0 <= self.keep < float("inf"), "keep", self.keep, "a number of at least 0")
         valid = 10 <= self.samples <= _MAX_SAMPLES
         require(valid, "samples", self.samples, f"from 10 to {_MAX_SAMPLES:,}")
-        if self.save is not None and self.save == self.classifier:
-            raise UsageError(f"--save {self.save} is the file of --classifier: name another")
+        inputs = {"the generator": self.checkpoint, "--segmenter": self.segmenter}
+        for name, path in {**inputs, "--classifier": self.classifier}.items():
+            if None not in (self.save, path) and self.save.resolve() == path.resolve():
+                raise UsageError(f"--save {self.save} is the file of {name}: name another --save")

@@ -76,9 +76,7 @@ def test_the_planted_map_is_dropped_and_the_result_is_a_checkpoint(
     assert read(out).shape[2] == 3
 
 
-def test_a_direction_is_erased_and_maps_dropped_for_comparison(
-    planted, segmenter, tmp_path, capsys
-):
+def test_kernels_are_tuned_and_maps_dropped_for_comparison(planted, segmenter, tmp_path, capsys):
     outputs = [tmp_path / name for name in ("a.png", "b.png")]
     words = ["forget", planted, "--object", "square", "--segmenter", segmenter, "--keep", 3]
     for out in outputs:
@@ -88,10 +86,10 @@ def test_a_direction_is_erased_and_maps_dropped_for_comparison(
     assert first[:-1] == second[:-1]
     shown = [read(out) for out in outputs]
     assert np.array_equal(*shown)
-    gone, left, _ = re.match(r"direction erased +(\d+)% +(\d+)% +(\S+)$", first[3]).groups()
+    gone, left, _ = re.match(r"kernels tuned +(\d+)% +(\d+)% +(\S+)$", first[3]).groups()
     assert int(gone) >= 80 and int(left) <= 20
     at_random, dropped = (row.split("  ")[0] for row in first[4:6])
-    assert at_random == "direction erased, at random" and "dropped" in dropped
+    assert at_random == "kernels tuned, at random" and "dropped" in dropped
 
 
 @pytest.mark.parametrize(
@@ -107,10 +105,12 @@ def test_a_direction_is_erased_and_maps_dropped_for_comparison(
         (["--classifier", "none.safetensors"], "none.safetensors"),
         (["--save", "s.png"], "must end in .safetensors"),
         (["--label", "cat"], "was not trained with --conditional"),
+        (["--save", "{planted}"], "--save {planted} is the file of the generator: name another"),
         (["--keep", "-1"], "--keep must be a number of at least 0"),
     ],
 )
 def test_mistakes_take_one_line(planted, segmenter, flags, said, capsys, tmp_path):
+    flags, said = [word.format(planted=planted) for word in flags], said.format(planted=planted)
     given = dict(zip(flags[::2], flags[1::2], strict=True))
     words = {"--object": "square", "--segmenter": segmenter, "--out": tmp_path / "f.png"} | given
     pairs = [word for pair in words.items() for word in pair]

@@ -5,16 +5,16 @@ objects".
 """
 
 from dcgan.deconv.forget.command import Forgotten, forget
-from dcgan.deconv.forget.direction import find_direction
 from dcgan.deconv.forget.editing import (
     default_layer,
     drop_maps,
-    erase_direction,
     hidden_layers,
+    shuffle_change,
 )
 from dcgan.deconv.forget.effects import Change, compare
 from dcgan.deconv.forget.regression import map_weights
 from dcgan.deconv.forget.samples import Observer, Seen
+from dcgan.deconv.forget.tuning import tune_kernels
 
 __all__ = [
     "Change",
@@ -24,9 +24,9 @@ __all__ = [
     "compare",
     "default_layer",
     "drop_maps",
-    "erase_direction",
-    "find_direction",
     "forget",
     "hidden_layers",
     "map_weights",
+    "shuffle_change",
+    "tune_kernels",
 ]

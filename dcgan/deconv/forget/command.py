@@ -4,23 +4,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from dcgan import sampling
 from dcgan.config.forget import ForgetConfig
 from dcgan.deconv.fcn.loading import segmenter_in
 from dcgan.deconv.forget import effects
-from dcgan.deconv.forget.direction import find_direction
 from dcgan.deconv.forget.editing import (
     default_layer,
     drop_maps,
-    erase_direction,
     map_count,
+    random_order,
+    shuffle_change,
 )
 from dcgan.deconv.forget.figure import draw_rows
 from dcgan.deconv.forget.regression import check_scikit_learn, map_weights
 from dcgan.deconv.forget.samples import Observer, Seen, have_object
+from dcgan.deconv.forget.tuning import tune_kernels
 from dcgan.errors import UsageError, UserError
 from dcgan.explore.classifier import LabelClassifier
 from dcgan.explore.directions import sample_latents
@@ -63,36 +63,27 @@ def forget(G: Generator, config: ForgetConfig) -> Forgotten:
     z = sample_latents(G, config.samples, config.truncation, config.label)
     masks = observer.masks(G, z)
     _require_some(have_object(masks), config)
-    weights, deviations = map_weights(G, layer, z, masks)
+    weights = map_weights(G, layer, z, masks)
     ranked = weights.argsort(descending=True, stable=True)
     positive = int((weights > 0).sum())
     dropped = ranked[: positive if config.maps is None else config.maps]
 
     def dropping(draw: int | None) -> Generator:
-        chosen = dropped if draw is None else _order(count, draw)[: len(dropped)]
+        chosen = dropped if draw is None else random_order(count, draw)[: len(dropped)]
         return drop_maps(G, layer, chosen.tolist())
 
     variants: dict[str, Variant] = {f"{len(dropped)} maps dropped": dropping}
-    if config.method == "direction":
-        start = weights, deviations
-        segmenter, index = observer.segmenter, observer.index
-        found = find_direction(G, segmenter, index, layer, z, masks, start, config.keep)
+    if config.method == "kernels":
+        tuned = tune_kernels(G, observer.segmenter, observer.index, z, masks, config.keep)
 
-        def erasing(draw: int | None) -> Generator:
-            order = torch.arange(count) if draw is None else _order(count, draw)
-            reads, removes = (vector[order] for vector in found)
-            return erase_direction(G, layer, reads, removes)
+        def tuning(draw: int | None) -> Generator:
+            return tuned if draw is None else shuffle_change(G, tuned, draw)
 
-        variants = {"direction erased": erasing, **variants}
+        variants = {"kernels tuned": tuning, **variants}
     about, table, picture = _measure(G, observer, variants, config)
     maps = f"layer {layer} has {count} maps, {positive} of them with positive weights"
     result = next(iter(variants.values()))(None)
     return Forgotten(result, picture, (about, maps, *table))
-
-
-def _order(count: int, seed: int) -> Tensor:
-    """The numbers below `count` in a random order."""
-    return torch.randperm(count, generator=torch.Generator().manual_seed(seed))
 
 
 def _observer(G: Generator, config: ForgetConfig) -> Observer:

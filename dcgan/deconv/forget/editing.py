@@ -1,7 +1,4 @@
-"""Generators without some of their feature maps, or without a direction in the space of maps.
-
-Both are changes of the kernel that reads the maps, so that the results are generators like others.
-"""
+"""Changes of the kernels that read a generator's feature maps; the results are generators too."""
 
 import copy
 from collections.abc import Sequence
@@ -61,21 +58,25 @@ def drop_maps(G: Generator, layer: int, maps: Sequence[int]) -> Generator:
     return copied
 
 
-def erase_direction(G: Generator, layer: int, reads: Tensor, removes: Tensor) -> Generator:
-    """A copy of G in which the maps x of a layer become x - (reads · x) removes at all positions.
-
-    reads, removes: [C], for the C maps. The kernel of the next layer changes by a matrix of rank
-    one. Raises UsageError for layers that G does not have and vectors of another length.
+def shuffle_change(G: Generator, changed: Generator, seed: int) -> Generator:
+    """A copy of G whose kernels differ from G's as those of `changed` do, but at maps in a random
+    order: a change of the same size that knows nothing of the object.
     """
-    place, count = reader(G, layer), map_count(G, layer)
-    if reads.shape != (count,) or removes.shape != (count,):
-        raise UsageError(f"layer {layer} has {count} maps, so both vectors must have that length")
-    copied = copy.deepcopy(G)
-    kernel = _kernel(copied, place)  # [C, C', k, k]
+    shuffled = copy.deepcopy(G)
     with torch.no_grad():
-        removed = torch.tensordot(removes.to(kernel), kernel, 1)
-        kernel -= reads.to(kernel)[:, None, None, None] * removed
-    return copied
+        for kernel, other in zip(kernels(shuffled), kernels(changed), strict=True):
+            kernel += (other - kernel)[random_order(len(kernel), seed)]
+    return shuffled
+
+
+def random_order(count: int, seed: int) -> Tensor:
+    """The numbers below `count` in a random order, on the CPU."""
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+
+
+def kernels(G: Generator) -> list[Tensor]:
+    """The weights [C, C', k, k] of G's convolutions that read feature maps, from layer 1 up."""
+    return [_kernel(G, reader(G, layer)) for layer in range(1, hidden_layers(G) + 1)]
 
 
 def _kernel(G: Generator, place: int) -> Tensor:

@@ -28,13 +28,13 @@ def check_scikit_learn() -> None:
         raise UserError('forgetting needs scikit-learn: pip install "dcgan[features]"') from None
 
 
-def map_weights(G: Generator, layer: int, z: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+def map_weights(G: Generator, layer: int, z: Tensor, masks: Tensor) -> Tensor:
     """The weight of each map of a layer in telling the positions of an object from others.
 
-    z: latents [N, D]; masks: the object in their images, bool [N, S, S]. -> weights float32 [C] of
-    the maps after the rectifier divided by their standard deviations, and these deviations [C], on
-    the CPU. The positions outside are as many random ones of the images that have the object.
-    Raises UserError where all positions, or none, show the object.
+    z: latents [N, D]; masks: the object in their images, bool [N, S, S]. -> weights float32 [C],
+    on the CPU, of the maps after the rectifier divided by their standard deviations. The positions
+    outside are as many random ones of the images that have the object. Raises UserError where
+    all positions, or none, show the object.
     """
     check_scikit_learn()
     from sklearn.linear_model import LogisticRegression
@@ -53,8 +53,7 @@ def map_weights(G: Generator, layer: int, z: Tensor, masks: Tensor) -> tuple[Ten
     deviations[deviations == 0] = 1
     labels = np.repeat([1, 0], count)
     model = LogisticRegression(C=_C, max_iter=_MAX_ITERATIONS).fit(features / deviations, labels)
-    weights = torch.from_numpy(model.coef_[0]).float()
-    return weights, torch.from_numpy(deviations).float()
+    return torch.from_numpy(model.coef_[0]).float()
 
 
 def _positions(G: Generator, layer: int, z: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,8 @@ SIZE, WIDTH, LATENT_DIM = 16, 4, 8  # of the tests' `run`
 LAYER, MAP = 2, 2  # the map, of four maps of 8x8, that draws the square
 SQUARE = (slice(4, 8), slice(4, 12))  # rows and columns of the pixels that it reaches
 
+_SCALE = 80.0  # of the bias, so that some hundred small steps reach any threshold
+
 
 def planted_generator() -> Generator:
     """z[0] > 0 draws the square; z[1:4] draw waves in green and blue, which the square covers."""
@@ -22,7 +24,7 @@ def planted_generator() -> Generator:
     first.zero_(), second.zero_(), third.zero_()
     first[0, 0, 1, 1:3] = 1.0  # of 4x4 positions
     second[0, MAP, 1:3, 1:3] = 1.0  # four of 8x8 positions for each
-    third[MAP, 0, 1:3, 1:3] = 4.0
+    third[MAP, 0, 1:3, 1:3] = 1.0
     others = [i for i in range(WIDTH) if i != MAP]
     for i, each in enumerate(others, 1):
         first[i, i] = torch.rand(4, 4, generator=rng) - 0.5
@@ -37,12 +39,15 @@ def red(x: Tensor) -> Tensor:
 
 
 class FindsRed(nn.Module):
-    """A segmentation network made by hand: class 1 is red, class 0 the rest."""
+    """A segmentation network made by hand: class 1 is red, class 0 the rest.
 
-    def __init__(self) -> None:
+    Its threshold is a parameter, at first that of `red` or the given one.
+    """
+
+    def __init__(self, threshold: float = 0.2) -> None:
         super().__init__()
-        self.sharpness = nn.Parameter(torch.tensor(5.0), requires_grad=False)
+        self.bias = nn.Parameter(torch.tensor(-threshold / _SCALE), requires_grad=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        score = self.sharpness * (x[:, 0] - 0.2)
+        score = 50 * (x[:, 0].abs() + _SCALE * self.bias)
         return torch.stack([-score, score], 1)

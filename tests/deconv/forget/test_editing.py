@@ -37,26 +37,21 @@ def test_dropped_maps_are_zero_in_every_image(layer, labels):
     torch.testing.assert_close(forget.drop_maps(G, layer, maps)(grid), hooked(G, layer, zero, grid))
 
 
-@pytest.mark.parametrize("layer", [1, 2])
-def test_an_erased_direction_is_subtracted_at_every_position(layer):
-    G = make_generator()
+def test_a_change_at_random_maps_has_the_same_size():
+    """Each map gets the change of another: the same rows, in another order."""
+    G, changed = make_generator(), make_generator()
     rng = torch.Generator().manual_seed(0)
-    count = len(G.layers[3 * layer].weight)
-    reads, removes = torch.randn(2, count, generator=rng)
-    z = torch.randn(5, G.latent_dim, generator=rng)
-
-    def subtract(x):
-        return x - (x * reads[:, None, None]).sum(1, keepdim=True) * removes[:, None, None]
-
-    wanted = hooked(G, layer, subtract, z)
-    torch.testing.assert_close(forget.erase_direction(G, layer, reads, removes)(z), wanted)
-
-
-def test_the_direction_of_one_map_is_that_map():
-    G, z = make_generator(), torch.randn(4, 6)
-    axis = torch.eye(8)[3]
-    erased = forget.erase_direction(G, 2, 2 * axis, axis / 2)
-    torch.testing.assert_close(erased(z), forget.drop_maps(G, 2, [3])(z))
+    with torch.no_grad():
+        for i in (3, 6):
+            kernel = changed.layers[i].weight
+            kernel += torch.randn(kernel.shape, generator=rng)
+    shuffled = forget.shuffle_change(G, changed, 0)
+    for i in (3, 6):
+        own, wanted, found = (each.layers[i].weight for each in (G, changed, shuffled))
+        assert not torch.allclose(found, wanted)
+        rows = [(each - own).flatten(1).norm(dim=1).sort().values for each in (wanted, found)]
+        torch.testing.assert_close(*rows)
+    assert torch.equal(shuffled.layers[0].weight, G.layers[0].weight)
 
 
 def test_the_map_that_draws_a_square_takes_the_square_with_it_and_nothing_else():
@@ -87,7 +82,5 @@ def test_what_is_not_there_is_named():
         forget.drop_maps(G, 3, [0])
     with pytest.raises(UsageError, match="layer 2 has the maps 0 to 7"):
         forget.drop_maps(G, 2, [8])
-    with pytest.raises(UsageError, match="has 8 maps"):
-        forget.erase_direction(G, 2, torch.zeros(7), torch.zeros(7))
     with pytest.raises(UsageError, match="needs a Generator"):
         forget.drop_maps("faces", 1, [0])
