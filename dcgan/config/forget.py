@@ -61,7 +61,12 @@ class ForgetConfig(SamplingOptions):
         require(0 <= self.keep < float("inf"), "keep", self.keep, "a number of at least 0")
         valid = 10 <= self.samples <= _MAX_SAMPLES
         require(valid, "samples", self.samples, f"from 10 to {_MAX_SAMPLES:,}")
-        inputs = {"the generator": self.checkpoint, "--segmenter": self.segmenter}
-        for name, path in {**inputs, "--classifier": self.classifier}.items():
-            if None not in (self.save, path) and self.save.resolve() == path.resolve():
+        if self.save is not None:
+            self._check_save(self.save.resolve())
+
+    def _check_save(self, place: Path) -> None:
+        """Raise UsageError where --save is one of the files that are read."""
+        read = {"the generator": self.checkpoint, "--segmenter": self.segmenter}
+        for name, path in {**read, "--classifier": self.classifier}.items():
+            if path is not None and path.resolve() == place:
                 raise UsageError(f"--save {self.save} is the file of {name}: name another --save")

@@ -77,7 +77,7 @@ class SegmentTrainConfig(NetworkTrainConfig, LearningOptions, FCNOptions):
     batch_size: int = 16
     """Images per step."""
     lr: float = 4e-3
-    """Learning rate."""
+    """Learning rate. With --loss-sum, that of sgd is divided by the pixels of a batch."""
     out: Path = Path("runs/segment")
     """Run folder. If it contains a run, that is resumed, with the options of the run for all flags
     that are left out."""
@@ -118,7 +118,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         momentum=0.99,
         weight_decay=5e-4,
         batch_size=1,
-        lr=1e-7,
+        lr=5e-3,
         lr_decay="none",
         loss_sum=True,
         out=Path("runs/segment-heavy"),

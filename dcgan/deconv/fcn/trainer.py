@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from dcgan.config.segmentation import LearningOptions, SegmentTrainConfig
+from dcgan.config.segmentation import SegmentTrainConfig
 from dcgan.data import IGNORED
 from dcgan.deconv.fcn.batches import SegmentationBatch
 from dcgan.deconv.fcn.building import new_fcn
@@ -52,9 +52,10 @@ class SegmentationTrainer(NetworkTrainer[SegmentationBatch]):
             network, self.architecture = fcn_in(found), found.header["architecture"]
             if config.freeze:
                 network.backbone.freeze()
-        _check_batch_norm(network, config.batch_size, config.crop or size)
+        side = config.crop or size
+        _check_batch_norm(network, config.batch_size, side)
         network = network.to(device).to(memory_format=torch.channels_last)
-        super().__init__(config, network, network, make_optimizer(network, config))
+        super().__init__(config, network, network, make_optimizer(network, config, side))
         self.class_weights = None if class_weights is None else class_weights.to(device)
 
     def loss(self, batch: SegmentationBatch) -> Tensor:
@@ -103,16 +104,23 @@ def balancing_weights(frequencies: Tensor) -> Tensor:
     return weights.where(found, 0).float()
 
 
-def make_optimizer(network: nn.Module, config: LearningOptions) -> torch.optim.Optimizer:
-    """The optimizer of all parameters that are trained."""
+def make_optimizer(
+    network: nn.Module, config: SegmentTrainConfig, side: int
+) -> torch.optim.Optimizer:
+    """The optimizer of all parameters that are trained, for images of `side` pixels.
+
+    The gradient of a summed loss grows with the pixels of a batch, so that sgd's learning rate is
+    divided by their number. Adam's steps do not depend on the scale of the gradient.
+    """
     trained = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
     if config.optimizer == "adam":
         return Adam([p for _, p in trained], fused=True)
+    factor = 1 / (config.batch_size * side**2) if config.loss_sum else 1.0
     biases = [p for name, p in trained if name.endswith("bias")]
     weights = [p for name, p in trained if not name.endswith("bias")]
     groups = [
-        {"params": weights, "weight_decay": config.weight_decay},
-        {"params": biases, "weight_decay": 0.0, "lr_factor": _BIAS_LR_FACTOR},
+        {"params": weights, "weight_decay": config.weight_decay, "lr_factor": factor},
+        {"params": biases, "weight_decay": 0.0, "lr_factor": _BIAS_LR_FACTOR * factor},
     ]
     used = [group for group in groups if group["params"]]
     return SGD(used, momentum=config.momentum, fused=True)

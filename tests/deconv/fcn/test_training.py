@@ -18,6 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from dcgan.config import SEGMENT_PRESETS, SegmentEvaluateConfig
 from dcgan.data import IGNORED
 from dcgan.deconv import fcn
+from dcgan.deconv.fcn.batches import SegmentationBatch
 from dcgan.deconv.fcn.trainer import (
     SegmentationTrainer,
     balancing_weights,
@@ -61,7 +62,7 @@ RECIPES = {
     "adam": {},
     "sgd": dict(optimizer="sgd", momentum=0.9, weight_decay=1e-3, lr=0.05),
     "balanced crops": dict(class_weights="balanced", crop=9),
-    "one image": dict(batch_size=1, loss_sum=True, lr=1e-6, optimizer="sgd", momentum=0.99),
+    "one image": dict(batch_size=1, loss_sum=True, lr=5e-3, optimizer="sgd", momentum=0.99),
 }
 
 
@@ -187,14 +188,39 @@ def test_balancing_weights_are_median_frequencies_over_frequencies(tmp_path):
 def test_sgd_follows_the_paper(tiny):
     network, _ = fcn.building.new_fcn(tiny(), 16, 3, 3)
     config = SEGMENT_PRESETS["heavy"]
-    optimizer = make_optimizer(network, config)
+    optimizer = make_optimizer(network, config, 16)
     weights, biases = optimizer.param_groups
-    assert all(p.dim() == 1 for p in biases["params"]) and biases["lr_factor"] == 2
+    assert all(p.dim() == 1 for p in biases["params"])
+    assert biases["lr_factor"] == 2 * weights["lr_factor"]
     named = {id(p): name for name, p in network.named_parameters()}
     assert {named[id(p)].split(".")[-1] for p in weights["params"]} == {"weight", "kernel"}
     assert weights["weight_decay"] == 5e-4
     assert (weights["momentum"], config.batch_size, biases["weight_decay"]) == (0.99, 1, 0)
     assert sum(len(g["params"]) for g in optimizer.param_groups) == len(list(network.parameters()))
+
+
+@pytest.mark.parametrize(("batch_size", "crop"), [(1, None), (4, None), (4, 8)])
+def test_a_summed_loss_takes_the_steps_of_the_mean(tiny, batch_size, crop):
+    """One rate for images of any size, the number of pixels being all that differs."""
+    side = crop or 16
+    rng = torch.Generator().manual_seed(0)
+    batch = SegmentationBatch(
+        torch.rand(batch_size, 3, side, side, generator=rng) * 2 - 1,
+        torch.randint(3, (batch_size, side, side), generator=rng),
+    )
+    networks = []
+    for loss_sum in (False, True):
+        config = tiny(
+            optimizer="sgd", loss_sum=loss_sum, batch_size=batch_size, crop=crop, momentum=0.9
+        )
+        trainer = SegmentationTrainer(config, 16, 3, 3, None, torch.device("cpu"))
+        for _ in range(3):
+            trainer.update(batch)
+        networks.append(trainer.network.state_dict())
+    start = SegmentationTrainer(config, 16, 3, 3, None, torch.device("cpu")).network.state_dict()
+    for name, mean in networks[0].items():
+        torch.testing.assert_close(networks[1][name], mean, rtol=1e-3, atol=1e-5)
+    assert any((networks[0][name] - start[name]).abs().max() > 1e-3 for name in start)
 
 
 def test_the_presets_have_run_folders_of_their_own():
@@ -266,8 +292,8 @@ def test_other_kinds_of_runs_are_refused(tiny, run, segmenter, tmp_path):
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_before_it_is_saved(tiny):
-    with pytest.raises(UserError, match=r"not finite at step \d: try a lower --lr"):
-        fcn.train(tiny(optimizer="sgd", loss_sum=True, lr=0.9, momentum=0.99, steps=60))
+    with pytest.raises(UserError, match=r"not finite at step \d+: try a lower --lr"):
+        fcn.train(tiny(optimizer="sgd", loss_sum=True, lr=0.9, momentum=0.99, steps=400))
     found = (
         find_checkpoint(tiny().out, SEGMENTER) if (tiny().out / "checkpoints").exists() else None
     )
