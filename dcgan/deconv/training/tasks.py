@@ -1,5 +1,7 @@
 """The tasks of a run that recur every N steps: logging, scores and pictures, checkpoints."""
 
+import math
+import sys
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -16,6 +18,7 @@ from dcgan.runs.recorder import RunRecorder
 from dcgan.training.optimizer import get_lr
 
 _EVALUATED = 128  # held-out images whose scores are logged
+_DIVERGED = 10.0  # times the first loss that was logged
 
 
 class NetworkTasks(ABC):
@@ -32,6 +35,7 @@ class NetworkTasks(ABC):
         self.recorder = RunRecorder(self.options, self.config.out, trainer.device, state)
         held_out = hold_out(len(packed), self.config.held_out, self.config.seed)[1]
         self.evaluated, self.saved_step = held_out[:_EVALUATED], trainer.step
+        self.first_loss: float | None = None  # of those logged since the run was begun or resumed
 
     @abstractmethod
     def evaluate(self) -> tuple[dict[str, float], dict[str, np.ndarray]]:
@@ -99,6 +103,20 @@ class NetworkTasks(ABC):
         means = self.recorder.means.read()  # waits for the device
         rate = {"lr": get_lr(self.trainer.optimizer)}
         self.recorder.write_line({**rate, **means, **scores}, {}, f", loss {means['loss']:.4f}")
+        self._warn_of_divergence(means["loss"])
+
+    def _warn_of_divergence(self, loss: float) -> None:
+        """Print once, above the progress bar, that the loss has grown far beyond the first one."""
+        if self.first_loss is None:
+            self.first_loss = loss
+        elif loss > _DIVERGED * self.first_loss:
+            grown = f"the loss has grown from {self.first_loss:.4g} to {loss:.4g}"
+            message = f"step {self.trainer.step}: {grown}: start again with a lower --lr"
+            self.recorder.bar.write(message, file=sys.stderr)
+            self.recorder.writer.submit(
+                self.recorder.log.add_text, self.trainer.step, "health", message
+            )
+            self.first_loss = math.inf
 
     def _write_scores(self) -> dict[str, float]:
         """The scores of held-out images; writes the pictures."""

@@ -291,6 +291,18 @@ def test_other_kinds_of_runs_are_refused(tiny, run, segmenter, tmp_path):
         fcn.train({})
 
 
+def test_a_loss_that_grows_is_reported_once(tiny, capsys):
+    recipe = dict(optimizer="sgd", momentum=0.99, log_every=5)
+    fcn.train(tiny(**recipe, lr=1e-3, steps=60))
+    assert "lower --lr" not in capsys.readouterr().err
+    diverging = tiny(**recipe, lr=0.9, loss_sum=True, steps=400, out=tiny().out.with_name("d"))
+    with pytest.raises(UserError, match="not finite"):
+        fcn.train(diverging)
+    said = capsys.readouterr().err
+    assert re.search(r"step \d+: the loss has grown from \S+ to \S+: start again with", said)
+    assert said.count("has grown") == 1
+
+
 def test_a_loss_that_is_not_finite_ends_the_run_before_it_is_saved(tiny):
     with pytest.raises(UserError, match=r"not finite at step \d+: try a lower --lr"):
         fcn.train(tiny(optimizer="sgd", loss_sum=True, lr=0.9, momentum=0.99, steps=400))
