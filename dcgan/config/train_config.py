@@ -132,7 +132,7 @@ def _validate_optimization(config: TrainConfig) -> None:
     require_at_least(1, config, "steps", "d_steps", "accumulate")
     require_at_least(0, config, "ema_images", "seed")
     share = config.held_out_share
-    require(0 <= share < 1, "held_out_share", share, "at least 0, below 1")
+    require(0 <= share <= 0.5, "held_out_share", share, "from 0 to 0.5")
     require(config.seed < 2**63, "seed", config.seed, "below 2^63")
     size, parts = config.batch_size, config.accumulate
     require(size >= 2, "batch_size", size, "at least 2 (for batch norm)")

@@ -84,8 +84,9 @@ class OptimizationOptions:
     flip: bool = True
     """Mirror real images horizontally with probability 0.5."""
     held_out_share: float = 0.02
-    """Share of the images that is held out from training, at most 1,000 and not fewer than 16, or
-    0. Every 8 steps D scores some of them, to measure how much it memorises the others."""
+    """Share of the images that is held out from training: at most 1,000, and none where they would
+    be fewer than 100. Every 8 steps D scores some of them, to measure how much it memorises the
+    others."""
     ema_images: int = 10_000
     """Half-life, in images, of the moving average (EMA) of G's weights used for sampling. At most
     5% of the images seen so far."""

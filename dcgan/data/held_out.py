@@ -3,7 +3,7 @@
 import numpy as np
 
 MAX_HELD_OUT = 1000  # images: more would not make the means of D's logits more exact
-MIN_HELD_OUT = 16  # fewer say too little
+MIN_HELD_OUT = 100  # fewer are too different from the others by chance
 _STREAM = 5  # of random numbers, beside those of the batches of a training
 
 

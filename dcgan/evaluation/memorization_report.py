@@ -145,8 +145,8 @@ def _split_images(
     elif len(of_run) >= MIN_IMAGES:
         indices, source = of_run[:count], packed
     else:
-        split = min(len(order) // _HELD_OUT_SHARE, count)
-        training, indices, source = order[split:], order[:split], packed
+        split = min(len(training) // _HELD_OUT_SHARE, count)
+        training, indices, source = training[split:], training[:split], packed
     if len(indices) < MIN_IMAGES:
         raise UserError(f"{packed.folder} is too small to hold images out: give --held-out")
     return training, np.concatenate(list(read_images(source, indices)))

@@ -1,6 +1,11 @@
 """Generator, discriminator, their layers, and the ways to compute stride-2 convolutions."""
 
-from dcgan.networks.batch_norm import fold_batch_norm, recalibrate, running_statistics_paused
+from dcgan.networks.batch_norm import (
+    fold_batch_norm,
+    recalibrate,
+    running_statistics,
+    running_statistics_paused,
+)
 from dcgan.networks.building import build_network, build_networks
 from dcgan.networks.classifier import Classifier
 from dcgan.networks.discriminator import Discriminator
@@ -28,6 +33,7 @@ __all__ = [
     "fold_batch_norm",
     "image_and_jacobian",
     "recalibrate",
+    "running_statistics",
     "running_statistics_paused",
     "weights_hash",
 ]

@@ -3,11 +3,13 @@
 import copy
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torch.nn.utils.parametrize import ParametrizationList
 from torch.optim.swa_utils import update_bn
 
 from dcgan.networks.channels_last import to_channels_last
@@ -37,17 +39,30 @@ def fold_batch_norm(G: Generator) -> Generator:
     return copied.to(memory_format=torch.channels_last)
 
 
+def running_statistics(network: nn.Module) -> list[Tensor]:
+    """The buffers of batch norm and of a spectral norm that training updates; no copies."""
+    return [buffer for buffer in network.buffers() if buffer.is_floating_point()]
+
+
 @contextmanager
 def running_statistics_paused(network: nn.Module) -> Iterator[None]:
-    """Leave the running statistics alone in the block; batches are normalised as otherwise."""
+    """Leave the running statistics of batch norm and the singular vectors of a spectral norm alone
+    in the block; batches are normalised as otherwise.
+    """
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    lists = [module for module in network.modules() if isinstance(module, ParametrizationList)]
+    spectral_norms = [module for module in chain(*lists) if module.training]
     for norm in norms:
         norm.track_running_stats = False
+    for spectral_norm in spectral_norms:
+        spectral_norm.eval()
     try:
         yield
     finally:
         for norm in norms:
             norm.track_running_stats = True
+        for spectral_norm in spectral_norms:
+            spectral_norm.train()
 
 
 @torch.no_grad()

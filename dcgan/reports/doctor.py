@@ -9,7 +9,15 @@ from pathlib import Path
 import numpy as np
 
 from dcgan.config import TrainConfig
-from dcgan.data import PackedImages, cache_folder, is_packed, open_packed, pack, row_reader
+from dcgan.data import (
+    PackedImages,
+    cache_folder,
+    count_held_out,
+    is_packed,
+    open_packed,
+    pack,
+    row_reader,
+)
 from dcgan.data.duplicates import exact_duplicates, near_duplicates
 from dcgan.data.sources import EncodedSource, Subset, open_source
 from dcgan.data.statistics import label_shares, single_colour, sizes_and_modes
@@ -38,8 +46,9 @@ def diagnose(config: TrainConfig, say: Say) -> list[str]:
     with tempfile.TemporaryDirectory(prefix="dcgan-doctor-") as folder:
         scratch = Path(folder)
         packed, count, packing, problems = _open_images(config, scratch, say)
-        if count < config.batch_size:
-            problems.append(f"fewer images, {count}, than in a batch, {config.batch_size}")
+        training = count - count_held_out(count, config.held_out_share)
+        if training < config.batch_size:
+            problems.append(f"fewer images, {training}, than in a batch, {config.batch_size}")
         problems += _check_images(config, packed, say)
         # "auto" depends on the number of all images, not of those that are checked.
         config = dataclasses.replace(config, augment_p=resolve_probability(config, count))

@@ -25,3 +25,10 @@ class ScalarMeans:
         means = {name: total / self.added for name, total in zip(self.sums, sums, strict=True)}
         self._totals, self.added, self.sums = {}, 0, {}
         return means
+
+
+def mean_scalars(scalars: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The mean of every 0-dim scalar over the micro-batches of a batch, on the device."""
+    if len(scalars) == 1:
+        return scalars[0]
+    return {name: torch.stack([some[name] for some in scalars]).mean() for name in scalars[0]}

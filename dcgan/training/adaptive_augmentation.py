@@ -58,8 +58,9 @@ class AdaptiveAugmentation:
         """
         if self.memorization.held_out is None:
             return {}
-        for logit in held_out_logits:
-            self.memorization.add(scalars["logit_real"], logit, scalars["logit_fake"])
+        real, fake, deviation = (scalars[f"logit_{name}"] for name in ("real", "fake", "std"))
+        for held_out in held_out_logits:
+            self.memorization.add(real, held_out, fake, deviation)
         ratio = self.memorization.ratio()
         self._adapt(ratio, MEMORIZATION_TARGET)
         return {"memorization": ratio}

@@ -24,12 +24,18 @@ from contextlib import contextmanager
 from functools import cache
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from dcgan.networks import StridedConvTranspose2d
 from dcgan.networks.channels_last import to_nchw, to_nhwc
 from dcgan.runtime.device import full_float32_precision
 
 _MOMENT_DAMPING = 0.3  # share left of the differences between first moments: docs/recipe.md
+
+
+def upsampling_kernels(G: nn.Module) -> list[nn.Parameter]:
+    """The kernels of the transposed convolutions [C', C, k, k] that double the side."""
+    return [module.weight for module in G.modules() if isinstance(module, StridedConvTranspose2d)]
 
 
 def smooth_gradients(kernels: Iterable[Tensor]) -> None:

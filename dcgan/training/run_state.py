@@ -27,7 +27,7 @@ class RunState(SavedState):
     opt_G.KEY.NAME, opt_D.KEY.NAME   KEY of Adam's state (step, exp_avg, exp_avg_sq), parameter NAME
     clipping_G.moment                0-dim: see `GradientClipping`; clipping_D.moment is that of D
     augment.p                        augmentation probability, 0-dim
-    memorization.means               [2]: see `Memorization`; older runs have none
+    memorization.means               [3]: see `Memorization`; older runs have none
     sums.NAME                        sum of the scalar NAME over `summed_steps`, 0-dim
     labels.NAME                      conditional GANs: see `Labels.tensors`
     """
@@ -53,8 +53,8 @@ class RunState(SavedState):
             if moment is not None and (moment.shape != () or not 0 <= moment < torch.inf):
                 raise ValueError(f"its {name} is not a sum of squares")
         means = self.tensors.get("memorization.means")
-        if means is not None and (means.shape != (2,) or not means.isfinite().all()):
-            raise ValueError("its memorization.means are no two means")
+        if means is not None and (means.shape != (3,) or not means.isfinite().all()):
+            raise ValueError("its memorization.means are no three means")
         HealthMonitor.from_state(self.health)
         BestEvaluation.from_state(self.best)
 

@@ -2,7 +2,7 @@
 
 import copy
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
@@ -13,17 +13,23 @@ from dcgan.config import TrainConfig, has_penalties
 from dcgan.latent import Labels
 from dcgan.networks import (
     INITIAL_STD,
-    StridedConvTranspose2d,
     build_networks,
+    running_statistics,
     running_statistics_paused,
 )
+from dcgan.runs.scalar_means import mean_scalars
 from dcgan.runtime import distributed
 from dcgan.runtime.device import use_bf16
 from dcgan.training.adaptive_augmentation import AdaptiveAugmentation
 from dcgan.training.batches import Batch
 from dcgan.training.cuda_graphs import WARM_UP, CudaGraphs, can_capture
 from dcgan.training.ema import EMA, ema_decay
-from dcgan.training.kernel_smoothing import init_bilinear, smooth_gradients, smooth_updates
+from dcgan.training.kernel_smoothing import (
+    init_bilinear,
+    smooth_gradients,
+    smooth_updates,
+    upsampling_kernels,
+)
 from dcgan.training.losses import (
     LOSSES,
     discriminator_metrics,
@@ -55,14 +61,15 @@ class Trainer:
             known = (len(labels.names), labels.variance()) if labels else ()
             G, D = build_networks(config, *known)
             if config.smooth:
-                init_bilinear(_upsampling_kernels(G), INITIAL_STD)
+                init_bilinear(upsampling_kernels(G), INITIAL_STD)
         G.labels = labels
         self.G = G.to(device).to(memory_format=torch.channels_last)
         self.D = D.to(device).to(memory_format=torch.channels_last)
         self.G_ema = copy.deepcopy(self.G).requires_grad_(False)
         self.ema = EMA(self.G_ema, self.G)
-        self.statistics = _running_statistics(self.G) + _running_statistics(self.D)
-        self.smoothed = _upsampling_kernels(self.G) if config.smooth else []
+        # Each process sees its share of the images alone.
+        self.statistics = [*running_statistics(self.G), *running_statistics(self.D)]
+        self.smoothed = upsampling_kernels(self.G) if config.smooth else []
         self.stop_flag = distributed.StopFlag(device)
         self.guard = NonFiniteGuard(device)
         self.loss = LOSSES[config.loss]
@@ -121,16 +128,16 @@ class Trainer:
         return scalars | memorization
 
     def score_held_out_images(self) -> list[Tensor]:
-        """The mean of D's logits of held-out images, 0-dim; nothing where it is not due.
-
-        They are of D before the step, like those of training images and fakes with --d-steps 1.
-        """
+        """The mean of D's logits of held-out images, 0-dim; nothing where it is not due."""
         batch = self.augment.memorization.batch(self.step)
         if batch is None:
             return []
-        with torch.no_grad(), running_statistics_paused(self.D):
-            images = self.augment(batch.real, batch.augmentation_noise[:, 0])
-            return [self.discriminate(images, batch).mean()]
+        means = []
+        with torch.no_grad(), running_statistics_paused(self.D), self._uncompiled():
+            for micro in self.micro_batches(batch):
+                images = self.augment(micro.real, micro.augmentation_noise[:, 0])
+                means.append(self.discriminate(images, micro).mean())
+        return [torch.stack(means).mean()]
 
     def is_penalized(self, step: int) -> bool:
         """Whether the loss of D has gradient penalties in a step (lazy regularisation)."""
@@ -138,16 +145,20 @@ class Trainer:
 
     def d_and_g_step(self, *batches: Batch, penalized: bool = False) -> dict[str, Tensor]:
         """Update both networks. Runs the same operations on the same numbers at every step."""
-        eager = penalized and self.config.compile  # compiled code has no second derivative
+        of_first: dict[str, Tensor] = {}  # of D as it was before the step
         for number, batch in enumerate(batches, start=1):
             # G learns from the last batch alone. The graphs of micro-batches together would be as
             # large as that of the batch: the step of G makes one after another.
             keep_graphs = number == len(batches) and self.config.accumulate == 1
             micro_batches = self.generate_fakes(batch, keep_graphs)
-            with torch.compiler.set_stance("force_eager") if eager else nullcontext():
+            # Compiled code has no second derivative.
+            with self._uncompiled() if penalized else nullcontext():
                 scalars, real_logits = self.d_step(micro_batches, penalized)
+            logits = {name: value for name, value in scalars.items() if name.startswith("logit_")}
+            of_first = of_first or logits
         # Before the step of G, which needs the memory of this copy of the fakes.
         diagnostics = image_diagnostics(batch.real, torch.cat([fake for _, fake in micro_batches]))
+        scalars |= of_first
         return scalars | self.g_step(micro_batches, real_logits) | diagnostics
 
     def generate_fakes(self, batch: Batch, keep_graphs: bool = True) -> list[tuple[Batch, Tensor]]:
@@ -155,9 +166,13 @@ class Trainer:
 
         `keep_graphs`: for the step of G, which computes them again otherwise.
         """
-        chunks = zip(*(tensor.chunk(self.config.accumulate) for tensor in batch), strict=True)
         with self._autocast(), torch.set_grad_enabled(keep_graphs):
-            return [(micro, self.G(micro.z)) for micro in map(Batch._make, chunks)]
+            return [(micro, self.G(micro.z)) for micro in self.micro_batches(batch)]
+
+    def micro_batches(self, batch: Batch) -> Iterator[Batch]:
+        """The `accumulate` parts of a batch."""
+        chunks = zip(*(tensor.chunk(self.config.accumulate) for tensor in batch), strict=True)
+        return map(Batch._make, chunks)
 
     def with_graph(self, fake: Tensor, batch: Batch) -> Tensor:
         """The fake images of a micro-batch with the graph of G, computed again if it has none.
@@ -186,7 +201,7 @@ class Trainer:
             logits = logits.detach().unflatten(0, (2, -1))  # of real and of fake images
             scalars.append({"loss_D": loss.detach(), **discriminator_metrics(self.loss, *logits)})
             all_logits.append(logits)
-        means = _mean_scalars(scalars)
+        means = mean_scalars(scalars)
         grads = gradients(self.D)
         logits_of_all = distributed.in_own_row(torch.cat(all_logits, 1))
         distributed.average_tensors([*grads, logits_of_all])
@@ -200,6 +215,7 @@ class Trainer:
         others = {
             "logit_real": real_logits.mean(),
             "logit_fake": fake_logits.mean(),
+            "logit_std": real_logits.std(),
             "overfitting": overfitting,
             "augment_p": self.augment.probability,
             "grad_norm_D": norm,
@@ -222,7 +238,7 @@ class Trainer:
             loss = self.loss.G(real_logits, fake_logits)
             (loss / len(micro_batches)).backward()
             scalars.append({"loss_G": loss.detach()})
-        means = _mean_scalars(scalars)
+        means = mean_scalars(scalars)
         distributed.average_tensors(gradients(self.G))
         smooth_gradients(self.smoothed)
         norm = torch.nn.utils.get_total_norm(gradients(self.G))
@@ -272,6 +288,11 @@ class Trainer:
         """Compute in bfloat16 in the block, if the configuration and the device allow it."""
         return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext()
 
+    def _uncompiled(self) -> AbstractContextManager:
+        """Run compiled networks as they are written in the block."""
+        compiled = self.config.compile
+        return torch.compiler.set_stance("force_eager") if compiled else nullcontext()
+
     def tensors(self) -> dict[str, Tensor]:
         """All that a resumed trainer needs, under the names of `RunState.tensors`; no copies."""
         others = self.augment.tensors()
@@ -296,22 +317,3 @@ class Trainer:
 
     def _optimizers(self) -> dict[str, tuple[torch.optim.Adam, nn.Module]]:
         return {"opt_G": (self.opt_G, self.G), "opt_D": (self.opt_D, self.D)}
-
-
-def _mean_scalars(scalars: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """The mean of every scalar over the micro-batches of a batch."""
-    if len(scalars) == 1:
-        return scalars[0]
-    return {name: torch.stack([some[name] for some in scalars]).mean() for name in scalars[0]}
-
-
-def _upsampling_kernels(G: nn.Module) -> list[nn.Parameter]:
-    """The kernels of the transposed convolutions [C', C, k, k] that double the side."""
-    return [module.weight for module in G.modules() if isinstance(module, StridedConvTranspose2d)]
-
-
-def _running_statistics(network: nn.Module) -> list[Tensor]:
-    """The running means and variances of batch norm, which differ between processes: each process
-    sees its share of the images.
-    """
-    return [buffer for buffer in network.buffers() if buffer.is_floating_point()]

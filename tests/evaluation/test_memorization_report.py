@@ -106,10 +106,12 @@ def test_a_tenth_of_the_data_is_held_out_where_no_other_images_are_given(tmp_pat
     assert len(fewer) == 12
 
 
-def test_images_that_the_run_has_held_out_are_the_reference(packed, other, tiny, tmp_path):
+def test_images_that_the_run_has_held_out_are_the_reference(other, tiny, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (300, 16, 16, 3), dtype=np.uint8)
+    packed = open_packed(write_packed(tmp_path / "noise", images))
     run, _ = tmp_path / "run", fit(tiny(steps=2, held_out_share=0.4), packed, tmp_path / "run", CPU)
     held_out = _held_out_of_run(run, packed)
-    assert set(np.flatnonzero(held_out)) == set(split_images(50, 0.4, 0)[1])
+    assert set(np.flatnonzero(held_out)) == set(split_images(300, 0.4, 0)[1])
     G = load_generator(run)
     training, reference = _split_images(packed, G, 1000, None, None, held_out)
     assert set(training) == set(np.flatnonzero(~held_out))

@@ -195,7 +195,10 @@ def test_gradients_by_products_in_bf16_are_as_accurate_as_by_pytorchs_operators(
 @pytest.mark.parametrize("way", ["mixed", "products"])
 @pytest.mark.parametrize("transposed", [False, True])
 def test_products_of_bf16_add_up_in_float32(transposed, way):
-    """The only roundings are those of the results: of maps, of both gradients."""
+    """The only roundings are those of the results: of maps, of both gradients.
+
+    PyTorch's own are larger on processors without bf16: "mixed" has them but for kernels.
+    """
     torch.manual_seed(0)
     side = 4 if transposed else 8
     x, weight = torch.randn(4, 64, side, side).bfloat16(), torch.randn(64, 64, 4, 4).bfloat16()
@@ -208,9 +211,12 @@ def test_products_of_bf16_add_up_in_float32(transposed, way):
         return maps, *torch.autograd.grad(maps, inputs, gradient.to(dtype))
 
     truth = results("torch", torch.float64)
-    for ours, exact in zip(results(way, torch.bfloat16), truth, strict=True):
-        rounded = (exact.bfloat16() - exact).norm()
-        assert (ours - exact).norm() < 1.02 * rounded
+    of_torch = results("torch", torch.bfloat16)
+    for i, (ours, exact) in enumerate(zip(results(way, torch.bfloat16), truth, strict=True)):
+        error = (exact.bfloat16() - exact).norm()
+        if way == "mixed" and i < 2:  # maps, and the gradient of x
+            error = max(error, (of_torch[i] - exact).norm())
+        assert (ours - exact).norm() < 1.02 * error
 
 
 def way_of(shape_of_x, shape_of_weight, dtype=torch.float32, transposed=False, device="cpu") -> str:

@@ -180,11 +180,11 @@ def test_resuming_refuses_an_invalid_state(copy, tiny, changes, complaint, capsy
         ),
         ("clipping_D.moment", torch.tensor(-1.0), r"clipping_D\.moment is not a sum of squares"),
         ("clipping_D.moment", torch.zeros(1), r"clipping_D\.moment is not a sum of squares"),
-        ("memorization.means", torch.zeros(3), r"memorization\.means are no two means"),
+        ("memorization.means", torch.zeros(2), r"memorization\.means are no three means"),
         (
             "memorization.means",
-            torch.tensor([0.0, torch.nan]),
-            r"memorization\.means are no two means",
+            torch.tensor([0.0, torch.nan, 1.0]),
+            r"memorization\.means are no three means",
         ),
     ],
 )

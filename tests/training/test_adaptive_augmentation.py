@@ -70,7 +70,7 @@ def test_the_control_does_not_wait_for_the_device():
     p, logits = torch.empty((), device="meta"), torch.empty(4, device="meta")
     assert updated_probability(p, overfitting_heuristic(logits, logits), 0.6, 4).shape == ()
     memorization = Memorization(torch.device("meta"))
-    memorization.add(*torch.empty(3, device="meta"))
+    memorization.add(*torch.empty(4, device="meta"))
     assert memorization.ratio().shape == ()
 
 

@@ -7,13 +7,13 @@ import torch
 import torch.nn.functional as F
 
 from dcgan.networks import Generator, StridedConvTranspose2d
-from dcgan.training import trainer as step
 from dcgan.training.kernel_smoothing import (
     _MOMENT_DAMPING,
     init_bilinear,
     smooth_gradients,
     smooth_kernels,
     smooth_updates,
+    upsampling_kernels,
 )
 from dcgan.training.trainer import Trainer
 from tests.tensor_float32 import as_in_training
@@ -208,12 +208,12 @@ def test_bilinear_upsampling_of_a_ramp_is_a_ramp():
 def test_the_upsampling_kernels_of_a_generator_alone_start_as_bilinear(tiny):
 
     G = Generator(16, width=4)
-    kernels = step._upsampling_kernels(G)
+    kernels = upsampling_kernels(G)
     assert [k.shape[2:] for k in kernels] == [(4, 4)] * 2
     ours = Trainer(tiny(smooth=True), torch.device("cpu"))
     plain = Trainer(tiny(smooth=False), torch.device("cpu"))
     assert torch.equal(ours.D.score.weight, plain.D.score.weight)
     assert torch.equal(ours.G.layers[0].weight, plain.G.layers[0].weight)
-    for weight in step._upsampling_kernels(ours.G):
+    for weight in upsampling_kernels(ours.G):
         flat = weight.detach().flatten(2)
         assert torch.linalg.matrix_rank(flat.flatten(0, 1), rtol=1e-4) == 1, "one tent, scaled"

@@ -88,6 +88,7 @@ def test_one_step_equals_an_independent_implementation(tiny, packed):
             "accuracy_fake": (p_fake < 0.5).double().mean(),
             "logit_real": p_real.logit().mean(),
             "logit_fake": p_fake.logit().mean(),
+            "logit_std": p_real.logit().std(),
             "overfitting": overfitting_heuristic(p_real, p_fake),
             "augment_p": torch.zeros(()).double(),
             "grad_norm_D": norm_D,
