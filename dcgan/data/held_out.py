@@ -12,7 +12,7 @@ def count_held_out(images: int, share: float) -> int:
 
     None where they would be fewer than MIN_HELD_OUT.
     """
-    held_out = min(round(share * images), MAX_HELD_OUT)
+    held_out = min(int(share * images), MAX_HELD_OUT)
     return held_out if held_out >= MIN_HELD_OUT else 0
 
 

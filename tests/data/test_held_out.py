@@ -8,7 +8,7 @@ from dcgan.data.held_out import MAX_HELD_OUT, MIN_HELD_OUT, split_images
 @given(st.integers(1, 3000), st.floats(0, 0.5), st.integers(0, 2**62))
 def test_every_image_is_trained_on_or_held_out(count, share, seed):
     training, held_out = split_images(count, share, seed)
-    wanted = min(round(share * count), MAX_HELD_OUT)
+    wanted = min(int(share * count), MAX_HELD_OUT)
     if wanted < MIN_HELD_OUT:
         assert training is None and len(held_out) == 0
         return
