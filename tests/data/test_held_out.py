@@ -1,10 +1,11 @@
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcgan.data.held_out import MAX_HELD_OUT, MIN_HELD_OUT, split_images
 
 
+@settings(deadline=None)
 @given(st.integers(1, 3000), st.floats(0, 0.5), st.integers(0, 2**62))
 def test_every_image_is_trained_on_or_held_out(count, share, seed):
     training, held_out = split_images(count, share, seed)

@@ -4,7 +4,7 @@ import os
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcgan.config import TrainConfig
@@ -43,6 +43,7 @@ def means(*values: float) -> list[torch.Tensor]:
     return [torch.tensor(value) for value in values]
 
 
+@settings(deadline=None)
 @given(st.floats(-100, 100), st.floats(0.1, 10))
 def test_the_ratio_places_held_out_images_between_training_images_and_fakes(zero, scale):
     """Wherever the zero of D is, and whatever its scale."""
