@@ -1,4 +1,4 @@
-"""Which images of a packed folder are held out from the training of a GAN."""
+"""Which images of a packed folder are held out from a training."""
 
 import numpy as np
 
@@ -7,10 +7,19 @@ MIN_HELD_OUT = 100  # fewer are too different from the others by chance
 _STREAM = 5  # of random numbers, beside those of the batches of a training
 
 
-def count_held_out(images: int, share: float) -> int:
-    """How many of so many images are held out for a `share`, at most MAX_HELD_OUT.
+def hold_out(count: int, held_out: int, seed: int, stream: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the images to train on, and of the `held_out` others of `count`, both ascending.
 
-    None where they would be fewer than MIN_HELD_OUT.
+    They are chosen by the seed; `stream` separates this use of it from others.
+    """
+    order = np.random.default_rng([seed, stream]).permutation(count)
+    return np.sort(order[held_out:]), np.sort(order[:held_out])
+
+
+def count_held_out(images: int, share: float) -> int:
+    """How many of so many images are held out from the training of a GAN for a `share`.
+
+    At most MAX_HELD_OUT, and none where they would be fewer than MIN_HELD_OUT.
     """
     held_out = min(int(share * images), MAX_HELD_OUT)
     return held_out if held_out >= MIN_HELD_OUT else 0
@@ -24,5 +33,4 @@ def split_images(count: int, share: float, seed: int) -> tuple[np.ndarray | None
     held_out = count_held_out(count, share)
     if held_out == 0:
         return None, np.empty(0, np.int64)
-    order = np.random.default_rng([seed, _STREAM]).permutation(count)
-    return np.sort(order[held_out:]), np.sort(order[:held_out])
+    return hold_out(count, held_out, seed, _STREAM)

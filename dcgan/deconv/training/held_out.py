@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from dcgan import data
+
 _STREAM = 6  # number of a random stream, see `training.image_loader`
 _MAX_SHARE = 0.2
 
@@ -11,6 +13,4 @@ def hold_out(count: int, held_out: int, seed: int) -> tuple[np.ndarray, np.ndarr
 
     `held_out` of `count` images, a fifth at most, are chosen by the seed.
     """
-    order = np.random.default_rng([seed, _STREAM]).permutation(count)
-    kept = min(held_out, int(count * _MAX_SHARE))
-    return np.sort(order[kept:]), np.sort(order[:kept])
+    return data.hold_out(count, min(held_out, int(count * _MAX_SHARE)), seed, _STREAM)
