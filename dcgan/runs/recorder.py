@@ -1,6 +1,7 @@
 """The recorder of a run: writes its folder in the background, and shows its progress."""
 
 import json
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, wait
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dcgan.errors import printable
 from dcgan.runs import checkpoint
 from dcgan.runs.background_writer import BackgroundWriter
 from dcgan.runs.checkpoint_folder import prune_checkpoints
@@ -115,6 +117,11 @@ class RunRecorder:
         }
         self.writer.submit(self.log.add_scalars, self.step, self.metrics, dict(notes))
         self.bar.set_postfix_str(f"{rate:.0f} images/s{shown}", refresh=False)
+
+    def warn(self, message: str) -> None:
+        """Print a message above the progress bar, and write it to TensorBoard's texts."""
+        self.bar.write(printable(f"step {self.step}: {message}"), file=sys.stderr)
+        self.writer.submit(self.log.add_text, self.step, "health", message)
 
     def write_image(self, tag: str, image: np.ndarray) -> None:
         """Write an image to TensorBoard, uint8 [H, W, C]."""

@@ -1,6 +1,5 @@
 """The recorder of a GAN's run: its log, its sample grids, and the warnings of the monitor."""
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,7 +7,6 @@ import torch
 from torch import Tensor
 
 from dcgan.config import TrainConfig, config_to_dict
-from dcgan.errors import printable
 from dcgan.runs.recorder import RunRecorder
 from dcgan.runtime.host_copy import HostCopy
 from dcgan.training.monitoring import HealthMonitor
@@ -44,8 +42,7 @@ class Recorder(RunRecorder):
         losses = f", loss D {means['loss_D']:.3f}, G {means['loss_G']:.3f}"
         self.write_line({**learning_rates, **means, **scores}, notes, losses)
         for message in self.monitor.check(self.step, {**means, **references}):
-            self.bar.write(printable(f"step {self.step}: {message}"), file=sys.stderr)
-            self.writer.submit(self.log.add_text, self.step, "health", message)
+            self.warn(message)
 
     def write_samples(self, averaged: Tensor, raw: Tensor) -> None:
         """Write grids of images of G_ema and of G, uint8 [N, H, W, C] each."""

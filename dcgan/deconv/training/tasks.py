@@ -1,7 +1,6 @@
 """The tasks of a run that recur every N steps: logging, scores and pictures, checkpoints."""
 
 import math
-import sys
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -111,11 +110,7 @@ class NetworkTasks(ABC):
             self.first_loss = loss
         elif loss > _DIVERGED * self.first_loss:
             grown = f"the loss has grown from {self.first_loss:.4g} to {loss:.4g}"
-            message = f"step {self.trainer.step}: {grown}: start again with a lower --lr"
-            self.recorder.bar.write(message, file=sys.stderr)
-            self.recorder.writer.submit(
-                self.recorder.log.add_text, self.trainer.step, "health", message
-            )
+            self.recorder.warn(f"{grown}: start again with a lower --lr")
             self.first_loss = math.inf
 
     def _write_scores(self) -> dict[str, float]:
