@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 from dcgan.config.data import DataOptions, FitName, Levels, MaskOptions, PrepareConfig, SourceName
 from dcgan.config.networks import NETWORK_OPTIONS, NetworkOptions, validate_network
 from dcgan.config.presets import PRESETS
-from dcgan.config.train_config import TrainConfig, config_from_dict, config_to_dict, has_penalties
+from dcgan.config.train_config import (
+    OF_OLDER_RUNS,
+    TrainConfig,
+    config_from_dict,
+    config_to_dict,
+    has_penalties,
+)
 from dcgan.config.training import EvaluationOptions, LossOptions
 from dcgan.config.validation import (
     MIN_IMAGES,
@@ -72,6 +78,7 @@ __all__ = [
     "MIN_FRAME_SECONDS",
     "MIN_IMAGES",
     "NETWORK_OPTIONS",
+    "OF_OLDER_RUNS",
     "PRESETS",
     "SEGMENT_PRESETS",
     "ArithmeticConfig",

@@ -25,6 +25,8 @@ from dcgan.config.training import (
 from dcgan.config.validation import MIN_IMAGES, require, require_at_least, validate_types
 from dcgan.errors import UsageError
 
+OF_OLDER_RUNS = {"held_out_share": 0.0}  # options that were added later, as runs had it before
+
 
 @dataclass(frozen=True)
 class TrainConfig(
@@ -86,13 +88,13 @@ def _implied_weight(name: str, gradient_penalty: object) -> Implied:
 
 def config_from_dict(values: Mapping[str, Any]) -> TrainConfig:
     """The inverse of `config_to_dict`, also after JSON, which cannot tell a default from the same
-    number: defaults that follow other options stay such. Raises UsageError for unknown options or
-    invalid values.
+    number: defaults that follow other options stay such. Options that older runs did not store are
+    what they did. Raises UsageError for unknown options or invalid values.
     """
     known = {field.name for field in dataclasses.fields(TrainConfig)}
     if unknown := sorted(set(values) - known):
         raise UsageError(f"{', '.join(unknown)}: no options of this dcgan")
-    options = dict(values)
+    options = OF_OLDER_RUNS | dict(values)
     for name in ("r1", "r2"):
         implied = _implied_weight(name, options.get("gradient_penalty"))
         if options.get(name) == implied:

@@ -106,7 +106,7 @@ def _held_out_of_run(path: Path, packed: PackedImages) -> np.ndarray:
     if found.header.get("data") != packed.fingerprint:
         return held_out
     try:
-        config = config_from_dict({"held_out_share": 0.0} | found.config)
+        config = config_from_dict(found.config)
     except (UsageError, TypeError) as error:
         raise damaged(found.path, error) from error
     held_out[split_images(len(packed), config.held_out_share, config.seed)[1]] = True

@@ -14,6 +14,7 @@ import torch
 
 from dcgan.config import (
     NETWORK_OPTIONS,
+    OF_OLDER_RUNS,
     DataOptions,
     EvaluationOptions,
     LossOptions,
@@ -41,7 +42,6 @@ from dcgan.training.run_state import MAX_ROLLBACKS, RunState
 _ALWAYS_IN_CONFIG = ("size", "width", "latent_dim", "batch_size", "steps", "seed")
 # Along a run.
 _FIXED = (*NETWORK_OPTIONS, "conditional", "seed", "batch_size", "d_steps", "held_out_share")
-_BEFORE_OPTION = {"held_out_share": 0.0}  # what runs did before there was an option for it
 # Not `root`: the same images may have moved.
 _FREE_OF_RAW_IMAGES = ("root", "max_bad", "workers")
 _FIXED_OF_RAW_IMAGES = tuple(
@@ -95,7 +95,7 @@ def checkpoint_to_resume(config: TrainConfig, run: Path) -> Checkpoint | None:
     if found is None:
         check_empty_or_begun(run, _ALWAYS_IN_CONFIG)
         return None
-    ours, theirs = _as_json(config), _BEFORE_OPTION | found.config
+    ours, theirs = _as_json(config), OF_OLDER_RUNS | found.config
     # Packed images may be given instead of raw ones; whether they are the same shows later.
     packed_once = config.data or theirs.get("data")
     fixed = (*_FIXED, *(() if packed_once else _FIXED_OF_RAW_IMAGES))
@@ -245,7 +245,7 @@ def _format_value(value: object) -> str:
 def _config_in(run: Path, options: dict[str, Any]) -> TrainConfig:
     """The stored options of a run, which lies in the folder `run` now. Raises UsageError."""
     of_folder = {"out": str(run), "fresh": False, "dry_run": False}
-    return config_from_dict(_BEFORE_OPTION | options | of_folder)
+    return config_from_dict(options | of_folder)
 
 
 def check_empty_or_begun(run: Path, always: Iterable[str]) -> None:
