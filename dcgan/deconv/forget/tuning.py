@@ -43,7 +43,7 @@ def tune_kernels(
     """
     device = next(G.parameters()).device
     tuned = copy.deepcopy(G).eval().requires_grad_(False)
-    finder = copy.deepcopy(segmenter).eval().requires_grad_()
+    finder = copy.deepcopy(segmenter).eval()
     rates = [(kernel, _LR * kernel.square().mean().sqrt().item()) for kernel in kernels(tuned)]
     kernel_groups = [{"params": [kernel.requires_grad_()], "lr": lr} for kernel, lr in rates]
     optimizers = [
@@ -67,13 +67,13 @@ def tune_kernels(
                 before = layers[place:](maps)
                 classes = segmenter(before).argmax(1).masked_fill(near > 0, index)
             after = tuned.layers[place:](maps)
-            scores = finder(after)
+            scores = finder.requires_grad_(False)(after)
             others = scores.index_fill(1, own, -torch.inf).logsumexp(1)
             shown = (F.softplus(scores[:, index] - others) * near).sum() / near.sum()
             far = 1 - near
             change = ((after - before).abs().mean(1) * far).sum() / far.sum().clamp(min=1)
             _update(optimizers[0], shown + keep * change)
-            found = finder(torch.cat([before, after.detach()]))
+            found = finder.requires_grad_(True)(torch.cat([before, after.detach()]))
             _update(optimizers[1], F.cross_entropy(found, classes.repeat(2, 1, 1)))
             for schedule in schedules:
                 schedule.step()
