@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Generic, NamedTuple, Self, TypeVar
 
 import numpy as np
@@ -141,10 +142,11 @@ class ImageLoader(ABC, Generic[Inputs]):
         return tensor.pin_memory() if self.device.type == "cuda" else tensor
 
 
-def save_before_errors(batches: Iterator[Inputs], save: Callable[[], object]) -> Iterator[Inputs]:
-    """Yield batches; where one cannot be read, save the steps done before the error is raised."""
+@contextmanager
+def save_before_errors(save: Callable[[], object]) -> Iterator[None]:
+    """Where images cannot be read in the block, save the steps done before the error is raised."""
     try:
-        yield from batches
+        yield
     except UserError:
         save()
         raise

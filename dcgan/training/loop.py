@@ -12,7 +12,7 @@ import torch
 from dcgan.config import TrainConfig
 from dcgan.config.validation import require_options
 from dcgan.data import PackedImages
-from dcgan.errors import UsageError, UserError
+from dcgan.errors import UsageError
 from dcgan.runs.checkpoint import Checkpoint
 from dcgan.runs.checkpoint_folder import find_checkpoint, latest_checkpoint
 from dcgan.runs.layout import checkpoint_path
@@ -92,13 +92,10 @@ def _run_steps(tasks: PeriodicTasks, stop: Sequence[int]) -> Path:
     remaining = range(trainer.step, config.steps)
     with tasks:
         batches = make_batches(trainer, tasks.packed)
-        batches = save_before_errors(batches, lambda: _save_at_once(tasks))
-        for _, *of_step in zip(remaining, *[batches] * config.d_steps):  # noqa: B905 (endless)
-            try:
-                scalars = trainer.update(*of_step, stop=stop)
-            except UserError:  # held-out images cannot be read
-                _save_at_once(tasks)
-                raise
+        for _ in remaining:
+            with save_before_errors(lambda: _save_at_once(tasks)):
+                of_step = [next(batches) for _ in range(config.d_steps)]
+                scalars = trainer.update(*of_step, stop=stop)  # may read held-out images
             tasks.after_step(scalars)
             # All processes leave after the same step, or some would wait for the others for ever.
             if trainer.stop_flag.is_set() and trainer.step < config.steps:

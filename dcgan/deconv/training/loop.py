@@ -86,8 +86,9 @@ def _fit(
         tasks = Tasks(trainer, packed, state)
         with tasks.recorder:
             batches = training.loader.starting_at(trainer.step)
-            batches = save_before_errors(batches, tasks.save_at_once)
-            for _, batch in zip(range(trainer.step, config.steps), batches):  # noqa: B905 (endless)
+            for _ in range(trainer.step, config.steps):
+                with save_before_errors(tasks.save_at_once):
+                    batch = next(batches)
                 tasks.after_step(trainer.update(batch))
                 if stop and trainer.step < config.steps:
                     tasks.save_at_once()
