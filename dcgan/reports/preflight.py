@@ -120,7 +120,8 @@ def _time_step(config: TrainConfig, packed: PackedImages, device: torch.device) 
     started, steps = 0.0, -trainer.warm_up
     batches = [preparation.make_batches(trainer, packed)] * config.d_steps
     for step_batches in zip(*batches, strict=False):
-        float(trainer.update(*step_batches)["loss_D"])  # waits for the device
+        scalars = trainer.update(*step_batches, held_out=trainer.held_out_batch())
+        float(scalars["loss_D"])  # waits for the device
         steps += 1
         if steps == 0:
             started = time.perf_counter()

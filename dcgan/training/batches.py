@@ -1,6 +1,6 @@
 """The inputs of a training step, as a pure function of the seed and the step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +24,10 @@ class Batch(NamedTuple):
     z: Tensor  # [n, latent_dim + num_labels]: noise, and the same labels
     augmentation_noise: Tensor  # [n, 3, NOISE_DIM] of U(0, 1): of real and fake for D, fake for G
     alpha: Tensor  # [n] of U(0, 1): interpolates real and fake images for the gradient penalty
+
+    def parts(self, number: int) -> Iterator["Batch"]:
+        """The micro-batches of this batch, `number` of the same size."""
+        return map(Batch._make, zip(*(tensor.chunk(number) for tensor in self), strict=True))
 
 
 def no_labels(indices: np.ndarray) -> np.ndarray:

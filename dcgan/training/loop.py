@@ -95,8 +95,9 @@ def _run_steps(tasks: PeriodicTasks, stop: Sequence[int]) -> Path:
         for _ in remaining:
             with save_before_errors(lambda: _save_at_once(tasks)):
                 of_step = [next(batches) for _ in range(config.d_steps)]
-                scalars = trainer.update(*of_step, stop=stop)  # may read held-out images
-            tasks.after_step(scalars)
+                held_out = trainer.held_out_batch()
+            # Not saved after its errors: they leave the networks in the middle of a step.
+            tasks.after_step(trainer.update(*of_step, held_out=held_out, stop=stop))
             # All processes leave after the same step, or some would wait for the others for ever.
             if trainer.stop_flag.is_set() and trainer.step < config.steps:
                 _save_and_stop(tasks, stop)

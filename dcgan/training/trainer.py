@@ -2,7 +2,7 @@
 
 import copy
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
@@ -101,18 +101,25 @@ class Trainer:
             self.graphs = CudaGraphs(kinds)
             self.warm_up = (WARM_UP + 1) * config.penalty_every
 
-    def update(self, *batches: Batch, stop: Sequence[int] = ()) -> dict[str, Tensor]:
+    def held_out_batch(self) -> Batch | None:
+        """The held-out images that D scores in the next step; None where it scores none."""
+        return self.augment.memorization.batch(self.step)
+
+    def update(
+        self, *batches: Batch, held_out: Batch | None = None, stop: Sequence[int] = ()
+    ) -> dict[str, Tensor]:
         """One step: D learns from each batch, then G from the last one.
 
         Returns scalars on the device, which the next step may overwrite. The first `warm_up` steps
-        take longer than later ones. `stop`: signals received by this process.
+        take longer than later ones. `held_out`: see `held_out_batch`. `stop`: signals received by
+        this process.
         """
         config = self.config
         factor = lr_factor(self.step / config.steps, config.lr_decay) / 2**self.rollbacks
         set_lr(self.opt_G, config.lr_G * factor)
         set_lr(self.opt_D, config.lr_D * factor)
         penalized = self.is_penalized(self.step)
-        held_out_logits = self.score_held_out_images()
+        held_out_logits = self.score_held_out_images(held_out) if held_out else []
         if self.graphs:
             scalars = self.graphs.run(self.d_and_g_step, batches, penalized)
         else:
@@ -127,14 +134,11 @@ class Trainer:
         self.ema.update(ema_decay(seen, config.batch_size, config.ema_images))
         return scalars | memorization
 
-    def score_held_out_images(self) -> list[Tensor]:
-        """The mean of D's logits of held-out images, 0-dim; nothing where it is not due."""
-        batch = self.augment.memorization.batch(self.step)
-        if batch is None:
-            return []
+    def score_held_out_images(self, batch: Batch) -> list[Tensor]:
+        """The mean of D's logits of held-out images, 0-dim."""
         means = []
         with torch.no_grad(), running_statistics_paused(self.D), self._uncompiled():
-            for micro in self.micro_batches(batch):
+            for micro in batch.parts(self.config.accumulate):
                 images = self.augment(micro.real, micro.augmentation_noise[:, 0])
                 means.append(self.discriminate(images, micro).mean())
         return [torch.stack(means).mean()]
@@ -167,12 +171,7 @@ class Trainer:
         `keep_graphs`: for the step of G, which computes them again otherwise.
         """
         with self._autocast(), torch.set_grad_enabled(keep_graphs):
-            return [(micro, self.G(micro.z)) for micro in self.micro_batches(batch)]
-
-    def micro_batches(self, batch: Batch) -> Iterator[Batch]:
-        """The `accumulate` parts of a batch."""
-        chunks = zip(*(tensor.chunk(self.config.accumulate) for tensor in batch), strict=True)
-        return map(Batch._make, chunks)
+            return [(micro, self.G(micro.z)) for micro in batch.parts(self.config.accumulate)]
 
     def with_graph(self, fake: Tensor, batch: Batch) -> Tensor:
         """The fake images of a micro-batch with the graph of G, computed again if it has none.

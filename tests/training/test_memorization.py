@@ -22,6 +22,7 @@ from dcgan.training.memorization import (
 )
 from dcgan.training.preparation import make_batches, make_trainer
 from dcgan.training.resume import config_of_run
+from dcgan.training.trainer import Trainer
 from tests.conftest import fit, write_packed
 from tests.processes import in_processes
 from tests.training.test_trainer import logged, state
@@ -141,17 +142,18 @@ def trained(config: TrainConfig, packed, steps: int):
     trainer = make_trainer(packed, config, CPU)
     trainer.G.eval()  # its images must not depend on the rest of the batch
     batches = make_batches(trainer, packed)
-    return trainer, [trainer.update(next(batches), stop=()) for _ in range(steps)]
+    for _ in range(steps):
+        trainer.update(next(batches), held_out=trainer.held_out_batch())
+    return trainer
 
 
 @pytest.mark.parametrize("name", ["", "batch_norm_D", "minibatch_std", "spectral_norm"])
 def test_scoring_held_out_images_changes_nothing_else(tiny, packed, name):
     config = tiny(held_out_share=SHARE, augment_p=0.5, **({name: True} if name else {}))
-    ours, _ = trained(config, packed, 3)
+    ours = trained(config, packed, 3)
     blind = make_trainer(packed, config, CPU)
     blind.G.eval()
     batches = make_batches(blind, packed)
-    blind.augment.memorization.held_out = None
     for _ in range(3):
         blind.update(next(batches))
     assert ours.augment.memorization.means.any() and not blind.augment.memorization.means.any()
@@ -171,7 +173,8 @@ def test_the_means_are_of_the_same_D_and_of_the_same_groups_of_images(tiny, pack
     batches = make_batches(trainer, packed)
     for step in range(_EVERY + 1):
         of_step = [next(batches) for _ in range(config.d_steps)]
-        scored = trainer.augment.memorization.batch(step)
+        scored = trainer.held_out_batch()
+        assert bool(scored) == (step % _EVERY == 0)
         if scored:
             D, G = copy.deepcopy(trainer.D), copy.deepcopy(trainer.G)
             with torch.no_grad():
@@ -186,7 +189,7 @@ def test_the_means_are_of_the_same_D_and_of_the_same_groups_of_images(tiny, pack
             train, held_out, fake = (logits.mean() for logits in parts)
             expected = torch.stack([train - held_out, train - fake, parts[0].var()])
             trainer.augment.memorization.means.zero_()  # no running mean
-        trainer.update(*of_step)
+        trainer.update(*of_step, held_out=scored)
         if scored:
             found = trainer.augment.memorization.means
             torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
@@ -229,6 +232,21 @@ def test_an_unreadable_held_out_image_loses_no_step(tiny, packed, tmp_path, monk
     assert find_checkpoint(tmp_path / "run").step == 2 * _EVERY
 
 
+def test_an_error_in_the_middle_of_a_step_is_not_saved(tiny, packed, tmp_path, monkeypatch):
+    """As when another process is gone: D has made the step, and G has not."""
+    g_step = Trainer.g_step
+
+    def broken(trainer, *args):
+        if trainer.step == 3:
+            raise UserError("another process is gone")
+        return g_step(trainer, *args)
+
+    monkeypatch.setattr(Trainer, "g_step", broken)
+    with pytest.raises(UserError, match="another process is gone"):
+        fit(tiny(steps=9, save_every=2), packed, tmp_path / "run", CPU)
+    assert find_checkpoint(tmp_path / "run").step == 2
+
+
 def test_a_run_of_before_the_option_goes_on_with_all_its_images(tiny, packed, tmp_path):
     run = tmp_path / "run"
     fit(tiny(steps=2, held_out_share=0), packed, run, CPU)
@@ -241,7 +259,7 @@ def test_a_run_of_before_the_option_goes_on_with_all_its_images(tiny, packed, tm
 
 
 def means_after_two_scores(config: TrainConfig, folder) -> torch.Tensor:
-    return trained(config, open_packed(folder), _EVERY + 1)[0].augment.memorization.means
+    return trained(config, open_packed(folder), _EVERY + 1).augment.memorization.means
 
 
 def scoring_main(rank: int, config, folder, expected, environment) -> None:
