@@ -26,7 +26,7 @@ from dcgan.errors import UserError
 from dcgan.explore import directions
 from dcgan.explore.classifier import LabelClassifier, load_classifier, save_classifier
 from dcgan.explore.classifier_training import train_classifier
-from dcgan.explore.effects import Effect, measure_effect, move_until_set
+from dcgan.explore.effects import SURE, Effect, measure_effect, move_until_set
 from dcgan.explore.scoring import Scorer
 from dcgan.networks import Generator
 
@@ -35,7 +35,6 @@ FIRST_SEED = 7_000_000  # of the samples: none of those that settings were chose
 FIRST_PAIR = 3 * 2**30  # faces of no split
 EXAMPLES = 10  # with and without, of the direction from examples
 LARGEST_STEP = 6.0
-SURE = 2.0  # a logit of at least this size: the judge is 88 % sure
 
 
 @dataclass(frozen=True)
@@ -154,20 +153,8 @@ def attribute_rows(G: Generator, own: Scorer, judge: Scorer, options: Options) -
                     index,
                     measure_effect(test_logits[chosen], own.logits(moved), index),
                     measure_effect(before, after, index),
-                    sure_effect(before, after, index),
+                    measure_effect(before, after, index, SURE),
                 )
-
-
-def sure_effect(before: Tensor, after: Tensor, index: int) -> Effect:
-    """The effect by the judge, with the flips of each label among the images it was sure about.
-
-    Where it was not, a change of its sign says little: two classifiers differ there on images that
-    nobody has edited.
-    """
-    sure = before.abs() >= SURE
-    flips = (sure & ((before > 0) != (after > 0))).sum(0) / sure.sum(0).clamp(min=1)
-    whole = measure_effect(before, after, index)
-    return Effect(index, whole.count, whole.set, tuple(flips.tolist()))
 
 
 def by_regression(orthogonal: bool) -> Callable[..., Tensor]:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from dcgan.latent.directions import move
 
+SURE = 2.0  # a logit of at least this size: the classifier is 88 % sure
 _FRACTIONS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)  # of the largest step
 _MARGIN = 0.5  # of a logit beyond 0, for a label that counts as set while steps are tried
 
@@ -27,10 +28,16 @@ class Effect:
         return max(((self.flips[i], i) for i in others), default=(0.0, self.index))
 
 
-def measure_effect(before: Tensor, after: Tensor, index: int) -> Effect:
-    """Compare logits [N, K] of images that lack the label `index` with those after a change."""
-    flips = ((before > 0) != (after > 0)).float().mean(0).tolist()
-    return Effect(index, len(before), (after[:, index] > 0).float().mean().item(), tuple(flips))
+def measure_effect(before: Tensor, after: Tensor, index: int, sure: float = 0.0) -> Effect:
+    """Compare logits [N, K] of images that lack the label `index` with those after a change.
+
+    Flips of a label are shares of the images in which its logit was at least `sure` away from 0
+    before: where a classifier is not sure, a change of the sign says little.
+    """
+    counted = before.abs() >= sure
+    flips = (counted & ((before > 0) != (after > 0))).sum(0) / counted.sum(0).clamp(min=1)
+    share = (after[:, index] > 0).float().mean().item()
+    return Effect(index, len(before), share, tuple(flips.tolist()))
 
 
 def move_until_set(

@@ -16,6 +16,14 @@ def test_sets_and_flips_are_counted():
     assert effect.worst(tied=[1]) == (0.0, 2)
 
 
+def test_flips_of_labels_that_were_not_sure_do_not_count():
+    before = torch.tensor([[-2.0, 1, 1], [-9, -3, 1], [-2, 4, -1], [-2, 2, 1]])
+    after = torch.tensor([[1.0, -1, -1], [-1, 1, -1], [-2, 1, 1], [-2, 1, -1]])
+    effect = measure_effect(before, after, 0, sure=2.0)
+    assert effect.set == 0.25
+    assert effect.flips == pytest.approx((1 / 4, 1 / 3, 0))
+
+
 def test_each_latent_goes_no_further_than_it_needs():
     z = torch.tensor([[-0.4], [-1.4], [-50.0]])
     logits, steps = move_until_set(lambda z: z, z, torch.tensor([1.0]), 5.0, 0, "normal")

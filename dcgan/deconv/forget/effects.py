@@ -4,9 +4,16 @@ from dataclasses import dataclass
 
 from dcgan.deconv.forget.samples import Observer, Seen, have_object
 from dcgan.explore.classifier import LabelClassifier
-from dcgan.explore.effects import Effect, measure_effect
+from dcgan.explore.effects import SURE, Effect, measure_effect
 
-HEADS = ("gone", "pixels left", "change elsewhere", "other labels changed", "without it before")
+HEADS = (
+    "gone",
+    "pixels left",
+    "change elsewhere",
+    "other labels changed",
+    "where it was sure",
+    "in samples without it",
+)
 _SHOWN_FLIPS = 3
 
 
@@ -16,13 +23,15 @@ class Change:
 
     gone: the share of the images that have it no more. left: how many pixels show it, of those that
     did. elsewhere: the mean absolute change, of 255, of the pixels that did not. with_object,
-    without: what happened to the labels of the classifier, if there is one.
+    without: what happened to the labels of the classifier, if there is one. sure: the same as
+    with_object, but flips are those of labels that it was sure about before.
     """
 
     gone: float
     left: float
     elsewhere: float
     with_object: Effect | None
+    sure: Effect | None
     without: Effect | None
 
 
@@ -39,13 +48,14 @@ def compare(
     elsewhere = difference[~had.masks].mean().item()
     if had.logits is None or has.logits is None:
         gone = 1 - have_object(has.masks).float().mean().item()
-        return Change(gone, left, elsewhere, None, None)
+        return Change(gone, left, elsewhere, None, None, None)
     effect = measure_effect(had.logits, has.logits, observer.label)
+    sure = measure_effect(had.logits, has.logits, observer.label, SURE)
     without = None
     if lacked is not None and lacks is not None:
         assert lacked.logits is not None and lacks.logits is not None
         without = measure_effect(lacked.logits, lacks.logits, observer.label)
-    return Change(1 - effect.set, left, elsewhere, effect, without)
+    return Change(1 - effect.set, left, elsewhere, effect, sure, without)
 
 
 def average(changes: list[Change]) -> Change:
@@ -72,16 +82,18 @@ def average(changes: list[Change]) -> Change:
         mean("left"),
         mean("elsewhere"),
         mean_effect("with_object"),
+        mean_effect("sure"),
         mean_effect("without"),
     )
 
 
 def cells(change: Change, classifier: LabelClassifier | None) -> tuple[str, ...]:
-    """The row of a change below `HEADS`, without the last two where there is no classifier."""
+    """The row of a change below `HEADS`, without the last three where there is no classifier."""
     row = (f"{change.gone:.0%}", f"{change.left:.0%}", f"{change.elsewhere:.1f}")
     if classifier is None:
         return row
-    return (*row, _flips(change.with_object, classifier), _flips(change.without, classifier))
+    effects = (change.with_object, change.sure, change.without)
+    return (*row, *(_flips(effect, classifier) for effect in effects))
 
 
 def _flips(effect: Effect | None, classifier: LabelClassifier) -> str:

@@ -43,6 +43,7 @@ def test_with_a_classifier_its_labels_decide():
     change = compare(observer, (before, lacked), (after, lacked))
     assert change.gone == 0.75 and change.left == 1 and change.elsewhere == 0
     assert change.with_object.flips == (0, 0.75, 0.25)
+    assert change.sure.flips == (0, 0.75, 0)  # a logit of -1 is not sure
     assert change.without.flips == (0, 0, 0)
     mean = average([change, compare(observer, (before, lacked), (before, lacked))])
     assert mean.gone == 0.375
