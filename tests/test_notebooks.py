@@ -72,7 +72,8 @@ def execute(folder: Path, name: str, replace: list[tuple[str, str]]):
         for cell in cells:
             cell.source = cell.source.replace(old, new)
     resources = {"metadata": {"path": folder / "notebooks"}}
-    NotebookClient(notebook, timeout=500, resources=resources).execute()
+    # Where ZeroMQ has not announced a reply to asyncio, it is read when the time is over.
+    NotebookClient(notebook, timeout=100, resources=resources).execute()
     return notebook
 
 
