@@ -10,6 +10,7 @@ from dcgan.networks.building import build_network, build_networks
 from dcgan.networks.classifier import Classifier
 from dcgan.networks.discriminator import Discriminator
 from dcgan.networks.encoder import Encoder, encoder_options
+from dcgan.networks.evaluation_mode import evaluating
 from dcgan.networks.generator import Generator
 from dcgan.networks.initialization import INITIAL_STD
 from dcgan.networks.jacobian import image_and_jacobian
@@ -30,6 +31,7 @@ __all__ = [
     "build_network",
     "build_networks",
     "encoder_options",
+    "evaluating",
     "fold_batch_norm",
     "image_and_jacobian",
     "recalibrate",

@@ -9,9 +9,9 @@ from dcgan.deconv.fcn.conversion import Conversion
 from dcgan.deconv.fcn.converted_layers import unconvertible
 from dcgan.deconv.fcn.graph_fields import fields_of
 from dcgan.deconv.fcn.graph_operations import is_boundary, module_of
-from dcgan.deconv.visualize.tracing import evaluating, input_error, probe_inputs
+from dcgan.deconv.visualize.tracing import input_error, probe_inputs
 from dcgan.errors import UsageError, UserError
-from dcgan.networks import Classifier, Discriminator, StridedConv2d, WindowScore
+from dcgan.networks import Classifier, Discriminator, StridedConv2d, WindowScore, evaluating
 from dcgan.networks.layers import BASE_SIZE
 
 _RGB = 3

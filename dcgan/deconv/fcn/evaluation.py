@@ -9,7 +9,7 @@ from dcgan import images
 from dcgan.data import PackedImages, row_reader
 from dcgan.deconv.fcn.network import FCN
 from dcgan.deconv.fcn.scores import ConfusionMatrix, SegmentationScores
-from dcgan.deconv.visualize.tracing import evaluating
+from dcgan.networks import evaluating
 from dcgan.runtime.device import full_float32_precision
 from dcgan.runtime.progress import progress_bar
 from dcgan.sampling import batch_size

@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 
 from dcgan.deconv.fcn.network import FCN
-from dcgan.deconv.visualize.tracing import evaluating
 from dcgan.export.onnx_files import describe, require_onnx, trace, write_checked
+from dcgan.networks import evaluating
 
 _BATCHES = (1, 3)  # that are compared with ONNX Runtime
 _TRACED_BATCH = 2

@@ -12,10 +12,10 @@ from dcgan.deconv.fcn.loading import load_segmenter
 from dcgan.deconv.fcn.network import FCN
 from dcgan.deconv.fcn.palette import save_mask
 from dcgan.deconv.fcn.tiling import tile_context
-from dcgan.deconv.visualize.tracing import evaluating
 from dcgan.errors import UsageError
 from dcgan.explore.outputs import check_outputs
 from dcgan.explore.photos import read_whole_photo
+from dcgan.networks import evaluating
 from dcgan.runtime import device as devices
 from dcgan.runtime.device import full_float32_precision
 from dcgan.runtime.progress import progress_bar

@@ -6,8 +6,8 @@ from torch import Tensor
 
 from dcgan import images
 from dcgan.deconv.visualize.layers import Layer, open_layer
-from dcgan.deconv.visualize.tracing import evaluating, to_network
-from dcgan.networks import Generator
+from dcgan.deconv.visualize.tracing import to_network
+from dcgan.networks import Generator, evaluating
 from dcgan.sampling import check_generator, latents_from_seeds
 
 

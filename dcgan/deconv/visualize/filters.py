@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from dcgan.deconv.visualize.tracing import evaluating, input_error, probe_inputs
+from dcgan.deconv.visualize.tracing import input_error, probe_inputs
 from dcgan.errors import UserError
+from dcgan.networks import evaluating
 
 _CONVOLUTIONS = {F.conv2d, torch.conv2d}
 

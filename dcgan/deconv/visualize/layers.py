@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 from dcgan.deconv.visualize.tracing import (
     Call,
-    evaluating,
     format_shape,
     input_error,
     output_maps,
     trace,
 )
 from dcgan.errors import UsageError
+from dcgan.networks import evaluating
 from dcgan.runtime.device import full_float32_precision
 
 OUTPUT = "output"  # the name of what the whole network returns

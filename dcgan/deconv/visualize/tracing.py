@@ -11,6 +11,7 @@ from torch.nn.modules import activation
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dcgan.errors import UserError
+from dcgan.networks import evaluating
 
 _PROBES = 2  # inputs of the pass: the first dimension of maps must be theirs
 _FOLLOWERS = (
@@ -156,20 +157,3 @@ def differentiating(network: nn.Module) -> Iterator[None]:
     """In the block, which may be in another without gradients, those of inputs are computed."""
     with evaluating(network), torch.inference_mode(False), torch.enable_grad():
         yield
-
-
-@contextmanager
-def evaluating(network: nn.Module) -> Iterator[None]:
-    """In the block, the network is in evaluation mode and collects no gradients of parameters."""
-    modes = [(module, module.training) for module in network.modules()]
-    parameters = [p for p in network.parameters() if p.requires_grad]
-    try:
-        network.eval()
-        for parameter in parameters:
-            parameter.requires_grad_(False)
-        yield
-    finally:
-        for parameter in parameters:
-            parameter.requires_grad_(True)
-        for module, training in modes:
-            module.training = training
