@@ -22,8 +22,8 @@ class LossOptions:
     """Adversarial loss, gradient penalties on D, and augmentation of D's inputs."""
 
     loss: LossName = "relativistic"
-    """Adversarial loss. relativistic (Huang et al. 2024, R3GAN) compares pairs of real and fake
-    images. It and wasserstein need a penalty or --spectral-norm."""
+    """Adversarial loss. relativistic (Huang et al. 2024, R3GAN) compares all real images of a
+    batch with all fake ones. It and wasserstein need a penalty or --spectral-norm."""
     r1: float = Implied(1)
     """Weight gamma of the R1 penalty, gamma/2 |grad D(x)|^2 on real images (Mescheder et al.
     2018). 0: off, the default with --gradient-penalty."""

@@ -68,18 +68,18 @@ def linear_G(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
 
 
 def relativistic_D(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """-log sigmoid(D(x) - D(G(z))) over pairs, the i-th real image with the i-th fake one.
+    """-log sigmoid(D(x) - D(G(z))), averaged over all pairs of a real and a fake image.
 
-    RpGAN: Jolicoeur-Martineau 2019. Needs R1 and R2 to converge: Huang et al. 2024 (R3GAN),
-    section 2.
+    RpGAN: Jolicoeur-Martineau 2019, with N pairs. The mean of all N^2 has the same expectation and
+    less variance. Needs R1 and R2 to converge: Huang et al. 2024 (R3GAN), section 2.
     """
-    return F.softplus(fake_logits - real_logits).mean()
+    return F.softplus(fake_logits - real_logits[:, None]).mean()
 
 
 def relativistic_G(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     """-log sigmoid(D(G(z)) - D(x)) over the same pairs: G descends it by making D rank fakes
     above reals."""
-    return F.softplus(real_logits - fake_logits).mean()
+    return F.softplus(real_logits - fake_logits[:, None]).mean()
 
 
 class AdversarialLoss(NamedTuple):

@@ -47,8 +47,8 @@ REFERENCE = {
     ),
     "wasserstein": (lambda r, f: (f - r).mean(), lambda r, f: -f.mean()),
     "relativistic": (
-        lambda r, f: minus_log_sigmoid(r - f).mean(),
-        lambda r, f: minus_log_sigmoid(f - r).mean(),
+        lambda r, f: minus_log_sigmoid(np.subtract.outer(r, f)).mean(),
+        lambda r, f: minus_log_sigmoid(np.subtract.outer(f, r)).mean(),
     ),
 }
 
@@ -162,11 +162,14 @@ def test_the_relativistic_loss_of_G_is_that_of_D_with_exchanged_roles(logits):
     assert torch.equal(G(real, fake), D(fake, real))
 
 
-def test_relativistic_pairs_have_equal_indices():
-    """Comparing all with all would give another value."""
-    real, fake = torch.tensor([0.0, 10.0]), torch.tensor([0.0, 10.0])
+@few
+@given(pairs, st.randoms())
+def test_relativistic_losses_do_not_depend_on_the_order_of_images(logits, random):
+    """All real images are compared with all fake ones."""
+    real, fake = logits
+    shuffled = fake[random.sample(range(len(fake)), len(fake))]
     for loss in LOSSES["relativistic"][:2]:
-        torch.testing.assert_close(loss(real, fake), torch.tensor(math.log(2)))
+        torch.testing.assert_close(loss(real, shuffled), loss(real, fake))
 
 
 def test_the_non_saturating_loss_at_chance_is_twice_log_2():
