@@ -278,13 +278,6 @@ def test_latents_count_as_found_by_their_direction():
         assert inversion.score(G, z, targets, find)[0] >= 0.5
 
 
-def test_flips_are_counted_among_the_images_that_the_judge_was_sure_about():
-    before = torch.tensor([[-9.0, 3.0], [-9.0, -3.0], [-9.0, 0.1], [-9.0, -0.1]])
-    after = torch.tensor([[9.0, -3.0], [9.0, -3.0], [-9.0, -0.1], [9.0, 0.1]])
-    effect = latent.sure_effect(before, after, 0)
-    assert (effect.count, effect.set, effect.flips) == (4, 0.75, (0.75, 0.5))
-
-
 def test_effects_of_directions_are_means_over_sets_and_leave_out_tied_labels():
     classifier = LabelClassifier(
         Classifier(8, 1, 3, 1), "attributes", ("hat", "bald", "beard"), (), "", {}, ((0, 1),)

@@ -79,8 +79,8 @@ class OptimizationOptions:
     """Updates of D per step, each on a new batch."""
     accumulate: int = 1
     """Gradient accumulation: split each batch into this many micro-batches, to save memory. Fake
-    images are then computed twice, and batch norm and --minibatch-std use the statistics of a
-    micro-batch."""
+    images are then computed twice, batch norm and --minibatch-std use the statistics of a
+    micro-batch, and --loss relativistic compares images within it."""
     flip: bool = True
     """Mirror real images horizontally with probability 0.5."""
     held_out_share: float = 0.02

@@ -35,6 +35,16 @@ def start(config, packed) -> tuple[Trainer, Batch]:
     return ours, Batch._make(tensor.double() for tensor in batch)
 
 
+def mean_of_parts(loss, count: int):
+    """The mean of a loss over consecutive parts of the real and of the fake logits."""
+
+    def mean(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
+        parts = zip(real.chunk(count), fake.chunk(count), strict=True)
+        return torch.stack([loss(*part) for part in parts]).mean()
+
+    return mean
+
+
 def gradients(network) -> list[torch.Tensor]:
     return [p.grad.clone() for p in network.parameters()]
 
@@ -42,10 +52,14 @@ def gradients(network) -> list[torch.Tensor]:
 @pytest.mark.parametrize("loss", ["relativistic", "non-saturating"])
 @pytest.mark.parametrize("penalties", [dict(r1=2, r2=2), dict(gradient_penalty=10)])
 def test_micro_batches_add_up_to_the_gradients_of_the_batch(tiny, packed, loss, penalties):
-    """Of the same fake images: G's own batch norm sees each part by itself."""
+    """Of the same fake images: G's own batch norm sees each part by itself. Real images are
+    compared with the fake ones of their part.
+    """
     config = tiny(accumulate=4, loss=loss, augment_p=0.5, **penalties)
     ours, batch = start(config, packed)
     whole, _ = start(config, packed)
+    whole.loss = whole.loss._replace(G=mean_of_parts(whole.loss.G, 4))
+    whole.loss_D = mean_of_parts(whole.loss_D, 4)
     parts, again = ours.generate_fakes(batch), whole.generate_fakes(batch)
     assert [len(part.real) for part, _ in parts] == [2] * 4
     together = [(batch, torch.cat([fake for _, fake in again]))]
