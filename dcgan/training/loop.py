@@ -89,10 +89,9 @@ def fit(
 def _run_steps(tasks: PeriodicTasks, stop: Sequence[int]) -> Path:
     """Train to the last step, until a signal arrives in `stop`, or until patience runs out."""
     trainer, config, run = tasks.trainer, tasks.config, tasks.run
-    remaining = range(trainer.step, config.steps)
     with tasks:
         batches = make_batches(trainer, tasks.packed)
-        for _ in remaining:
+        for _ in range(trainer.step, config.steps):
             with save_before_errors(lambda: _save_at_once(tasks)):
                 of_step = [next(batches) for _ in range(config.d_steps)]
                 held_out = trainer.held_out_batch()

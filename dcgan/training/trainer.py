@@ -119,7 +119,7 @@ class Trainer:
         set_lr(self.opt_G, config.lr_G * factor)
         set_lr(self.opt_D, config.lr_D * factor)
         penalized = self.is_penalized(self.step)
-        held_out_logits = self.score_held_out_images(held_out) if held_out else []
+        held_out_logits = [self.score_held_out_images(held_out)] if held_out else []
         if self.graphs:
             scalars = self.graphs.run(self.d_and_g_step, batches, penalized)
         else:
@@ -134,14 +134,14 @@ class Trainer:
         self.ema.update(ema_decay(seen, config.batch_size, config.ema_images))
         return scalars | memorization
 
-    def score_held_out_images(self, batch: Batch) -> list[Tensor]:
+    def score_held_out_images(self, batch: Batch) -> Tensor:
         """The mean of D's logits of held-out images, 0-dim."""
         means = []
         with torch.no_grad(), running_statistics_paused(self.D), self._uncompiled():
             for micro in batch.parts(self.config.accumulate):
                 images = self.augment(micro.real, micro.augmentation_noise[:, 0])
                 means.append(self.discriminate(images, micro).mean())
-        return [torch.stack(means).mean()]
+        return torch.stack(means).mean()
 
     def is_penalized(self, step: int) -> bool:
         """Whether the loss of D has gradient penalties in a step (lazy regularisation)."""

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dcgan.explore.effects import measure_effect, move_until_set, name_direction
+from dcgan.explore.effects import SURE, measure_effect, move_until_set, name_direction
 
 
 def test_sets_and_flips_are_counted():
@@ -14,6 +14,13 @@ def test_sets_and_flips_are_counted():
     assert effect.flips == (0.75, 0.5, 0.0)
     assert effect.worst() == (0.5, 1)
     assert effect.worst(tied=[1]) == (0.0, 2)
+
+
+def test_flips_are_counted_among_the_images_that_a_classifier_was_sure_about():
+    before = torch.tensor([[-9.0, 3.0], [-9.0, -3.0], [-9.0, 0.1], [-9.0, -0.1]])
+    after = torch.tensor([[9.0, -3.0], [9.0, -3.0], [-9.0, -0.1], [9.0, 0.1]])
+    effect = measure_effect(before, after, 0, SURE)
+    assert (effect.count, effect.set, effect.flips) == (4, 0.75, (0.75, 0.5))
 
 
 def test_flips_of_labels_that_were_not_sure_do_not_count():

@@ -155,7 +155,8 @@ def _measure(
         return first, second
 
     before = look(G)
-    rows = [("", *effects.HEADS[: 3 if observer.classifier is None else None])]
+    heads = effects.HEADS[:3] if observer.classifier is None else effects.HEADS
+    rows = [("", *heads)]
     shown = {"as drawn": before[0].pixels[:_SHOWN].numpy()}
     for name, variant in variants.items():
         for title, tried in ((name, [None]), (f"{name}, at random", range(_RANDOM_DRAWS))):
